@@ -1,0 +1,149 @@
+"""The segmentor mmseg sees: a frozen CLIP, a frozen VFM and an attention strategy, wired into `predict`.
+
+Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation" (arXiv 2408.04883).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmengine.structures import PixelData
+from mmseg.models.segmentors import BaseSegmentor
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from prompts.imagenet_template import openai_imagenet_template
+
+from . import plugins, vocabulary, windows
+from .attention import build_strategy
+from .clip import load_clip
+from .data.preprocess import MixedSizePreProcessor
+from .paths import find
+from .runtime import pick_dtype
+from .weights import fingerprint
+
+STRIP = 2**23  # elements of a score strip: 32 MB in float32
+
+
+@MODELS.register_module()
+class ProxyCLIPSegmentation(BaseSegmentor):
+    """Training-free open-vocabulary segmentation.
+
+    Args:
+        clip_type, model_type: weights and architecture of CLIP (see `proxyclip.clip.load_clip`).
+        vfm_model: family name or `dict(type=family, model=..., checkpoint=...)`; None for CLIP alone.
+        name_path: vocabulary file, relative to the current folder or the repository.
+        checkpoint: weights file of the VFM where `vfm_model` names none.
+        prob_thd: pixels whose best probability is below it become class 0.
+        logit_scale: factor of the cosine similarities before the softmax over names.
+        beta, gamma: of proxy attention, where `attention` does not say them.
+        slide_stride, slide_crop: windows in pixels; slide_crop=0 takes the whole image.
+        attention: strategy name or `dict(type=..., **options)`; default proxy with a VFM, else vanilla.
+        precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
+        window_batch: most windows in one forward.
+        pad_multiple: what windows are padded to; default lcm of the patch sizes (the published code: 56).
+        keep_logits: whether `predict` stores class probabilities as `seg_logits` too.
+    """
+
+    def __init__(
+        self,
+        clip_type: str | None,
+        model_type: str,
+        vfm_model: str | dict[str, Any] | None,
+        name_path: str,
+        checkpoint: str | None = None,
+        prob_thd: float = 0.0,
+        logit_scale: float = 40,
+        beta: float = 1.2,
+        gamma: float = 3.0,
+        slide_stride: int = 112,
+        slide_crop: int = 336,
+        attention: str | dict[str, Any] | None = None,
+        precision: str = "auto",
+        window_batch: int = 8,
+        pad_multiple: int | None = None,
+        keep_logits: bool = False,
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(data_preprocessor=data_preprocessor or MixedSizePreProcessor())
+        self.arguments = {k: v for k, v in locals().items() if k not in ("self", "data_preprocessor", "__class__")}
+        self.vocabulary = vocabulary.read(find(name_path, "vocabulary file"))
+        self.attention = build_strategy(attention, guided=vfm_model is not None, beta=beta, gamma=gamma)
+        windows.check(slide_crop, slide_stride)
+        self.clip = load_clip(model_type, clip_type)
+        self.vfm = None if vfm_model is None else plugins.build("vfm", vfm_model, checkpoint=checkpoint)
+        self.pad_multiple = pad_multiple or math.lcm(self.clip.patch, 1 if self.vfm is None else self.vfm.patch)
+        self.slide, self.scale, self.prob_thd = (slide_crop, slide_stride), logit_scale, prob_thd
+        self.precision, self.window_batch, self.keep_logits = precision, window_batch, keep_logits
+        self.dtype: torch.dtype | None = None  # chosen on the first image, when the device is known
+        self.hashes: dict[str, str | None] = {}
+        self.register_buffer("index", torch.tensor(self.vocabulary.index), persistent=False)
+        self.register_buffer("text", None, persistent=False)
+        self.eval()
+
+    @torch.no_grad()
+    def prepare(self, device: torch.device) -> None:
+        """Embed the vocabulary in float32, then put the image towers into their precision; done once."""
+        if self.dtype is None:
+            self.text = self.clip.embed(self.vocabulary.names, openai_imagenet_template)
+            self.hashes = {"clip_sha256": fingerprint(self.clip), "vfm_sha256": self.vfm and fingerprint(self.vfm)}
+            self.dtype = pick_dtype(self.precision, device)
+            self.clip.model.visual.to(self.dtype)
+            if self.vfm is not None:
+                self.vfm.to(self.dtype)
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
+        tiles = inputs.to(self.dtype)
+        guide = None if self.vfm is None else self.vfm(self.clip.to_rgb(inputs).to(self.dtype))
+        features = F.normalize(self.clip.encode_dense(tiles, self.attention, guide), dim=1)
+        return torch.einsum("ndhw,qd->nqhw", features, self.text)
+
+    def encode_decode(self, inputs: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+        """One image (3, H, W) -> labels (H0, W0) int64, and class probabilities (classes, H0, W0) or None."""
+        rows, columns = windows.plan((inputs.shape[1], inputs.shape[2]), *self.slide, self.pad_multiple)
+        tiles = windows.cut(inputs, rows, columns)
+        scores = torch.cat([self.extract_feat(t) for t in tiles.split(self.window_batch)])
+        labels, probabilities = [], []
+        for strip in windows.stitch(scores, rows, columns, size, STRIP):
+            merged = (strip * self.scale).softmax(0)
+            if self.vocabulary.has_synonyms:
+                merged = vocabulary.merge(merged, self.index, len(self.vocabulary))
+            best, label = merged.max(0)
+            labels.append(label.masked_fill_(best < self.prob_thd, 0))
+            if self.keep_logits:
+                probabilities.append(merged)
+        return torch.cat(labels), torch.cat(probabilities, 1) if probabilities else None
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:
+        """Label maps at the original size.
+
+        `inputs`: CLIP-normalised (B, 3, H, W), or a list of (3, H, W). Returns the samples with `pred_sem_seg`
+        (1, H0, W0) of their `ori_shape`; without samples the label maps (B, H, W), or a list of (H, W).
+        """
+        self.prepare(inputs[0].device)
+        if data_samples is None:
+            maps = [self.encode_decode(x, (x.shape[1], x.shape[2]))[0] for x in inputs]
+            return torch.stack(maps) if isinstance(inputs, Tensor) else maps
+        for image, sample in zip(inputs, data_samples, strict=True):
+            labels, probabilities = self.encode_decode(image, tuple(sample.ori_shape[:2]))
+            sample.pred_sem_seg = PixelData(data=labels[None])
+            if probabilities is not None:
+                sample.seg_logits = PixelData(data=probabilities)
+        return data_samples
+
+    def describe(self) -> dict[str, Any]:
+        """Everything about the model that can change a number, JSON-able; complete after the first `predict`."""
+        used = {"attention": repr(self.attention), "dtype": str(self.dtype), "pad_multiple": self.pad_multiple}
+        return self.arguments | used | self.hashes | {"clip_activation": self.clip.activation}
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict:
+        raise NotImplementedError("ProxyCLIPSegmentation is training-free: it has no loss")
+
+    def _forward(self, inputs: Tensor, data_samples: list[SegDataSample] | None = None) -> Any:
+        return self.predict(inputs)

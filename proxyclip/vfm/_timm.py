@@ -1,0 +1,100 @@
+"""Plain ViTs of timm as guides: loading by name, hub, folder or file, and patch features at any size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from ..paths import find
+from ..positions import resize_positions
+from ..weights import WeightsError, load_into
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class TimmViT(nn.Module):
+    """Normed patch tokens of a timm VisionTransformer's last block.
+
+    Args:
+        model: timm name, `hf-hub:<repository>` or `local-dir:<folder>`.
+        checkpoint: weights file for an architecture given by name; without it timm fetches its own weights.
+
+    Raises:
+        WeightsError: the weights cannot be had; the message says where to get and put them.
+    """
+
+    offset = 0.1
+    antialias = False
+    default = ""
+
+    def __init__(self, model: str | None = None, checkpoint: str | None = None) -> None:
+        super().__init__()
+        self.name = model or self.default
+        self.vit = create(self.name, checkpoint).requires_grad_(False).eval()
+        self.patch = self.vit.patch_embed.patch_size[0]
+        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / patch, W / patch)."""
+        vit = self.vit
+        patches = vit.patch_embed((image - self.mean) / self.std)  # B, h, w, D
+        grid = (patches.shape[1], patches.shape[2])
+        x = vit.norm_pre(self._embed(patches.flatten(1, 2), grid))
+        x = vit.norm(vit.blocks(x))
+        return x[:, -grid[0] * grid[1] :].mT.unflatten(2, grid)
+
+    def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Add class token, registers and positions in the order the model was trained with."""
+        vit = self.vit
+        prefix = [t.expand(len(x), -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None]
+        table = None if vit.pos_embed is None else self.positions(grid)
+        if table is not None and vit.no_embed_class:
+            x, table = x + table, None
+        x = torch.cat([*prefix, x], dim=1)
+        return x if table is None else x + table
+
+    def positions(self, grid: tuple[int, int]) -> Tensor:
+        """The position table for a grid of (h, w) patches: (prefix + h*w, D)."""
+        return resize_positions(
+            self.vit.pos_embed[0], self.vit.patch_embed.grid_size, grid, self.offset, self.antialias
+        )
+
+
+def create(name: str, checkpoint: str | None) -> nn.Module:
+    """A timm ViT with its weights, ready for any multiple of its patch size."""
+    options: dict[str, Any] = dict(num_classes=0, dynamic_img_size=True)
+    if name.startswith("local-dir:"):
+        name = f"local-dir:{find(name.removeprefix('local-dir:'), 'folder of a timm model')}"
+    try:
+        if checkpoint is not None:
+            return load_into(
+                timm.create_model(name, **options), find(checkpoint, "checkpoint"), drop=("head.", "fc_norm.")
+            )
+        return timm.create_model(name, pretrained=True, **options)
+    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+        if isinstance(error, WeightsError) or not _is_known(name):
+            raise
+        raise WeightsError(_remedy(name, error)) from error
+
+
+def _is_known(name: str) -> bool:
+    return ":" in name or timm.is_model(name.split(".")[0])
+
+
+def _remedy(name: str, error: Exception) -> str:
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+    if name.startswith("local-dir:"):
+        folder = Path(name.removeprefix("local-dir:"))
+        return f"The timm model in {folder} cannot be loaded: {reason}. It needs config.json and model.safetensors."
+    repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
+    return (
+        f"The VFM weights {name!r} are not on this machine and could not be fetched ({reason}).\n"
+        f"  file:   model.safetensors and config.json of https://huggingface.co/{repository}\n"
+        f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
+        f"  use it: vfm_model=dict(type=..., model='local-dir:FOLDER'), or checkpoint='FOLDER/model.safetensors'"
+    )

@@ -1,0 +1,42 @@
+"""MAE: He et al., "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377). Weights: CC BY-NC 4.0."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..weights import WeightsError
+from ._timm import TimmViT
+
+
+class MAE(TimmViT):
+    """MAE's encoder; its position table is resized by size, bicubic.
+
+    Args:
+        model: timm name or folder; with `checkpoint`, the architecture of that file (default ViT-B/16).
+        checkpoint: an official `mae_pretrain_vit_*.pth`, or any file with the encoder's weights.
+        size: side in pixels every window is resized to first, as the published code does with its window size;
+            None keeps the window.
+
+    Raises:
+        WeightsError: neither `model` nor `checkpoint` is given.
+    """
+
+    offset = 0.0
+    default = "vit_base_patch16_224.mae"
+
+    def __init__(self, model: str | None = None, checkpoint: str | None = None, size: int | None = None) -> None:
+        if model is None and checkpoint is None:
+            raise WeightsError(
+                "MAE needs its weights named: checkpoint='mae_pretrain_vit_base.pth' (from "
+                "https://github.com/facebookresearch/mae), or vfm_model=dict(type='mae', "
+                "model='vit_base_patch16_224.mae') to let timm fetch them."
+            )
+        super().__init__(model, checkpoint)
+        self.size = size
+
+    def forward(self, image: Tensor) -> Tensor:
+        """RGB in [0, 1] (B, 3, H, W) -> (B, D, h, w)."""
+        if self.size is not None:
+            image = F.interpolate(image, size=(self.size, self.size), mode="bilinear")
+        return super().forward(image)

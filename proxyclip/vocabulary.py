@@ -1,0 +1,175 @@
+"""Class names in, text features out: reading vocabulary files, embedding over templates, merging synonyms.
+
+Prompt ensembling over templates: Radford et al. (arXiv 2103.00020), section 3.1.4.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+logger = logging.getLogger(__name__)
+CACHE_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Classes of a data set, each a tuple of names that mean it."""
+
+    classes: tuple[tuple[str, ...], ...]
+    source: str = ""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All names, class by class."""
+        return tuple(name for names in self.classes for name in names)
+
+    @property
+    def index(self) -> tuple[int, ...]:
+        """Class of each of `names`."""
+        return tuple(i for i, names in enumerate(self.classes) for _ in names)
+
+    @property
+    def has_synonyms(self) -> bool:
+        """Whether any class has more than one name."""
+        return len(self.names) > len(self.classes)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+
+def parse(text: str, source: str = "") -> Vocabulary:
+    """One class a line, its synonyms between semicolons; blanks around names, blank lines and a BOM are dropped.
+
+    Raises:
+        ValueError: no class at all, or a line of nothing but semicolons; the message gives its number.
+    """
+    classes = []
+    for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
+        if not line.strip():
+            continue
+        names = tuple(name.strip() for name in line.split(";") if name.strip())
+        if not names:
+            raise ValueError(
+                f"Expected a class name in line {number} of {source or 'the vocabulary'}, but got {line!r}"
+            )
+        classes.append(names)
+    flat = [name for names in classes for name in names]
+    twice = sorted({name for name in flat if flat.count(name) > 1})
+    if twice:
+        logger.warning("%s has names that stand twice, only the first can win: %s", source or "The vocabulary", twice)
+    if not classes:
+        raise ValueError(f"Expected one class a line in {source or 'the vocabulary'}, but it is empty")
+    return Vocabulary(tuple(classes), source)
+
+
+def read(path: Path) -> Vocabulary:
+    """The vocabulary of a UTF-8 file (see `parse`)."""
+    try:
+        return parse(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"Expected UTF-8 text in {path}, but byte {error.start} is not: save it as UTF-8") from error
+
+
+def embed(
+    names: Sequence[str],
+    templates: Sequence[str],
+    tokenize: Callable[[list[str]], Tensor],
+    encode: Callable[[Tensor], Tensor],
+    batch: int = 320,
+) -> Tensor:
+    """One text feature a name: the mean over templates of unit features, made unit again.
+
+    Args:
+        templates: format strings with one `{}`.
+        tokenize: texts -> token ids (B, L), zeros after the end token.
+        encode: token ids (B, L' <= L) -> features (B, d). It must be causal: prompts are cut to a batch's longest.
+        batch: most prompts encoded at once (at least one name's).
+
+    Returns:
+        (names, d) float32.
+    """
+    group = max(batch // len(templates), 1)
+    order = sorted(range(len(names)), key=lambda i: len(names[i]))
+    rows: list[Tensor] = [torch.empty(0)] * len(names)
+    for first in range(0, len(order), group):
+        chosen = order[first : first + group]
+        tokens = tokenize([t.format(names[i]) for i in chosen for t in templates])
+        tokens = tokens[:, : int(tokens.ne(0).any(0).nonzero().max()) + 1]
+        features = F.normalize(encode(tokens).float(), dim=-1).unflatten(0, (len(chosen), -1))
+        for i, row in zip(chosen, F.normalize(features.mean(1), dim=-1), strict=True):
+            rows[i] = row
+    return torch.stack(rows)
+
+
+def cached(key: Sequence[object], compute: Callable[[], Tensor], folder: Path | None = None) -> Tensor:
+    """`compute()`, or what it gave for the same key before.
+
+    A damaged or unwritable cache costs time, never the run: the file is checked by hash and replaced as a whole.
+
+    Args:
+        key: everything that can change the result, JSON-serialisable.
+        folder: default `$PROXYCLIP_CACHE`, else `~/.cache/proxyclip`.
+    """
+    folder = folder or Path(os.environ.get("PROXYCLIP_CACHE") or Path.home() / ".cache" / "proxyclip")
+    name = hashlib.sha256(json.dumps([CACHE_FORMAT, *key]).encode()).hexdigest()
+    path = folder / f"text-{name[:40]}.pt"
+    found = _load(path)
+    if found is not None:
+        return found
+    features = compute()
+    try:
+        _save(path, features)
+    except OSError as error:
+        logger.warning("Text features are not cached: %s", error)
+    return features
+
+
+def _digest(features: Tensor) -> str:
+    return hashlib.sha256(features.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def _load(path: Path) -> Tensor | None:
+    if not path.is_file():
+        return None
+    try:
+        entry = torch.load(path, map_location="cpu", weights_only=True)
+        features = entry["features"]
+        if entry["digest"] == _digest(features):
+            return features
+    except Exception as error:  # any damage means: compute again
+        logger.debug("%s", error)
+    logger.warning("The text cache file %s is damaged; computing it again", path)
+    return None
+
+
+def _save(path: Path, features: Tensor) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".text-")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            torch.save({"features": features.cpu(), "digest": _digest(features)}, file)
+        Path(temporary).replace(path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def merge(scores: Tensor, index: Tensor, classes: int) -> Tensor:
+    """Best name of each class: (names, ...) -> (classes, ...).
+
+    Args:
+        index: (names,) int64, the class of each name.
+    """
+    out = scores.new_full((classes, *scores.shape[1:]), -float("inf"))
+    return out.scatter_reduce_(0, index.view(-1, *[1] * (scores.ndim - 1)).expand_as(scores), scores, "amax")

@@ -1,0 +1,128 @@
+"""Sliding windows as pure tensor functions.
+
+An image (3, H, W) is cut into tiles on a regular grid of windows; each tile yields scores on a coarse grid of cells.
+Upsampling a tile to pixels, averaging where windows overlap, and resizing to the original size are all linear and
+separable (the overlap count is a product of a row count and a column count), so the result is
+
+    out = sum over windows (i, j) of  Ry[i] @ scores[i, j] @ Rx[j].T
+
+with small matrices R of shape (out, cells). No map of window or image size is ever made, and any strip of output
+rows can be computed alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def check(crop: int, stride: int) -> None:
+    """Refuse windows that leave pixels out: crop must be 0 (whole image) or at least stride, stride positive.
+
+    Raises:
+        ValueError: with both numbers.
+    """
+    if crop < 0 or (crop > 0 and not 0 < stride <= crop):
+        raise ValueError(f"Expected slide_crop=0 or 0 < slide_stride <= slide_crop, but got {stride} and {crop}")
+
+
+def starts(length: int, crop: int, stride: int) -> list[int]:
+    """First pixels of the windows along one axis; the last window is shifted inward, a short axis has one window."""
+    count = max(length - crop + stride - 1, 0) // stride + 1
+    return [max(min(i * stride, length - crop), 0) for i in range(count)]
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Windows along one axis: `length` pixels, tiles of `tile` pixels at `starts`, zero-padded to `padded`."""
+
+    length: int
+    tile: int
+    starts: tuple[int, ...]
+    padded: int
+    direct: bool
+
+    @property
+    def before(self) -> int:
+        """Zeros put before the tile; the rest of the padding comes after it."""
+        return (self.padded - self.tile) // 2
+
+    def matrices(self, cells: int, out: int) -> Tensor:
+        """How cell scores of every window add up to output pixels.
+
+        Args:
+            cells: cells along this axis of a (padded) tile.
+            out: pixels along this axis of the output.
+
+        Returns:
+            (windows, out, cells) float32.
+        """
+        if self.direct and self.padded == self.tile:
+            return _linear(cells, out)[None].float()
+        upsample = _linear(cells, self.padded)[self.before : self.before + self.tile]
+        count = torch.zeros(self.length, dtype=torch.float64)
+        for s in self.starts:
+            count[s : s + self.tile] += 1
+        resize = _linear(self.length, out) / count
+        return torch.stack([resize[:, s : s + self.tile] @ upsample for s in self.starts]).float()
+
+
+def _linear(size: int, out: int) -> Tensor:
+    """Matrix (out, size) of linear interpolation with align_corners=False, float64."""
+    if size == out:
+        return torch.eye(size, dtype=torch.float64)
+    return F.interpolate(torch.eye(size, dtype=torch.float64)[None], size=out, mode="linear")[0].T
+
+
+def plan(size: tuple[int, int], crop: int, stride: int, multiple: int) -> tuple[Axis, Axis]:
+    """Windows of an image of `size` (h, w): (vertical, horizontal).
+
+    Args:
+        crop: side of the window in pixels; 0 takes the whole image as one window.
+        stride: step between windows in pixels.
+        multiple: tiles are zero-padded, centred, to a multiple of this.
+    """
+    h, w = (_axis(n, crop, stride, multiple) for n in size)
+    return h, w
+
+
+def _axis(length: int, crop: int, stride: int, multiple: int) -> Axis:
+    tile = min(crop, length) if crop else length
+    first = tuple(starts(length, crop, stride)) if crop else (0,)
+    return Axis(length, tile, first, -(-tile // multiple) * multiple, direct=not crop)
+
+
+def cut(image: Tensor, rows: Axis, columns: Axis) -> Tensor:
+    """Cut an image (3, H, W) into tiles (n, 3, h, w), row by row, padded with zeros."""
+    tiles = [image[:, y : y + rows.tile, x : x + columns.tile] for y in rows.starts for x in columns.starts]
+    (top, left) = (rows.before, columns.before)
+    bottom, right = rows.padded - rows.tile - top, columns.padded - columns.tile - left
+    return F.pad(torch.stack(tiles), (left, right, top, bottom))
+
+
+def stitch(scores: Tensor, rows: Axis, columns: Axis, size: tuple[int, int], budget: int) -> Iterator[Tensor]:
+    """Scores of an image's windows -> its score map, strip by strip from the top.
+
+    Args:
+        scores: (n, names, h, w) float32, the windows in the order of `cut`.
+        size: (H0, W0) of the output.
+        budget: most elements a strip may have (at least one row is made).
+
+    Yields:
+        (names, strip rows, W0) float32.
+    """
+    _, names, h, w = scores.shape
+    ry = rows.matrices(h, size[0]).to(scores.device)
+    rx = columns.matrices(w, size[1]).to(scores.device)
+    grid = scores.reshape(len(ry), len(rx), names, h, w).permute(2, 1, 4, 0, 3)  # names, j, w, i, h
+    grid = grid.reshape(names, len(rx) * w, len(ry) * h)
+    down = ry.permute(1, 0, 2).reshape(size[0], -1)  # H0, (i, h)
+    across = rx.permute(0, 2, 1).reshape(-1, size[1])  # (j, w), W0
+    step = max(budget // (names * size[1]), 1)
+    for top in range(0, size[0], step):
+        strip = down[top : top + step] @ grid.mT  # names, rows, (j, w)
+        yield strip @ across

@@ -1,0 +1,146 @@
+"""Vocabulary files, prompt ensembles, the cache, synonym merging."""
+
+from __future__ import annotations
+
+import json
+import logging
+import multiprocessing
+
+import pytest
+import torch
+import torch.nn.functional as F
+from reference import arrays
+
+from proxyclip import vocabulary
+
+
+def test_parser_corner_cases():
+    """Where the published parser gives well-formed names, ours gives the same; blanks and empties are dropped."""
+    cases = json.loads(str(arrays("text")["parse_cases_json"]))
+    same = {"no_trailing_newline", "trailing_newline", "comma", "crlf"}
+    for name, case in cases.items():
+        got = vocabulary.parse(case["text"])
+        assert "" not in got.names
+        assert all(n == n.strip() for n in got.names)
+        if name in same:
+            assert (list(got.names), list(got.index)) == (case["names"], case["idx"]), name
+    assert vocabulary.parse(cases["blank_line_inside"]["text"]).classes == (("a",), ("b",))
+    assert vocabulary.parse(cases["trailing_semicolon"]["text"]).classes == (("a",), ("b",))
+    assert vocabulary.parse(cases["semicolon_without_space"]["text"]).classes == (("a", "b"), ("c",))
+    assert vocabulary.parse(cases["trailing_space"]["text"]).classes == (("wood",), ("road",))
+
+
+@pytest.mark.parametrize("text", ["a;b\r\nc ;d\r\n", "\ufeffa; b\n\nc;d  \n\n", "a ;b;\n c; d"])
+def test_blanks_bom_and_line_ends(text, tmp_path):
+    path = tmp_path / "cls.txt"
+    path.write_bytes(text.encode())
+    assert vocabulary.read(path).classes == (("a", "b"), ("c", "d"))
+
+
+def test_bad_files(tmp_path, caplog):
+    with pytest.raises(ValueError, match=r"line 2 .*' ; '"):
+        vocabulary.parse("a\n ; \nb")
+    path = tmp_path / "cls.txt"
+    path.write_bytes(b"\n\n")
+    with pytest.raises(ValueError, match=r"cls\.txt.* empty"):
+        vocabulary.read(path)
+    path.write_bytes(b"caf\xe9\n")
+    with pytest.raises(ValueError, match=r"UTF-8.*cls\.txt.*byte 3"):
+        vocabulary.read(path)
+    with caplog.at_level(logging.WARNING):
+        vocabulary.parse("wall; bed\nbed")
+    assert "'bed'" in caplog.text
+
+
+class Tower:
+    """A causal stand-in: the feature of a text is a running function of its tokens, so padding cannot matter."""
+
+    def __init__(self):
+        self.table = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
+        self.shapes = []
+
+    def tokenize(self, texts):
+        out = torch.zeros(len(texts), 77, dtype=torch.long)
+        for row, text in zip(out, texts, strict=True):
+            ids = torch.tensor([ord(c) % 255 + 1 for c in text][:77])
+            row[: len(ids)] = ids
+        return out
+
+    def encode(self, tokens):
+        self.shapes.append(tuple(tokens.shape))
+        return (self.table[tokens] * tokens.ne(0)[..., None]).cumsum(1)[:, -1] + 1
+
+
+def test_embed_equals_one_name_at_a_time():
+    names = ["cat", "a much longer name of a thing", "dog", "horse"]
+    templates = ("a {}", "one {} there", "{}")
+    tower = Tower()
+    together = vocabulary.embed(names, templates, tower.tokenize, tower.encode, batch=6)
+    assert max(s[1] for s in tower.shapes) < 77  # cut to the longest of a batch
+    assert all(s[0] <= 6 for s in tower.shapes)
+    for name, row in zip(names, together, strict=True):
+        features = F.normalize(tower.encode(tower.tokenize([t.format(name) for t in templates])), dim=-1)
+        torch.testing.assert_close(row, F.normalize(features.mean(0), dim=-1), atol=1e-6, rtol=0)
+
+
+def test_cache_gives_the_same_and_is_keyed(tmp_path):
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return torch.full((2, 3), float(len(calls)))
+
+    first = vocabulary.cached(["w", ["a"]], compute, tmp_path)
+    assert torch.equal(vocabulary.cached(["w", ["a"]], compute, tmp_path), first)
+    assert len(calls) == 1
+    assert not torch.equal(vocabulary.cached(["w", ["b"]], compute, tmp_path), first)
+    assert not list(tmp_path.glob(".text-*"))
+
+
+@pytest.mark.parametrize("damage", [b"", b"garbage", None])
+def test_damaged_cache_is_computed_again(tmp_path, damage, caplog):
+    want = vocabulary.cached(["k"], lambda: torch.arange(4.0), tmp_path)
+    (file,) = tmp_path.glob("text-*.pt")
+    data = bytearray(file.read_bytes())
+    if damage is None:  # a flipped value inside a readable file
+        entry = torch.load(file, weights_only=True)
+        entry["features"][0] = 9
+        torch.save(entry, file)
+    else:
+        file.write_bytes(damage or bytes(data[: len(data) // 2]))
+    assert torch.equal(vocabulary.cached(["k"], lambda: torch.arange(4.0), tmp_path), want)
+    assert "damaged" in caplog.text
+    assert torch.equal(vocabulary.cached(["k"], lambda: torch.zeros(4), tmp_path), want)  # and was mended
+
+
+def test_unwritable_cache_is_no_error(tmp_path, caplog):
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    assert vocabulary.cached(["k"], lambda: torch.ones(2), blocked / "sub").sum() == 2
+    assert "not cached" in caplog.text
+
+
+def _write(folder, number):
+    for _ in range(20):
+        vocabulary.cached([number % 2], lambda: torch.full((50, 64), float(number % 2)), folder)
+
+
+def test_concurrent_writers(tmp_path):
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_write, args=(tmp_path, n)) for n in range(4)]
+    for w in workers:
+        w.start()
+    for w in workers:
+        w.join(30)
+        assert w.exitcode == 0
+    for n in (0, 1):
+        assert vocabulary.cached([n], lambda: torch.empty(0), tmp_path).unique().tolist() == [float(n)]
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (3, 5)])
+def test_merge_is_the_maximum_over_names(shape):
+    index = torch.tensor([0, 0, 1, 2, 2, 2])
+    scores = torch.rand(6, *shape)
+    merged = vocabulary.merge(scores, index, 3)
+    for c in range(3):
+        assert torch.equal(merged[c], scores[index == c].amax(0))

@@ -1,0 +1,98 @@
+"""Windows: positions, coverage, and the matrix form against the step-by-step definition."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from proxyclip import windows
+
+
+@pytest.mark.parametrize(
+    "length, crop, stride, expected",
+    [
+        (336, 336, 112, [0]),
+        (448, 336, 112, [0, 112]),
+        (500, 336, 112, [0, 112, 164]),
+        (5, 336, 112, [0]),
+        (1, 8, 8, [0]),
+        (2048, 336, 112, [*range(0, 1713, 112), 1712][:17]),
+    ],
+)
+def test_starts(length, crop, stride, expected):
+    assert windows.starts(length, crop, stride) == expected
+
+
+@pytest.mark.parametrize("length", [1, 7, 64, 65, 97, 335])
+@pytest.mark.parametrize("crop, stride", [(64, 32), (64, 64), (48, 7)])
+def test_every_pixel_is_covered(length, crop, stride):
+    seen = torch.zeros(length)
+    for s in windows.starts(length, crop, stride):
+        assert s >= 0
+        assert s + min(crop, length) <= length
+        seen[s : s + min(crop, length)] += 1
+    assert seen.min() >= 1
+
+
+@pytest.mark.parametrize("crop, stride", [(64, 0), (64, 65), (-1, 1), (64, -3)])
+def test_windows_that_leave_gaps_are_refused(crop, stride):
+    with pytest.raises(ValueError, match=f"{stride} and {crop}"):
+        windows.check(crop, stride)
+
+
+def slow(image, crop, stride, multiple, patch, score, size):
+    """Window by window with full-size maps: pad, score, upsample, cut the padding off, add, divide, resize."""
+    _, h, w = image.shape
+    total, count = None, torch.zeros(h, w)
+    th, tw = min(crop, h), min(crop, w)
+    for y in windows.starts(h, crop, stride):
+        for x in windows.starts(w, crop, stride):
+            tile = image[:, y : y + th, x : x + tw]
+            ph, pw = -th % multiple, -tw % multiple
+            padded = F.pad(tile, (pw // 2, pw - pw // 2, ph // 2, ph - ph // 2))
+            up = F.interpolate(score(padded[None]), size=padded.shape[1:], mode="bilinear")[0]
+            up = up[:, ph // 2 : ph // 2 + th, pw // 2 : pw // 2 + tw]
+            total = torch.zeros(len(up), h, w) if total is None else total
+            total[:, y : y + th, x : x + tw] += up
+            count[y : y + th, x : x + tw] += 1
+    return F.interpolate((total / count)[None], size=size, mode="bilinear")[0]
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (96, 144), (75, 50), (40, 130), (3, 90), (1, 1)])
+@pytest.mark.parametrize("size", [(64, 64), (75, 121), (30, 41), (1, 1)])
+@pytest.mark.parametrize("budget", [1, 700, 10**7])
+def test_matrix_form_equals_the_definition(shape, size, budget):
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(3, *shape, generator=generator)
+    crop, stride, multiple, patch = 64, 28, 16, 8
+    kernel = torch.randn(4, 3, patch, patch, generator=generator) / 14
+
+    def score(tiles):
+        return F.conv2d(tiles, kernel, stride=patch)
+
+    rows, columns = windows.plan(shape, crop, stride, multiple)
+    tiles = windows.cut(image, rows, columns)
+    assert tiles.shape[2] % multiple == tiles.shape[3] % multiple == 0
+    strips = list(windows.stitch(score(tiles), rows, columns, size, budget))
+    assert budget > 1 or len(strips) == size[0]
+    expected = slow(image, crop, stride, multiple, patch, score, size)
+    torch.testing.assert_close(torch.cat(strips, 1), expected, atol=2e-5, rtol=1e-5)
+
+
+def test_whole_image_goes_straight_to_the_original_size():
+    scores = torch.randn(1, 5, 7, 9)
+    rows, columns = windows.plan((112, 144), 0, 0, 16)
+    out = torch.cat(list(windows.stitch(scores, rows, columns, (90, 133), 1000)), 1)
+    expected = F.interpolate(scores, size=(90, 133), mode="bilinear")[0]
+    torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_scores_of_ones_stay_ones():
+    """Weights of every output pixel add up to one, whatever overlaps and paddings."""
+    for shape in [(50, 333), (64, 64), (7, 7)]:
+        rows, columns = windows.plan(shape, 48, 20, 16)
+        tiles = windows.cut(torch.zeros(3, *shape), rows, columns)
+        ones = torch.ones(len(tiles), 2, 6, 6)
+        out = torch.cat(list(windows.stitch(ones, rows, columns, (37, 91), 500)), 1)
+        torch.testing.assert_close(out, torch.ones(2, 37, 91))
