@@ -1,17 +1,25 @@
-"""What all evaluations share: ProxyCLIP on OpenAI's ViT-B/16 with DINO ViT-B/8, mmseg's test loop, mean IoU.
+"""What all evaluations share: model, test pipeline, loader, metric, hooks. Data set configs build on it.
 
-Data are looked for below the folder `data`, or wherever the environment variable DATA_ROOT says.
+Numbers are those of ProxyCLIP (arXiv 2408.04883). Data are looked for below the folder `data`, or wherever the
+environment variable DATA_ROOT says.
 """
 
 default_scope = "mmseg"
 
 model = dict(
     type="ProxyCLIPSegmentation",
+    data_preprocessor=dict(
+        type="MixedSizePreProcessor",
+        mean=[122.771, 116.746, 104.094],
+        std=[68.501, 66.632, 70.323],
+        bgr_to_rgb=True,
+    ),
     clip_type="openai",
     model_type="ViT-B/16",
     vfm_model=dict(type="dino"),
     checkpoint=None,
     attention=dict(type="proxy"),
+    precision="auto",
     name_path=None,
     prob_thd=0.0,
     logit_scale=40,
@@ -19,16 +27,17 @@ model = dict(
     gamma=3.0,
     slide_stride=112,
     slide_crop=336,
-    precision="auto",
 )
 
-# Masks are read after the resize, so that labels keep the original size. EXIF orientation is ignored, as masks know none.
 test_pipeline = [
+    # Label maps are never turned by an EXIF tag, so images must not be either; without a tag nothing changes.
     dict(type="LoadImageFromFile", color_type="color_ignore_orientation"),
     dict(type="Resize", scale=(2048, 336), keep_ratio=True),
+    # After Resize, so that labels keep the original size.
     dict(type="MyLoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
+
 test_dataloader = dict(
     batch_size=1,
     num_workers=2,
@@ -36,17 +45,25 @@ test_dataloader = dict(
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(test_mode=True, pipeline=test_pipeline),
 )
-test_evaluator = dict(type="SegMetric")
+test_evaluator = dict(type="SegMetric", iou_metrics=["mIoU"])
 test_cfg = dict(type="TestLoop")
 
-model_wrapper_cfg = dict(type="EvalOnly")
-custom_hooks = [dict(type="VocabularyCheckHook")]
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
+    dist_cfg=dict(backend="nccl"),
+)
 default_hooks = dict(
     timer=dict(type="IterTimerHook"),
     logger=dict(type="LoggerHook", interval=50),
     sampler_seed=dict(type="DistSamplerSeedHook"),
+    param_scheduler=None,
+    checkpoint=None,
 )
-env_cfg = dict(cudnn_benchmark=False, mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0))
+custom_hooks = [dict(type="VocabularyCheckHook")]
+model_wrapper_cfg = dict(type="EvalOnly")
+launcher = "none"
 randomness = dict(seed=0)
 log_level = "INFO"
 load_from = None
+resume = False

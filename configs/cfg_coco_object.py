@@ -1,8 +1,9 @@
-"""COCO-Object val2017, 80 things and background: 5000 images. Masks by datasets/cvt_coco_object.py."""
+"""COCO val2017, 80 things and background: 5000 images. Label maps by datasets/cvt_coco_object.py."""
 
 _base_ = "./base_config.py"
 
 model = dict(name_path="./configs/cls_coco_object.txt", prob_thd=0.25)
+
 test_dataloader = dict(
     dataset=dict(
         type="COCOObjectDataset",

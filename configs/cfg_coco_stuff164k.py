@@ -3,6 +3,7 @@
 _base_ = "./base_config.py"
 
 model = dict(name_path="./configs/cls_coco_stuff.txt")
+
 test_dataloader = dict(
     dataset=dict(
         type="COCOStuffDataset",

@@ -1,13 +1,14 @@
-"""PASCAL Context val with background, 60 classes: 5104 images."""
+"""PASCAL Context val, 59 classes and background: 5104 images."""
 
 _base_ = "./base_config.py"
 
 model = dict(name_path="./configs/cls_context60.txt", prob_thd=0.15)
+
 test_dataloader = dict(
     dataset=dict(
         type="PascalContext60Dataset",
         data_root="{{$DATA_ROOT:data}}/VOCdevkit/VOC2010",
-        data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClassContext"),
         ann_file="ImageSets/SegmentationContext/val.txt",
+        data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClassContext"),
     )
 )

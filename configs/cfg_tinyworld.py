@@ -1,26 +1,28 @@
-"""The embedded tiny world: 500 drawn scenes, 19 classes, tiny CLIP and VFM from this repository. Runs offline."""
+"""The embedded default: drawn scenes with exact label maps and tiny weights, no download, minutes on a CPU."""
 
 _base_ = "./base_config.py"
 
 model = dict(
+    name_path="./configs/cls_tinyworld.txt",
     clip_type=None,
     model_type="local-dir:proxyclip/tinyworld/weights/clip",
-    vfm_model=dict(model="local-dir:proxyclip/tinyworld/weights/vfm"),
-    name_path="./configs/cls_tinyworld.txt",
-    slide_crop=128,
+    vfm_model=dict(type="dino", model="local-dir:proxyclip/tinyworld/weights/vfm"),
     slide_stride=64,
+    slide_crop=128,
     precision="fp32",
 )
+
 test_pipeline = _base_.test_pipeline
 test_pipeline[1]["scale"] = (2048, 192)
+
 test_dataloader = dict(
     dataset=dict(
         type="TinyWorldDataset",
         data_root="{{$DATA_ROOT:data}}/tinyworld",
-        data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
-        ann_file="ImageSets/Segmentation/val.txt",
         count=500,
         seed=1,
+        ann_file="ImageSets/Segmentation/val.txt",
+        data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
         pipeline=test_pipeline,
-    )
+    ),
 )

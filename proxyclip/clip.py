@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import torch
@@ -14,9 +15,9 @@ from torch import Tensor, nn
 from . import vocabulary
 from .paths import find
 from .positions import resize_positions
-from .weights import WeightsError, fingerprint, is_torchscript, load_into, read_state_dict
+from .weights import WeightsError, fingerprint, is_torchscript, load_into, read_state_dict, reason
 
-Strategy = Callable[[nn.Module, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
+Strategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
 QUICK_GELU_FAMILIES = ("openai", "metaclip", "dfn")
 
 
@@ -31,15 +32,18 @@ class DenseCLIP(nn.Module):
         TypeError: another kind of tower (SigLIP, EVA, CoCa, ResNet), which has no such last block.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]) -> None:
         super().__init__()
-        visual = getattr(model, "visual", None)
+        visual: Any = getattr(model, "visual", None)
         if not isinstance(model, open_clip.CLIP) or not isinstance(visual, VisionTransformer):
             raise TypeError(
                 f"Expected an open_clip CLIP with a VisionTransformer, but got {type(model).__name__} with "
                 f"{type(visual).__name__}: only such towers have a last attention block to open"
             )
-        self.model = model.requires_grad_(False).eval()
+        self.model: Any = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.patch = visual.patch_size[0]
         mean, std = visual.preprocess_cfg["mean"], visual.preprocess_cfg["std"]
@@ -148,14 +152,14 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None) -> DenseCLIP:
         model = open_clip.create_model(model_type, require_pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
         raise WeightsError(
-            f"The CLIP {model_type!r} cannot be loaded: {_reason(error)}.\n"
+            f"The CLIP {model_type!r} cannot be loaded: {reason(error)}.\n"
             "  A folder needs open_clip_config.json and open_clip_model.safetensors (or open_clip_pytorch_model.bin)."
         ) from error
     return DenseCLIP(model, open_clip.get_tokenizer(model_type))
 
 
 def _load_tag(name: str, tag: str) -> nn.Module:
-    record = get_pretrained_cfg(name, tag)
+    record: dict[str, Any] = get_pretrained_cfg(name, tag)
     try:
         return open_clip.create_model(
             name, pretrained=tag, force_quick_gelu=bool(record.get("quick_gelu")), require_pretrained=True
@@ -164,7 +168,7 @@ def _load_tag(name: str, tag: str) -> nn.Module:
         repository = (record.get("hf_hub") or "").rstrip("/")
         source = f"https://huggingface.co/{repository}" if repository else record.get("url", "")
         raise WeightsError(
-            f"The CLIP weights {tag!r} of {name} are not on this machine and could not be fetched ({_reason(error)}).\n"
+            f"The CLIP weights {tag!r} of {name} are not on this machine and could not be fetched ({reason(error)}).\n"
             f"  file:   open_clip_model.safetensors and open_clip_config.json of {source}\n"
             f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
             "  use it: model_type='local-dir:FOLDER', clip_type=None"
@@ -194,7 +198,3 @@ def _load_openai(model: nn.Module, path: Path) -> nn.Module:
         raise WeightsError(f"{path} lacks {sorted(set(wanted) - set(state))[:3]}: is it of another architecture?")
     model.load_state_dict(state)
     return model
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

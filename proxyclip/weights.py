@@ -37,7 +37,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = _read(path)
     except Exception as error:
-        raise WeightsError(f"The weights file {path} cannot be read ({_first_line(error)}); get it again.") from error
+        raise WeightsError(f"The weights file {path} cannot be read ({reason(error)}); get it again.") from error
     for key in ("model", "state_dict", "teacher"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -100,5 +100,7 @@ def fingerprint(module: nn.Module, skip: str = "\0") -> str:
     return digest.hexdigest()
 
 
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+def reason(error: Exception, most: int = 140) -> str:
+    """What went wrong, in one line of at most `most` characters, for a message that goes on."""
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
+    return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " ..."

@@ -1,3 +1,3 @@
-"""ProxyCLIP (arXiv 2408.04883): proxy attention from the config's VFM."""
+"""ProxyCLIP (arXiv 2408.04883): attention from the features of a vision foundation model."""
 
 model = dict(attention=dict(type="proxy"))

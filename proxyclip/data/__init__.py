@@ -1,15 +1,19 @@
-"""What mmseg lacks to score these benchmarks right: dataset classes, exact label loading, an exact metric.
+"""What MMSegmentation lacks to score these benchmarks right: dataset classes, exact label loading, an exact metric.
 
-Importing it registers everything in mmseg's registries.
+Importing it registers everything in MMSegmentation's registries.
 """
 
 from .datasets import (
     ADE20K847Dataset,
+    ADE20KDataset,
+    CityscapesDataset,
     COCOObjectDataset,
+    COCOStuffDataset,
     PascalContext59Dataset,
     PascalContext60Dataset,
     PascalContext459Dataset,
     PascalVOC20Dataset,
+    PascalVOCDataset,
     TinyWorldDataset,
 )
 from .loading import MyLoadAnnotations
@@ -18,13 +22,17 @@ from .preprocess import MixedSizePreProcessor
 
 __all__ = [
     "ADE20K847Dataset",
+    "ADE20KDataset",
     "COCOObjectDataset",
+    "COCOStuffDataset",
+    "CityscapesDataset",
     "MixedSizePreProcessor",
     "MyLoadAnnotations",
     "PascalContext59Dataset",
     "PascalContext60Dataset",
     "PascalContext459Dataset",
     "PascalVOC20Dataset",
+    "PascalVOCDataset",
     "SegMetric",
     "TinyWorldDataset",
 ]

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from ..paths import find
 from ..positions import resize_positions
-from ..weights import WeightsError, load_into
+from ..weights import WeightsError, load_into, reason
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -30,11 +30,13 @@ class TimmViT(nn.Module):
     offset = 0.1
     antialias = False
     default = ""
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: str | None = None, checkpoint: str | None = None) -> None:
         super().__init__()
         self.name = model or self.default
-        self.vit = create(self.name, checkpoint).requires_grad_(False).eval()
+        self.vit: Any = create(self.name, checkpoint).requires_grad_(False).eval()
         self.patch = self.vit.patch_embed.patch_size[0]
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
@@ -87,13 +89,14 @@ def _is_known(name: str) -> bool:
 
 
 def _remedy(name: str, error: Exception) -> str:
-    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
-        return f"The timm model in {folder} cannot be loaded: {reason}. It needs config.json and model.safetensors."
+        return (
+            f"The timm model in {folder} cannot be loaded: {reason(error)}. It needs config.json and model.safetensors."
+        )
     repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
     return (
-        f"The VFM weights {name!r} are not on this machine and could not be fetched ({reason}).\n"
+        f"The VFM weights {name!r} are not on this machine and could not be fetched ({reason(error)}).\n"
         f"  file:   model.safetensors and config.json of https://huggingface.co/{repository}\n"
         f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
         f"  use it: vfm_model=dict(type=..., model='local-dir:FOLDER'), or checkpoint='FOLDER/model.safetensors'"

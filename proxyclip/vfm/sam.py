@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from segment_anything import sam_model_registry
@@ -26,6 +28,8 @@ class SAM(nn.Module):
     """
 
     patch = 16
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, model: str = "vit_b", checkpoint: str | None = None) -> None:
         super().__init__()
@@ -37,7 +41,8 @@ class SAM(nn.Module):
                 "sam_vit_h_4b8939.pth, from https://github.com/facebookresearch/segment-anything#model-checkpoints"
             )
         path = find(checkpoint, "SAM checkpoint")
-        self.encoder = load_into(sam_model_registry[model](), path).image_encoder.requires_grad_(False).eval()
+        sam: Any = load_into(sam_model_registry[model](), path)
+        self.encoder = sam.image_encoder.requires_grad_(False).eval()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
 

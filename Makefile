@@ -1,0 +1,45 @@
+# make eval   set everything up and evaluate the embedded tiny world (no GPU, minutes; network for the set-up only)
+# make test   set everything up and run the tests
+# make lint   formatter, linter and type checker
+#
+# The first of them makes the environment in .venv, later ones reuse it. PYTHON chooses the interpreter it is made
+# with; ARGS is handed on:  make eval ARGS="--limit 4"   make test ARGS="-k proxy"
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input -q
+DEV := sed -n 's/^dev = \[\(.*\)\]/\1/p' pyproject.toml | sed 's/", *"/ /g; s/"//g'
+
+# An environment whose Python no longer starts is made anew.
+$(shell $(BIN)/python -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
+
+.PHONY: eval test lint setup setup-dev clean
+
+eval: setup
+	$(BIN)/python eval.py $(ARGS)
+
+test: setup-dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup-dev
+	$(BIN)/python -m ruff check .
+	$(BIN)/python -m ruff format --check .
+	$(BIN)/python -m mypy
+
+setup: $(VENV)/.installed
+setup-dev: $(VENV)/.installed-dev
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+
+# The stamps are written last: an installation that was broken off is taken up again by the next call.
+$(VENV)/.installed: requirements.txt
+	$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV)
+	@echo "Installing requirements.txt into $(VENV): some minutes and gigabytes the first time"
+	$(INSTALL) -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
+	$(INSTALL) $$($(DEV))
+	touch $@

@@ -1,0 +1,170 @@
+#!/usr/bin/env python
+"""Segment a picture with your own words: `python demo.py photo.jpg --classes "horse; grass; sky"`.
+
+Without arguments: the embedded tiny world's model on a scene it draws. Writes image | overlay | legend as a PNG.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+FAILED = 1
+TINY = "configs/cfg_tinyworld.py"
+REAL = "configs/base_config.py"
+
+
+def parse(argv: list[str] | None = None) -> argparse.Namespace:
+    """The command line. Nothing heavy is imported for it."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = parser.add_argument
+    add("images", nargs="*", metavar="IMAGE", help="picture files; none: a drawn scene of the tiny world")
+    add("--classes", metavar="WORDS", help='"horse; grass; sky", or a file with one class a line, synonyms between ";"')
+    add("--out", default="demo_out", metavar="DIR", help="folder of the PNGs (default: %(default)s)")
+    add("--config", help=f"model and resize (default: {REAL}, without images {TINY})")
+    add("--clip", metavar="NAME", help="open_clip name, or local-dir:FOLDER (default: the config's)")
+    add("--clip-weights", metavar="TAG|FILE", help="pretrained tag or weights file (default: the config's)")
+    add("--vfm", metavar="FAMILY", help="dino, dinov2, sam or mae (default: the config's)")
+    add("--vfm-model", metavar="NAME", help="timm name, hf-hub:REPOSITORY or local-dir:FOLDER")
+    add("--vfm-weights", metavar="FILE", help="weights file of the VFM")
+    add("--seed", type=int, default=7, help="which scene is drawn without images (default: %(default)s)")
+    add("--debug", action="store_true", help="show the traceback of an error")
+    args = parser.parse_args(argv)
+    if args.images and not args.classes and args.config is None:
+        parser.error('say what to look for: --classes "horse; grass; sky"')
+    return args
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Segment every picture, and return the exit code: 0, or 1 where any failed."""
+    args = parse(argv)
+    try:
+        return run(args)
+    except Exception as error:
+        if args.debug:
+            raise
+        from proxyclip.reporting import message
+
+        print(f"error: {message(error)}", file=sys.stderr)
+        return FAILED
+
+
+def run(args: argparse.Namespace) -> int:
+    """Build the model once, then write one PNG a picture; a picture that cannot be read does not stop the rest."""
+    from proxyclip.configs import find_config
+    from proxyclip.pictures import read_rgb
+
+    out = Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    config = find_config(args.config or (REAL if args.images else TINY))
+    images = [(Path(name).stem, Path(name)) for name in args.images]
+    if not images:
+        images = [(f"tinyworld_{args.seed}", draw_scene(out, args.seed))]
+        print("No image given: the embedded tiny world, a drawn toy, segments one of its scenes.")
+    failed = 0
+    model, scale = build(config, args)
+    for name, path in images:
+        try:
+            rgb = read_rgb(path)
+        except (OSError, ValueError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+            continue
+        labels, names = segment(model, rgb, scale), [words[0] for words in model.vocabulary.classes]
+        print(f"{write(out / f'{name}_seg.png', rgb, labels, names)}: {areas(labels, names)}")
+    return FAILED if failed else 0
+
+
+def draw_scene(folder: Path, seed: int) -> Path:
+    """A scene of the tiny world as a PNG file."""
+    from PIL import Image
+
+    from proxyclip.tinyworld import scenes
+
+    path = folder / f"tinyworld_{seed}.png"
+    Image.fromarray(scenes.scene(seed, 0).image).save(path)
+    return path
+
+
+def build(config: Path, args: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
+    """The segmentor of a config with the command line's words and weights, and the resize scale of its pipeline."""
+    import torch
+    from mmengine.config import Config
+
+    from proxyclip.segmentor import ProxyCLIPSegmentation
+
+    cfg = Config.fromfile(config)
+    options = {k: v for k, v in cfg.model.items() if k not in ("type", "data_preprocessor")}
+    options |= weights(args, options)
+    with tempfile.TemporaryDirectory() as folder:
+        if args.classes is not None:
+            options |= dict(name_path=vocabulary_file(args.classes, Path(folder)), prob_thd=0.0)
+        model = ProxyCLIPSegmentation(**options)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    scale = next(step["scale"] for step in cfg.test_pipeline if step["type"] == "Resize")
+    return model.to(device), tuple(scale)
+
+
+def weights(args: argparse.Namespace, options: dict[str, Any]) -> dict[str, Any]:
+    """Model options that the command line says; weights named in the config do not outlive another name."""
+    changed: dict[str, Any] = {}
+    if args.clip is not None:
+        local = args.clip.startswith(("local-dir:", "hf-hub:"))
+        changed |= dict(model_type=args.clip, clip_type=None if local else options["clip_type"])
+    if args.clip_weights is not None:
+        changed["clip_type"] = args.clip_weights
+    if args.vfm or args.vfm_model or args.vfm_weights:
+        old = options.get("vfm_model") or {}
+        family = args.vfm or old.get("type", "dino")
+        changed["vfm_model"] = dict(type=family, model=args.vfm_model, checkpoint=args.vfm_weights)
+        if changed["vfm_model"]["model"] is None:
+            del changed["vfm_model"]["model"]
+    return changed
+
+
+def vocabulary_file(words: str, folder: Path) -> str:
+    """Path of a vocabulary file: the one `words` names, or a new one with a class for each word between ';'."""
+    if Path(words).is_file():
+        return words
+    path = folder / "classes.txt"
+    path.write_text("\n".join(words.split(";")) + "\n", encoding="utf-8")
+    return str(path)
+
+
+def segment(model: Any, rgb: Any, scale: tuple[int, int]) -> Any:
+    """Labels (H, W) int64 of an RGB picture (H, W, 3) uint8, resized and windowed as in an evaluation."""
+    import mmcv
+    import numpy as np
+    import torch
+    from mmseg.structures import SegDataSample
+
+    resized = mmcv.imrescale(np.ascontiguousarray(rgb[..., ::-1]), scale)
+    inputs = torch.from_numpy(resized.transpose(2, 0, 1).copy())
+    sample = SegDataSample(metainfo=dict(ori_shape=rgb.shape[:2]))
+    return model.test_step(dict(inputs=[inputs], data_samples=[sample]))[0].pred_sem_seg.data[0].cpu().numpy()
+
+
+def write(path: Path, rgb: Any, labels: Any, names: list[str]) -> Path:
+    """Save image | overlay | legend."""
+    from PIL import Image
+
+    from proxyclip import pictures
+
+    palette = pictures.class_palette(None, len(names))
+    shown = {"image": rgb, "overlay": pictures.paint(rgb, labels, palette)}
+    Image.fromarray(pictures.beside(shown, pictures.shares(labels, names), palette)).save(path)
+    return path
+
+
+def areas(labels: Any, names: list[str]) -> str:
+    """Share of each class in words, largest first."""
+    from proxyclip.pictures import shares
+
+    return ", ".join(f"{names[i]} {share:.1%}" for i, _, share in shares(labels, names))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,155 @@
+"""From the words of a command line to one resolved config, its data on disk, and its identity."""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import MutableMapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+
+from proxyclip.overrides import apply_method, override
+from proxyclip.paths import ROOT
+from proxyclip.provenance import code_sha256, named_files
+from proxyclip.results import identity
+
+DEFAULT_CONFIG = "configs/cfg_tinyworld.py"
+SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
+DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
+
+
+class ConfigNotFound(FileNotFoundError):
+    """The config named on the command line does not exist."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the command line of eval.py says."""
+
+    config: str = DEFAULT_CONFIG
+    work_dir: str = "work_dirs"
+    data_root: str | None = None
+    cfg_options: tuple[str, ...] = ()
+    limit: int | None = None
+    show_dir: str | None = None
+    launcher: str = "none"
+    device: str = "auto"
+    workers: int | None = None
+    method: str | None = None
+    debug: bool = False
+
+    def but(self, **changes: Any) -> Options:
+        """The same options with some changed."""
+        return replace(self, **changes)
+
+
+def load(options: Options) -> Config:
+    """The config that `options` describe, resolved and checked; nothing is built and no data are read.
+
+    Raises:
+        ConfigNotFound: no such config or method; the message has the closest names.
+        ValueError: an override that fits nothing in the config.
+    """
+    path = find_config(options.config)
+    if options.data_root is not None:
+        os.environ[DATA_ROOT] = options.data_root
+    cfg = Config.fromfile(path)
+    if options.method is not None:
+        apply_method(cfg, find_config(f"configs/method/{options.method}.py"))
+    override(cfg, options.cfg_options)
+    _apply(cfg, options)
+    return cfg
+
+
+def find_config(name: str) -> Path:
+    """The config file `name`, looked for in the current folder, then in the repository."""
+    for place in (Path(name), ROOT / name):
+        if place.is_file():
+            return place.resolve()
+    guess = difflib.get_close_matches(name.replace("\\", "/"), _known_configs(), n=1, cutoff=0.5)
+    hint = f"did you mean {guess[0]}?" if guess else f"known are {', '.join(_known_configs()) or 'none'}"
+    raise ConfigNotFound(f"There is no config {name!r}: {hint}")
+
+
+def missing_data(cfg: Config) -> list[Path]:
+    """The folders and files the test dataset of `cfg` names that are not on disk; empty when all are there."""
+    dataset = cfg.test_dataloader.dataset
+    root = dataset.get("data_root")
+    if root is None or dataset.get("type") in SELF_MADE:
+        return []
+    names = [*dataset.get("data_prefix", {}).values(), dataset.get("ann_file", "")]
+    wanted = [Path(root) / name for name in names if name] or [Path(root)]
+    return [place for place in wanted if not place.exists()]
+
+
+def how_to_get(cfg: Config, missing: list[Path]) -> str:
+    """One message on data that are missing, and what to do."""
+    kind = cfg.test_dataloader.dataset.get("type")
+    return (
+        f"The data of {kind} are not on disk: {', '.join(map(str, missing))} not found. Say where they are with "
+        f"--data-root DIR or the environment variable {DATA_ROOT}; the folder `datasets` and README.md say how to "
+        "get and prepare them."
+    )
+
+
+def run_identity(cfg: Config, device: str) -> str:
+    """The identity of a run before it starts: the parts of the config that can change a number, the files the model
+    names, the code, and the number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no part.
+    """
+    from proxyclip.runtime import pick_dtype
+
+    loader = {k: v for k, v in cfg.test_dataloader.items() if k in ("dataset", "batch_size", "sampler")}
+    dataset = dict(loader["dataset"])
+    if dataset.get("data_root"):
+        dataset["data_root"] = str(Path(dataset["data_root"]).resolve())
+    parts = {key: cfg.get(key) for key in ("model", "test_cfg", "test_evaluator", "data_preprocessor", "randomness")}
+    dtype = str(pick_dtype(cfg.model.get("precision", "auto"), device))
+    return identity(parts, {**loader, "dataset": dataset}, named_files(cfg.model), code_sha256(), device, dtype)
+
+
+def _apply(cfg: Config, options: Options) -> None:
+    if options.limit is not None and options.limit < 1:
+        raise ValueError(f"Expected --limit to be 1 or more, but got {options.limit}")
+    loader = cfg.test_dataloader
+    if options.limit is not None:
+        loader.dataset.indices = options.limit
+    _place_data(loader.dataset, options.data_root)
+    if options.workers is not None:
+        loader.num_workers = options.workers
+    loader.persistent_workers = False  # one pass needs none, and they end late
+    cfg.work_dir = str(Path(options.work_dir) / "logs" / Path(cfg.filename).stem)
+    cfg.launcher = options.launcher
+    cfg.load_from = None  # the model loads its own weights
+    cfg.setdefault("default_scope", "mmseg")
+    cfg.setdefault("randomness", dict(seed=0))
+    cfg.setdefault("model_wrapper_cfg", dict(type="EvalOnly"))
+    hooks = [dict(h) for h in cfg.get("custom_hooks") or []]
+    if all(h.get("type") != "VocabularyCheckHook" for h in hooks):
+        hooks.append(dict(type="VocabularyCheckHook"))
+    cfg.custom_hooks = hooks
+
+
+def _place_data(dataset: MutableMapping, given: str | None) -> None:
+    root = dataset.get("data_root")
+    if not root:
+        return
+    if given is not None and not Path(root).is_relative_to(given):
+        dataset["data_root"] = given  # a config that does not read the environment variable
+    elif Path(root).exists() or os.environ.get(DATA_ROOT):
+        return
+    elif (ROOT / root).exists() or dataset.get("type") in SELF_MADE:
+        dataset["data_root"] = str(ROOT / root)
+
+
+def _known_configs() -> list[str]:
+    files = [*(ROOT / "configs").glob("cfg_*.py"), *(ROOT / "configs" / "method").glob("*.py")]
+    return sorted(f.relative_to(ROOT).as_posix() for f in files)
+
+
+def use_scope(cfg: Config) -> None:
+    """Make the config's scope the current one, so that its names are looked up in MMSegmentation's registries."""
+    DefaultScope.get_instance(f"eval-{id(cfg)}", scope_name=cfg.default_scope)

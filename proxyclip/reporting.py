@@ -1,0 +1,203 @@
+"""What a person sees of an evaluation: a quiet console, progress, tables, and errors in one message."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import os
+import re
+import sys
+import time
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+from mmengine.logging import MMLogger
+from mmengine.registry import Registry
+from mmengine.runner import Runner
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from tqdm import tqdm
+
+from proxyclip.compat import explain
+from proxyclip.runtime import first_process_first
+
+_LINES = 10  # progress lines of a run that no terminal shows
+_ROWS = 200  # classes the console shows
+_PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text says enough without the class
+
+
+class QuietRunner(Runner):
+    """mmengine's Runner with its log in the file only, and model building by one process before the others."""
+
+    def build_logger(self, *args, **kwargs) -> MMLogger:
+        """The usual logger; its console handler lets warnings and errors pass only."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(max(handler.level, logging.WARNING))
+        return logger
+
+    def build_model(self, model):
+        """Build the model in process 0 first: it downloads weights and fills caches that the others then find."""
+        with first_process_first():
+            return super().build_model(model)
+
+
+class Progress(Hook):
+    """Shows how far a test run is, and measures it: a bar in a terminal, a line now and then elsewhere."""
+
+    priority = "VERY_LOW"
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._bar: tqdm | None = None
+        self._start = self._said = 0.0
+
+    def before_test_epoch(self, runner) -> None:
+        """Start the clock."""
+        self._images = len(runner.test_dataloader.dataset)
+        self._step = (runner.test_dataloader.batch_size or 1) * get_world_size()
+        self._start = self._said = time.perf_counter()
+        if is_main_process() and sys.stderr.isatty():
+            self._bar = tqdm(total=self._images, unit="image", dynamic_ncols=True)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Show the images done so far by all processes together."""
+        self.seconds = time.perf_counter() - self._start
+        done = min(self._images, (batch_idx + 1) * self._step)
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        elif is_main_process() and self._worth_a_line(done):
+            print(f"{done}/{self._images} images, {done / self.seconds:.2f} images/s", file=sys.stderr, flush=True)
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _worth_a_line(self, done: int) -> bool:
+        part = max(1, self._images // _LINES)
+        if done // part == (done - self._step) // part and time.perf_counter() - self._said < 60:
+            return False
+        if time.perf_counter() - self._said < 5 and done < self._images:
+            return False
+        self._said = time.perf_counter()
+        return True
+
+
+def console(file=None) -> Console:
+    """A console that does not fold tables to 80 columns where there is no terminal."""
+    file = file or sys.stdout
+    return Console(file=file, width=None if file.isatty() else 120, highlight=False)
+
+
+def announce(cfg, precision: str, images: int, device: str, world: int) -> None:
+    """Say in two lines what is about to be evaluated."""
+    model, dataset = cfg.model, cfg.test_dataloader.dataset.type
+    parts = [model.get("model_type"), model.get("clip_type"), attention_name(model)]
+    processes = "1 process" if world == 1 else f"{world} processes"
+    print(
+        f"{Path(cfg.filename).stem}: {model.type} ({', '.join(str(part) for part in parts if part)}) on {dataset}",
+        flush=True,
+    )
+    print(f"{images} images, {precision} on {device}, {processes}", flush=True)
+
+
+def attention_name(model: Mapping[str, Any]) -> str | None:
+    """The name of the attention in a model's config: its type where it is a dict."""
+    attention = model.get("attention")
+    return attention.get("type") if isinstance(attention, Mapping) else attention
+
+
+def summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
+    """Print the table of classes, the three numbers, and where the files are."""
+    out = console()
+    if run.get("per_class"):
+        table = Table("class", "IoU", "acc", box=SIMPLE_HEAD, pad_edge=False)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in run["per_class"][:_ROWS]:
+            table.add_row(escape(str(row["name"])), _percent(row.get("iou")), _percent(row.get("acc")))
+        if len(run["per_class"]) > _ROWS:
+            table.add_row(f"... and {len(run['per_class']) - _ROWS} more: see the sheet 'Per class'", "", "")
+        out.print(table)
+    metrics = run["metrics"]
+    part = f"  (first {run['dataset']['images']} images only)" if run["partial"] else ""
+    print("  ".join(f"{key} {_percent(metrics[key])}" for key in ("mIoU", "aAcc", "mAcc") if key in metrics) + part)
+    for name, path in files.items():
+        print(f"{name}: {path}")
+
+
+def message(error: BaseException) -> str:
+    """One message for a person: the cause in its own words, and the remedy where it is known."""
+    for cause in _chain(error):
+        hint = explain(cause)
+        if hint:
+            return hint
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    worker = re.search(r"Original Traceback.*\n(\S.*)$", text.strip(), flags=re.DOTALL)
+    if worker:
+        text = worker.group(1).splitlines()[-1]
+    if text == "need at least one array to concatenate":  # mmengine's words for an empty data set
+        return "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
+    if re.search(r"gloo.*(closed by peer|reset by peer)|remote process exited", text, flags=re.DOTALL):
+        return "another process of this run ended early; its own message says why."
+    unknown = re.match(r"(\S+) is not in the \w+::([\w ]+) registry", text)
+    if unknown:
+        return f"There is no {unknown.group(2)} named {unknown.group(1)!r}{_close(*unknown.groups())}"
+    if isinstance(error, _PLAIN) and text:
+        return text
+    places = traceback.extract_tb(error.__traceback__)
+    where = f" ({Path(places[-1].filename).name}, line {places[-1].lineno})" if places else ""
+    return f"{type(error).__name__}: {text or 'no text'}{where}"
+
+
+def speaks() -> bool:
+    """Whether this process is to print an error. Process 0 is; another one only when it is not stopped meanwhile.
+
+    All processes of a run mostly fail alike, and the launcher stops the rest as soon as one has ended.
+    """
+    rank = next((os.environ[n] for n in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK") if n in os.environ), "0")
+    if rank != "0":
+        time.sleep(3)
+    return True
+
+
+def log_failure(error: BaseException, folder: Path) -> Path | None:
+    """Append the traceback to the log file of the run, or to `<folder>/errors.log` before there is one."""
+    known = MMLogger.get_current_instance().log_file if MMLogger.check_instance_created("mmengine") else None
+    path = Path(known) if known else folder / "errors.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:
+        return None
+    return path
+
+
+def _chain(error: BaseException | None):
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _close(name: str, kind: str) -> str:
+    import mmseg.registry as registries
+
+    for registry in vars(registries).values():
+        if isinstance(registry, Registry) and registry.name == kind:
+            known = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else {})}
+            guess = difflib.get_close_matches(name, known, n=3)
+            return f": did you mean {' or '.join(guess)}?" if guess else ""
+    return ""
+
+
+def _percent(value: Any) -> str:
+    return "-" if value is None or value != value else f"{float(value):.2f}"

@@ -1,0 +1,19 @@
+"""The embedded default: a drawn world with exact masks, and tiny CLIP and VFM weights that know it. No network needed.
+
+    prepare(root, count, seed)   a Pascal VOC folder of drawn scenes, made once and reused
+    WEIGHTS / "clip"             an open_clip folder: open_clip.create_model("local-dir:...")
+    WEIGHTS / "vfm"              a timm folder: timm.create_model("local-dir:...", pretrained=True)
+    CLASSES, PALETTE             twelve things, then seven materials; mask value i is CLASSES[i]
+
+The weights were made by `python -m proxyclip.tinyworld.train`. They show the method at work on a world small enough to
+carry along; they know no other pictures and no other words. Importing this package needs numpy and Pillow only.
+"""
+
+from pathlib import Path
+
+from proxyclip.tinyworld.scenes import CLASSES, OBJECTS, PALETTE, STUFF
+from proxyclip.tinyworld.voc import write_voc as prepare
+
+__all__ = ["CLASSES", "OBJECTS", "PALETTE", "STUFF", "WEIGHTS", "prepare"]
+
+WEIGHTS = Path(__file__).parent / "weights"

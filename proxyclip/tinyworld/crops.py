@@ -1,0 +1,90 @@
+"""Training data of the tiny world: square crops with the list of what they show, and captions made from such lists.
+
+Nothing of the mask reaches a model but which classes cover at least VISIBLE of a crop. The mask also centres crops on
+a class chosen evenly, so that rare things are not drowned by materials. Arrays are cached on disk and memory-mapped.
+"""
+
+import json
+import multiprocessing
+import os
+from pathlib import Path
+
+import numpy as np
+from open_clip import OPENAI_IMAGENET_TEMPLATES
+from PIL import Image
+
+from proxyclip.tinyworld.scenes import CLASSES, OBJECTS, SYNONYMS, scene
+
+SIDE, PER_SCENE, VISIBLE = 96, 6, 0.04
+PLAIN = ("{}", "a {}", "the {}", "a picture of a {}", "a small picture with a {} in it")
+PAIRS = ("a photo of a {} and a {}.", "a {} next to a {}.", "a drawing of a {} and {}.", "a {} with {}.")
+
+
+def crops(seed, index):
+    """PER_SCENE crops of one scene -> uint8 (n, SIDE, SIDE, 3) RGB, bool (n, classes)."""
+    rng = np.random.default_rng([seed, index, 1])
+    drawn = scene(seed, index)
+    h, w = drawn.mask.shape
+    picture, images, shown = Image.fromarray(drawn.image), [], []
+    for _ in range(PER_SCENE):
+        side = int(rng.uniform(48, min(h, w)))
+        pixels = np.flatnonzero(drawn.mask == rng.choice(np.unique(drawn.mask)))
+        y, x = divmod(int(pixels[rng.integers(len(pixels))]), w)
+        top = int(np.clip(y - rng.uniform(0.2, 0.8) * side, 0, h - side))
+        left = int(np.clip(x - rng.uniform(0.2, 0.8) * side, 0, w - side))
+        box = (left, top, left + side, top + side)
+        images.append(np.asarray(picture.resize((SIDE, SIDE), Image.Resampling.BILINEAR, box)))
+        areas = np.bincount(drawn.mask[top : top + side, left : left + side].ravel(), minlength=len(CLASSES))
+        shown.append(areas >= VISIBLE * side * side)
+    return np.stack(images), np.stack(shown)
+
+
+def _crops(arguments):
+    return crops(*arguments)
+
+
+def cache(folder, seed, scenes, workers=1):
+    """Crops of scenes 0..scenes-1 of a seed, made at the first call -> two memory-mapped arrays (see `crops`)."""
+    folder = Path(folder) / f"crops-{seed}-{scenes}"
+    record = folder / "done.json"
+    if not record.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        n = scenes * PER_SCENE
+        images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (n, SIDE, SIDE, 3))
+        shown = np.lib.format.open_memmap(folder / "shown.npy", "w+", bool, (n, len(CLASSES)))
+        with multiprocessing.get_context("spawn").Pool(workers) as pool:
+            for i, (a, b) in enumerate(pool.imap(_crops, ((seed, i) for i in range(scenes)), chunksize=32)):
+                images[i * PER_SCENE : (i + 1) * PER_SCENE], shown[i * PER_SCENE : (i + 1) * PER_SCENE] = a, b
+        images.flush(), shown.flush()
+        temporary = folder / f"done.{os.getpid()}"
+        temporary.write_text(json.dumps({"seed": seed, "scenes": scenes}))
+        temporary.replace(record)
+    return np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "shown.npy", mmap_mode="r")
+
+
+def _word(rng, kind):
+    name = CLASSES[kind]
+    return SYNONYMS[name] if name in SYNONYMS and rng.uniform() < 0.35 else name
+
+
+def captions(rng, shown, count):
+    """Captions of random rows of shown (n, classes) bool -> list of str, bool (count, classes): what each one claims.
+
+    Two of three name one class, mostly by one of the 80 ImageNet templates; the others name two.
+    """
+    texts, claims = [], np.zeros((count, len(CLASSES)), bool)
+    for claim in claims:
+        there = rng.permutation(np.flatnonzero(shown[rng.integers(len(shown))]))
+        if len(there) > 1 and rng.uniform() < 0.33:
+            first, second = sorted(there[:2])
+            joint = "a photo of a {} on the {}." if first < len(OBJECTS) <= second and rng.uniform() < 0.5 else None
+            form = joint or PAIRS[rng.integers(len(PAIRS))]
+            texts.append(form.format(_word(rng, first), _word(rng, second)))
+            claim[[first, second]] = True
+        else:
+            word = _word(rng, there[0])
+            several = rng.uniform() < 0.8
+            form = OPENAI_IMAGENET_TEMPLATES[rng.integers(80)] if several else PLAIN[rng.integers(len(PLAIN))].format
+            texts.append(form(word))
+            claim[there[0]] = True
+    return texts, claims

@@ -1,0 +1,57 @@
+"""What the two tiny models learn from.
+
+CLIP: InfoNCE (Radford et al., "Learning Transferable Visual Models From Natural Language Supervision",
+arXiv 2103.00020) with several positives: the generator knows what every crop shows, so a caption is positive for every
+crop of the batch of which it is true. Plain pairs would call those crops negatives.
+
+VFM: a contrast between the patches of two views of one picture (same pixels, other colours). A patch should be like
+its neighbours and unlike the rest of the same picture. With no position table it can only be so by what it looks like,
+so cosines tend to the pointwise mutual information of two looks being adjacent (after Isola et al., "Learning visual
+groups from co-occurrences in space and time", arXiv 1511.06811). No label, no caption, no mask.
+"""
+
+import torch
+from torch.nn.functional import normalize
+
+from proxyclip.tinyworld.models import encode_image, encode_patches, encode_text
+
+
+def _soft_cross_entropy(logits, truth):
+    """logits, truth (R, K) -> mean over rows with a positive of the cross entropy to the even mix of positives."""
+    target = truth / truth.sum(1, keepdim=True).clamp(min=1)
+    some = truth.any(1)
+    return -(target * logits.log_softmax(1)).sum(1)[some].mean()
+
+
+def clip_loss(clip, images, tokens, truth):
+    """images (B, 3, H, W) RGB in [0, 1], tokens (K, L), truth (B, K) bool: caption k holds for image b -> scalar.
+
+    The same loss on the ordinary class embedding and on the one of the last attention alone (see encode_image).
+    """
+    texts = normalize(encode_text(clip, tokens).float(), dim=-1)
+    scale = clip.logit_scale.exp().clamp(max=100)
+    loss = 0
+    for embedding in encode_image(clip, images):
+        logits = scale * normalize(embedding.float(), dim=-1) @ texts.T
+        loss = loss + (_soft_cross_entropy(logits, truth) + _soft_cross_entropy(logits.T, truth.T)) / 4
+    return loss
+
+
+def neighbours(h, w, radius, device):
+    """(h*w, h*w) bool: patches at most `radius` rows and columns apart."""
+    y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
+    y, x = y.flatten(), x.flatten()
+    return ((y[:, None] - y).abs() <= radius) & ((x[:, None] - x).abs() <= radius)
+
+
+def vfm_loss(vfm, views, temperature, radius):
+    """views: two (B, 3, H, W) of the same pixels in other colours, RGB in [0, 1] -> scalar.
+
+    Every patch of one view against all patches of the other: itself and its neighbours should be the likeliest.
+    """
+    first, second = normalize(encode_patches(vfm, torch.cat(views)).float(), dim=-1).chunk(2)
+    h, w = (side // patch for side, patch in zip(views[0].shape[2:], vfm.patch_embed.patch_size, strict=True))
+    near = neighbours(h, w, radius, first.device)
+    logits = first @ second.mT / temperature
+    likely = (logits.log_softmax(-1) + logits.mT.log_softmax(-1)) / 2
+    return -((likely * near).sum(-1) / near.sum(-1)).mean()

@@ -1,0 +1,82 @@
+"""The seven materials of the drawn world: function(rng, h, w) -> float32 (h, w, 3) RGB in 0..255, filling a picture."""
+
+import numpy as np
+from PIL import Image
+
+
+def noise(rng, h, w, cell_h, cell_w):
+    """Smooth noise (h, w) in about -1..1 whose blobs are cell_h x cell_w pixels."""
+    small = rng.uniform(-1, 1, (max(2, -(-h // cell_h)), max(2, -(-w // cell_w)))).astype(np.float32)
+    return np.asarray(Image.fromarray(small).resize((w, h), Image.Resampling.BICUBIC))
+
+
+def _tint(value, dark, bright):
+    """Mix two colours by value (h, w), clipped to 0..1."""
+    value = np.clip(value, 0, 1)[..., None]
+    return ((1 - value) * np.float32(dark) + value * np.float32(bright)).astype(np.float32)
+
+
+def sky(rng, h, w):
+    cloud = np.clip(2 * noise(rng, h, w, 30, 50) - 0.3, 0, 1)
+    fade = np.linspace(0, 0.5, h, dtype=np.float32)[:, None]
+    return _tint(fade + cloud, (95, 160, 235), (240, 246, 252))
+
+
+def grass(rng, h, w):
+    blades = 0.35 * noise(rng, h, w, 9, 2) + 0.25 * noise(rng, h, w, 40, 40)
+    return _tint(0.5 + blades, (60, 130, 30), (150, 205, 80))
+
+
+def sand(rng, h, w):
+    grain = 0.25 * noise(rng, h, w, 1, 1) + 0.3 * noise(rng, h, w, 25, 45)
+    return _tint(0.5 + grain, (190, 160, 105), (238, 215, 165))
+
+
+def water(rng, h, w):
+    bend = 5 * noise(rng, h, w, 22, 30) + np.arange(h, dtype=np.float32)[:, None] * rng.uniform(0.45, 0.8)
+    return _tint(0.45 + 0.35 * np.sin(bend) + 0.15 * noise(rng, h, w, 4, 16), (10, 75, 130), (70, 160, 195))
+
+
+def brick_wall(rng, h, w):
+    high, wide = int(rng.integers(9, 14)), int(rng.integers(20, 30))
+    y, x = np.mgrid[:h, :w] + rng.integers(0, 30, (2, 1, 1))
+    row = y // high
+    x = x + (row % 2) * (wide // 2)
+    tone = rng.uniform(0, 1, (64, 64))[row % 64, (x // wide) % 64] + 0.2 * noise(rng, h, w, 2, 2)
+    wall = _tint(tone, (140, 55, 40), (190, 90, 65))
+    wall[(y % high < 2) | (x % wide < 2)] = (205, 195, 180)
+    return wall
+
+
+def wood(rng, h, w):
+    high = int(rng.integers(16, 26))
+    y = np.arange(h) + rng.integers(0, 30)
+    plank = rng.uniform(0, 0.5, 64)[(y // high) % 64][:, None]
+    board = _tint(0.2 + plank + 0.3 * noise(rng, h, w, 3, 50), (95, 55, 20), (180, 125, 70))
+    board[y % high < 2] = (60, 35, 15)
+    return board
+
+
+def stone(rng, h, w):
+    cell = int(rng.integers(14, 22))
+    rows, columns = -(-h // cell) + 1, -(-w // cell) + 1
+    y, x = np.mgrid[:h, :w].astype(np.float32)
+    jitter = rng.uniform(0.1, 0.9, (rows + 2, columns + 2, 2)).astype(np.float32)
+    tone = rng.uniform(0.1, 0.8, (rows + 2, columns + 2)).astype(np.float32)
+    row, column = (y // cell).astype(int) + 1, (x // cell).astype(int) + 1
+    near, second, shade = (
+        np.full((h, w), 1e9, np.float32),
+        np.full((h, w), 1e9, np.float32),
+        np.zeros((h, w), np.float32),
+    )
+    for dy in (-1, 0, 1):
+        for dx in (-1, 0, 1):
+            point = jitter[row + dy, column + dx]
+            far = np.hypot((row + dy - 1 + point[..., 0]) * cell - y, (column + dx - 1 + point[..., 1]) * cell - x)
+            second = np.minimum(second, np.maximum(near, far))
+            shade = np.where(far < near, tone[row + dy, column + dx], shade)
+            near = np.minimum(near, far)
+    return _tint(np.where(second - near < 2, -1, shade) + 0.15 * noise(rng, h, w, 2, 2), (60, 60, 65), (165, 160, 155))
+
+
+STUFF = (sky, grass, sand, water, brick_wall, wood, stone)

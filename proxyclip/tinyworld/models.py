@@ -1,0 +1,129 @@
+"""The two tiny models: an open_clip CLIP and a timm ViT, their forward passes for training, and how they are stored.
+
+Both are plain open_clip / timm architectures, stored as `local-dir:` folders that those libraries load themselves.
+The forward passes are written with matrix products: fused attention is slow backward in bfloat16 on a CPU.
+"""
+
+import json
+import os
+from pathlib import Path
+
+import open_clip
+import timm
+import torch
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from safetensors.torch import save_file
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+
+CLIP = {
+    "embed_dim": 128,
+    "vision_cfg": {"image_size": 96, "patch_size": 16, "layers": 4, "width": 160, "head_width": 32},
+    "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 2},
+}
+VFM = {
+    "img_size": 96,
+    "patch_size": 4,
+    "embed_dim": 96,
+    "depth": 4,
+    "num_heads": 3,
+    "num_classes": 0,
+    "pos_embed": "none",
+    "dynamic_img_size": True,
+}
+
+
+def build_clip():
+    """A CLIP with random weights."""
+    return open_clip.CLIP(**CLIP)
+
+
+def build_vfm():
+    """A ViT with random weights and no position table: what it knows of two patches, it has seen."""
+    return timm.models.VisionTransformer(**VFM)
+
+
+def normalise(images, mean, std):
+    """RGB in [0, 1] (B, 3, H, W) -> normalised."""
+    return (images - images.new_tensor(mean).view(3, 1, 1)) / images.new_tensor(std).view(3, 1, 1)
+
+
+def _heads(x, heads):
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+def attend(attention, x, queries=None, mask=None):
+    """nn.MultiheadAttention as plain products: x (B, N, C) -> (B, Q, C) for the first Q = `queries` tokens, or all."""
+    q, k, v = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
+    q, k, v = (_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
+    scores = (q * q.shape[-1] ** -0.5) @ k.mT
+    weights = (scores if mask is None else scores + mask).softmax(-1)
+    return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))
+
+
+def encode_image(clip, images):
+    """RGB in [0, 1] (B, 3, H, W) -> class embeddings (B, d), (B, d): ordinary, and of the last attention alone.
+
+    The second one leaves out the residual and the MLP of the last block, as MaskCLIP and ProxyCLIP do for patches.
+    """
+    visual = clip.visual
+    x = visual.conv1(normalise(images, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)).flatten(2).mT
+    x = torch.cat([visual.class_embedding.expand(len(x), 1, -1).to(x.dtype), x], 1)
+    x = visual.ln_pre(x + visual.positional_embedding)
+    *blocks, last = visual.transformer.resblocks
+    for block in blocks:
+        x = x + attend(block.attn, block.ln_1(x))
+        x = x + block.mlp(block.ln_2(x))
+    attended = attend(last.attn, last.ln_1(x), queries=1)[:, 0]
+    whole = x[:, 0] + attended
+    whole = whole + last.mlp(last.ln_2(whole))
+    return visual.ln_post(whole) @ visual.proj, visual.ln_post(attended) @ visual.proj
+
+
+def encode_text(clip, tokens):
+    """Token ids (B, L) -> (B, d). Columns that are padding in every row are cut: the tower is causal."""
+    tokens = tokens[:, : int((tokens != 0).sum(1).max())]
+    length = tokens.shape[1]
+    x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
+    for block in clip.transformer.resblocks:
+        x = x + attend(block.attn, block.ln_1(x), mask=clip.attn_mask[:length, :length])
+        x = x + block.mlp(block.ln_2(x))
+    return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(1)] @ clip.text_projection
+
+
+def encode_patches(vfm, images):
+    """RGB in [0, 1] (B, 3, H, W) -> normed patch tokens (B, N, D), row by row."""
+    for block in vfm.blocks:
+        block.attn.fused_attn = False
+    x = vfm.forward_features(normalise(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
+    return x[:, vfm.num_prefix_tokens :]
+
+
+def _store(folder, weights, config, state):
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    state = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
+    save_file(state, folder / f"weights.{os.getpid()}", metadata={"format": "pt"})
+    (folder / f"config.{os.getpid()}").write_text(json.dumps(config[1], indent=2) + "\n")
+    (folder / f"weights.{os.getpid()}").replace(folder / weights)
+    (folder / f"config.{os.getpid()}").replace(folder / config[0])
+
+
+def save_clip(clip, folder):
+    """Store a CLIP as an open_clip `local-dir:` folder, fp16."""
+    look = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
+    config = {"model_cfg": CLIP, "preprocess_cfg": look}
+    _store(folder, "open_clip_model.safetensors", ("open_clip_config.json", config), clip.state_dict())
+
+
+def save_vfm(vfm, folder):
+    """Store a ViT as a timm `local-dir:` folder, fp16."""
+    size = VFM["img_size"]
+    look = {"input_size": [3, size, size], "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 0}
+    config = {
+        "architecture": "vit_tiny_patch16_224",
+        "num_classes": 0,
+        "num_features": VFM["embed_dim"],
+        "pretrained_cfg": look,
+        "model_args": VFM,
+    }
+    _store(folder, "model.safetensors", ("config.json", config), vfm.state_dict())

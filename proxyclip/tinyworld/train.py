@@ -1,0 +1,158 @@
+"""Train the two tiny models of the drawn world: `python -m proxyclip.tinyworld.train --seed 0 --out DIR`.
+
+Same seed, device and thread count: same weights. A killed run goes on from its last checkpoint when started again;
+every step draws its batch from [seed, step], so no random state has to be kept. DIR gets clip/ and vfm/ (what
+open_clip and timm load as `local-dir:`), losses.json and, while training, checkpoints and the cached crops.
+"""
+
+import argparse
+import json
+import math
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from open_clip import get_tokenizer
+
+from proxyclip.tinyworld import crops, models
+from proxyclip.tinyworld.losses import clip_loss, vfm_loss
+
+DATA_SEED = 1000  # added to --seed: scenes that no evaluation with a small seed draws
+
+
+def batch(images, rng, size, device):
+    """Random crops, half of them mirrored, brightness and contrast moved -> RGB in [0, 1] (B, 3, H, W), row numbers."""
+    rows = np.sort(rng.choice(len(images), size, replace=len(images) < size))
+    chosen = images[rows]
+    mirrored = rng.uniform(size=size) < 0.5
+    chosen[mirrored] = chosen[mirrored, :, ::-1]
+    gain, shift = rng.uniform(0.85, 1.15, (size, 1, 1, 1)), rng.uniform(-0.06, 0.06, (size, 1, 1, 1))
+    pixels = torch.from_numpy(chosen).to(device).permute(0, 3, 1, 2).float() / 255
+    gain, shift = (torch.from_numpy(a).float().to(device) for a in (gain, shift))
+    return ((pixels - 0.5) * gain + 0.5 + shift).clamp(0, 1), rows
+
+
+def clip_step(model, data, rng, options, device):
+    """Loss of CLIP on one batch."""
+    pictures, rows = batch(data[0], rng, options.batch, device)
+    shown = data[1][rows]
+    texts, claims = crops.captions(rng, shown, options.captions)
+    truth = ~(claims[None] & ~shown[:, None]).any(2)
+    tokens = get_tokenizer("ViT-B-32", context_length=models.CLIP["text_cfg"]["context_length"])(texts)
+    return clip_loss(model, pictures, tokens.to(device), torch.from_numpy(truth).to(device))
+
+
+def vfm_step(model, data, rng, options, device):
+    """Loss of the VFM on two views of one batch of squares; what the crops show is not looked at."""
+    pictures, _ = batch(data[0], rng, options.vfm_batch, device)
+    side, size = options.vfm_side, (options.vfm_batch, 3, 1, 1)
+    top, left = rng.integers(0, crops.SIDE - side + 1, 2)
+    first = pictures[:, :, top : top + side, left : left + side]
+    gain = torch.from_numpy(rng.uniform(0.8, 1.2, size)).float().to(device)
+    noise = torch.from_numpy(rng.normal(0, 0.03, first.shape)).float().to(device)
+    second = (first + noise - 0.5) * gain + 0.5
+    return vfm_loss(model, (first, second), options.temperature, options.radius)
+
+
+PARTS = {
+    "clip": (models.build_clip, clip_step, models.save_clip),
+    "vfm": (models.build_vfm, vfm_step, models.save_vfm),
+}
+
+
+def optimiser(model, rate):
+    """AdamW; no weight decay for vectors, scalars and the token table."""
+    decay, rest = [], []
+    for name, parameter in model.named_parameters():
+        (decay if parameter.ndim > 1 and "embedding" not in name else rest).append(parameter)
+    return torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], rate)
+
+
+def rate(step, steps):
+    """Factor on the learning rate: 5 % warm-up, then a cosine to zero."""
+    warm = max(1, steps // 20)
+    return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
+
+
+def _resume(path, model, optimizer):
+    if not path.is_file():
+        return 0, []
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(saved["model"]), optimizer.load_state_dict(saved["optimizer"])
+    return saved["step"], saved["losses"]
+
+
+def _checkpoint(path, model, optimizer, step, losses):
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
+    temporary = path.with_suffix(f".{os.getpid()}")
+    torch.save(state, temporary)
+    temporary.replace(path)
+
+
+def train(part, data, options, device):
+    """Train "clip" or "vfm" on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
+    build, step_loss, save = PARTS[part]
+    steps = options.steps if part == "clip" else options.vfm_steps
+    torch.manual_seed(options.seed)
+    model = build().to(device).train()
+    optimizer = optimiser(model, options.rate)
+    path, number = options.out / f"{part}.pt", list(PARTS).index(part)
+    done, losses = _resume(path, model, optimizer)
+    began = time.time()
+    for step in range(done, steps):
+        for group in optimizer.param_groups:
+            group["lr"] = options.rate * rate(step, steps)
+        rng = np.random.default_rng([options.seed, number, step])
+        with torch.autocast(device.type, torch.bfloat16):
+            loss = step_loss(model, data, rng, options, device)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        losses.append(loss.item())
+        if (step + 1) % options.save_every == 0 or step + 1 == steps:
+            _checkpoint(path, model, optimizer, step + 1, losses)
+            mean = np.mean(losses[-options.save_every :])
+            print(f"{part} {step + 1}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
+    save(model, options.out / part)
+    return losses
+
+
+def arguments(argv=None):
+    """Command line -> options."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/tinyworld"), help="folder for everything written")
+    parser.add_argument("--cache", type=Path, help="folder for the crops (default: OUT)")
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--scenes", type=int, default=6000)
+    parser.add_argument("--steps", type=int, default=2000, help="of CLIP")
+    parser.add_argument("--vfm-steps", type=int, default=600)
+    parser.add_argument("--batch", type=int, default=160, help="crops a step of CLIP")
+    parser.add_argument("--captions", type=int, default=128, help="captions a step of CLIP")
+    parser.add_argument("--vfm-batch", type=int, default=16)
+    parser.add_argument("--vfm-side", type=int, default=64, help="pixels a side of the squares the VFM sees")
+    parser.add_argument("--temperature", type=float, default=0.1, help="of the VFM's contrast")
+    parser.add_argument("--radius", type=int, default=2, help="patches away that count as neighbours")
+    parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
+    parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
+    parser.add_argument("--workers", type=int, default=2, help="processes that draw the crops")
+    return parser.parse_args(argv)
+
+
+def main(argv=None):
+    """Command line entry."""
+    options = arguments(argv)
+    options.out.mkdir(parents=True, exist_ok=True)
+    name = "cuda" if torch.cuda.is_available() else "cpu"
+    device = torch.device(name if options.device == "auto" else options.device)
+    data = crops.cache(options.cache or options.out, DATA_SEED + options.seed, options.scenes, options.workers)
+    losses = {part: train(part, data, options, device) for part in options.parts}
+    (options.out / "losses.json").write_text(json.dumps(losses))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,101 @@
+"""Drawn scenes as a folder in the layout of Pascal VOC, made once, redone when damaged or outdated.
+
+ROOT/JPEGImages/000000.png                      RGB; PNG because JPEG coders differ in bytes and blur exact borders
+ROOT/SegmentationClass/000000.png               palette picture, value = index in CLASSES, no ignore value
+ROOT/ImageSets/Segmentation/val.txt             one name a line
+ROOT/tinyworld.json                             what was written, and the size of every file
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from proxyclip.tinyworld import materials, scenes, things
+
+RECORD, IMAGES, MASKS, SPLIT = "tinyworld.json", "JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"
+
+
+def write_voc(root, count, seed):
+    """Write scenes 0..count-1 of a seed into the folder root -> Path(root).
+
+    A folder that holds exactly this, by its record and the sizes of its files, is left as it is. The folder is made
+    under another name and then renamed, so that a killed run leaves no half-written one and of two processes at once
+    the last wins with an equal folder. FileExistsError: root is there and was not made by this function.
+    """
+    root = Path(root)
+    wanted = _fingerprint(count, seed)
+    if _complete(root, wanted):
+        return root
+    if root.exists() and not (root / RECORD).is_file() and (not root.is_dir() or any(root.iterdir())):
+        raise FileExistsError(f"Expected a new or empty folder, or one with {RECORD}, but got {root} with other files")
+    root.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+    try:
+        made.chmod(0o755)
+        _write(made, count, seed, wanted)
+        _put(made, root, wanted)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+    return root
+
+
+def _write(folder, count, seed, wanted):
+    palette = np.array(scenes.PALETTE, np.uint8).ravel().tolist()
+    names = [f"{i:06d}" for i in range(count)]
+    for part in (IMAGES, MASKS, Path(SPLIT).parent):
+        (folder / part).mkdir(parents=True)
+    for i, name in enumerate(names):
+        scene = scenes.scene(seed, i)
+        Image.fromarray(scene.image).save(folder / IMAGES / f"{name}.png", compress_level=1)
+        mask = Image.fromarray(scene.mask)
+        mask.putpalette(palette)
+        mask.save(folder / MASKS / f"{name}.png")
+    (folder / SPLIT).write_text("".join(f"{name}\n" for name in names))
+    (folder / RECORD).write_text(json.dumps({"fingerprint": wanted, "sizes": _sizes(folder)}, indent=0) + "\n")
+
+
+def _put(made, root, wanted):
+    """Rename made to root, moving an older root out of the way; another process may do the same meanwhile."""
+    for attempt in range(100):
+        try:
+            made.replace(root)
+            return
+        except OSError:
+            if _complete(root, wanted):
+                return
+            if attempt == 99:
+                raise
+        old = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
+        try:
+            root.replace(old)
+        except FileNotFoundError:
+            pass
+        finally:
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _sizes(folder):
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
+    return {p.relative_to(folder).as_posix(): p.stat().st_size for p in files}
+
+
+def _complete(root, wanted):
+    try:
+        record = json.loads((root / RECORD).read_text())
+        return record["fingerprint"] == wanted and record["sizes"] == _sizes(root)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _fingerprint(count, seed):
+    """Everything that decides the pictures: the arguments and the source that draws them."""
+    sources = [Path(module.__file__).read_bytes() for module in (scenes, things, materials)] + [
+        Path(__file__).read_bytes()
+    ]
+    text = f"{int(count)} {int(seed)} {np.__version__} {Image.__version__}".encode()
+    return hashlib.sha256(b"\0".join([text, *sources])).hexdigest()

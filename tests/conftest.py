@@ -1,0 +1,42 @@
+"""Set-up of all tests: few threads, no network, no shared caches, and the marks that skip."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+THREADS = "2"
+for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(_name, THREADS)
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Text features and the like are cached in a folder of this test run, by child processes too."""
+    os.environ["PROXYCLIP_CACHE"] = str(tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="session")
+def samples() -> Path:
+    """The folder of sample data: PROXYCLIP_SAMPLES, or shared/samples beside the repository; skips without it."""
+    place = Path(os.environ.get("PROXYCLIP_SAMPLES") or ROOT.parent / "shared" / "samples")
+    if not place.is_dir():
+        pytest.skip(f"no sample data at {place}; PROXYCLIP_SAMPLES says where they are")
+    return place
+
+
+def pytest_collection_modifyitems(items):
+    """Skip what is marked `gpu` where torch finds none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
