@@ -74,7 +74,8 @@ def run(args: argparse.Namespace) -> int:
             failed += 1
             continue
         labels, names = segment(model, rgb, scale), [words[0] for words in model.vocabulary.classes]
-        print(f"{write(out / f'{name}_seg.png', rgb, labels, names)}: {areas(labels, names)}")
+        path = out / f"{name}_seg.png"
+        print(f"{path}: {write(path, rgb, labels, names)}")
     return FAILED if failed else 0
 
 
@@ -147,23 +148,17 @@ def segment(model: Any, rgb: Any, scale: tuple[int, int]) -> Any:
     return model.test_step(dict(inputs=[inputs], data_samples=[sample]))[0].pred_sem_seg.data[0].cpu().numpy()
 
 
-def write(path: Path, rgb: Any, labels: Any, names: list[str]) -> Path:
-    """Save image | overlay | legend."""
+def write(path: Path, rgb: Any, labels: Any, names: list[str]) -> str:
+    """Save image | overlay | legend, and return the classes with their shares in words, largest first."""
     from PIL import Image
 
     from proxyclip import pictures
 
     palette = pictures.class_palette(None, len(names))
-    shown = {"image": rgb, "overlay": pictures.paint(rgb, labels, palette)}
-    Image.fromarray(pictures.beside(shown, pictures.shares(labels, names), palette)).save(path)
-    return path
-
-
-def areas(labels: Any, names: list[str]) -> str:
-    """Share of each class in words, largest first."""
-    from proxyclip.pictures import shares
-
-    return ", ".join(f"{names[i]} {share:.1%}" for i, _, share in shares(labels, names))
+    found = [(i, f"{names[i]} {share:.1%}") for i, share in pictures.shares(labels, len(names))]
+    panels = {"image": rgb, "overlay": pictures.paint(rgb, labels, palette)}
+    Image.fromarray(pictures.beside(panels, [(text, palette[i]) for i, text in found])).save(path)
+    return ", ".join(text for _, text in found)
 
 
 if __name__ == "__main__":

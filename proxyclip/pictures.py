@@ -1,20 +1,24 @@
-"""Pictures of an evaluation: image, ground truth and prediction side by side, with a legend."""
+"""Pictures of label maps: overlays, legends, and what --show-dir and demo.py put together from them. All RGB uint8."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmengine.hooks import Hook
+from PIL import Image, ImageDraw, ImageFont, ImageOps
+
+Entry = tuple[str, np.ndarray]  # a line of a legend: words and colour
+WIDE, HIGH = 190, 22  # pixels of a legend's column and line
 
 
 class Pictures(Hook):
-    """Writes image | ground truth | prediction side by side, with a legend, one PNG an image."""
+    """Writes image | ground truth | prediction side by side over a legend, one PNG an image."""
 
-    def __init__(self, folder: Path, alpha: float = 0.6) -> None:
-        self.folder, self.alpha = folder, alpha
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
@@ -29,25 +33,33 @@ class Pictures(Hook):
             maps = {"prediction": prediction}
             if "gt_sem_seg" in sample:
                 maps = {"ground truth": _labels(sample.gt_sem_seg), **maps}
-            shown = {"image": image, **{title: self._paint(image, labels, palette) for title, labels in maps.items()}}
+            shown = {"image": image, **{title: paint(image, labels, palette) for title, labels in maps.items()}}
             present = sorted(set().union(*(np.unique(labels) for labels in maps.values())) & set(range(len(names))))
-            picture = np.concatenate([_titled(*pair) for pair in shown.items()], axis=1)
-            picture = np.concatenate([picture, _legend(present, names, palette, picture.shape[1])], axis=0)
-            cv2.imwrite(str(self.folder / f"{_name(sample, batch_idx, number)}.png"), picture)
+            row = np.concatenate([titled(*pair) for pair in shown.items()], axis=1)
+            below = legend([(names[i], palette[i]) for i in present], row.shape[1])
+            Image.fromarray(np.concatenate([row, below])).save(self.folder / f"{_name(sample, batch_idx, number)}.png")
 
-    def _paint(self, image: np.ndarray, labels: np.ndarray, palette: np.ndarray) -> np.ndarray:
-        if labels.shape != image.shape[:2]:
-            labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
-        known = (labels >= 0) & (labels < len(palette))
-        painted = image.copy()
-        colours = palette[labels[known]][:, ::-1]
-        painted[known] = (self.alpha * colours + (1 - self.alpha) * image[known]).astype(np.uint8)
-        painted[~known] //= 3
-        return painted
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Any picture file as a person sees it: (H, W, 3) uint8, turned by its EXIF tag, alpha dropped, 16 bits scaled.
+
+    Raises:
+        OSError: missing, damaged, or no picture; the message names the file.
+    """
+    try:
+        with Image.open(path) as file:
+            image = ImageOps.exif_transpose(file)
+            if image.mode.startswith("I"):
+                image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
+            return np.array(image.convert("RGB"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"There is no picture {path}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise OSError(f"The picture {path} cannot be read ({error}): is it a whole JPEG, PNG or WebP?") from error
 
 
 def class_palette(palette: Sequence | None, classes: int) -> np.ndarray:
-    """(classes, 3) uint8 RGB: the dataset's own colours, or evenly spread hues where it has too few."""
+    """(classes, 3): the dataset's own colours, or evenly spread hues where it has too few."""
     if palette is not None and len(palette) >= classes:
         return np.asarray(palette, np.uint8)[:classes]
     i = np.arange(classes)
@@ -55,37 +67,77 @@ def class_palette(palette: Sequence | None, classes: int) -> np.ndarray:
     return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
 
 
+def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:
+    """Classes in their colours over an image (H, W, 3); pixels of no class are darkened."""
+    if labels.shape != image.shape[:2]:
+        labels = cv2.resize(labels, image.shape[1::-1], interpolation=cv2.INTER_NEAREST)
+    known = (labels >= 0) & (labels < len(palette))
+    painted = image.copy()
+    painted[known] = (alpha * palette[labels[known]] + (1 - alpha) * image[known]).astype(np.uint8)
+    painted[~known] //= 3
+    return painted
+
+
+def shares(labels: np.ndarray, classes: int) -> list[tuple[int, float]]:
+    """(class, share of the pixels) of the classes that occur, largest first."""
+    areas = np.bincount(labels.ravel(), minlength=classes) / labels.size
+    return [(int(i), float(areas[i])) for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
+
+
+def beside(panels: Mapping[str, np.ndarray], entries: Sequence[Entry]) -> np.ndarray:
+    """Panels of one size side by side under their titles, and a legend in a column on the right."""
+    row = np.concatenate([titled(*pair) for pair in panels.items()], axis=1)
+    column = titled("legend", legend(entries, WIDE))
+    high = max(len(row), len(column))
+    return np.concatenate([_pad(row, high), _pad(column, high)], axis=1)
+
+
+def titled(title: str, picture: np.ndarray) -> np.ndarray:
+    """The picture under a white line with its title."""
+    bar = np.full((HIGH, picture.shape[1], 3), 255, np.uint8)
+    return np.concatenate([_write(bar, [(4, 3, title)]), picture])
+
+
+def legend(entries: Sequence[Entry], width: int) -> np.ndarray:
+    """Colours and words in as many columns as `width` pixels hold."""
+    columns = max(1, width // WIDE)
+    bar = np.full((HIGH * -(-len(entries) // columns) + 6, width, 3), 255, np.uint8)
+    words = []
+    for i, (text, colour) in enumerate(entries):
+        x, y = i % columns * WIDE + 6, i // columns * HIGH + 4
+        bar[y + 1 : y + 15, x : x + 14] = colour
+        words.append((x + 20, y, text if len(text) <= 24 else f"{text[:22]}..."))
+    return _write(bar, words)
+
+
+def _write(picture: np.ndarray, words: Sequence[tuple[int, int, str]]) -> np.ndarray:
+    image = Image.fromarray(picture)
+    font = ImageFont.load_default(13)
+    for x, y, text in words:
+        ImageDraw.Draw(image).text((x, y), text, fill=(0, 0, 0), font=font)
+    return np.array(image)
+
+
+def _pad(picture: np.ndarray, high: int) -> np.ndarray:
+    return np.pad(picture, ((0, high - len(picture)), (0, 0), (0, 0)), constant_values=255)
+
+
 def _labels(field) -> np.ndarray:
-    return field.data.squeeze().cpu().numpy().astype(np.int32)
+    return field.data[0].cpu().numpy().astype(np.int32)
 
 
 def _image(sample, given, shape: tuple[int, ...]) -> np.ndarray:
-    """BGR (h, w, 3): the file the sample came from, else the model's input brought to the size of the labels."""
+    """The file the sample came from, else the model's BGR input, at the size of the labels."""
     path = Path(sample.metainfo.get("img_path") or "")
-    image = cv2.imread(str(path)) if path.is_file() else None
+    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if path.is_file() else None
     if image is None and given is not None:
         image = given.cpu().numpy().transpose(1, 2, 0).astype(np.uint8)
     if image is None:
         image = np.zeros((*shape, 3), np.uint8)
-    return image if image.shape[:2] == shape else cv2.resize(image, shape[::-1])
+    image = image if image.shape[:2] == shape else cv2.resize(image, shape[::-1])
+    return np.ascontiguousarray(image[..., ::-1])
 
 
 def _name(sample, batch: int, number: int) -> str:
     path = sample.metainfo.get("img_path")
     return "_".join((*Path(path).parts[-2:-1], Path(path).stem)) if path else f"{batch:06d}_{number}"
-
-
-def _titled(title: str, picture: np.ndarray) -> np.ndarray:
-    bar = np.full((22, picture.shape[1], 3), 255, np.uint8)
-    cv2.putText(bar, title, (4, 16), cv2.FONT_HERSHEY_SIMPLEX, 0.45, (0, 0, 0), 1, cv2.LINE_AA)
-    return np.concatenate([bar, picture], axis=0)
-
-
-def _legend(present: list[int], names: list[str], palette: np.ndarray, width: int) -> np.ndarray:
-    columns = max(1, width // 170)
-    bar = np.full((20 * -(-len(present) // columns) + 6, width, 3), 255, np.uint8)
-    for i, label in enumerate(present):
-        x, y = i % columns * 170 + 4, i // columns * 20 + 4
-        cv2.rectangle(bar, (x, y), (x + 14, y + 12), palette[label][::-1].tolist(), -1)
-        cv2.putText(bar, names[label][:20], (x + 20, y + 11), cv2.FONT_HERSHEY_SIMPLEX, 0.4, (0, 0, 0), 1, cv2.LINE_AA)
-    return bar

@@ -12,6 +12,8 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest  # noqa: E402
 
+import proxyclip  # noqa: E402, F401  before mmseg: it puts up the stand-in for mmcv's compiled ops
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -118,7 +118,7 @@ def test_position_tables():
 
 def test_checkpoint_files(folders, tmp_path):
     """Original releases: bare, under `model`, under `teacher` with `backbone.`, with a head that is not wanted."""
-    state = timm.create_model("vit_small_patch16_224", num_classes=0).state_dict()
+    state = timm.create_model("vit_tiny_patch16_224", num_classes=0).state_dict()
     forms = {
         "bare.pth": state | {"head.weight": torch.zeros(3, 3)},
         "mae.pth": {"model": state},
@@ -127,10 +127,10 @@ def test_checkpoint_files(folders, tmp_path):
     }
     for name, content in forms.items():
         torch.save(content, tmp_path / name)
-        vfm = DINO("vit_small_patch16_224.dino", str(tmp_path / name))
+        vfm = DINO("vit_tiny_patch16_224", str(tmp_path / name))
         torch.testing.assert_close(vfm.vit.state_dict(), state)
     with pytest.raises(WeightsError, match=r"bare\.pth does not fit .*another architecture"):
-        DINO("vit_base_patch16_224.dino", str(tmp_path / "bare.pth"))
+        DINO("vit_small_patch16_224.dino", str(tmp_path / "bare.pth"))
 
 
 @pytest.mark.parametrize("family, options", [("sam", {}), ("mae", {}), ("sam", {"model": "vit_h"})])

@@ -7,6 +7,7 @@ a class chosen evenly, so that rare things are not drowned by materials. Arrays 
 import json
 import multiprocessing
 import os
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -52,8 +53,10 @@ def cache(folder, seed, scenes, workers=1):
         n = scenes * PER_SCENE
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (n, SIDE, SIDE, 3))
         shown = np.lib.format.open_memmap(folder / "shown.npy", "w+", bool, (n, len(CLASSES)))
-        with multiprocessing.get_context("spawn").Pool(workers) as pool:
-            for i, (a, b) in enumerate(pool.imap(_crops, ((seed, i) for i in range(scenes)), chunksize=32)):
+        jobs = ((seed, i) for i in range(scenes))
+        with multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else nullcontext() as pool:
+            made = pool.imap(_crops, jobs, chunksize=32) if pool else map(_crops, jobs)
+            for i, (a, b) in enumerate(made):
                 images[i * PER_SCENE : (i + 1) * PER_SCENE], shown[i * PER_SCENE : (i + 1) * PER_SCENE] = a, b
         images.flush(), shown.flush()
         temporary = folder / f"done.{os.getpid()}"

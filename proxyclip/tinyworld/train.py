@@ -10,6 +10,7 @@ import json
 import math
 import os
 import time
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -34,14 +35,18 @@ def batch(images, rng, size, device):
     return ((pixels - 0.5) * gain + 0.5 + shift).clamp(0, 1), rows
 
 
+@cache
+def _tokenizer():
+    return get_tokenizer("ViT-B-32", context_length=models.CLIP["text_cfg"]["context_length"])
+
+
 def clip_step(model, data, rng, options, device):
     """Loss of CLIP on one batch."""
     pictures, rows = batch(data[0], rng, options.batch, device)
     shown = data[1][rows]
     texts, claims = crops.captions(rng, shown, options.captions)
     truth = ~(claims[None] & ~shown[:, None]).any(2)
-    tokens = get_tokenizer("ViT-B-32", context_length=models.CLIP["text_cfg"]["context_length"])(texts)
-    return clip_loss(model, pictures, tokens.to(device), torch.from_numpy(truth).to(device))
+    return clip_loss(model, pictures, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
 def vfm_step(model, data, rng, options, device):
@@ -130,12 +135,12 @@ def arguments(argv=None):
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--scenes", type=int, default=6000)
     parser.add_argument("--steps", type=int, default=2000, help="of CLIP")
-    parser.add_argument("--vfm-steps", type=int, default=600)
+    parser.add_argument("--vfm-steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=160, help="crops a step of CLIP")
     parser.add_argument("--captions", type=int, default=128, help="captions a step of CLIP")
     parser.add_argument("--vfm-batch", type=int, default=16)
     parser.add_argument("--vfm-side", type=int, default=64, help="pixels a side of the squares the VFM sees")
-    parser.add_argument("--temperature", type=float, default=0.1, help="of the VFM's contrast")
+    parser.add_argument("--temperature", type=float, default=0.15, help="of the VFM's contrast")
     parser.add_argument("--radius", type=int, default=2, help="patches away that count as neighbours")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")

@@ -1,0 +1,210 @@
+"""Data sets on disk: names and colours, real samples through the configs, and errors that help."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.structures import PixelData
+from mmseg.registry import DATASETS, METRICS
+from PIL import Image
+
+from proxyclip import data
+from proxyclip.paths import ROOT
+
+
+@pytest.fixture(autouse=True)
+def _scope():
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        yield
+
+
+OURS = [getattr(data, name) for name in data.__all__ if name.endswith("Dataset")]
+COUNTS = {
+    "PascalVOCDataset": 21, "PascalVOC20Dataset": 20, "PascalContext60Dataset": 60, "PascalContext59Dataset": 59,
+    "PascalContext459Dataset": 459, "ADE20KDataset": 150, "ADE20K847Dataset": 847, "CityscapesDataset": 19,
+    "COCOStuffDataset": 171, "COCOObjectDataset": 81, "TinyWorldDataset": 19,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
+def test_names_and_colours(kind):
+    classes, palette = kind.METAINFO["classes"], kind.METAINFO["palette"]
+    assert len(classes) == len(set(classes)) == len(palette) == COUNTS[kind.__name__]
+    assert np.array(palette).shape == (len(classes), 3)
+    assert DATASETS.get(kind.__name__) is kind
+
+
+def names(kind):
+    return tuple(kind.METAINFO["classes"])
+
+
+def test_lists_fit_each_other():
+    from mmseg import datasets as mm
+
+    assert names(data.PascalVOC20Dataset) == names(mm.PascalVOCDataset)[1:]
+    assert names(data.PascalContext60Dataset) == names(mm.PascalContextDataset)
+    assert names(data.PascalContext59Dataset) == names(mm.PascalContextDataset)[1:] == names(mm.PascalContextDataset59)
+    assert names(data.COCOObjectDataset) == ("background", *names(mm.COCOStuffDataset)[:80])
+    assert set(names(data.PascalContext59Dataset)) <= set(names(data.PascalContext459Dataset))
+    wide, full = names(data.PascalContext459Dataset), names(data.ADE20K847Dataset)
+    assert (wide[0], wide[255], wide[430]) == ("accordion", "monkey", "unknown")
+    assert (full[0], full[1], full[255][:4]) == ("wall", "building, edifice", "pier")
+
+
+@pytest.mark.parametrize("kind", [data.PascalContext459Dataset, data.ADE20K847Dataset])
+def test_made_palettes_tell_classes_apart(kind):
+    colours = {tuple(colour) for colour in kind.METAINFO["palette"]}
+    assert len(colours) == len(kind.METAINFO["classes"])
+    assert (0, 0, 0) not in colours
+
+
+# config, folder of samples, what differs from the real data set
+SAMPLES = {
+    "voc21": ("voc2012", {}),
+    "voc20": ("voc2012", {}),
+    "ade20k": ("ade20k", {}),
+    "ade847": ("ade20k847", {}),
+    "ade847 training": (
+        "ade20k847",
+        dict(data_prefix=dict(img_path="images_detectron2/training", seg_map_path="annotations_detectron2/training")),
+    ),
+    "coco_stuff164k": ("coco_stuff164k", {}),
+    "coco_object": ("coco_stuff164k", {}),
+}
+IMAGES = {"voc21": 4, "voc20": 4, "ade20k": 3, "ade847": 1, "ade847 training": 2, "coco_stuff164k": 8, "coco_object": 8}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_predicting_the_ground_truth_of_real_samples_gives_100(samples, name):
+    folder, changes = SAMPLES[name]
+    cfg = Config.fromfile(ROOT / "configs" / f"cfg_{name.split()[0]}.py")
+    dataset = DATASETS.build({**cfg.test_dataloader.dataset, "data_root": str(samples / folder), **changes})
+    metric = METRICS.build(cfg.test_evaluator)
+    metric.dataset_meta = dataset.metainfo
+    for one in (dataset[i] for i in range(len(dataset))):
+        sample, classes = one["data_samples"], len(dataset.metainfo["classes"])
+        label = sample.gt_sem_seg.data
+        assert tuple(label.shape[-2:]) == sample.ori_shape
+        assert min(one["inputs"].shape[1:]) == cfg.test_pipeline[1].scale[1]
+        sample.pred_sem_seg = PixelData(data=torch.where(label < classes, label, 0))
+        metric.process({}, [sample.to_dict()])
+    assert len(dataset) == len(metric.results) == IMAGES[name]
+    found = metric.compute_metrics(metric.results)
+    assert found == pytest.approx({"mIoU": 100, "mAcc": 100, "aAcc": 100})
+    if name == "ade847 training":
+        assert metric.confusion[256:].sum() > 1000  # labels that 8 bits would have folded
+
+
+def make(folder, names=("a", "b"), size=(8, 6), kind="PascalVOCDataset", **changes):
+    """A data set in VOC's layout, and the function that builds it."""
+    for part in ("images", "labels"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
+    for name in names:
+        Image.new("RGB", size, (200, 10, 10)).save(folder / "images" / f"{name}.jpg")
+        Image.new("L", size, 3).save(folder / "labels" / f"{name}.png")
+    (folder / "val.txt").write_text("".join(f"{name}\n" for name in names))
+
+    def build(**more):
+        pipeline = Config.fromfile(ROOT / "configs/base_config.py").test_pipeline
+        prefix = dict(img_path="images", seg_map_path="labels")
+        options = dict(type=kind, data_root=str(folder), ann_file="val.txt", data_prefix=prefix, pipeline=pipeline)
+        return DATASETS.build({**options, **changes, **more})
+
+    return build
+
+
+def test_every_sample_knows_its_labels(tmp_path):
+    info = make(tmp_path)().get_data_info(0)
+    assert (info["num_classes"], info["ignore_index"]) == (21, 255)
+
+
+def test_limits_larger_than_the_set_are_fine(tmp_path):
+    build = make(tmp_path)
+    assert [len(build(indices=n)) for n in (1, 2, 50)] == [1, 2, 2]
+
+
+def test_a_subset_of_classes_ignores_the_others(tmp_path):
+    dataset = make(tmp_path)(metainfo=dict(classes=("background", "cat")))
+    assert dataset[0]["data_samples"].gt_sem_seg.data.unique().tolist() == [255]
+    assert make(tmp_path)(metainfo=dict(classes=("background", "bird")))[0]["data_samples"].gt_sem_seg.data.max() == 1
+
+
+def test_blank_lines_are_no_images(tmp_path):
+    build = make(tmp_path)
+    (tmp_path / "val.txt").write_text("a\r\n\r\nb\r\n\r\n")
+    assert len(build()) == 2
+
+
+@pytest.mark.parametrize(
+    ("part", "words"),
+    [
+        ("", "the data folder"),
+        ("val.txt", "the list of images"),
+        ("images", "the folder of images"),
+        ("labels", "the folder of labels"),
+        ("images/b.jpg", "1 of 2 images do not exist, the first is .*b.jpg"),
+        ("labels/b.png", "1 of 2 label maps do not exist, the first is .*b.png"),
+    ],
+)
+def test_missing_data_say_what_and_what_to_do(tmp_path, part, words):
+    build = make(tmp_path / "set")
+    gone = tmp_path / "set" / part
+    shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
+    with pytest.raises(FileNotFoundError, match=f"PascalVOCDataset: .*{words}.*VOCtrainval.*--data-root"):
+        build()
+
+
+def test_empty_folders_and_doubled_names_are_refused(tmp_path):
+    build = make(tmp_path)
+    (tmp_path / "val.txt").write_text("a\na\n")
+    with pytest.raises(ValueError, match="1 names twice, the first is a"):
+        build()
+    for file in (tmp_path / "images").iterdir():
+        file.rename(file.with_suffix(".JPG"))
+    with pytest.raises(FileNotFoundError, match=r"images has no image .*\.jpg"):
+        build(ann_file="")
+
+
+def test_the_image_that_context_annotations_lack_may_be_listed(tmp_path):
+    build = make(tmp_path, ("a", "2010_001606"), kind="PascalContext60Dataset")
+    assert len(build()) == 2
+    (tmp_path / "labels/2010_001606.png").unlink()
+    assert len(build()) == 1
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", None])
+def test_unreadable_images_are_named_and_never_replaced(tmp_path, content):
+    dataset = make(tmp_path)()
+    image = tmp_path / "images/b.jpg"
+    image.write_bytes(image.read_bytes()[:200] if content is None else content)
+    with pytest.raises(RuntimeError, match=r"images/b\.jpg"):
+        dataset[1]
+
+
+def test_bad_label_maps_are_named(tmp_path):
+    dataset = make(tmp_path)()
+    Image.new("L", (8, 6), 77).save(tmp_path / "labels/b.png")
+    with pytest.raises(ValueError, match=r"labels/b\.png.*77"):
+        dataset[1]
+
+
+def test_images_and_labels_are_turned_alike(tmp_path):
+    """An EXIF tag turns no label map, so it must not turn the image."""
+    build = make(tmp_path, size=(80, 40))
+    tag = Image.Exif()
+    tag[274] = 6
+    Image.new("RGB", (80, 40)).save(tmp_path / "images/a.jpg", exif=tag)
+    sample = build()[0]["data_samples"]
+    assert sample.ori_shape == (40, 80) == tuple(sample.gt_sem_seg.data.shape[-2:])
+
+
+def test_the_tiny_world_draws_itself(tmp_path):
+    cfg = Config.fromfile(ROOT / "configs/cfg_tinyworld.py").test_dataloader.dataset
+    dataset = DATASETS.build({**cfg, "data_root": str(tmp_path / "tinyworld"), "count": 3})
+    assert len(dataset) == 3
+    assert dataset[2]["data_samples"].gt_sem_seg.data.max() < 19

@@ -1,0 +1,134 @@
+"""Label maps are read exactly, and what is no label map is refused by name."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxyclip.data.loading import MyLoadAnnotations, choose, decode, reduce_zero_label
+
+WIDE = np.array([[0, 1, 255, 256], [300, 846, 65535, 254]])
+
+
+def save(folder, labels, dtype=np.uint16, name="mask.tif"):
+    path = folder / name
+    Image.fromarray(np.asarray(labels).astype(dtype)).save(path)
+    return str(path)
+
+
+def load(path, loader=None, **sample):
+    return (loader or MyLoadAnnotations()).transform({"seg_map_path": path, "seg_fields": [], **sample})["gt_seg_map"]
+
+
+@pytest.mark.parametrize(
+    ("dtype", "name"),
+    [(np.uint16, "a.tif"), (np.uint16, "a.png"), (np.int32, "a.tif"), (np.float32, "a.tif")],
+)
+def test_wide_labels_are_exact(tmp_path, dtype, name):
+    found = load(save(tmp_path, WIDE, dtype, name), ignore_index=65535, num_classes=847, reduce_zero_label=False)
+    assert found.dtype == np.int32
+    assert (found == WIDE).all()
+
+
+def test_palette_images_give_indices_and_thin_ones_keep_their_shape(tmp_path):
+    picture = Image.fromarray(np.array([[0, 15, 255]], np.uint8))
+    picture.putpalette(list(range(256)) * 3)
+    picture.save(tmp_path / "a.png")
+    assert load(str(tmp_path / "a.png")).tolist() == [[0, 15, 255]]
+
+
+def test_equals_mmseg_on_8_bits(tmp_path):
+    from mmseg.datasets.transforms import LoadAnnotations
+
+    labels = np.random.default_rng(0).integers(0, 256, (9, 13))
+    path = save(tmp_path, labels, np.uint8, "a.png")
+    for reduce_zero in (False, True):
+        sample = {"seg_map_path": path, "reduce_zero_label": reduce_zero, "seg_fields": []}
+        theirs = LoadAnnotations().transform(dict(sample))["gt_seg_map"]
+        assert (MyLoadAnnotations().transform(dict(sample))["gt_seg_map"] == theirs).all()
+
+
+def test_reducing_zero_merges_no_classes():
+    labels = np.arange(65536)
+    reduced = reduce_zero_label(labels, 65535)
+    assert reduced[0] == reduced[65535] == 65535
+    assert (reduced[1:65535] == labels[:65534]).all()
+
+
+def test_a_subset_of_classes_sends_the_others_to_the_ignore_value():
+    assert choose(np.array([[0, 1, 2, 65535]]), {0: 255, 1: 0, 2: 1}, 65535).tolist() == [[65535, 0, 1, 65535]]
+
+
+@pytest.mark.parametrize(
+    ("labels", "sample", "allowed"),
+    [
+        ([[0, 2]], dict(num_classes=3), True),
+        ([[0, 255]], dict(num_classes=3), True),
+        ([[0, 3]], dict(num_classes=3, reduce_zero_label=True), True),
+        ([[0, 3]], dict(num_classes=3), False),
+        ([[0, 4]], dict(num_classes=3, reduce_zero_label=True), False),
+        ([[0, 65535]], dict(num_classes=3), False),
+        ([[0, 255]], dict(num_classes=3, ignore_index=65535), False),
+        ([[0, 60000]], dict(), True),
+    ],
+)
+def test_only_classes_and_the_ignore_value_pass(tmp_path, labels, sample, allowed):
+    path = save(tmp_path, labels)
+    if allowed:
+        load(path, **sample)
+        return
+    with pytest.raises(ValueError, match=f"mask.tif.*1 pixels have {labels[0][1]}.*reduce_zero_label"):
+        load(path, **sample)
+
+
+def test_settings_are_said_once(tmp_path):
+    path = save(tmp_path, [[0, 1]])
+    assert load(path, MyLoadAnnotations(reduce_zero_label=True)).tolist() == [[255, 0]]
+    assert load(path, MyLoadAnnotations(ignore_index=9, reduce_zero_label=True)).tolist() == [[9, 0]]
+    for loader, sample in (
+        (MyLoadAnnotations(reduce_zero_label=True), dict(reduce_zero_label=False)),
+        (MyLoadAnnotations(ignore_index=255), dict(ignore_index=65535)),
+    ):
+        with pytest.raises(ValueError, match="say it once"):
+            load(path, loader, **sample)
+    with pytest.raises(ValueError, match="pillow"):
+        MyLoadAnnotations(imdecode_backend="cv2")
+
+
+def encoded(labels, **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(labels).save(file, **options)
+    return file.getvalue()
+
+
+GREY = np.random.default_rng(0).integers(0, 3, (40, 50), np.uint8)
+BAD = {
+    "colours": (encoded(np.dstack([GREY] * 3), format="PNG"), ValueError, "RGB.*class indices"),
+    "truncated": (encoded(GREY, format="PNG")[:200], OSError, "cannot be read"),
+    "empty": (b"", OSError, "is empty"),
+    "web page": (b"<html>404</html>", OSError, "cannot be read"),
+    "lossy": (encoded(GREY, format="JPEG"), ValueError, "JPEG"),
+    "fractions": (encoded(GREY.astype(np.float32) / 2, format="TIFF"), ValueError, "fractions"),
+    "not numbers": (encoded(np.full((2, 3), np.nan, np.float32), format="TIFF"), ValueError, "fractions"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD)
+def test_what_is_no_label_map_is_refused_by_name(kind):
+    data, error, words = BAD[kind]
+    with pytest.raises(error, match=words) as caught:
+        decode(data, "some/mask.png")
+    assert "some/mask.png" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_bad_samples(samples):
+    folder = samples / "bad_inputs" / "masks"
+    sample = dict(num_classes=2, reduce_zero_label=False)
+    for name in ("mask_jpeg_named", "mask_out_of_range", "mask_rgb", "mask_truncated"):
+        with pytest.raises((ValueError, OSError), match=name):
+            load(str(folder / f"{name}.png"), **sample)
+    assert load(str(folder / "mask_ok.png"), **sample).ndim == 2

@@ -1,0 +1,133 @@
+"""The metric equals MMSegmentation's where that is right, and is exact where it is not."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from proxyclip.data.metric import SegMetric, sum_pairs
+
+
+def sample(label, prediction, **meta):
+    data = {"gt_sem_seg": label, "pred_sem_seg": prediction}
+    return {**{k: {"data": torch.as_tensor(v)[None]} for k, v in data.items()}, "img_path": "val/a.jpg", **meta}
+
+
+def score(samples, classes, metric=None, **meta):
+    metric = metric or SegMetric()
+    metric.dataset_meta = {"classes": [f"c{i}" for i in range(classes)], **meta}
+    for one in samples:
+        metric.process({}, [one])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        return metric.compute_metrics(metric.results), metric
+
+
+def random_samples(classes, images=4, ignore=255, seed=0):
+    draw = np.random.default_rng(seed)
+    for i in range(images):
+        label = draw.integers(0, classes - 2, (30 + i, 41))  # the last two classes have no label
+        prediction = np.where(draw.random(label.shape) < 0.5, label, draw.integers(0, classes - 1, label.shape))
+        yield sample(np.where(draw.random(label.shape) < 0.1, ignore, label), prediction)
+
+
+@pytest.mark.parametrize("names", [["mIoU"], ["mIoU", "mDice", "mFscore"]])
+def test_equals_mmseg(names):
+    """The last class is neither labelled nor predicted, the one before it predicted only."""
+    from mmseg.evaluation import IoUMetric
+
+    samples = list(random_samples(12))
+    theirs = IoUMetric(iou_metrics=names)
+    theirs.dataset_meta = {"classes": [str(i) for i in range(12)]}
+    theirs.process({}, samples)
+    ours, metric = score(samples, 12, SegMetric(iou_metrics=names))
+    expected = theirs.compute_metrics(theirs.results)
+    assert ours.keys() == expected.keys()
+    assert all(type(value) is float for value in ours.values())
+    assert ours == pytest.approx(expected, abs=0.0051)  # rounded to two digits there
+    assert metric.confusion.dtype == np.int64
+    assert metric.per_class[-2]["iou"] == 0
+    assert np.isnan(metric.per_class[-1]["iou"])
+
+
+def test_small_case_by_hand():
+    label, prediction = [[0, 0, 1], [1, 2, 255]], [[0, 1, 1], [1, 0, 2]]
+    found, metric = score([sample(label, prediction)], 4)
+    assert metric.confusion.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
+    assert found == pytest.approx({"mIoU": 100 / 3 * (1 / 3 + 2 / 3), "mAcc": 50.0, "aAcc": 60.0})
+    assert metric.per_class[0] == pytest.approx({"name": "c0", "iou": 100 / 3, "acc": 50.0, "pixels": 2})
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int64])
+def test_labels_keep_their_width(dtype):
+    """A prediction of 44 in 8 bits is no hit on label 300, and 255 is a class where 65535 is ignored."""
+    one = sample([[300, 255, 65535]], [[44, 255, 1]])
+    one["pred_sem_seg"]["data"] = torch.tensor([[[44, 127, 1]]]).to(dtype)
+    found, metric = score([one], 847, ignore_index=65535)
+    assert found["aAcc"] == 0
+    assert metric.confusion[300, 44] == metric.confusion[255, 127] == 1
+    assert metric.confusion.sum() == 2
+
+
+def test_ground_truth_scores_100_above_255_classes():
+    label = np.random.default_rng(0).integers(0, 847, (64, 80))
+    found, metric = score([sample(np.where(label == 7, 65535, label), label)], 847, ignore_index=65535)
+    assert found == pytest.approx({"mIoU": 100, "mAcc": 100, "aAcc": 100})
+    assert metric.per_class[255]["pixels"] > 0
+
+
+def test_ignore_value_is_said_once():
+    one = sample([[0, 9]], [[0, 0]])
+    assert score([one], 2, SegMetric(ignore_index=9))[0]["aAcc"] == 100
+    assert score([one], 2, ignore_index=9)[0]["aAcc"] == 100
+    with pytest.raises(ValueError, match="say it once"):
+        score([one], 2, SegMetric(ignore_index=9), ignore_index=255)
+
+
+@pytest.mark.parametrize(
+    ("label", "prediction", "words"),
+    [
+        ([[0, 1]], [[0], [1]], r"val/a\.jpg.*\(1, 2\).*\(2, 1\)"),
+        ([[0, 2]], [[0, 1]], r"labels 0\.\.1 for val/a\.jpg.*\[2\]"),
+        ([[0, 1]], [[0, 2]], r"predictions 0\.\.1 for val/a\.jpg.*\[2\]"),
+    ],
+)
+def test_errors_name_the_image(label, prediction, words):
+    with pytest.raises(ValueError, match=words):
+        score([sample(label, prediction)], 2)
+
+
+def test_nothing_to_score_is_an_error():
+    with pytest.raises(ValueError, match="nothing to score"):
+        score([sample([[255, 255]], [[0, 1]])], 2)
+
+
+def test_one_small_result_an_image():
+    """What processes exchange: one entry an image, so that padded duplicates can be cut, and no K x K matrix."""
+    metric = score(list(random_samples(847, ignore=65535)), 847, ignore_index=65535)[1]
+    assert len(metric.results) == 4
+    assert max(pairs.nbytes + counts.nbytes for pairs, counts in metric.results) < 50_000
+    assert (sum_pairs(metric.results, 847) == metric.confusion).all()
+
+
+def test_metric_through_its_own_door(capsys):
+    """`evaluate` gives bare names, without a warning about a missing prefix."""
+    metric = SegMetric()
+    metric.dataset_meta = {"classes": ["a", "b"]}
+    metric.process({}, [sample([[0, 1]], [[0, 1]])] * 2)
+    assert metric.evaluate(1) == {"aAcc": 100.0, "mIoU": 100.0, "mAcc": 100.0}
+    assert "prefix" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("classes", "mode"), [(19, "L"), (300, "I;16")])
+def test_predictions_are_written_exactly(tmp_path, classes, mode):
+    top = classes - 1
+    metric = SegMetric(output_dir=str(tmp_path), format_only=True)
+    score([sample([[0, 0]], [[0, top]], reduce_zero_label=True)], classes, metric)
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == mode
+        assert np.array(image).tolist() == [[1, top + 1]]

@@ -1,0 +1,21 @@
+"""The templates are the published ones."""
+
+import open_clip
+import pytest
+
+from prompts.imagenet_template import openai_imagenet_template, sub_imagenet_template
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        (openai_imagenet_template, open_clip.OPENAI_IMAGENET_TEMPLATES),
+        (sub_imagenet_template, open_clip.SIMPLE_IMAGENET_TEMPLATES),
+    ],
+)
+def test_templates_equal_open_clips(ours, theirs):
+    assert [t.format("red panda") for t in ours] == [t("red panda") for t in theirs]
+
+
+def test_sizes():
+    assert (len(openai_imagenet_template), len(sub_imagenet_template)) == (80, 7)

@@ -1,0 +1,178 @@
+"""The drawn world: same scenes for the same seed, exact masks, whole folders, weights that plain libraries load."""
+
+import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxyclip import tinyworld
+from proxyclip.tinyworld import materials, scenes, things
+
+ROOT = tinyworld.WEIGHTS.parents[2]
+
+
+def test_scene_is_the_same_on_every_run_and_differs_between_seeds():
+    scenes.scene(5, 0)
+    one, two, other = scenes.scene(5, 3), scenes.scene(5, 3), scenes.scene(6, 3)
+    assert np.array_equal(one.image, two.image) and np.array_equal(one.mask, two.mask)
+    assert one.image.shape != other.image.shape or not np.array_equal(one.image, other.image)
+
+
+@pytest.mark.parametrize("size", [(64, 97), (224, 160), (130, 130)])
+def test_scene_has_the_asked_size_and_legal_values(size):
+    drawn = scenes.draw(0, size)
+    assert drawn.image.shape == (*size, 3) and drawn.mask.shape == size
+    assert drawn.image.dtype == drawn.mask.dtype == np.uint8
+    assert drawn.mask.max() < len(tinyworld.CLASSES)
+    assert drawn.contents and set(drawn.contents) <= set(tinyworld.CLASSES)
+
+
+def test_every_class_is_drawn_and_several_shapes():
+    drawn = [scenes.scene(0, i) for i in range(40)]
+    assert {name for s in drawn for name in s.contents} == set(tinyworld.CLASSES)
+    assert len({s.mask.shape for s in drawn}) > 2
+
+
+@pytest.mark.parametrize("kind", range(len(things.OBJECTS)))
+def test_mask_of_a_thing_is_where_it_changed_the_picture(kind):
+    image, mask = Image.new("RGB", (97, 64), (1, 2, 3)), Image.new("L", (97, 64), 255)
+    scenes.paint(np.random.default_rng(kind), image, mask, kind, (48, 32), 25)
+    changed, marked = (np.asarray(image) != (1, 2, 3)).any(2), np.asarray(mask) == kind
+    assert marked.sum() > 300 and np.array_equal(changed, marked)
+
+
+def test_lists_agree():
+    classes = (ROOT / "configs" / "cls_tinyworld.txt").read_text().splitlines()
+    assert [line.split(";")[0].strip() for line in classes] == list(tinyworld.CLASSES)
+    synonyms = dict(line.split("; ") for line in classes if ";" in line)
+    assert synonyms == scenes.SYNONYMS
+    assert len(materials.STUFF) == len(tinyworld.STUFF) and len(set(tinyworld.PALETTE)) == len(tinyworld.CLASSES)
+
+
+def _content(root):
+    return {p.relative_to(root).as_posix(): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
+
+
+def test_folder_has_the_layout_of_voc(tmp_path):
+    root = tinyworld.prepare(tmp_path / "deep" / "voc", 5, 7)
+    names = (root / "ImageSets/Segmentation/val.txt").read_text().split()
+    for part in ("JPEGImages", "SegmentationClass"):
+        assert sorted(p.stem for p in (root / part).iterdir()) == names
+    for i, name in enumerate(names):
+        expected = scenes.scene(7, i)
+        mask = Image.open(root / "SegmentationClass" / f"{name}.png")
+        assert mask.mode == "P" and np.array_equal(np.asarray(mask), expected.mask)
+        assert mask.getpalette()[: 3 * len(tinyworld.PALETTE)] == [v for rgb in tinyworld.PALETTE for v in rgb]
+        assert np.array_equal(np.asarray(Image.open(root / "JPEGImages" / f"{name}.png")), expected.image)
+    assert [p.name for p in root.parent.iterdir()] == ["voc"]
+
+
+@pytest.mark.parametrize("damage", ["missing", "short", "extra", "list", "record"])
+def test_damaged_folder_is_redone(tmp_path, damage):
+    root = tinyworld.prepare(tmp_path / "voc", 3, 1)
+    whole, image = _content(root), root / "JPEGImages" / "000001.png"
+    if damage == "missing":
+        image.unlink()
+    elif damage == "short":
+        image.write_bytes(image.read_bytes()[:100])
+    elif damage == "extra":
+        (root / "JPEGImages" / "000009.png").write_bytes(b"x")
+    elif damage == "list":
+        (root / "ImageSets/Segmentation/val.txt").write_text("000000\n")
+    else:
+        (root / "tinyworld.json").write_text('{"fingerprint": ')
+    assert _content(tinyworld.prepare(root, 3, 1)) == whole
+
+
+def test_whole_folder_is_kept_and_an_outdated_one_redone(tmp_path):
+    root = tinyworld.prepare(tmp_path / "voc", 3, 1)
+    before = root.stat().st_ino
+    assert tinyworld.prepare(root, 3, 1).stat().st_ino == before
+    assert len(list((tinyworld.prepare(root, 2, 1) / "JPEGImages").iterdir())) == 2
+    assert tinyworld.prepare(root, 2, 4).stat().st_ino != before
+
+
+def test_two_at_once_end_with_one_whole_folder(tmp_path):
+    with ThreadPoolExecutor(4) as pool:
+        roots = list(pool.map(lambda _: tinyworld.prepare(tmp_path / "voc", 6, 2), range(4)))
+    assert len(_content(roots[0])) == 14 and [p.name for p in tmp_path.iterdir()] == ["voc"]
+
+
+def test_foreign_folder_is_not_touched(tmp_path):
+    (tmp_path / "holiday.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match="other files"):
+        tinyworld.prepare(tmp_path, 2, 0)
+    assert [p.name for p in tmp_path.iterdir()] == ["holiday.txt"]
+
+
+def test_drawing_needs_no_torch():
+    code = "import sys; sys.modules['torch'] = None; import proxyclip.tinyworld.voc, proxyclip.tinyworld.scenes"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_weights_fit_and_load_in_plain_open_clip_and_timm():
+    import open_clip
+    import timm
+    import torch
+
+    assert sum(p.stat().st_size for p in tinyworld.WEIGHTS.rglob("*") if p.is_file()) <= 12e6
+    name = f"local-dir:{tinyworld.WEIGHTS / 'clip'}"
+    model, _, look = open_clip.create_model_and_transforms(name)
+    tokens = open_clip.get_tokenizer(name)([f"a photo of a {c}." for c in ("car", "grass")])
+    drawn = [scenes.draw(0, (96, 96))]
+    pixels = torch.stack([look(Image.fromarray(s.image)) for s in drawn])
+    with torch.inference_mode():
+        assert model.encode_image(pixels).shape == (1, 128) == (1, model.encode_text(tokens).shape[1])
+    vfm = timm.create_model(f"local-dir:{tinyworld.WEIGHTS / 'vfm'}", pretrained=True, num_classes=0).eval()
+    with torch.inference_mode():
+        patches = vfm.forward_features(torch.zeros(1, 3, 64, 96))
+    assert patches.shape == (1, 16 * 24 + vfm.num_prefix_tokens, 96)
+
+
+def test_clip_knows_its_materials():
+    import open_clip
+    import torch
+
+    name = f"local-dir:{tinyworld.WEIGHTS / 'clip'}"
+    model, _, look = open_clip.create_model_and_transforms(name)
+    fills = [m(np.random.default_rng(1), 96, 96).clip(0, 255).astype(np.uint8) for m in materials.STUFF]
+    tokens = open_clip.get_tokenizer(name)([f"a photo of the {c}." for c in tinyworld.STUFF])
+    with torch.inference_mode():
+        images = model.eval().encode_image(torch.stack([look(Image.fromarray(f)) for f in fills]), normalize=True)
+        best = (images @ model.encode_text(tokens, normalize=True).T).argmax(1)
+    assert (best == torch.arange(len(fills))).sum() >= 6
+
+
+def _train(out, *more):
+    from proxyclip.tinyworld import train
+
+    few = ["--scenes", "4", "--batch", "4", "--captions", "6", "--vfm-batch", "2", "--vfm-side", "32"]
+    train.main(["--out", str(out), "--device", "cpu", "--workers", "1", "--save-every", "2", *few, *more])
+    return json.loads((out / "losses.json").read_text())
+
+
+def test_resumed_training_equals_uninterrupted(tmp_path, monkeypatch):
+    from proxyclip.tinyworld import train
+
+    steps = ["--steps", "5", "--vfm-steps", "3"]
+    whole = _train(tmp_path / "whole", *steps)
+    assert len(whole["clip"]) == 5 and len(whole["vfm"]) == 3
+    real = train.np.random.default_rng
+
+    def killed(key):
+        if key == [0, 0, 3]:
+            raise KeyboardInterrupt
+        return real(key)
+
+    monkeypatch.setattr(train.np.random, "default_rng", killed)
+    with pytest.raises(KeyboardInterrupt):
+        _train(tmp_path / "cut", *steps)
+    monkeypatch.undo()
+    assert _train(tmp_path / "cut", *steps) == whole
+    for part in ("clip", "vfm"):
+        first, second = ([p.read_bytes() for p in sorted((tmp_path / n / part).iterdir())] for n in ("whole", "cut"))
+        assert first == second
