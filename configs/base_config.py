@@ -8,12 +8,6 @@ default_scope = "mmseg"
 
 model = dict(
     type="ProxyCLIPSegmentation",
-    data_preprocessor=dict(
-        type="MixedSizePreProcessor",
-        mean=[122.771, 116.746, 104.094],
-        std=[68.501, 66.632, 70.323],
-        bgr_to_rgb=True,
-    ),
     clip_type="openai",
     model_type="ViT-B/16",
     vfm_model=dict(type="dino"),
@@ -41,7 +35,6 @@ test_pipeline = [
 test_dataloader = dict(
     batch_size=1,
     num_workers=2,
-    persistent_workers=True,
     sampler=dict(type="DefaultSampler", shuffle=False),
     dataset=dict(test_mode=True, pipeline=test_pipeline),
 )

@@ -88,11 +88,13 @@ def missing_data(cfg: Config) -> list[Path]:
 
 def how_to_get(cfg: Config, missing: list[Path]) -> str:
     """One message on data that are missing, and what to do."""
+    from proxyclip import data
+
     kind = cfg.test_dataloader.dataset.get("type")
+    source = getattr(getattr(data, str(kind), None), "source", "")
     return (
-        f"The data of {kind} are not on disk: {', '.join(map(str, missing))} not found. Say where they are with "
-        f"--data-root DIR or the environment variable {DATA_ROOT}; the folder `datasets` and README.md say how to "
-        "get and prepare them."
+        f"The data of {kind} are not on disk: {', '.join(map(str, missing))} not found. {source} Say where they are "
+        f"with --data-root DIR or the environment variable {DATA_ROOT}; README.md shows the folders below DIR."
     )
 
 
