@@ -90,10 +90,10 @@ def test_damaged_folder_is_redone(tmp_path, damage):
 
 def test_whole_folder_is_kept_and_an_outdated_one_redone(tmp_path):
     root = tinyworld.prepare(tmp_path / "voc", 3, 1)
-    before = root.stat().st_ino
-    assert tinyworld.prepare(root, 3, 1).stat().st_ino == before
+    before, content = root.stat().st_mtime_ns, _content(root)
+    assert tinyworld.prepare(root, 3, 1).stat().st_mtime_ns == before
     assert len(list((tinyworld.prepare(root, 2, 1) / "JPEGImages").iterdir())) == 2
-    assert tinyworld.prepare(root, 2, 4).stat().st_ino != before
+    assert _content(tinyworld.prepare(root, 3, 4)) != content == _content(tinyworld.prepare(root, 3, 1))
 
 
 def test_two_at_once_end_with_one_whole_folder(tmp_path):
@@ -145,6 +145,25 @@ def test_clip_knows_its_materials():
         images = model.eval().encode_image(torch.stack([look(Image.fromarray(f)) for f in fills]), normalize=True)
         best = (images @ model.encode_text(tokens, normalize=True).T).argmax(1)
     assert (best == torch.arange(len(fills))).sum() >= 6
+
+
+def test_constant_moves_cosines_as_said():
+    import torch
+
+    from proxyclip.tinyworld import models
+
+    torch.manual_seed(0)
+    vfm, pixels = models.build_vfm().eval(), torch.rand(2, 3, 32, 48)
+
+    def cosines():
+        features = torch.nn.functional.normalize(models.encode_patches(vfm, pixels), dim=-1)
+        return features @ features.mT
+
+    with torch.inference_mode():
+        before = cosines()
+    models.add_constant(vfm, pixels, 0.6)
+    with torch.inference_mode():
+        assert torch.allclose(cosines(), (before + 0.6) / 1.6, atol=1e-3)
 
 
 def _train(out, *more):

@@ -98,6 +98,21 @@ def encode_patches(vfm, images):
     return x[:, vfm.num_prefix_tokens :]
 
 
+@torch.no_grad()
+def add_constant(vfm, images, share):
+    """Add a constant vector to all patch features, in the last norm: cosine S -> (S + share) / (1 + share).
+
+    ProxyCLIP's beta and gamma presume the cosines of DINO, seldom near zero; those of a small contrast-trained
+    net are centred lower. The vector points where the features of images (B, 3, H, W) are weakest, so it is about
+    orthogonal to them; its squared length is `share` of their mean squared length.
+    """
+    features = encode_patches(vfm.eval(), images).flatten(0, 1)
+    moments = features.mT @ features / len(features)
+    weakest = torch.linalg.eigh(moments).eigenvectors[:, 0]
+    weakest = weakest * weakest[weakest.abs().argmax()].sign()
+    vfm.norm.bias += weakest * (share * moments.trace()).sqrt()
+
+
 def _store(folder, weights, config, state):
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -61,10 +61,19 @@ def vfm_step(model, data, rng, options, device):
     return vfm_loss(model, (first, second), options.temperature, options.radius)
 
 
-PARTS = {
-    "clip": (models.build_clip, clip_step, models.save_clip),
-    "vfm": (models.build_vfm, vfm_step, models.save_vfm),
-}
+def clip_end(model, data, options, device):
+    """Store the trained CLIP."""
+    models.save_clip(model, options.out / "clip")
+
+
+def vfm_end(model, data, options, device):
+    """Set the level of the cosines on four batches of crops, then store the trained VFM."""
+    pictures, _ = batch(data[0], np.random.default_rng([options.seed, 2]), 4 * options.vfm_batch, device)
+    models.add_constant(model, pictures, options.constant)
+    models.save_vfm(model, options.out / "vfm")
+
+
+PARTS = {"clip": (models.build_clip, clip_step, clip_end), "vfm": (models.build_vfm, vfm_step, vfm_end)}
 
 
 def optimiser(model, rate):
@@ -98,7 +107,7 @@ def _checkpoint(path, model, optimizer, step, losses):
 
 def train(part, data, options, device):
     """Train "clip" or "vfm" on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
-    build, step_loss, save = PARTS[part]
+    build, step_loss, end = PARTS[part]
     steps = options.steps if part == "clip" else options.vfm_steps
     torch.manual_seed(options.seed)
     model = build().to(device).train()
@@ -121,7 +130,7 @@ def train(part, data, options, device):
             _checkpoint(path, model, optimizer, step + 1, losses)
             mean = np.mean(losses[-options.save_every :])
             print(f"{part} {step + 1}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
-    save(model, options.out / part)
+    end(model, data, options, device)
     return losses
 
 
@@ -142,6 +151,7 @@ def arguments(argv=None):
     parser.add_argument("--vfm-side", type=int, default=64, help="pixels a side of the squares the VFM sees")
     parser.add_argument("--temperature", type=float, default=0.15, help="of the VFM's contrast")
     parser.add_argument("--radius", type=int, default=2, help="patches away that count as neighbours")
+    parser.add_argument("--constant", type=float, default=0.6, help="of the VFM's features, see models.add_constant")
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw the crops")

@@ -30,13 +30,14 @@ class TimmViT(nn.Module):
     offset = 0.1
     antialias = False
     default = ""
+    vit: Any
     mean: Tensor
     std: Tensor
 
     def __init__(self, model: str | None = None, checkpoint: str | None = None) -> None:
         super().__init__()
         self.name = model or self.default
-        self.vit: Any = create(self.name, checkpoint).requires_grad_(False).eval()
+        self.vit = create(self.name, checkpoint).requires_grad_(False).eval()
         self.patch = self.vit.patch_embed.patch_size[0]
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
