@@ -36,10 +36,13 @@ COLUMNS = {
     "mAcc": "metrics.mAcc",
     "method": "method",
     "attention": "arguments.attention",
+    "VFM model": "arguments.vfm_model.model",
+    "vocabulary": "arguments.name_path",
     "prob_thd": "arguments.prob_thd",
     "logit_scale": "arguments.logit_scale",
     "crop": "arguments.slide_crop",
     "stride": "arguments.slide_stride",
+    "pad": "arguments.pad_multiple",
     "resize": "protocol.resize",
     "precision": "precision",
     "device": "device_name",
@@ -54,6 +57,8 @@ COLUMNS = {
     "commit": "git.commit",
     "dirty": "git.dirty",
     "date": "end",
+    "CLIP sha256": "arguments.clip_sha256",
+    "VFM sha256": "arguments.vfm_sha256",
     "identity": "identity",
 }
 _SUMMARY, _PER_CLASS = "Summary", "Per class"

@@ -33,7 +33,7 @@ EXPECTED = {
     "bash dist_test.sh configs/cfg_voc21.py 4 --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
     "python eval_all.py --data-root /datasets": (0, "no data", (*SHORT, "--dry-run")),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods vanilla maskclip proxy": (0, "maskclip", SHORT),
-    "python datasets/cvt_coco_object.py /datasets/coco_stuff164k -o /datasets/coco_object": (1, "coco_stuff164k", ()),
+    "python datasets/cvt_coco_object.py /datasets/coco_stuff164k -o /datasets/coco_object": (2, "coco_stuff164k", ()),
     "python eval.py --limit 20 --show-dir work_dirs/pictures --cfg-options model.prob_thd=0.1 "
     "model.attention.beta=1.0": (0, "pictures", SHORT),
 }

@@ -21,7 +21,7 @@ PLAIN = ("{}", "a {}", "the {}", "a picture of a {}", "a small picture with a {}
 PAIRS = ("a photo of a {} and a {}.", "a {} next to a {}.", "a drawing of a {} and {}.", "a {} with {}.")
 
 
-def crops(seed, index):
+def crops(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     """PER_SCENE crops of one scene -> uint8 (n, SIDE, SIDE, 3) RGB, bool (n, classes)."""
     rng = np.random.default_rng([seed, index, 1])
     drawn = scene(seed, index)
@@ -40,11 +40,11 @@ def crops(seed, index):
     return np.stack(images), np.stack(shown)
 
 
-def _crops(arguments):
+def _crops(arguments: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     return crops(*arguments)
 
 
-def cache(folder, seed, scenes, workers=1):
+def cache(folder: str | Path, seed: int, scenes: int, workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """Crops of scenes 0..scenes-1 of a seed, made at the first call -> two memory-mapped arrays (see `crops`)."""
     folder = Path(folder) / f"crops-{seed}-{scenes}"
     record = folder / "done.json"
@@ -65,12 +65,12 @@ def cache(folder, seed, scenes, workers=1):
     return np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "shown.npy", mmap_mode="r")
 
 
-def _word(rng, kind):
+def _word(rng: np.random.Generator, kind: int) -> str:
     name = CLASSES[kind]
     return SYNONYMS[name] if name in SYNONYMS and rng.uniform() < 0.35 else name
 
 
-def captions(rng, shown, count):
+def captions(rng: np.random.Generator, shown: np.ndarray, count: int) -> tuple[list[str], np.ndarray]:
     """Captions of random rows of shown (n, classes) bool -> list of str, bool (count, classes): what each one claims.
 
     Two of three name one class, mostly by one of the 80 ImageNet templates; the others name two.

@@ -11,19 +11,20 @@ groups from co-occurrences in space and time", arXiv 1511.06811). No label, no c
 """
 
 import torch
+from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from proxyclip.tinyworld.models import encode_image, encode_patches, encode_text
 
 
-def _soft_cross_entropy(logits, truth):
+def _soft_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     """logits, truth (R, K) -> mean over rows with a positive of the cross entropy to the even mix of positives."""
     target = truth / truth.sum(1, keepdim=True).clamp(min=1)
     some = truth.any(1)
     return -(target * logits.log_softmax(1)).sum(1)[some].mean()
 
 
-def clip_loss(clip, images, tokens, truth):
+def clip_loss(clip: nn.Module, images: Tensor, tokens: Tensor, truth: Tensor) -> Tensor:
     """images (B, 3, H, W) RGB in [0, 1], tokens (K, L), truth (B, K) bool: caption k holds for image b -> scalar.
 
     The same loss on the ordinary class embedding and on the one of the last attention alone (see encode_image).
@@ -37,14 +38,14 @@ def clip_loss(clip, images, tokens, truth):
     return loss
 
 
-def neighbours(h, w, radius, device):
+def neighbours(h: int, w: int, radius: int, device: torch.device) -> Tensor:
     """(h*w, h*w) bool: patches at most `radius` rows and columns apart."""
     y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
     y, x = y.flatten(), x.flatten()
     return ((y[:, None] - y).abs() <= radius) & ((x[:, None] - x).abs() <= radius)
 
 
-def vfm_loss(vfm, views, temperature, radius):
+def vfm_loss(vfm: nn.Module, views: tuple[Tensor, Tensor], temperature: float, radius: int) -> Tensor:
     """views: two (B, 3, H, W) of the same pixels in other colours, RGB in [0, 1] -> scalar.
 
     Every patch of one view against all patches of the other: itself and its neighbours should be the likeliest.

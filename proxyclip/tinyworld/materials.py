@@ -4,40 +4,40 @@ import numpy as np
 from PIL import Image
 
 
-def noise(rng, h, w, cell_h, cell_w):
+def noise(rng: np.random.Generator, h: int, w: int, cell_h: int, cell_w: int) -> np.ndarray:
     """Smooth noise (h, w) in about -1..1 whose blobs are cell_h x cell_w pixels."""
     small = rng.uniform(-1, 1, (max(2, -(-h // cell_h)), max(2, -(-w // cell_w)))).astype(np.float32)
     return np.asarray(Image.fromarray(small).resize((w, h), Image.Resampling.BICUBIC))
 
 
-def _tint(value, dark, bright):
+def _tint(value: np.ndarray, dark: tuple[int, int, int], bright: tuple[int, int, int]) -> np.ndarray:
     """Mix two colours by value (h, w), clipped to 0..1."""
     value = np.clip(value, 0, 1)[..., None]
     return ((1 - value) * np.float32(dark) + value * np.float32(bright)).astype(np.float32)
 
 
-def sky(rng, h, w):
+def sky(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     cloud = np.clip(2 * noise(rng, h, w, 30, 50) - 0.3, 0, 1)
     fade = np.linspace(0, 0.5, h, dtype=np.float32)[:, None]
     return _tint(fade + cloud, (95, 160, 235), (240, 246, 252))
 
 
-def grass(rng, h, w):
+def grass(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     blades = 0.35 * noise(rng, h, w, 9, 2) + 0.25 * noise(rng, h, w, 40, 40)
     return _tint(0.5 + blades, (60, 130, 30), (150, 205, 80))
 
 
-def sand(rng, h, w):
+def sand(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     grain = 0.25 * noise(rng, h, w, 1, 1) + 0.3 * noise(rng, h, w, 25, 45)
     return _tint(0.5 + grain, (190, 160, 105), (238, 215, 165))
 
 
-def water(rng, h, w):
+def water(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     bend = 5 * noise(rng, h, w, 22, 30) + np.arange(h, dtype=np.float32)[:, None] * rng.uniform(0.45, 0.8)
     return _tint(0.45 + 0.35 * np.sin(bend) + 0.15 * noise(rng, h, w, 4, 16), (10, 75, 130), (70, 160, 195))
 
 
-def brick_wall(rng, h, w):
+def brick_wall(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     high, wide = int(rng.integers(9, 14)), int(rng.integers(20, 30))
     y, x = np.mgrid[:h, :w] + rng.integers(0, 30, (2, 1, 1))
     row = y // high
@@ -48,7 +48,7 @@ def brick_wall(rng, h, w):
     return wall
 
 
-def wood(rng, h, w):
+def wood(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     high = int(rng.integers(16, 26))
     y = np.arange(h) + rng.integers(0, 30)
     plank = rng.uniform(0, 0.5, 64)[(y // high) % 64][:, None]
@@ -57,7 +57,7 @@ def wood(rng, h, w):
     return board
 
 
-def stone(rng, h, w):
+def stone(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     cell = int(rng.integers(14, 22))
     rows, columns = -(-h // cell) + 1, -(-w // cell) + 1
     y, x = np.mgrid[:h, :w].astype(np.float32)

@@ -14,6 +14,7 @@ import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from torch import Tensor, nn
 
 CLIP = {
     "embed_dim": 128,
@@ -32,26 +33,26 @@ VFM = {
 }
 
 
-def build_clip():
+def build_clip() -> open_clip.CLIP:
     """A CLIP with random weights."""
     return open_clip.CLIP(**CLIP)
 
 
-def build_vfm():
+def build_vfm() -> timm.models.VisionTransformer:
     """A ViT with random weights and no position table: what it knows of two patches, it has seen."""
     return timm.models.VisionTransformer(**VFM)
 
 
-def normalise(images, mean, std):
+def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """RGB in [0, 1] (B, 3, H, W) -> normalised."""
     return (images - images.new_tensor(mean).view(3, 1, 1)) / images.new_tensor(std).view(3, 1, 1)
 
 
-def _heads(x, heads):
+def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def attend(attention, x, queries=None, mask=None):
+def attend(attention: nn.Module, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
     """nn.MultiheadAttention as plain products: x (B, N, C) -> (B, Q, C) for the first Q = `queries` tokens, or all."""
     q, k, v = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
     q, k, v = (_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
@@ -60,7 +61,7 @@ def attend(attention, x, queries=None, mask=None):
     return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))
 
 
-def encode_image(clip, images):
+def encode_image(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     """RGB in [0, 1] (B, 3, H, W) -> class embeddings (B, d), (B, d): ordinary, and of the last attention alone.
 
     The second one leaves out the residual and the MLP of the last block, as MaskCLIP and ProxyCLIP do for patches.
@@ -79,7 +80,7 @@ def encode_image(clip, images):
     return visual.ln_post(whole) @ visual.proj, visual.ln_post(attended) @ visual.proj
 
 
-def encode_text(clip, tokens):
+def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
     """Token ids (B, L) -> (B, d). Columns that are padding in every row are cut: the tower is causal."""
     tokens = tokens[:, : int((tokens != 0).sum(1).max())]
     length = tokens.shape[1]
@@ -90,7 +91,7 @@ def encode_text(clip, tokens):
     return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(1)] @ clip.text_projection
 
 
-def encode_patches(vfm, images):
+def encode_patches(vfm: nn.Module, images: Tensor) -> Tensor:
     """RGB in [0, 1] (B, 3, H, W) -> normed patch tokens (B, N, D), row by row."""
     for block in vfm.blocks:
         block.attn.fused_attn = False
@@ -99,7 +100,7 @@ def encode_patches(vfm, images):
 
 
 @torch.no_grad()
-def add_constant(vfm, images, share):
+def add_constant(vfm: nn.Module, images: Tensor, share: float) -> None:
     """Add a constant vector to all patch features, in the last norm: cosine S -> (S + share) / (1 + share).
 
     ProxyCLIP's beta and gamma presume the cosines of DINO, seldom near zero; those of a small contrast-trained
@@ -113,7 +114,7 @@ def add_constant(vfm, images, share):
     vfm.norm.bias += weakest * (share * moments.trace()).sqrt()
 
 
-def _store(folder, weights, config, state):
+def _store(folder: str | Path, weights: str, config: tuple[str, dict], state: dict[str, Tensor]) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
@@ -123,14 +124,14 @@ def _store(folder, weights, config, state):
     (folder / f"config.{os.getpid()}").replace(folder / config[0])
 
 
-def save_clip(clip, folder):
+def save_clip(clip: nn.Module, folder: str | Path) -> None:
     """Store a CLIP as an open_clip `local-dir:` folder, fp16."""
     look = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
     config = {"model_cfg": CLIP, "preprocess_cfg": look}
     _store(folder, "open_clip_model.safetensors", ("open_clip_config.json", config), clip.state_dict())
 
 
-def save_vfm(vfm, folder):
+def save_vfm(vfm: nn.Module, folder: str | Path) -> None:
     """Store a ViT as a timm `local-dir:` folder, fp16."""
     size = VFM["img_size"]
     look = {"input_size": [3, size, size], "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 0}

@@ -29,7 +29,7 @@ class Scene:
     mask: np.ndarray
 
     @cached_property
-    def contents(self):
+    def contents(self) -> tuple[str, ...]:
         """Names of the classes on at least half a percent of the picture, in the order of CLASSES."""
         areas = np.bincount(self.mask.ravel(), minlength=len(CLASSES))
         return tuple(name for name, area in zip(CLASSES, areas, strict=True) if area >= 0.005 * self.mask.size)
@@ -38,14 +38,14 @@ class Scene:
 class _Family:
     """`family[a, b]`: one of the colours, moved a little; the shapes' way to ask for a colour."""
 
-    def __init__(self, rng):
+    def __init__(self, rng: np.random.Generator) -> None:
         self.rng = rng
 
-    def __getitem__(self, colours):
+    def __getitem__(self, colours: tuple[tuple[int, int, int], ...]) -> np.ndarray:
         return self.rng.permutation(colours)[0] + self.rng.integers(-18, 19, 3)
 
 
-def _ground(rng, h, w):
+def _ground(rng: np.random.Generator, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     """One to three materials, split by wavy lines -> float32 picture (h, w, 3), uint8 mask (h, w)."""
     kinds = rng.permutation(len(STUFF))[: rng.choice((1, 2, 3), p=(0.25, 0.55, 0.2))]
     across = rng.uniform() < 0.75
@@ -62,7 +62,14 @@ def _ground(rng, h, w):
     return image, mask
 
 
-def paint(rng, image, mask, kind, centre, radius):
+def paint(
+    rng: np.random.Generator,
+    image: Image.Image,
+    mask: Image.Image,
+    kind: int,
+    centre: tuple[float, float],
+    radius: float,
+) -> None:
     """Paint thing number `kind` into a Pillow RGB picture and an L mask; centre (x, y) and radius in pixels."""
     angle = rng.normal(0, 0.15)
     turn = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
@@ -76,7 +83,7 @@ def paint(rng, image, mask, kind, centre, radius):
         on_mask.polygon(points, fill=int(kind))
 
 
-def draw(rng, size=None):
+def draw(rng: np.random.Generator | int, size: tuple[int, int] | None = None) -> Scene:
     """Draw one scene. rng: a numpy Generator or a seed; size: (h, w) pixels, or None for one of SIZES -> Scene."""
     rng = np.random.default_rng(rng)
     h, w = size or SIZES[rng.integers(len(SIZES))]
@@ -91,6 +98,6 @@ def draw(rng, size=None):
     return Scene(np.clip(image, 0, 255).astype(np.uint8), np.array(mask))
 
 
-def scene(seed, index, size=None):
+def scene(seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
     """Scene number `index` of a seed: draw(default_rng([seed, index]))."""
     return draw(np.random.default_rng([seed, index]), size)

@@ -6,25 +6,37 @@ told by them as well as by its shape; they overlap (cars, mushrooms and rockets 
 and ducks yellow), so colour alone does not decide.
 """
 
+from typing import Protocol
+
 import numpy as np
 
 WHITE, BLACK, CREAM, BROWN, GLASS = (245, 245, 240), (30, 30, 35), (240, 225, 190), (110, 70, 35), (175, 215, 240)
 
 
-def _box(x0, y0, x1, y1):
+Colour = tuple[int, int, int] | np.ndarray
+Parts = list[tuple[np.ndarray, Colour]]
+
+
+class Family(Protocol):
+    """What a thing asks for its colours."""
+
+    def __getitem__(self, colours: tuple[tuple[int, int, int], ...]) -> np.ndarray: ...
+
+
+def _box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], float)
 
 
-def _oval(x, y, rx, ry, start=0.0, stop=360.0):
+def _oval(x: float, y: float, rx: float, ry: float, start: float = 0.0, stop: float = 360.0) -> np.ndarray:
     angle = np.radians(np.linspace(start, stop, 24))
     return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], 1)
 
 
-def _shape(*points):
+def _shape(*points: tuple[float, float]) -> np.ndarray:
     return np.array(points, float)
 
 
-def car(c):
+def car(c: Family) -> Parts:
     body = c[(205, 35, 40), (35, 70, 205)]
     return [
         (_shape((-0.55, 0), (-0.35, -0.5), (0.35, -0.5), (0.62, 0)), body),
@@ -35,13 +47,13 @@ def car(c):
     ]
 
 
-def tree(c):
+def tree(c: Family) -> Parts:
     crown = c[(25, 95, 40), (20, 115, 60)]
     blobs = [(0, -0.55, 0.48, 0.42), (-0.42, -0.1, 0.42, 0.38), (0.42, -0.1, 0.42, 0.38), (0, -0.1, 0.5, 0.42)]
     return [(_box(-0.13, 0.1, 0.13, 1), BROWN), *[(_oval(*blob), crown) for blob in blobs]]
 
 
-def house(c):
+def house(c: Family) -> Parts:
     wall, roof = c[(235, 215, 150), (240, 190, 185)], c[(120, 35, 30), (70, 65, 85)]
     return [
         (_box(0.42, -0.85, 0.62, -0.2), roof),
@@ -52,7 +64,7 @@ def house(c):
     ]
 
 
-def boat(c):
+def boat(c: Family) -> Parts:
     hull = c[(25, 40, 110), (110, 30, 50)]
     return [
         (_box(-0.04, -0.95, 0.04, 0.45), BROWN),
@@ -63,7 +75,7 @@ def boat(c):
     ]
 
 
-def fish(c):
+def fish(c: Family) -> Parts:
     body = c[(250, 130, 20), (255, 155, 50)]
     return [
         (_shape((0.45, 0), (1, -0.45), (0.85, 0), (1, 0.45)), body),
@@ -74,7 +86,7 @@ def fish(c):
     ]
 
 
-def flower(c):
+def flower(c: Family) -> Parts:
     petal = c[(240, 110, 170), (225, 60, 140)]
     ring = np.radians(np.arange(0, 360, 60))
     return [
@@ -85,7 +97,7 @@ def flower(c):
     ]
 
 
-def mushroom(c):
+def mushroom(c: Family) -> Parts:
     cap = c[(215, 40, 30), (190, 30, 50)]
     spots = [(-0.5, -0.25, 0.14), (0, -0.6, 0.15), (0.48, -0.25, 0.14), (0, -0.2, 0.11)]
     return [
@@ -95,7 +107,7 @@ def mushroom(c):
     ]
 
 
-def balloon(c):
+def balloon(c: Family) -> Parts:
     skin = c[(140, 60, 200), (170, 70, 215)]
     return [
         (_box(-0.03, 0.3, 0.03, 1), (90, 90, 90)),
@@ -105,7 +117,7 @@ def balloon(c):
     ]
 
 
-def butterfly(c):
+def butterfly(c: Family) -> Parts:
     wing = c[(30, 185, 190), (40, 205, 165)]
     wings = [(x * 0.48, y, 0.48, ry) for x in (-1, 1) for y, ry in ((-0.36, 0.46), (0.42, 0.4))]
     return [
@@ -116,7 +128,7 @@ def butterfly(c):
     ]
 
 
-def snowman(c):
+def snowman(c: Family) -> Parts:
     return [
         *[(_oval(0, y, r, r), (235, 240, 250)) for y, r in ((0.55, 0.45), (-0.05, 0.35), (-0.48, 0.26))],
         (_box(-0.24, -1, 0.24, -0.66), BLACK),
@@ -128,7 +140,7 @@ def snowman(c):
     ]
 
 
-def rocket(c):
+def rocket(c: Family) -> Parts:
     trim = c[(215, 45, 45), (225, 95, 35)]
     return [
         (_shape((-0.2, 0.6), (0.2, 0.6), (0, 1)), (255, 190, 40)),
@@ -139,7 +151,7 @@ def rocket(c):
     ]
 
 
-def duck(c):
+def duck(c: Family) -> Parts:
     down = c[(250, 215, 40), (245, 225, 90)]
     return [
         (_shape((-0.5, 0.1), (-1, -0.2), (-0.8, 0.5)), down),

@@ -5,25 +5,28 @@ every step draws its batch from [seed, step], so no random state has to be kept.
 open_clip and timm load as `local-dir:`), losses.json and, while training, checkpoints and the cached crops.
 """
 
-import argparse
 import json
 import math
 import os
 import time
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 import torch
 from open_clip import get_tokenizer
+from torch import Tensor, nn
 
 from proxyclip.tinyworld import crops, models
 from proxyclip.tinyworld.losses import clip_loss, vfm_loss
 
+Data = tuple[np.ndarray, np.ndarray]
 DATA_SEED = 1000  # added to --seed: scenes that no evaluation with a small seed draws
 
 
-def batch(images, rng, size, device):
+def batch(images: np.ndarray, rng: np.random.Generator, size: int, device: torch.device) -> tuple[Tensor, np.ndarray]:
     """Random crops, half of them mirrored, brightness and contrast moved -> RGB in [0, 1] (B, 3, H, W), row numbers."""
     rows = np.sort(rng.choice(len(images), size, replace=len(images) < size))
     chosen = images[rows]
@@ -36,11 +39,13 @@ def batch(images, rng, size, device):
 
 
 @cache
-def _tokenizer():
+def _tokenizer() -> Callable[[list[str]], Tensor]:
     return get_tokenizer("ViT-B-32", context_length=models.CLIP["text_cfg"]["context_length"])
 
 
-def clip_step(model, data, rng, options, device):
+def clip_step(
+    model: nn.Module, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device
+) -> Tensor:
     """Loss of CLIP on one batch."""
     pictures, rows = batch(data[0], rng, options.batch, device)
     shown = data[1][rows]
@@ -49,7 +54,9 @@ def clip_step(model, data, rng, options, device):
     return clip_loss(model, pictures, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
-def vfm_step(model, data, rng, options, device):
+def vfm_step(
+    model: nn.Module, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device
+) -> Tensor:
     """Loss of the VFM on two views of one batch of squares; what the crops show is not looked at."""
     pictures, _ = batch(data[0], rng, options.vfm_batch, device)
     side, size = options.vfm_side, (options.vfm_batch, 3, 1, 1)
@@ -61,12 +68,12 @@ def vfm_step(model, data, rng, options, device):
     return vfm_loss(model, (first, second), options.temperature, options.radius)
 
 
-def clip_end(model, data, options, device):
+def clip_end(model: nn.Module, data: Data, options: Namespace, device: torch.device) -> None:
     """Store the trained CLIP."""
     models.save_clip(model, options.out / "clip")
 
 
-def vfm_end(model, data, options, device):
+def vfm_end(model: nn.Module, data: Data, options: Namespace, device: torch.device) -> None:
     """Set the level of the cosines on four batches of crops, then store the trained VFM."""
     pictures, _ = batch(data[0], np.random.default_rng([options.seed, 2]), 4 * options.vfm_batch, device)
     models.add_constant(model, pictures, options.constant)
@@ -76,7 +83,7 @@ def vfm_end(model, data, options, device):
 PARTS = {"clip": (models.build_clip, clip_step, clip_end), "vfm": (models.build_vfm, vfm_step, vfm_end)}
 
 
-def optimiser(model, rate):
+def optimiser(model: nn.Module, rate: float) -> torch.optim.Optimizer:
     """AdamW; no weight decay for vectors, scalars and the token table."""
     decay, rest = [], []
     for name, parameter in model.named_parameters():
@@ -84,13 +91,13 @@ def optimiser(model, rate):
     return torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], rate)
 
 
-def rate(step, steps):
+def rate(step: int, steps: int) -> float:
     """Factor on the learning rate: 5 % warm-up, then a cosine to zero."""
     warm = max(1, steps // 20)
     return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
-def _resume(path, model, optimizer):
+def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
     if not path.is_file():
         return 0, []
     saved = torch.load(path, map_location="cpu", weights_only=True)
@@ -98,14 +105,14 @@ def _resume(path, model, optimizer):
     return saved["step"], saved["losses"]
 
 
-def _checkpoint(path, model, optimizer, step, losses):
+def _checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float]) -> None:
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
     temporary = path.with_suffix(f".{os.getpid()}")
     torch.save(state, temporary)
     temporary.replace(path)
 
 
-def train(part, data, options, device):
+def train(part: str, data: Data, options: Namespace, device: torch.device) -> list[float]:
     """Train "clip" or "vfm" on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
     build, step_loss, end = PARTS[part]
     steps = options.steps if part == "clip" else options.vfm_steps
@@ -134,9 +141,9 @@ def train(part, data, options, device):
     return losses
 
 
-def arguments(argv=None):
+def arguments(argv: list[str] | None = None) -> Namespace:
     """Command line -> options."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("work_dirs/tinyworld"), help="folder for everything written")
     parser.add_argument("--cache", type=Path, help="folder for the crops (default: OUT)")
@@ -158,7 +165,7 @@ def arguments(argv=None):
     return parser.parse_args(argv)
 
 
-def main(argv=None):
+def main(argv: list[str] | None = None) -> None:
     """Command line entry."""
     options = arguments(argv)
     options.out.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,7 @@ from proxyclip.tinyworld import materials, scenes, things
 RECORD, IMAGES, MASKS, SPLIT = "tinyworld.json", "JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"
 
 
-def write_voc(root, count, seed):
+def write_voc(root: str | Path, count: int, seed: int) -> Path:
     """Write scenes 0..count-1 of a seed into the folder root -> Path(root).
 
     A folder that holds exactly this, by its record and the sizes of its files, is left as it is. The folder is made
@@ -44,7 +44,7 @@ def write_voc(root, count, seed):
     return root
 
 
-def _write(folder, count, seed, wanted):
+def _write(folder: Path, count: int, seed: int, wanted: str) -> None:
     palette = np.array(scenes.PALETTE, np.uint8).ravel().tolist()
     names = [f"{i:06d}" for i in range(count)]
     for part in (IMAGES, MASKS, Path(SPLIT).parent):
@@ -59,7 +59,7 @@ def _write(folder, count, seed, wanted):
     (folder / RECORD).write_text(json.dumps({"fingerprint": wanted, "sizes": _sizes(folder)}, indent=0) + "\n")
 
 
-def _put(made, root, wanted):
+def _put(made: Path, root: Path, wanted: str) -> None:
     """Rename made to root, moving an older root out of the way; another process may do the same meanwhile."""
     for attempt in range(100):
         try:
@@ -79,12 +79,12 @@ def _put(made, root, wanted):
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _sizes(folder):
+def _sizes(folder: Path) -> dict[str, int]:
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
     return {p.relative_to(folder).as_posix(): p.stat().st_size for p in files}
 
 
-def _complete(root, wanted):
+def _complete(root: Path, wanted: str) -> bool:
     try:
         record = json.loads((root / RECORD).read_text())
         return record["fingerprint"] == wanted and record["sizes"] == _sizes(root)
@@ -92,7 +92,7 @@ def _complete(root, wanted):
         return False
 
 
-def _fingerprint(count, seed):
+def _fingerprint(count: int, seed: int) -> str:
     """Everything that decides the pictures: the arguments and the source that draws them."""
     sources = [Path(source).read_bytes() for source in (__file__, scenes.__file__, things.__file__, materials.__file__)]
     text = f"{int(count)} {int(seed)} {np.__version__} {Image.__version__}".encode()
