@@ -7,8 +7,8 @@ model = dict(
     clip_type=None,
     model_type="local-dir:proxyclip/tinyworld/weights/clip",
     vfm_model=dict(type="dino", model="local-dir:proxyclip/tinyworld/weights/vfm"),
-    slide_stride=64,
-    slide_crop=128,
+    slide_stride=48,
+    slide_crop=96,
     precision="fp32",
 )
 
@@ -20,7 +20,7 @@ test_dataloader = dict(
         type="TinyWorldDataset",
         data_root="{{$DATA_ROOT:data}}/tinyworld",
         count=500,
-        seed=1,
+        seed=2,
         ann_file="ImageSets/Segmentation/val.txt",
         data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
         pipeline=test_pipeline,

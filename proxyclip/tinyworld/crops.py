@@ -58,7 +58,8 @@ def cache(folder: str | Path, seed: int, scenes: int, workers: int = 1) -> tuple
             made = pool.imap(_crops, jobs, chunksize=32) if pool else map(_crops, jobs)
             for i, (a, b) in enumerate(made):
                 images[i * PER_SCENE : (i + 1) * PER_SCENE], shown[i * PER_SCENE : (i + 1) * PER_SCENE] = a, b
-        images.flush(), shown.flush()
+        images.flush()
+        shown.flush()
         temporary = folder / f"done.{os.getpid()}"
         temporary.write_text(json.dumps({"seed": seed, "scenes": scenes}))
         temporary.replace(record)
@@ -86,8 +87,9 @@ def captions(rng: np.random.Generator, shown: np.ndarray, count: int) -> tuple[l
             claim[[first, second]] = True
         else:
             word = _word(rng, there[0])
-            several = rng.uniform() < 0.8
-            form = OPENAI_IMAGENET_TEMPLATES[rng.integers(80)] if several else PLAIN[rng.integers(len(PLAIN))].format
-            texts.append(form(word))
+            if rng.uniform() < 0.8:
+                texts.append(OPENAI_IMAGENET_TEMPLATES[rng.integers(80)](word))
+            else:
+                texts.append(PLAIN[rng.integers(len(PLAIN))].format(word))
             claim[there[0]] = True
     return texts, claims

@@ -10,8 +10,10 @@ so cosines tend to the pointwise mutual information of two looks being adjacent 
 groups from co-occurrences in space and time", arXiv 1511.06811). No label, no caption, no mask.
 """
 
+from typing import Any
+
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import normalize
 
 from proxyclip.tinyworld.models import encode_image, encode_patches, encode_text
@@ -24,14 +26,14 @@ def _soft_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
     return -(target * logits.log_softmax(1)).sum(1)[some].mean()
 
 
-def clip_loss(clip: nn.Module, images: Tensor, tokens: Tensor, truth: Tensor) -> Tensor:
+def clip_loss(clip: Any, images: Tensor, tokens: Tensor, truth: Tensor) -> Tensor:
     """images (B, 3, H, W) RGB in [0, 1], tokens (K, L), truth (B, K) bool: caption k holds for image b -> scalar.
 
     The same loss on the ordinary class embedding and on the one of the last attention alone (see encode_image).
     """
     texts = normalize(encode_text(clip, tokens).float(), dim=-1)
     scale = clip.logit_scale.exp().clamp(max=100)
-    loss = 0
+    loss = torch.zeros((), device=images.device)
     for embedding in encode_image(clip, images):
         logits = scale * normalize(embedding.float(), dim=-1) @ texts.T
         loss = loss + (_soft_cross_entropy(logits, truth) + _soft_cross_entropy(logits.T, truth.T)) / 4
@@ -45,7 +47,7 @@ def neighbours(h: int, w: int, radius: int, device: torch.device) -> Tensor:
     return ((y[:, None] - y).abs() <= radius) & ((x[:, None] - x).abs() <= radius)
 
 
-def vfm_loss(vfm: nn.Module, views: tuple[Tensor, Tensor], temperature: float, radius: int) -> Tensor:
+def vfm_loss(vfm: Any, views: tuple[Tensor, Tensor], temperature: float, radius: int) -> Tensor:
     """views: two (B, 3, H, W) of the same pixels in other colours, RGB in [0, 1] -> scalar.
 
     Every patch of one view against all patches of the other: itself and its neighbours should be the likeliest.

@@ -13,7 +13,7 @@ def noise(rng: np.random.Generator, h: int, w: int, cell_h: int, cell_w: int) ->
 def _tint(value: np.ndarray, dark: tuple[int, int, int], bright: tuple[int, int, int]) -> np.ndarray:
     """Mix two colours by value (h, w), clipped to 0..1."""
     value = np.clip(value, 0, 1)[..., None]
-    return ((1 - value) * np.float32(dark) + value * np.float32(bright)).astype(np.float32)
+    return ((1 - value) * np.array(dark, np.float32) + value * np.array(bright, np.float32)).astype(np.float32)
 
 
 def sky(rng: np.random.Generator, h: int, w: int) -> np.ndarray:

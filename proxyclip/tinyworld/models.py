@@ -7,6 +7,7 @@ The forward passes are written with matrix products: fused attention is slow bac
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import open_clip
 import timm
@@ -14,14 +15,14 @@ import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from torch import Tensor, nn
+from torch import Tensor
 
-CLIP = {
+CLIP: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 96, "patch_size": 16, "layers": 4, "width": 160, "head_width": 32},
     "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 2},
 }
-VFM = {
+VFM: dict[str, Any] = {
     "img_size": 96,
     "patch_size": 4,
     "embed_dim": 96,
@@ -52,7 +53,7 @@ def _heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def attend(attention: nn.Module, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
+def attend(attention: Any, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
     """nn.MultiheadAttention as plain products: x (B, N, C) -> (B, Q, C) for the first Q = `queries` tokens, or all."""
     q, k, v = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
     q, k, v = (_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
@@ -61,7 +62,7 @@ def attend(attention: nn.Module, x: Tensor, queries: int | None = None, mask: Te
     return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))
 
 
-def encode_image(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
+def encode_image(clip: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     """RGB in [0, 1] (B, 3, H, W) -> class embeddings (B, d), (B, d): ordinary, and of the last attention alone.
 
     The second one leaves out the residual and the MLP of the last block, as MaskCLIP and ProxyCLIP do for patches.
@@ -80,7 +81,7 @@ def encode_image(clip: nn.Module, images: Tensor) -> tuple[Tensor, Tensor]:
     return visual.ln_post(whole) @ visual.proj, visual.ln_post(attended) @ visual.proj
 
 
-def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
+def encode_text(clip: Any, tokens: Tensor) -> Tensor:
     """Token ids (B, L) -> (B, d). Columns that are padding in every row are cut: the tower is causal."""
     tokens = tokens[:, : int((tokens != 0).sum(1).max())]
     length = tokens.shape[1]
@@ -91,7 +92,7 @@ def encode_text(clip: nn.Module, tokens: Tensor) -> Tensor:
     return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(1)] @ clip.text_projection
 
 
-def encode_patches(vfm: nn.Module, images: Tensor) -> Tensor:
+def encode_patches(vfm: Any, images: Tensor) -> Tensor:
     """RGB in [0, 1] (B, 3, H, W) -> normed patch tokens (B, N, D), row by row."""
     for block in vfm.blocks:
         block.attn.fused_attn = False
@@ -100,7 +101,7 @@ def encode_patches(vfm: nn.Module, images: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def add_constant(vfm: nn.Module, images: Tensor, share: float) -> None:
+def add_constant(vfm: Any, images: Tensor, share: float) -> None:
     """Add a constant vector to all patch features, in the last norm: cosine S -> (S + share) / (1 + share).
 
     ProxyCLIP's beta and gamma presume the cosines of DINO, seldom near zero; those of a small contrast-trained
@@ -124,14 +125,14 @@ def _store(folder: str | Path, weights: str, config: tuple[str, dict], state: di
     (folder / f"config.{os.getpid()}").replace(folder / config[0])
 
 
-def save_clip(clip: nn.Module, folder: str | Path) -> None:
+def save_clip(clip: Any, folder: str | Path) -> None:
     """Store a CLIP as an open_clip `local-dir:` folder, fp16."""
     look = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
     config = {"model_cfg": CLIP, "preprocess_cfg": look}
     _store(folder, "open_clip_model.safetensors", ("open_clip_config.json", config), clip.state_dict())
 
 
-def save_vfm(vfm: nn.Module, folder: str | Path) -> None:
+def save_vfm(vfm: Any, folder: str | Path) -> None:
     """Store a ViT as a timm `local-dir:` folder, fp16."""
     size = VFM["img_size"]
     look = {"input_size": [3, size, size], "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 0}

@@ -87,15 +87,15 @@ def draw(rng: np.random.Generator | int, size: tuple[int, int] | None = None) ->
     """Draw one scene. rng: a numpy Generator or a seed; size: (h, w) pixels, or None for one of SIZES -> Scene."""
     rng = np.random.default_rng(rng)
     h, w = size or SIZES[rng.integers(len(SIZES))]
-    ground, mask = _ground(rng, h, w)
-    image, mask = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8)), Image.fromarray(mask)
+    ground, classes = _ground(rng, h, w)
+    image, mask = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8)), Image.fromarray(classes)
     for kind in rng.permutation(len(OBJECTS))[: rng.choice((1, 2, 3, 4), p=(0.2, 0.35, 0.3, 0.15))]:
         radius = min(h, w) * rng.uniform(0.17, 0.36)
         centre = (rng.uniform(0.12, 0.88) * w, rng.uniform(0.12, 0.88) * h)
         paint(rng, image, mask, kind, centre, radius)
     light = 1 + 0.12 * materials.noise(rng, h, w, 70, 70)[..., None] + rng.uniform(-0.08, 0.08)
-    image = np.asarray(image) * light + rng.normal(0, 5, (h, w, 1)) + rng.normal(0, 2, (h, w, 3))
-    return Scene(np.clip(image, 0, 255).astype(np.uint8), np.array(mask))
+    pixels = np.asarray(image) * light + rng.normal(0, 5, (h, w, 1)) + rng.normal(0, 2, (h, w, 3))
+    return Scene(np.clip(pixels, 0, 255).astype(np.uint8), np.array(mask))
 
 
 def scene(seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:

@@ -6,21 +6,21 @@ open_clip and timm load as `local-dir:`), losses.json and, while training, check
 """
 
 import json
-import math
-import os
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from open_clip import get_tokenizer
-from torch import Tensor, nn
+from torch import Tensor
 
 from proxyclip.tinyworld import crops, models
 from proxyclip.tinyworld.losses import clip_loss, vfm_loss
+from proxyclip.tinyworld.schedule import checkpoint, optimiser, rate, resume
 
 Data = tuple[np.ndarray, np.ndarray]
 DATA_SEED = 1000  # added to --seed: scenes that no evaluation with a small seed draws
@@ -32,9 +32,9 @@ def batch(images: np.ndarray, rng: np.random.Generator, size: int, device: torch
     chosen = images[rows]
     mirrored = rng.uniform(size=size) < 0.5
     chosen[mirrored] = chosen[mirrored, :, ::-1]
-    gain, shift = rng.uniform(0.85, 1.15, (size, 1, 1, 1)), rng.uniform(-0.06, 0.06, (size, 1, 1, 1))
+    look = rng.uniform(0.85, 1.15, (size, 1, 1, 1)), rng.uniform(-0.06, 0.06, (size, 1, 1, 1))
     pixels = torch.from_numpy(chosen).to(device).permute(0, 3, 1, 2).float() / 255
-    gain, shift = (torch.from_numpy(a).float().to(device) for a in (gain, shift))
+    gain, shift = (torch.from_numpy(a).float().to(device) for a in look)
     return ((pixels - 0.5) * gain + 0.5 + shift).clamp(0, 1), rows
 
 
@@ -43,9 +43,7 @@ def _tokenizer() -> Callable[[list[str]], Tensor]:
     return get_tokenizer("ViT-B-32", context_length=models.CLIP["text_cfg"]["context_length"])
 
 
-def clip_step(
-    model: nn.Module, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device
-) -> Tensor:
+def clip_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
     """Loss of CLIP on one batch."""
     pictures, rows = batch(data[0], rng, options.batch, device)
     shown = data[1][rows]
@@ -54,9 +52,7 @@ def clip_step(
     return clip_loss(model, pictures, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
-def vfm_step(
-    model: nn.Module, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device
-) -> Tensor:
+def vfm_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
     """Loss of the VFM on two views of one batch of squares; what the crops show is not looked at."""
     pictures, _ = batch(data[0], rng, options.vfm_batch, device)
     side, size = options.vfm_side, (options.vfm_batch, 3, 1, 1)
@@ -68,12 +64,12 @@ def vfm_step(
     return vfm_loss(model, (first, second), options.temperature, options.radius)
 
 
-def clip_end(model: nn.Module, data: Data, options: Namespace, device: torch.device) -> None:
+def clip_end(model: Any, data: Data, options: Namespace, device: torch.device) -> None:
     """Store the trained CLIP."""
     models.save_clip(model, options.out / "clip")
 
 
-def vfm_end(model: nn.Module, data: Data, options: Namespace, device: torch.device) -> None:
+def vfm_end(model: Any, data: Data, options: Namespace, device: torch.device) -> None:
     """Set the level of the cosines on four batches of crops, then store the trained VFM."""
     pictures, _ = batch(data[0], np.random.default_rng([options.seed, 2]), 4 * options.vfm_batch, device)
     models.add_constant(model, pictures, options.constant)
@@ -81,35 +77,6 @@ def vfm_end(model: nn.Module, data: Data, options: Namespace, device: torch.devi
 
 
 PARTS = {"clip": (models.build_clip, clip_step, clip_end), "vfm": (models.build_vfm, vfm_step, vfm_end)}
-
-
-def optimiser(model: nn.Module, rate: float) -> torch.optim.Optimizer:
-    """AdamW; no weight decay for vectors, scalars and the token table."""
-    decay, rest = [], []
-    for name, parameter in model.named_parameters():
-        (decay if parameter.ndim > 1 and "embedding" not in name else rest).append(parameter)
-    return torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], rate)
-
-
-def rate(step: int, steps: int) -> float:
-    """Factor on the learning rate: 5 % warm-up, then a cosine to zero."""
-    warm = max(1, steps // 20)
-    return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
-
-
-def _resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
-    if not path.is_file():
-        return 0, []
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(saved["model"]), optimizer.load_state_dict(saved["optimizer"])
-    return saved["step"], saved["losses"]
-
-
-def _checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float]) -> None:
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
-    temporary = path.with_suffix(f".{os.getpid()}")
-    torch.save(state, temporary)
-    temporary.replace(path)
 
 
 def train(part: str, data: Data, options: Namespace, device: torch.device) -> list[float]:
@@ -120,7 +87,7 @@ def train(part: str, data: Data, options: Namespace, device: torch.device) -> li
     model = build().to(device).train()
     optimizer = optimiser(model, options.rate)
     path, number = options.out / f"{part}.pt", list(PARTS).index(part)
-    done, losses = _resume(path, model, optimizer)
+    done, losses = resume(path, model, optimizer)
     began = time.time()
     for step in range(done, steps):
         for group in optimizer.param_groups:
@@ -134,7 +101,7 @@ def train(part: str, data: Data, options: Namespace, device: torch.device) -> li
         optimizer.step()
         losses.append(loss.item())
         if (step + 1) % options.save_every == 0 or step + 1 == steps:
-            _checkpoint(path, model, optimizer, step + 1, losses)
+            checkpoint(path, model, optimizer, step + 1, losses)
             mean = np.mean(losses[-options.save_every :])
             print(f"{part} {step + 1}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
     end(model, data, options, device)
