@@ -30,7 +30,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--vfm", metavar="FAMILY", help="dino, dinov2, sam or mae (default: the config's)")
     add("--vfm-model", metavar="NAME", help="timm name, hf-hub:REPOSITORY or local-dir:FOLDER")
     add("--vfm-weights", metavar="FILE", help="weights file of the VFM")
-    add("--seed", type=int, default=7, help="which scene is drawn without images (default: %(default)s)")
+    add("--seed", type=int, default=21, help="which scene is drawn without images (default: %(default)s)")
     add("--debug", action="store_true", help="show the traceback of an error")
     args = parser.parse_args(argv)
     if args.images and not args.classes and args.config is None:

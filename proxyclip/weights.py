@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import warnings
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -62,16 +63,22 @@ def _read(path: Path):
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def load_into(model: nn.Module, path: Path, drop: tuple[str, ...] = ()) -> nn.Module:
+def load_into(
+    model: nn.Module,
+    path: Path,
+    drop: tuple[str, ...] = (),
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> nn.Module:
     """Load a checkpoint file into `model`, every key matching.
 
     Args:
         drop: prefixes of keys that the file may have and the model does not want (a classifier, a decoder).
+        convert: from the names of the file to those of the model.
 
     Raises:
         WeightsError: keys or shapes differ; the message counts them and names the first.
     """
-    state = {k: v for k, v in read_state_dict(path).items() if not k.startswith(drop)}
+    state = convert({k: v for k, v in read_state_dict(path).items() if not k.startswith(drop)})
     own = model.state_dict()
     missing = sorted(set(own) - set(state))
     extra = sorted(set(state) - set(own))

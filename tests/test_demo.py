@@ -14,7 +14,7 @@ TINY = ("--config", "configs/cfg_tinyworld.py")
 
 def test_without_arguments_a_drawn_scene(tmp_path, capsys):
     assert demo.main(["--out", str(tmp_path)]) == 0
-    scene, picture = (np.asarray(Image.open(tmp_path / f"tinyworld_7{end}.png")) for end in ("", "_seg"))
+    scene, picture = (np.asarray(Image.open(tmp_path / f"tinyworld_21{end}.png")) for end in ("", "_seg"))
     h, w = scene.shape[:2]
     assert picture.shape[0] >= h
     assert picture.shape[1] > 2 * w  # image, overlay, legend

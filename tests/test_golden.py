@@ -11,6 +11,7 @@ from reference import arrays, check, differences, image, tiny_sam, write_clip, w
 
 from prompts.imagenet_template import openai_imagenet_template
 from proxyclip import vocabulary
+from proxyclip.attention._parts import resize_tokens
 from proxyclip.attention.proxy import Proxy
 from proxyclip.attention.vanilla import Vanilla
 from proxyclip.clip import load_clip
@@ -97,15 +98,17 @@ def test_proxy(clip, dino, text, name, share, bound):
     with torch.no_grad():
         guide = dino(clip.to_rgb(x))
     check(guide, file, "ex_feats", 5e-5)
+    stored = [k.partition("__every")[0] for k in arrays(file)]
     for beta, gamma in ((1.2, 3.0), (1.0, 1.0), (0.8, 6.0)):
         features = dense(clip, x, Proxy(beta, gamma), guide)
         key = f"b{beta}_g{gamma}"
         check(rows(features), file, f"feat_{key}", 5e-5, share, bound)
-        if f"logits_syn3_{key}__sub4" in arrays(file):
-            check(logits(features, text["syn3"], x.shape[2:]), file, f"logits_syn3_{key}__sub4", 5e-6)
+        if f"featn_{key}" in stored:
+            check(rows(F.normalize(features, dim=1)), file, f"featn_{key}", 2e-5, share, bound / 10)
+        for kept in (k for k in stored if k.startswith(f"logits_syn3_{key}__sub")):
+            soft = (0.964, 2e-3) if name == "smooth224" else (1.0, 0.0)
+            check(logits(features, text["syn3"], x.shape[2:]), file, kept, 5e-6, *soft)
     features = dense(clip, x, Proxy(), guide)
-    if name != "smooth224":
-        check(rows(F.normalize(features, dim=1)), file, "featn_b1.2_g3.0", 2e-5)
     for key in stored_logits(file):
         query = text[key.removeprefix("none_").split("_")[1]]
         source = dense(clip, x, Vanilla()) if key.startswith("none_") else features
@@ -143,18 +146,36 @@ def test_mask_of_proxy_attention(dino, clip, name):
     flips = int(((weights > 0).numpy() != keep).sum())
     assert flips <= (8 if name == "smooth224" else 0)
     assert abs(float((weights > 0).float().mean()) - float(stored["mask_kept_fraction"])) < 1e-5
+    per_row = np.abs((weights > 0).sum(1).numpy() - stored["mask_kept_per_row"].astype(int))
+    assert per_row.sum() <= flips
     assert torch.allclose(weights.sum(1), torch.ones(len(weights)), atol=1e-5)
     if name == "smooth64":
         check(weights, "proxy_smooth64", "attn_weights", 2e-5)
+        masked = torch.from_numpy(stored["attn_masked_similarity"])
+        torch.testing.assert_close(weights, masked.softmax(1), atol=2e-5, rtol=0)
+
+
+def heads(tokens, grid):
+    """(1, h*w, C) -> (heads, C / heads, h, w)."""
+    return tokens[0].T.reshape(3, -1, *grid)
+
+
+def mean_similarity(guide):
+    features = F.normalize(guide[0].flatten(1), dim=0)
+    return float((features.T @ features).mean())
 
 
 def test_attention_output(clip, dino):
     x = image("smooth64")
     with torch.no_grad():
         tokens, grid = clip.tokens(x)
-        out, to = Proxy()(clip.model.visual.transformer.resblocks[-1], tokens, grid, dino(clip.to_rgb(x)))
-        ln1 = clip.model.visual.transformer.resblocks[-1].ln_1(tokens)
+        block = clip.model.visual.transformer.resblocks[-1]
+        out, to = Proxy()(block, tokens, grid, dino(clip.to_rgb(x)))
+        ln1 = block.ln_1(tokens)
+        values = F.linear(ln1[:, 1:], *(p[-96:] for p in block.attn.parameters() if p.shape[0] == 3 * 96))
     assert (grid, to) == ((4, 4), (8, 8))
+    check(heads(values, grid), "proxy_smooth64", "attn_v_before_LNC", 5e-5)
+    check(heads(resize_tokens(values, grid, to), to), "proxy_smooth64", "attn_v_after", 5e-5)
     check(ln1.transpose(0, 1), "proxy_smooth64", "attn_ln1_x", 5e-5)
     check(out.transpose(0, 1), "proxy_smooth64", "attn_out", 2e-5)
 
@@ -257,6 +278,7 @@ def test_mae(world, clip, text):
         guide = mae(clip.to_rgb(x))
         check(mae.positions((14, 14))[None], file, "pos_embed_used", 1e-6)
     check(guide, file, "ex_feats", 5e-5)
+    assert abs(mean_similarity(guide) - arrays(file)["mean_similarity"]) < 1e-6
     features = dense(clip, x, Proxy(), guide)
     check(rows(features), file, "feat_b1.2_g3.0", 5e-5)
     check(logits(features, text["syn3"], (112, 112)), file, "logits_syn3__sub2", 5e-6)
@@ -279,6 +301,7 @@ def test_sam(world, clip, text, sam_registry):
     with torch.no_grad():
         guide = sam(clip.to_rgb(x))
     check(guide, file, "ex_feats", 5e-5)
+    assert abs(mean_similarity(guide) - arrays(file)["mean_similarity"]) < 1e-6
     features = dense(clip, x, Proxy(), guide)
     check(rows(features)[:, ::4], file, "feat_b1.2_g3.0", 5e-5, 0.99, 5e-3)  # stored: every fourth token
     check(logits(features, text["syn3"], (112, 112)), file, "logits_syn3__sub2", 5e-5, 0.995, 1e-4)

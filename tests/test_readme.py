@@ -25,7 +25,7 @@ SHORT = ("--limit", "2", "--workers", "0")
 # What to expect of a command: its exit code, words in its output, and arguments that only shorten it.
 EXPECTED = {
     "python eval.py": (0, "mIoU", SHORT),
-    "python demo.py": (0, "demo_out/tinyworld_7_seg.png", ()),
+    "python demo.py": (0, "demo_out/tinyworld_21_seg.png", ()),
     'python demo.py photo.jpg --classes "horse; grass; sky"': (1, "hf download timm/vit_base_patch16_clip_224", ()),
     'python demo.py photo.jpg --classes "horse; grass; sky" --clip local-dir:CLIP_FOLDER --vfm-model '
     "local-dir:DINO_FOLDER": (0, "photo_seg.png", ()),

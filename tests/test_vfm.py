@@ -133,6 +133,25 @@ def test_checkpoint_files(folders, tmp_path):
         DINO("vit_small_patch16_224.dino", str(tmp_path / "bare.pth"))
 
 
+@pytest.mark.parametrize("registers", [True, False])
+def test_dinov2_releases(tmp_path, registers, monkeypatch):
+    """Meta's own files: a mask token, registers under another name, and a class token without its position."""
+    own = v2_folder(tmp_path / "v2", registers)
+    state = dict(own.state_dict()) | {"mask_token": torch.zeros(1, 48)}
+    if registers:
+        position = torch.randn(1, 1, 48)
+        state["register_tokens"] = state.pop("reg_token")
+        state["cls_token"] = state["cls_token"] - position
+        state["pos_embed"] = torch.cat([position, state["pos_embed"]], dim=1)
+    torch.save(state, tmp_path / "dinov2.pth")
+    create = timm.create_model
+    small = dict(embed_dim=48, depth=2, num_heads=2, img_size=70)
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **options, **small))
+    name = f"vit_small_patch14{'_reg4' if registers else ''}_dinov2"
+    loaded = DINOv2(name, str(tmp_path / "dinov2.pth")).vit.state_dict()
+    torch.testing.assert_close(loaded, own.state_dict(), atol=1e-6, rtol=0)
+
+
 @pytest.mark.parametrize("family, options", [("sam", {}), ("mae", {}), ("sam", {"model": "vit_h"})])
 def test_missing_checkpoint_is_an_error(family, options):
     with pytest.raises(WeightsError, match="checkpoint="):

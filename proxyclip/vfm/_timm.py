@@ -7,6 +7,7 @@ from typing import Any
 
 import timm
 import torch
+from timm.models.vision_transformer import checkpoint_filter_fn
 from torch import Tensor, nn
 
 from ..paths import find
@@ -75,14 +76,18 @@ def create(name: str, checkpoint: str | None) -> nn.Module:
         name = f"local-dir:{find(name.removeprefix('local-dir:'), 'folder of a timm model')}"
     try:
         if checkpoint is not None:
-            return load_into(
-                timm.create_model(name, **options), find(checkpoint, "checkpoint"), drop=("head.", "fc_norm.")
-            )
+            vit = timm.create_model(name, **options)
+            return load_into(vit, find(checkpoint, "checkpoint"), ("head.", "fc_norm."), lambda s: _timm_names(s, vit))
         return timm.create_model(name, pretrained=True, **options)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, WeightsError) or not _is_known(name):
             raise
         raise WeightsError(_remedy(name, error)) from error
+
+
+def _timm_names(state: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
+    """DINOv2's own releases (they alone have a mask token) name and add up their prefix tokens in another way."""
+    return checkpoint_filter_fn(state, vit) if "mask_token" in state else state
 
 
 def _is_known(name: str) -> bool:
