@@ -85,7 +85,7 @@ def create(name: str, checkpoint: str | None) -> nn.Module:
         raise WeightsError(_remedy(name, error)) from error
 
 
-def _timm_names(state: dict[str, Tensor], vit: nn.Module) -> dict[str, Tensor]:
+def _timm_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
     """DINOv2's own releases (they alone have a mask token) name and add up their prefix tokens in another way."""
     return checkpoint_filter_fn(state, vit) if "mask_token" in state else state
 
