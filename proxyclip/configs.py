@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -54,15 +55,28 @@ def load(options: Options) -> Config:
         ConfigNotFound: no such config or method; the message has the closest names.
         ValueError: an override that fits nothing in the config.
     """
-    path = find_config(options.config)
-    if options.data_root is not None:
-        os.environ[DATA_ROOT] = options.data_root
-    cfg = Config.fromfile(path)
+    with _variable(DATA_ROOT, options.data_root):
+        cfg = Config.fromfile(find_config(options.config))
     if options.method is not None:
         apply_method(cfg, find_config(f"configs/method/{options.method}.py"))
     override(cfg, options.cfg_options)
     _apply(cfg, options)
     return cfg
+
+
+@contextmanager
+def _variable(name: str, value: str | None) -> Iterator[None]:
+    """Set an environment variable for a while; None leaves it as it is."""
+    before = os.environ.get(name)
+    if value is not None:
+        os.environ[name] = value
+    try:
+        yield
+    finally:
+        if value is not None:
+            os.environ.pop(name)
+            if before is not None:
+                os.environ[name] = before
 
 
 def find_config(name: str) -> Path:

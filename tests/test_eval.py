@@ -201,3 +201,12 @@ def test_message_finds_the_cause():
     worker = "Caught X in DataLoader worker process 0.\nOriginal Traceback (most recent call last):\n  f\nOSError: gone"
     assert reporting.message(RuntimeError(worker)) == "OSError: gone"
     assert reporting.message(AssertionError()).startswith("AssertionError: no text")
+
+
+def test_the_data_root_of_one_run_is_not_the_next_ones(monkeypatch, tmp_path):
+    monkeypatch.setenv("DATA_ROOT", "before")
+    cfg = configs.load(configs.Options(config="configs/cfg_voc21.py", data_root=str(tmp_path)))
+    assert cfg.test_dataloader.dataset.data_root == f"{tmp_path}/VOCdevkit/VOC2012"
+    assert configs.load(configs.Options(config="configs/cfg_voc21.py")).test_dataloader.dataset.data_root == (
+        "before/VOCdevkit/VOC2012"
+    )

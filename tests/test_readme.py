@@ -73,6 +73,8 @@ def test_command(desk, command):
 
 
 def test_files_the_readme_names_exist():
-    for name in re.findall(r"`((?:configs/|proxyclip/|datasets/)?[\w/]+\.(?:py|sh|txt|md))`|\]\(([\w/.]+)\)", TEXT):
+    for name in re.findall(
+        r"`(?!__)((?:configs/|proxyclip/|datasets/)?[\w/]+\.(?:py|sh|txt|md))`|\]\(([\w/.]+)\)", TEXT
+    ):
         path = next(filter(None, name))
         assert (ROOT / path).exists() or (ROOT / "configs" / path).exists(), path
