@@ -155,16 +155,25 @@ def test_files_that_are_no_weights(named, tmp_path):
 
 
 class Evil:
+    """A pickle that makes a folder when it is read carelessly."""
+
+    def __init__(self, trace):
+        self.trace = trace
+
     def __reduce__(self):
         import os
 
-        return os.system, ("touch /tmp/proxyclip-was-here",)
+        return os.mkdir, (self.trace,)
 
 
 def test_pickles_that_run_code_are_refused(named, tmp_path):
-    torch.save({"state_dict": Evil()}, tmp_path / "evil.pt")
+    trace = tmp_path / "was-here"
+    torch.save({"state_dict": Evil(str(trace))}, tmp_path / "evil.pt")
     with pytest.raises(WeightsError, match="cannot be read"):
         load_clip(named, str(tmp_path / "evil.pt"))
+    assert not trace.exists()
+    torch.load(tmp_path / "evil.pt", weights_only=False)
+    assert trace.exists()  # so the file was one that runs code
 
 
 def test_folder_without_weights_is_an_error(tmp_path, folder):

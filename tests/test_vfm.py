@@ -163,6 +163,8 @@ def test_wrong_models(tmp_path):
         SAM("vit_x", "x.pth")
     with pytest.raises(FileNotFoundError, match="SAM checkpoint"):
         SAM("vit_b", str(tmp_path / "none.pth"))
+    with pytest.raises(FileNotFoundError, match=r"checkpoint .*none\.pth.* does not exist"):
+        DINO("vit_tiny_patch16_224", str(tmp_path / "none.pth"))
     with pytest.raises(RuntimeError, match="Unknown model"):
         DINO("vit_huge_patch3.dino")
     (tmp_path / "empty").mkdir()

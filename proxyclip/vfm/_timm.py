@@ -74,10 +74,11 @@ def create(name: str, checkpoint: str | None) -> nn.Module:
     options: dict[str, Any] = dict(num_classes=0, dynamic_img_size=True)
     if name.startswith("local-dir:"):
         name = f"local-dir:{find(name.removeprefix('local-dir:'), 'folder of a timm model')}"
+    file = None if checkpoint is None else find(checkpoint, "checkpoint")
     try:
-        if checkpoint is not None:
+        if file is not None:
             vit = timm.create_model(name, **options)
-            return load_into(vit, find(checkpoint, "checkpoint"), ("head.", "fc_norm."), lambda s: _timm_names(s, vit))
+            return load_into(vit, file, ("head.", "fc_norm."), lambda s: _timm_names(s, vit))
         return timm.create_model(name, pretrained=True, **options)
     except (OSError, RuntimeError, ValueError, AssertionError) as error:
         if isinstance(error, WeightsError) or not _is_known(name):
