@@ -24,6 +24,13 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override the config")
     add("--limit", type=int, metavar="N", help="evaluate the first N images only; the result is marked as partial")
     add("--show-dir", metavar="DIR", help="write pictures there: image, ground truth and prediction side by side")
+    add(
+        "--scoring",
+        choices=("correct", "published"),
+        default="correct",
+        help="published: the ignore handling of the published ADE20K-847 and Context-459 configs, for comparison",
+    )
+    add("--no-check", dest="check", action="store_false", help="evaluate even if the data look wrong")
     add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="see dist_test.sh")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA where there is one")
     add("--workers", type=int, metavar="N", help="processes that load images (default: the config's)")

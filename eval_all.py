@@ -44,6 +44,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--data-root", metavar="DIR", help="folder with the data sets (default: the variable DATA_ROOT, or ./data)")
     add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override every config")
     add("--limit", type=int, metavar="N", help="evaluate the first N images of each only")
+    add("--scoring", choices=("correct", "published"), default="correct", help="as in eval.py")
+    add("--no-check", dest="check", action="store_false", help="evaluate even if the data look wrong")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA where there is one")
     add("--workers", type=int, metavar="N", help="processes that load images (default: the config's)")
     add("--dry-run", action="store_true", help="say what would run, and run nothing")
@@ -79,7 +81,7 @@ def settle(cell: Cell, args: argparse.Namespace) -> None:
     """Bring one cell to its end: keep its record, or run it, or say why not."""
     from proxyclip import configs, evaluation, results
 
-    names = ("work_dir", "data_root", "limit", "device", "workers")
+    names = ("work_dir", "data_root", "limit", "device", "workers", "scoring", "check")
     same = {name: getattr(args, name) for name in names}
     options = configs.Options(config=cell.config, method=cell.method, cfg_options=tuple(args.cfg_options), **same)
     cfg = configs.load(options)
@@ -107,6 +109,8 @@ def find_record(results, work_dir: str, identity: str) -> dict[str, Any] | None:
 def command(cell: Cell, args: argparse.Namespace) -> list[str]:
     """The command line that evaluates one cell."""
     words = ["--work-dir", args.work_dir, "--device", args.device]
+    words += [] if args.scoring == "correct" else ["--scoring", args.scoring]
+    words += [] if args.check else ["--no-check"]
     for option in ("data_root", "limit", "workers"):
         if getattr(args, option) is not None:
             words += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
@@ -132,7 +136,8 @@ def show(cells: list[Cell]) -> None:
         shown = ["-" if n is None else f"{n:.2f}" for n in numbers]
         images = str(run.get("dataset", {}).get("images", "-")) + (" (partial)" if run.get("partial") else "")
         method = cell.method or run.get("method") or "-"
-        table.add_row(Path(cell.config).stem, method, cell.state, *shown, images, run.get("identity", "-"))
+        name = cell.config.removeprefix("configs/").removesuffix(".py")
+        table.add_row(name, method, cell.state, *shown, images, run.get("identity", "-"))
     Console(width=None if sys.stdout.isatty() else 120, highlight=False).print(table)
 
 

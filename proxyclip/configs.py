@@ -20,6 +20,7 @@ from proxyclip.results import identity
 
 DEFAULT_CONFIG = "configs/cfg_tinyworld.py"
 SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
+METRICS = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
 
 
@@ -41,6 +42,8 @@ class Options:
     device: str = "auto"
     workers: int | None = None
     method: str | None = None
+    check: bool = True
+    scoring: str = "correct"
     debug: bool = False
 
     def but(self, **changes: Any) -> Options:
@@ -89,6 +92,13 @@ def find_config(name: str) -> Path:
     raise ConfigNotFound(f"There is no config {name!r}: {hint}")
 
 
+def config_name(cfg: Config) -> str:
+    """`cfg_voc21` for configs/cfg_voc21.py, `sclip/cfg_voc21` for a variant; the file's own name elsewhere."""
+    path = Path(cfg.filename).resolve()
+    home = ROOT / "configs"
+    return path.relative_to(home).with_suffix("").as_posix() if path.is_relative_to(home) else path.stem
+
+
 def missing_data(cfg: Config) -> list[Path]:
     """The folders and files the test dataset of `cfg` names that are not on disk; empty when all are there."""
     dataset = cfg.test_dataloader.dataset
@@ -134,10 +144,12 @@ def _apply(cfg: Config, options: Options) -> None:
     if options.limit is not None:
         loader.dataset.indices = options.limit
     _place_data(loader.dataset, options.data_root)
+    if options.scoring != "correct":
+        _score_as(cfg, options.scoring)
     if options.workers is not None:
         loader.num_workers = options.workers
     loader.persistent_workers = False  # one pass needs none, and they end late
-    cfg.work_dir = str(Path(options.work_dir) / "logs" / Path(cfg.filename).stem)
+    cfg.work_dir = str(Path(options.work_dir) / "logs" / config_name(cfg))
     cfg.launcher = options.launcher
     cfg.load_from = None  # the model loads its own weights
     cfg.setdefault("default_scope", "mmseg")
@@ -147,6 +159,15 @@ def _apply(cfg: Config, options: Options) -> None:
     if all(h.get("type") != "VocabularyCheckHook" for h in hooks):
         hooks.append(dict(type="VocabularyCheckHook"))
     cfg.custom_hooks = hooks
+
+
+def _score_as(cfg: Config, scoring: str) -> None:
+    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
+    ours = [evaluator for evaluator in evaluators if evaluator.get("type") in METRICS]
+    if not ours:
+        raise ValueError(f"--scoring {scoring} needs a test_evaluator of type {' or '.join(METRICS)}")
+    for evaluator in ours:
+        evaluator["scoring"] = scoring
 
 
 def _place_data(dataset: MutableMapping, given: str | None) -> None:
@@ -162,7 +183,8 @@ def _place_data(dataset: MutableMapping, given: str | None) -> None:
 
 
 def _known_configs() -> list[str]:
-    files = [*(ROOT / "configs").glob("cfg_*.py"), *(ROOT / "configs" / "method").glob("*.py")]
+    patterns = ("cfg_*.py", "sclip/cfg_*.py", "method/*.py")
+    files = [f for pattern in patterns for f in (ROOT / "configs").glob(pattern)]
     return sorted(f.relative_to(ROOT).as_posix() for f in files)
 
 

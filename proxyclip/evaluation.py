@@ -9,13 +9,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from proxyclip import configs, overrides, provenance, reporting, results
+from proxyclip import check, configs, overrides, provenance, reporting, results
 from proxyclip.configs import Options
 from proxyclip.pictures import Pictures
 from proxyclip.runtime import (
@@ -36,8 +36,7 @@ def evaluate(options: Options) -> dict[str, Any]:
 
     Every process of a distributed run calls this; process 0 alone prints and writes.
     """
-    if not MMLogger.check_instance_created("mmengine"):
-        MMLogger.get_instance("mmengine", log_level="WARNING")  # for what runs before the Runner has its log
+    reporting.quiet()
     device = pick_device(options.device)
     cfg = load(options)
     rank, world = init_distributed(options.launcher, device)
@@ -80,6 +79,8 @@ def pick_device(name: str) -> str:
 
 def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> dict[str, Any]:
     start, identity, resolved = results.now(), configs.run_identity(cfg, device), cfg.to_dict()
+    if options.check:
+        check.preflight(cfg, options.limit)
     cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner = reporting.QuietRunner.from_cfg(cfg)
     progress = reporting.Progress()
@@ -132,7 +133,7 @@ def _prepare(model: Any, cfg: Config, device: str) -> str:
 
 def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], dataset) -> dict[str, Any]:
     return {
-        "config_name": Path(cfg.filename).stem,
+        "config_name": configs.config_name(cfg),
         "method": options.method or reporting.attention_name(cfg.model),
         "arguments": dict(arguments),
         "files": provenance.named_files(cfg.model),
@@ -141,6 +142,8 @@ def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], datas
             "resize": _resize(cfg.test_dataloader.dataset.get("pipeline") or []),
             **{k: arguments.get(k) for k in ("slide_crop", "slide_stride", "prob_thd", "logit_scale")},
         },
+        "scoring": options.scoring,
+        "data_check": "quick" if options.check else "none",
         "limit": options.limit,
         "partial": options.limit is not None and len(dataset) >= options.limit,
         "seed": cfg.randomness.get("seed"),
@@ -171,9 +174,11 @@ def _describe_dataset(dataset) -> dict[str, Any]:
 def _classes(runner: Runner) -> dict[str, Any]:
     for metric in runner.test_evaluator.metrics:
         if hasattr(metric, "per_class"):
-            confusion = getattr(metric, "confusion", None)
-            small = confusion is not None and len(confusion) <= 200
-            return {"per_class": metric.per_class, "confusion": confusion if small else None}
+            return {
+                "per_class": metric.per_class,
+                "classes_in": getattr(metric, "classes_in", {}),
+                "confusion": results.sparse(getattr(metric, "confusion", np.zeros((0, 0), np.int64))),
+            }
     return {"per_class": []}
 
 

@@ -25,6 +25,7 @@ from rich.table import Table
 from tqdm import tqdm
 
 from proxyclip.compat import explain
+from proxyclip.configs import config_name
 from proxyclip.runtime import first_process_first
 
 _LINES = 10  # progress lines of a run that no terminal shows
@@ -91,6 +92,12 @@ class Progress(Hook):
         return True
 
 
+def quiet() -> None:
+    """Only warnings on the terminal from what mmengine does before a Runner has its log."""
+    if not MMLogger.check_instance_created("mmengine"):
+        MMLogger.get_instance("mmengine", log_level="WARNING")
+
+
 def console(file=None) -> Console:
     """A console that does not fold tables to 80 columns where there is no terminal."""
     file = file or sys.stdout
@@ -103,7 +110,7 @@ def announce(cfg, precision: str, images: int, device: str, world: int) -> None:
     parts = [model.get("model_type"), model.get("clip_type"), attention_name(model)]
     processes = "1 process" if world == 1 else f"{world} processes"
     print(
-        f"{Path(cfg.filename).stem}: {model.type} ({', '.join(str(part) for part in parts if part)}) on {dataset}",
+        f"{config_name(cfg)}: {model.type} ({', '.join(str(part) for part in parts if part)}) on {dataset}",
         flush=True,
     )
     print(f"{images} images, {precision} on {device}, {processes}", flush=True)
@@ -130,8 +137,24 @@ def summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
     metrics = run["metrics"]
     part = f"  (first {run['dataset']['images']} images only)" if run["partial"] else ""
     print("  ".join(f"{key} {_percent(metrics[key])}" for key in ("mIoU", "aAcc", "mAcc") if key in metrics) + part)
+    print("".join(f"{line}\n" for line in rules(run)), end="")
     for name, path in files.items():
         print(f"{name}: {path}")
+
+
+def rules(run: Mapping[str, Any]) -> list[str]:
+    """Which classes the means are over, in words, and whether the scoring is the published one."""
+    metrics, number = run["metrics"], run.get("classes_in") or {}
+    said = []
+    if "mIoU_gt" in metrics and "mIoU" in number:
+        said.append(
+            f"mIoU is over the {number['mIoU']} classes labelled or predicted (MMSegmentation's rule); over the "
+            f"{number['mIoU_gt']} labelled ones (detectron2's) it is mIoU_gt {_percent(metrics['mIoU_gt'])}; "
+            f"weighted by pixels, fwIoU {_percent(metrics['fwIoU'])}"
+        )
+    if run.get("scoring") == "published":
+        said.append("--scoring published: where labels have 16 bits, unlabelled pixels count and class 255 does not")
+    return said
 
 
 def message(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from filelock import FileLock
 from openpyxl import Workbook
 from openpyxl.styles import Font
@@ -34,8 +35,12 @@ COLUMNS = {
     "aAcc": "metrics.aAcc",
     "mIoU": "metrics.mIoU",
     "mAcc": "metrics.mAcc",
+    "mIoU_gt": "metrics.mIoU_gt",
+    "fwIoU": "metrics.fwIoU",
+    "scoring": "scoring",
     "method": "method",
     "attention": "arguments.attention",
+    "refine": "arguments.refine",
     "VFM model": "arguments.vfm_model.model",
     "vocabulary": "arguments.name_path",
     "prob_thd": "arguments.prob_thd",
@@ -113,6 +118,20 @@ def table(folder: Path) -> Path:
             book.save(beside)
             return beside
     return target
+
+
+def sparse(confusion: np.ndarray) -> dict[str, Any]:
+    """A (K, K) confusion matrix as a record has it: its entries that are not zero, row by row."""
+    label, prediction = confusion.nonzero()
+    return {"classes": len(confusion), "label": label, "prediction": prediction, "count": confusion[label, prediction]}
+
+
+def confusion(run: Mapping[str, Any]) -> np.ndarray:
+    """The (K, K) int64 confusion matrix of a record: rows are labels, columns predictions."""
+    entries = run["confusion"]
+    matrix = np.zeros((entries["classes"],) * 2, np.int64)
+    matrix[entries["label"], entries["prediction"]] = entries["count"]
+    return matrix
 
 
 def now() -> str:

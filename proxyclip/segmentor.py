@@ -23,6 +23,7 @@ from .attention import build_strategy
 from .clip import load_clip
 from .data.preprocess import MixedSizePreProcessor
 from .paths import find
+from .refine import build_steps, decide
 from .runtime import pick_dtype
 from .weights import fingerprint
 
@@ -47,6 +48,7 @@ class ProxyCLIPSegmentation(BaseSegmentor):
         window_batch: most windows in one forward.
         pad_multiple: what windows are padded to; default lcm of the patch sizes (the published code: 56).
         keep_logits: whether `predict` stores class probabilities as `seg_logits` too.
+        refine: steps on the class probabilities (see `proxyclip.refine`); they need those of the whole image.
     """
 
     def __init__(
@@ -67,12 +69,14 @@ class ProxyCLIPSegmentation(BaseSegmentor):
         window_batch: int = 8,
         pad_multiple: int | None = None,
         keep_logits: bool = False,
+        refine: list[str | dict[str, Any]] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
         super().__init__(data_preprocessor=data_preprocessor or MixedSizePreProcessor())
         self.arguments = {k: v for k, v in locals().items() if k not in ("self", "data_preprocessor", "__class__")}
         self.vocabulary = vocabulary.read(find(name_path, "vocabulary file"))
         self.attention = build_strategy(attention, guided=vfm_model is not None, beta=beta, gamma=gamma)
+        self.refine = build_steps(refine)
         windows.check(slide_crop, slide_stride)
         self.clip = load_clip(model_type, clip_type)
         self.vfm = None if vfm_model is None else plugins.build("vfm", vfm_model, checkpoint=checkpoint)
@@ -98,26 +102,21 @@ class ProxyCLIPSegmentation(BaseSegmentor):
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
-        tiles = inputs.to(self.dtype)
         guide = None if self.vfm is None else self.vfm(self.clip.to_rgb(inputs).to(self.dtype))
-        features = F.normalize(self.clip.encode_dense(tiles, self.attention, guide), dim=1)
+        features = F.normalize(self.clip.encode_dense(inputs.to(self.dtype), self.attention, guide), dim=1)
         return torch.einsum("ndhw,qd->nqhw", features, self.text)
+
+    def classify(self, scores: Tensor) -> Tensor:
+        """Cosine similarity to every name (names, H, W) -> class probabilities (classes, H, W)."""
+        names = (scores * self.scale).softmax(0)
+        return vocabulary.merge(names, self.index, len(self.vocabulary)) if self.vocabulary.has_synonyms else names
 
     def encode_decode(self, inputs: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
         """One image (3, H, W) -> labels (H0, W0) int64, and class probabilities (classes, H0, W0) or None."""
-        rows, columns = windows.plan((inputs.shape[1], inputs.shape[2]), *self.slide, self.pad_multiple)
-        tiles = windows.cut(inputs, rows, columns)
-        scores = torch.cat([self.extract_feat(t) for t in tiles.split(self.window_batch)])
-        labels, probabilities = [], []
-        for strip in windows.stitch(scores, rows, columns, size, STRIP):
-            merged = (strip * self.scale).softmax(0)
-            if self.vocabulary.has_synonyms:
-                merged = vocabulary.merge(merged, self.index, len(self.vocabulary))
-            best, label = merged.max(0)
-            labels.append(label.masked_fill_(best < self.prob_thd, 0))
-            if self.keep_logits:
-                probabilities.append(merged)
-        return torch.cat(labels), torch.cat(probabilities, 1) if probabilities else None
+        grid = windows.plan((inputs.shape[1], inputs.shape[2]), *self.slide, self.pad_multiple)
+        scores = torch.cat([self.extract_feat(t) for t in windows.cut(inputs, *grid).split(self.window_batch)])
+        strips = map(self.classify, windows.stitch(scores, *grid, size, STRIP))
+        return decide(strips, inputs, self.refine, self.prob_thd, self.keep_logits)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:
@@ -139,8 +138,9 @@ class ProxyCLIPSegmentation(BaseSegmentor):
 
     def describe(self) -> dict[str, Any]:
         """Everything about the model that can change a number, JSON-able; complete after the first `predict`."""
-        used = {"attention": repr(self.attention), "dtype": str(self.dtype), "pad_multiple": self.pad_multiple}
-        return self.arguments | used | self.hashes | {"clip_activation": self.clip.activation}
+        parts = {"attention": repr(self.attention), "refine": [repr(step) for step in self.refine]}
+        found = {"dtype": str(self.dtype), "pad_multiple": self.pad_multiple, "clip_activation": self.clip.activation}
+        return self.arguments | parts | found | self.hashes
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict:
         raise NotImplementedError("ProxyCLIPSegmentation is training-free: it has no loss")

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
+import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
+import eval as eval_script
 import proxyclip.data  # registers what configs name
-from proxyclip import vocabulary
+from proxyclip import configs, vocabulary
 from proxyclip.paths import ROOT
+from proxyclip.provenance import named_files
 
 # dataset class, short side, crop, threshold, classes, names; stride 112 and everything else is common
 PROTOCOL = {
@@ -24,7 +28,20 @@ PROTOCOL = {
     "ade847": ("ADE20K847Dataset", 448, 336, 0.0, 847, 847),
     "city_scapes": ("CityscapesDataset", 448, 224, 0.0, 19, 19),
     "coco_stuff164k": ("COCOStuffDataset", 336, 336, 0.0, 171, 171),
+    "coco_stuff10k": ("COCOStuff10kDataset", 336, 336, 0.0, 171, 171),
     "coco_object": ("COCOObjectDataset", 336, 336, 0.25, 81, 97),
+}
+# SCLIP's: short side, logit scale, threshold, area threshold, names; crop 224 and stride 112 are common
+SCLIP = {
+    "voc21": (336, 65, 0.1, 0.1, 56),
+    "voc20": (336, 40, 0.0, None, 30),
+    "context60": (336, 50, 0.1, None, 60),
+    "context59": (336, 40, 0.0, None, 59),
+    "ade20k": (336, 40, 0.0, None, 150),
+    "city_scapes": (560, 40, 0.0, None, 19),
+    "coco_stuff164k": (448, 40, 0.0, None, 171),
+    "coco_stuff10k": (336, 40, 0.0, None, 171),
+    "coco_object": (336, 50, 0.1, None, 113),
 }
 # folders of images and labels, list, reduce_zero_label, ignored value
 FILES = {
@@ -43,17 +60,19 @@ FILES = {
     "ade847": ("images_detectron2/validation", "annotations_detectron2/validation", "", False, 65535),
     "city_scapes": ("leftImg8bit/val", "gtFine/val", "", False, 255),
     "coco_stuff164k": ("images/val2017", "annotations/val2017", "", False, 255),
+    "coco_stuff10k": ("images/test2014", "annotations/test2014", "", True, 255),
     "coco_object": ("images/val2017", "annotations/val2017", "", False, 255),
 }
 CONFIGS = sorted(path.stem.removeprefix("cfg_") for path in (ROOT / "configs").glob("cfg_*.py"))
+LISTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("cls_*.txt"))
 
 
-def config(name: str) -> Config:
-    return Config.fromfile(ROOT / "configs" / f"cfg_{name}.py")
+def config(name: str, folder: str = "configs") -> Config:
+    return Config.fromfile(ROOT / folder / f"cfg_{name}.py")
 
 
 def test_all_configs_are_known():
-    assert sorted([*PROTOCOL, "tinyworld"]) == CONFIGS
+    assert sorted([*PROTOCOL, "folder", "tinyworld"]) == CONFIGS
 
 
 @pytest.mark.parametrize("name", PROTOCOL)
@@ -69,7 +88,44 @@ def test_protocol(name):
     assert dataset.pipeline == cfg.test_pipeline
     assert dataset.pipeline[1] == dict(type="Resize", scale=(2048, short), keep_ratio=True)
     assert "data_preprocessor" not in model  # the segmentor's own: CLIP's mean and deviation
+    assert "refine" not in model
     assert cfg.test_dataloader.batch_size == 1
+
+
+def test_all_of_sclip_is_known():
+    files = sorted((ROOT / "configs/sclip").glob("cfg_*.py"))
+    assert [path.stem.removeprefix("cfg_") for path in files] == sorted(SCLIP)
+    assert {path.relative_to(ROOT).as_posix() for path in files} < set(configs._known_configs())
+
+
+@pytest.mark.parametrize("name", SCLIP)
+def test_protocol_of_sclip(name, monkeypatch):
+    """SCLIP's numbers and words; model, data and everything else are as in the config without it."""
+    monkeypatch.setenv("DATA_ROOT", "/mnt/sets")
+    short, scale, threshold, area, names = SCLIP[name]
+    cfg, plain = config(name, "configs/sclip"), config(name)
+    model = cfg.model
+    assert (model.slide_crop, model.slide_stride) == (224, 112)
+    assert (model.logit_scale, model.prob_thd) == (scale, threshold)
+    assert model.get("refine") == (area and [dict(type="area", threshold=area)])
+    assert cfg.test_pipeline[1] == dict(type="Resize", scale=(2048, short), keep_ratio=True)
+    assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
+    words = vocabulary.read(ROOT / model.name_path)
+    assert (len(words), len(words.names)) == (PROTOCOL[name][4], names)
+
+    cfg.test_pipeline[1].scale = cfg.test_dataloader.dataset.pipeline[1].scale = plain.test_pipeline[1].scale
+    for key in ("slide_crop", "logit_scale", "prob_thd", "name_path"):
+        model[key] = plain.model[key]
+    model.pop("refine", None)
+    assert cfg.to_dict() == plain.to_dict()
+
+
+@pytest.mark.parametrize("word, steps", [("None", None), ("[area]", ["area"]), ("area", "area")])
+def test_steps_from_the_command_line(word, steps):
+    options = configs.Options(config="configs/sclip/cfg_voc21.py", method="maskclip")
+    cfg = configs.load(options)
+    assert (cfg.model.vfm_model, cfg.model.attention.type, cfg.model.refine[0].threshold) == (None, "maskclip", 0.1)
+    assert configs.load(options.but(cfg_options=(f"model.refine={word}",))).model.refine == steps
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -83,7 +139,7 @@ def test_files_and_labels(name):
     assert built.test_mode
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", [*PROTOCOL, "tinyworld"])
 def test_vocabulary_has_a_line_a_class(name):
     cfg = config(name)
     words = vocabulary.read(ROOT / cfg.model.name_path)
@@ -91,11 +147,120 @@ def test_vocabulary_has_a_line_a_class(name):
     assert len(words) == len(classes)
     if name in PROTOCOL:
         assert (len(words), len(words.names)) == PROTOCOL[name][4:]
-    assert (ROOT / cfg.model.name_path).read_bytes().endswith(b"\n")
-    assert b"\r" not in (ROOT / cfg.model.name_path).read_bytes()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("name", LISTS)
+def test_lists_are_plain_text(name):
+    text = (ROOT / name).read_text(encoding="utf-8")
+    lines = text.split("\n")[:-1]
+    assert text.isascii() and text.endswith("\n") and "\r" not in text
+    assert ["; ".join(names) for names in vocabulary.read(ROOT / name).classes] == lines
+
+
+def tables_of_vocabularies() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
+    """The two tables of docs/vocabularies.md: first cell without its backticks -> other cells."""
+    tables, rows = [], {}
+    for line in [*(ROOT / "docs/vocabularies.md").read_text(encoding="utf-8").splitlines(), ""]:
+        if line.startswith("| `"):
+            first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+            rows[first.strip("`")] = others
+        elif rows:
+            tables.append(rows)
+            rows = {}
+    published, corrected = tables
+    return published, corrected
+
+
+def quoted(text: str) -> list[str]:
+    return re.findall(r"`([^`]+)`", text)
+
+
+def test_document_of_the_lists():
+    listed, _ = tables_of_vocabularies()
+    assert sorted(listed) == [name for name in LISTS if "corrected" not in name]
+    users: dict[str, list[str]] = {name: [] for name in listed}
+    for path in (ROOT / "configs").rglob("cfg_*.py"):
+        name = str(Config.fromfile(path).model.name_path).removeprefix("./")
+        if name in users:
+            users[name].append(path.relative_to(ROOT / "configs").as_posix())
+    for name, (classes, names, used) in listed.items():
+        words = vocabulary.read(ROOT / name)
+        assert (len(words), len(words.names)) == (int(classes), int(names)), name
+        assert sorted(quoted(used)) == sorted(users[name]), name
+
+
+@pytest.mark.parametrize("name", [name for name in LISTS if "corrected" in name])
+def test_corrected_lists_differ_as_documented(name):
+    published = (ROOT / name.replace("corrected/", "")).read_text().splitlines()
+    corrected = (ROOT / name).read_text().splitlines()
+    assert len(published) == len(corrected)
+    changed = [(a, b) for a, b in zip(published, corrected, strict=True) if a != b]
+    odd, new = tables_of_vocabularies()[1][Path(name).name]
+    if Path(name).name == "cls_coco_object.txt":
+        assert changed == [(published[0], published[0].replace("bed; ", "", 1))] and published.count("bed") == 1
+        return
+    assert sorted(quoted(new)) == sorted(b for _, b in changed)
+    assert all(any(word in a for a, _ in changed) for word in quoted(odd))
+    glued = [b for a, b in changed if a == b.replace(" ", "")]
+    if "without their blanks" in odd:
+        assert f"{len(glued)} names without their blanks" in odd
+
+
+def test_corrected_lists_name_the_classes_of_the_data():
+    listed = tables_of_vocabularies()[1]
+    assert sorted(listed) == sorted(Path(name).name for name in LISTS if "corrected" in name)
+    for cfg in map(config, PROTOCOL):
+        classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO["classes"]
+        words = vocabulary.read(ROOT / "configs/corrected" / Path(cfg.model.name_path).name)
+        assert len(set(words.names)) == len(words.names)
+        pairs = [
+            (names[0].replace(" ", ""), c.replace(" ", "")) for names, c in zip(words.classes, classes, strict=True)
+        ]
+        other = [pair for pair in pairs if pair[0] != pair[1] and pair[1] != "background"]
+        assert other == ([("cassetterecorder", "casetterecorder")] if len(classes) == 459 else [])
+
+
+def test_oddities_that_are_kept():
+    def names(name):
+        return vocabulary.read(ROOT / "configs" / name).names
+
+    for folder in (".", "corrected"):
+        assert {"building-other", "door-stuff"} < set(names(f"{folder}/cls_coco_stuff.txt"))
+        assert {"conveyer belt", "conveyerbelt"} & set(names(f"{folder}/cls_ade20k.txt"))
+        assert "windowpane" in names(f"{folder}/cls_ade20k.txt")
+        assert "match book" in names(f"{folder}/cls_context459.txt")
+        assert "building, edifice" in names(f"{folder}/cls_ade20k847.txt")
+    for name in ("voc20", "voc21"):
+        assert {"ship", "table", "pottedplant"} < set(names(f"sclip/cls_{name}.txt"))
+    assert names("sclip/cls_coco_object.txt").count("bed") == names("cls_coco_object.txt").count("bed") == 2
+
+
+def test_a_class_whose_name_is_a_background_word_can_only_tie():
+    words = vocabulary.read(ROOT / "configs/cls_coco_object.txt")
+    background, bed = (i for i, name in enumerate(words.names) if name == "bed")
+    scores = torch.rand(len(words.names), 99, generator=torch.Generator().manual_seed(0))
+    scores[bed] = scores[background]
+    merged = vocabulary.merge(scores, torch.tensor(words.index), len(words))
+    assert (merged[0] >= merged[words.index[bed]]).all()
+
+
+def test_command_of_the_document():
+    (command,) = re.findall(r"```bash\npython eval.py (.*)\n```", (ROOT / "docs/vocabularies.md").read_text())
+    words = vars(eval_script.parse(command.split()))
+    plain = configs.Options(config=words["config"])
+    cfg = configs.load(plain.but(cfg_options=tuple(words["cfg_options"])))
+    assert cfg.model.name_path in LISTS
+    assert cfg.model.name_path in named_files(cfg.model)
+    assert configs.run_identity(cfg, "cpu") != configs.run_identity(configs.load(plain), "cpu")
+
+
+def test_a_folder_of_your_own_is_the_data_root_itself(monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", "/mnt/mine")
+    cfg = config("folder")
+    assert (cfg.test_dataloader.dataset.data_root, cfg.model.name_path) == ("/mnt/mine", "/mnt/mine/classes.txt")
+
+
+@pytest.mark.parametrize("name", [*PROTOCOL, "tinyworld"])
 def test_there_is_one_place_for_the_data(name, monkeypatch):
     monkeypatch.delenv("DATA_ROOT", raising=False)
     default = config(name).test_dataloader.dataset.data_root

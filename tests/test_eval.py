@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from openpyxl import load_workbook
 
 import eval as evaluation_script
-from proxyclip import configs, overrides, pictures, reporting
+from proxyclip import configs, overrides, pictures, reporting, results
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -74,6 +74,28 @@ def test_again_gives_the_same_and_one_row(config, tmp_path):
     second = only_record(tmp_path)
     assert second["metrics"] == first["metrics"] and second["identity"] == first["identity"]
     assert len(list(load_workbook(tmp_path / "results.xlsx")["Summary"].iter_rows())) == 2
+
+
+def test_the_scoring_is_said_and_has_its_own_record(config, tmp_path, capsys):
+    """Labels of 8 bits score the same both ways; the rules of the means stand beside the numbers."""
+    assert evaluate(config, tmp_path) == 0
+    assert "mIoU is over the 3 classes labelled or predicted (MMSegmentation's rule)" in capsys.readouterr().out
+    assert evaluate(config, tmp_path, "--scoring", "published") == 0
+    assert "--scoring published" in capsys.readouterr().out
+    one, two = results.records(tmp_path)
+    assert (one["scoring"], two["scoring"]) == ("correct", "published")
+    assert one["metrics"] == two["metrics"] and one["identity"] != two["identity"]
+    assert one["metrics"]["mIoU_gt"] == one["metrics"]["mIoU"] and one["classes_in"] == {"mIoU": 3, "mIoU_gt": 3}
+    matrix = results.confusion(one)
+    assert matrix.sum(1).tolist() == [row["pixels"] for row in one["per_class"]]
+    assert matrix.trace() / matrix.sum() * 100 == pytest.approx(one["metrics"]["aAcc"])
+    sheet = list(load_workbook(tmp_path / "results.xlsx")["Summary"].iter_rows(values_only=True))
+    assert sheet[0][7:10] == ("mIoU_gt", "fwIoU", "scoring") and sheet[2][9] == "published"
+
+
+def test_scoring_needs_our_metric(config, tmp_path, capsys):
+    words = ("--scoring", "published", "--cfg-options", "test_evaluator.type=DepthMetric")
+    assert "needs a test_evaluator of type SegMetric" in failing(config, tmp_path, capsys, *words)
 
 
 def test_limit_is_marked(config, tmp_path, capsys):

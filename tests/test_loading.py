@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.data.loading import MyLoadAnnotations, choose, decode, reduce_zero_label
+from proxyclip.data.loading import MyLoadAnnotations, choose
+from proxyclip.disk.labels import Legal, decode
 
 WIDE = np.array([[0, 1, 255, 256], [300, 846, 65535, 254]])
 
@@ -53,7 +54,7 @@ def test_equals_mmseg_on_8_bits(tmp_path):
 
 def test_reducing_zero_merges_no_classes():
     labels = np.arange(65536)
-    reduced = reduce_zero_label(labels, 65535)
+    reduced = Legal(ignore=65535, reduce_zero=True).apply(labels)
     assert reduced[0] == reduced[65535] == 65535
     assert (reduced[1:65535] == labels[:65534]).all()
 
@@ -109,7 +110,7 @@ BAD = {
     "colours": (encoded(np.dstack([GREY] * 3), format="PNG"), ValueError, "RGB.*class indices"),
     "truncated": (encoded(GREY, format="PNG")[:200], OSError, "cannot be read"),
     "empty": (b"", OSError, "is empty"),
-    "web page": (b"<html>404</html>", OSError, "cannot be read"),
+    "web page": (b"<html>404</html>", OSError, "is a web page"),
     "lossy": (encoded(GREY, format="JPEG"), ValueError, "JPEG"),
     "fractions": (encoded(GREY.astype(np.float32) / 2, format="TIFF"), ValueError, "fractions"),
     "not numbers": (encoded(np.full((2, 3), np.nan, np.float32), format="TIFF"), ValueError, "fractions"),

@@ -46,7 +46,8 @@ def test_equals_mmseg(names):
     theirs.process({}, samples)
     ours, metric = score(samples, 12, SegMetric(iou_metrics=names))
     expected = theirs.compute_metrics(theirs.results)
-    assert ours.keys() == expected.keys()
+    assert ours.keys() - expected.keys() == {"mIoU_gt", "fwIoU"}
+    ours = {name: ours[name] for name in expected}
     assert all(type(value) is float for value in ours.values())
     assert ours == pytest.approx(expected, abs=0.0051)  # rounded to two digits there
     assert metric.confusion.dtype == np.int64
@@ -58,7 +59,8 @@ def test_small_case_by_hand():
     label, prediction = [[0, 0, 1], [1, 2, 255]], [[0, 1, 1], [1, 0, 2]]
     found, metric = score([sample(label, prediction)], 4)
     assert metric.confusion.tolist() == [[1, 1, 0, 0], [0, 2, 0, 0], [1, 0, 0, 0], [0, 0, 0, 0]]
-    assert found == pytest.approx({"mIoU": 100 / 3 * (1 / 3 + 2 / 3), "mAcc": 50.0, "aAcc": 60.0})
+    means = {"mIoU": 100 / 3 * (1 / 3 + 2 / 3), "mIoU_gt": 100 / 3 * (1 / 3 + 2 / 3), "mAcc": 50.0, "aAcc": 60.0}
+    assert found == pytest.approx({**means, "fwIoU": 100 * (2 / 5 / 3 + 2 / 5 * 2 / 3)})
     assert metric.per_class[0] == pytest.approx({"name": "c0", "iou": 100 / 3, "acc": 50.0, "pixels": 2})
 
 
@@ -76,7 +78,7 @@ def test_labels_keep_their_width(dtype):
 def test_ground_truth_scores_100_above_255_classes():
     label = np.random.default_rng(0).integers(0, 847, (64, 80))
     found, metric = score([sample(np.where(label == 7, 65535, label), label)], 847, ignore_index=65535)
-    assert found == pytest.approx({"mIoU": 100, "mAcc": 100, "aAcc": 100})
+    assert found == pytest.approx(dict.fromkeys(("mIoU", "mIoU_gt", "mAcc", "aAcc", "fwIoU"), 100))
     assert metric.per_class[255]["pixels"] > 0
 
 
@@ -111,7 +113,9 @@ def test_one_small_result_an_image():
     metric = score(list(random_samples(847, ignore=65535)), 847, ignore_index=65535)[1]
     assert len(metric.results) == 4
     assert max(pairs.nbytes + counts.nbytes for pairs, counts in metric.results) < 50_000
-    assert (sum_pairs(metric.results, 847) == metric.confusion).all()
+    counts = sum_pairs(metric.results, 847)
+    assert (counts[:-1] == metric.confusion).all()
+    assert not counts[-1].any()
 
 
 def test_metric_through_its_own_door(capsys):
@@ -119,8 +123,55 @@ def test_metric_through_its_own_door(capsys):
     metric = SegMetric()
     metric.dataset_meta = {"classes": ["a", "b"]}
     metric.process({}, [sample([[0, 1]], [[0, 1]])] * 2)
-    assert metric.evaluate(1) == {"aAcc": 100.0, "mIoU": 100.0, "mAcc": 100.0}
+    assert metric.evaluate(1) == dict.fromkeys(("aAcc", "mIoU", "mIoU_gt", "mAcc", "fwIoU"), 100.0)
     assert "prefix" not in capsys.readouterr().out
+
+
+def test_classes_without_labels_count_by_one_rule_only():
+    """detectron2's rule in its own words: IoU of classes with ground truth, and their frequency as weight."""
+    samples = list(random_samples(12))
+    found, metric = score(samples, 12)
+    label = np.concatenate([one["gt_sem_seg"]["data"].numpy().ravel() for one in samples])
+    prediction = np.concatenate([one["pred_sem_seg"]["data"].numpy().ravel() for one in samples])
+    label, prediction = label[label != 255], prediction[label != 255]
+    ious, shares = [], []
+    for k in range(10):
+        hits = ((label == k) & (prediction == k)).sum()
+        ious.append(hits / ((label == k) | (prediction == k)).sum())
+        shares.append((label == k).mean())
+    assert found["mIoU_gt"] == pytest.approx(100 * np.mean(ious), rel=1e-12)
+    assert found["mIoU"] == pytest.approx(100 * np.sum(ious) / 11, rel=1e-12)  # one class is only predicted
+    assert found["fwIoU"] == pytest.approx(100 * np.dot(ious, shares), rel=1e-12)
+    assert metric.classes_in == {"mIoU": 11, "mIoU_gt": 10}
+
+
+def test_published_scoring_equals_mmseg_with_the_wrong_ignore_value():
+    """65535 counts against every class predicted there, and class 255 is not scored."""
+    from mmseg.evaluation import IoUMetric
+
+    samples = list(random_samples(300, ignore=65535))
+    theirs = IoUMetric(iou_metrics=["mIoU"], ignore_index=255)
+    theirs.dataset_meta = {"classes": [str(i) for i in range(300)]}
+    theirs.process({}, samples)
+    expected = theirs.compute_metrics(theirs.results)
+    published, metric = score(samples, 300, SegMetric(scoring="published"), ignore_index=65535)
+    correct, _ = score(samples, 300, ignore_index=65535)
+    assert {name: published[name] for name in expected} == pytest.approx(expected, abs=0.0051)
+    assert published["mIoU"] < correct["mIoU"] - 1
+    assert metric.per_class[255]["pixels"] == 0
+
+
+def test_published_scoring_changes_nothing_where_255_is_ignored():
+    samples = list(random_samples(12))
+    assert score(samples, 12, SegMetric(scoring="published"))[0] == score(samples, 12)[0]
+    with pytest.raises(ValueError, match="correct, published"):
+        SegMetric(scoring="upstream")
+
+
+def test_mmseg_configs_get_this_metric():
+    from mmseg.registry import METRICS
+
+    assert METRICS.get("IoUMetric") is METRICS.get("SegMetric") is SegMetric
 
 
 @pytest.mark.parametrize(("classes", "mode"), [(19, "L"), (300, "I;16")])

@@ -13,6 +13,7 @@ from mmseg.structures import SegDataSample
 from reference import arrays, write_clip, write_vit
 
 from proxyclip.data.preprocess import MixedSizePreProcessor
+from proxyclip.refine.area import Area
 from proxyclip.segmentor import ProxyCLIPSegmentation
 from proxyclip.weights import WeightsError
 
@@ -176,6 +177,36 @@ def test_threshold_sends_unsure_pixels_to_class_0(files):
     assert 0.2 < (best < threshold).float().mean() < 0.8
 
 
+def test_steps_come_before_the_threshold(files):
+    image = photo(90, 75)
+    plain = step(build(files), [image])[0]
+    label, pixels = plain.pred_sem_seg.data[0], plain.pred_sem_seg.data[plain.pred_sem_seg.data > 0].bincount()
+    share = float(pixels[1:].min() / pixels.sum())  # of the smaller foreground class, which is dropped
+    refined = Area(share + 1e-6)(plain.seg_logits.data)
+    best, wanted = refined.max(0)
+    assert not torch.equal(wanted, label)
+    threshold = float(best.median())
+    options = dict(refine=[dict(type="area", threshold=share + 1e-6)], prob_thd=threshold)
+    kept, unkept = (step(build(files, **options, keep_logits=k), [image])[0] for k in (True, False))
+    assert torch.equal(kept.seg_logits.data, refined)
+    assert torch.equal(kept.pred_sem_seg.data[0], wanted.masked_fill(best < threshold, 0))
+    assert torch.equal(kept.pred_sem_seg.data, unkept.pred_sem_seg.data)
+    assert "seg_logits" not in unkept
+
+
+def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
+    import proxyclip.segmentor as module
+
+    monkeypatch.setattr(module, "STRIP", 7 * 75 * 4)
+    seen = []
+    model = build(files)
+    model.refine = (lambda probabilities, image: seen.append((probabilities.shape, image)) or probabilities,)
+    step(model, [photo(90, 75)], [(45, 50)])
+    ((shape, image),) = seen
+    assert shape == (3, 45, 50)
+    assert torch.equal(image, MixedSizePreProcessor()({"inputs": [photo(90, 75)]})["inputs"][0])
+
+
 def test_strips_change_nothing(files, monkeypatch):
     import proxyclip.segmentor as module
 
@@ -199,13 +230,14 @@ def test_padding_default_and_option(files):
 
 
 def test_state_and_description(files):
-    model = build(files, attention=dict(type="proxy", beta=1.5))
+    model = build(files, attention=dict(type="proxy", beta=1.5), refine=["area"])
     assert not any(p.requires_grad for p in model.parameters())
     assert not model.training
     assert model.state_dict().keys().isdisjoint({"text", "index"})
     step(model, [photo(64, 64)])
     described = model.describe()
     assert described["attention"] == "Proxy(beta=1.5, gamma=3.0)"
+    assert described["refine"] == ["Area(threshold=0.1)"]
     assert described["dtype"] == "torch.float32"
     assert described["clip_activation"] == "QuickGELU"
     low = build(files, attention=dict(type="proxy", beta=1.5), precision="bf16")
@@ -225,6 +257,8 @@ def test_state_and_description(files):
         (dict(attention=dict(type="proxy", betta=1)), TypeError, "betta"),
         (dict(attention="vanilla"), ValueError, "vfm_model=None"),
         (dict(vfm_model=None, attention="proxy"), ValueError, "needs a VFM"),
+        (dict(refine=["aera"]), ValueError, "'area'"),
+        (dict(refine=[dict(type="area", thd=1)]), TypeError, "threshold"),
         (dict(vfm_model="dinov4"), ValueError, "dinov2"),
         (dict(vfm_model="sam"), WeightsError, "sam_vit_b"),
         (dict(vfm_model="mae"), WeightsError, "checkpoint="),

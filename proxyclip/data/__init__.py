@@ -8,7 +8,9 @@ from .datasets import (
     ADE20KDataset,
     CityscapesDataset,
     COCOObjectDataset,
+    COCOStuff10kDataset,
     COCOStuffDataset,
+    FolderDataset,
     PascalContext59Dataset,
     PascalContext60Dataset,
     PascalContext459Dataset,
@@ -16,7 +18,7 @@ from .datasets import (
     PascalVOCDataset,
     TinyWorldDataset,
 )
-from .loading import MyLoadAnnotations
+from .loading import LoadImageFromFile, MyLoadAnnotations
 from .metric import SegMetric
 from .preprocess import MixedSizePreProcessor
 
@@ -24,8 +26,11 @@ __all__ = [
     "ADE20K847Dataset",
     "ADE20KDataset",
     "COCOObjectDataset",
+    "COCOStuff10kDataset",
     "COCOStuffDataset",
     "CityscapesDataset",
+    "FolderDataset",
+    "LoadImageFromFile",
     "MixedSizePreProcessor",
     "MyLoadAnnotations",
     "PascalContext59Dataset",

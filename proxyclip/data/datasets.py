@@ -7,7 +7,7 @@ and defaults and take the place of its registrations, so that published configs 
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,7 +15,8 @@ import numpy as np
 from mmseg import datasets as mm
 from mmseg.registry import DATASETS
 
-from .. import tinyworld
+from .. import tinyworld, vocabulary
+from .benchmark import BenchmarkDataset
 
 _NAMES = json.loads(Path(__file__).with_name("classes.json").read_text(encoding="utf-8"))
 _VOC, _CONTEXT, _STUFF = mm.PascalVOCDataset.METAINFO, mm.PascalContextDataset.METAINFO, mm.COCOStuffDataset.METAINFO
@@ -28,103 +29,9 @@ def distinct_palette(count: int) -> list[list[int]]:
     return np.random.default_rng(0).permutation(grid)[:count].tolist()
 
 
-class BenchmarkDataset(mm.BaseSegDataset):
-    """A test set on disk: images, label maps, and perhaps a list of names.
-
-    Subclasses say what is theirs in `METAINFO`, `defaults` (arguments of BaseSegDataset) and `source` (how to get the
-    data). `ignore_index` goes into the metainfo and, with `num_classes`, into every sample: loader and metric take it
-    from there. `test_mode` is on unless switched off: an unreadable image is an error, never replaced by another one.
-
-    Raises:
-        FileNotFoundError: a folder, the list, or files the list names do not exist, or there is no image.
-        ValueError: the list has a name twice.
-    """
-
-    defaults: ClassVar[dict[str, Any]] = {}
-    source: ClassVar[str] = ""
-    without_labels: ClassVar[frozenset[str]] = frozenset()  # listed names that the annotations are known to lack
-
-    def __init__(self, ann_file: str = "", data_root: str | None = None, **kwargs: Any) -> None:
-        if data_root is not None and str(data_root).startswith("~"):
-            data_root = str(Path(data_root).expanduser())
-        super().__init__(ann_file, data_root=data_root, **{"test_mode": True, **self.defaults, **kwargs})
-        self._metainfo["ignore_index"] = self.ignore_index
-        if self.label_map and len(self._metainfo["classes"]) > 255:  # 255 marks classes left out
-            raise ValueError(f"Expected at most 255 chosen classes, but got {len(self._metainfo['classes'])}")
-
-    def load_data_list(self) -> list[dict]:
-        """The samples, each checked to have its files."""
-        if self.backend_args is not None:
-            return super().load_data_list()  # not on this file system
-        self._check_places()
-        found = [info for info in super().load_data_list() if self._wanted(info)]
-        if not found:
-            place = self.ann_file or self.data_prefix.get("img_path")
-            raise self._missing(f"{place} has no image (expected names that end in {self.img_suffix})")
-        self._check_files(found)
-        return found
-
-    def get_data_info(self, idx: int) -> dict:
-        """The sample's files, and what its labels may be."""
-        classes = len(self.label_map or self._metainfo.get("classes") or ())
-        return {**super().get_data_info(idx), "num_classes": classes or None, "ignore_index": self.ignore_index}
-
-    def prepare_data(self, idx: int) -> Any:
-        """The sample through the pipeline.
-
-        Raises:
-            RuntimeError: a step failed without saying on which file.
-        """
-        try:
-            return super().prepare_data(idx)
-        except Exception as error:
-            info = self.get_data_info(idx)
-            files = [str(info[key]) for key in ("img_path", "seg_map_path") if key in info]
-            if any(name in str(error) for name in files) and not isinstance(error, AssertionError):
-                raise
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise RuntimeError(
-                f"Cannot read the image {files[0]} ({said}): get that file again, as a whole JPEG or PNG"
-            ) from error
-
-    def _wanted(self, info: dict) -> bool:
-        image = Path(info["img_path"])
-        if image.name == self.img_suffix:
-            return False  # a blank line of the list
-        return image.stem not in self.without_labels or Path(info.get("seg_map_path", image)).is_file()
-
-    def _check_places(self) -> None:
-        places = {
-            "the data folder": self.data_root,
-            "the list of images": self.ann_file,
-            "the folder of images": self.data_prefix.get("img_path"),
-            "the folder of labels": self.data_prefix.get("seg_map_path"),
-        }
-        for what, place in places.items():
-            if place and not Path(place).exists():
-                raise self._missing(f"{what} {place} does not exist")
-
-    def _check_files(self, infos: list[dict]) -> None:
-        for key, what in (("img_path", "images"), ("seg_map_path", "label maps")):
-            paths = [Path(info[key]) for info in infos if key in info]
-            folders = {path.parent for path in paths}
-            here = {path for folder in folders if folder.is_dir() for path in folder.iterdir()}
-            missing = [path for path in paths if path not in here]
-            if missing:
-                raise self._missing(f"{len(missing)} of {len(paths)} {what} do not exist, the first is {missing[0]}")
-        twice = [name for name, times in Counter(info["img_path"] for info in infos).items() if times > 1]
-        if twice:
-            raise ValueError(f"{self.ann_file} has {len(twice)} names twice, the first is {Path(twice[0]).stem}")
-
-    def _missing(self, problem: str) -> FileNotFoundError:
-        return FileNotFoundError(
-            f"{type(self).__name__}: {problem}. {self.source} Say where the data are with --data-root DIR or "
-            "DATA_ROOT=DIR; README.md shows the folders."
-        )
-
-
 class _VOC2012(BenchmarkDataset):
     source = "The data are VOCtrainval_11-May-2012.tar of host.robots.ox.ac.uk/pascal/VOC/voc2012, unpacked."
+    counts: ClassVar[dict] = {"val": 1449, "train": 1464, "trainval": 2913}
 
 
 @DATASETS.register_module(force=True)
@@ -145,8 +52,10 @@ class PascalVOC20Dataset(_VOC2012):
 class _Context(BenchmarkDataset):
     source = (
         "The images are VOCtrainval_03-May-2010.tar of host.robots.ox.ac.uk/pascal/VOC/voc2010; the label maps and "
-        "the list are made from PASCAL-Context's trainval_merged.json."
+        "the list are made from PASCAL-Context's trainval_merged.json by datasets/prepare_context.py."
     )
+    counts: ClassVar[dict] = {"val": 5104, "train": 4996}
+    marks: tuple[int, ...] | None = ()
     without_labels = frozenset({"2010_001606"})  # in the nominal list of 5105, not in the annotations
 
 
@@ -171,9 +80,11 @@ class PascalContext459Dataset(_Context):
 
     METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["context459"]), "palette": distinct_palette(459)}
     defaults: ClassVar[dict] = {"seg_map_suffix": ".tif", "ignore_index": 65535}
+    counts: ClassVar[dict] = {"val": 5104}
+    marks = None
     source = (
-        "The images are VOCtrainval_03-May-2010.tar; each label map is the LabelMap of PASCAL-Context's "
-        "trainval.tar.gz minus one, as 16-bit TIFF."
+        "The images are VOCtrainval_03-May-2010.tar; the label maps are made from PASCAL-Context's trainval.tar.gz by "
+        "datasets/prepare_context459.py."
     )
 
 
@@ -183,6 +94,8 @@ class ADE20KDataset(BenchmarkDataset):
 
     METAINFO = mm.ADE20KDataset.METAINFO
     defaults: ClassVar[dict] = {"reduce_zero_label": True}
+    counts: ClassVar[dict] = {"validation": 2000, "training": 20210}
+    marks = ()
     source = (
         "The data are ADEChallengeData2016.zip of data.csail.mit.edu/places/ADEchallenge, unpacked; the full ADE20K "
         "download is another data set."
@@ -195,9 +108,10 @@ class ADE20K847Dataset(BenchmarkDataset):
 
     METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["ade20k847"]), "palette": distinct_palette(847)}
     defaults: ClassVar[dict] = {"seg_map_suffix": ".tif", "ignore_index": 65535}
+    counts: ClassVar[dict] = {"validation": 2000}
     source = (
-        "The data are made from ADE20K_2021_17_01 (on request, groups.csail.mit.edu/vision/datasets/ADE20K): the "
-        "object ids of *_seg.png mapped to 0..846, all others to 65535."
+        "The data are made from ADE20K_2021_17_01 (on request, groups.csail.mit.edu/vision/datasets/ADE20K) by "
+        "datasets/prepare_ade847.py."
     )
 
 
@@ -207,22 +121,38 @@ class CityscapesDataset(BenchmarkDataset):
 
     METAINFO = mm.CityscapesDataset.METAINFO
     defaults: ClassVar[dict] = {"img_suffix": "_leftImg8bit.png", "seg_map_suffix": "_gtFine_labelTrainIds.png"}
+    counts: ClassVar[dict] = {"val": 500, "train": 2975}
     source = (
         "The data are leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip of cityscapes-dataset.com "
-        "(registration); MMSegmentation's converter cityscapes.py writes the *_labelTrainIds.png."
+        "(registration); datasets/prepare_cityscapes.py writes the *_labelTrainIds.png."
     )
+
+
+_COCO: dict[str, int] = {"val2017": 5000, "train2017": 118287}
 
 
 @DATASETS.register_module(force=True)
 class COCOStuffDataset(BenchmarkDataset):
-    """COCO-Stuff, 171 classes; the 10k version needs reduce_zero_label=True."""
+    """COCO-Stuff164k, 171 classes; 255 is unlabelled."""
 
     METAINFO = _STUFF
     defaults: ClassVar[dict] = {"seg_map_suffix": "_labelTrainIds.png"}
+    counts = _COCO
     source = (
-        "The data are val2017.zip of images.cocodataset.org and stuffthingmaps_trainval2017.zip; MMSegmentation's "
-        "converter coco_stuff164k.py writes the *_labelTrainIds.png."
+        "The data are val2017.zip of images.cocodataset.org and stuffthingmaps_trainval2017.zip; "
+        "datasets/prepare_coco_stuff164k.py writes the *_labelTrainIds.png."
     )
+
+
+@DATASETS.register_module()
+class COCOStuff10kDataset(BenchmarkDataset):
+    """COCO-Stuff10k, 171 classes; raw 0 (unlabelled) is ignored."""
+
+    METAINFO = _STUFF
+    defaults: ClassVar[dict] = {"seg_map_suffix": "_labelTrainIds.png", "reduce_zero_label": True}
+    counts: ClassVar[dict] = {"test2014": 1000, "train2014": 9000}
+    marks = ()
+    source = "The data are cocostuff-10k-v1.1.zip, converted by datasets/prepare_coco_stuff10k.py."
 
 
 @DATASETS.register_module()
@@ -234,7 +164,37 @@ class COCOObjectDataset(BenchmarkDataset):
         "palette": [[0, 0, 0], *_STUFF["palette"][:80]],
     }
     defaults: ClassVar[dict] = {"seg_map_suffix": "_instanceTrainIds.png"}
-    source = "The label maps are made from COCO-Stuff164k by datasets/cvt_coco_object.py."
+    counts = _COCO
+    marks = ()
+    source = "The label maps are made from COCO-Stuff164k by datasets/prepare_coco_object.py."
+
+
+@DATASETS.register_module()
+class FolderDataset(BenchmarkDataset):
+    """Pictures and label maps of your own: two folders, and a file with one class a line.
+
+    Args:
+        data_root: holds `images` and `masks` (other names: `data_prefix`) and the file of classes.
+        classes: the file, or the names themselves; of synonyms between semicolons the first names the class. Class k
+            is value k of the masks, with `reduce_zero_label` value k + 1.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+    """
+
+    defaults: ClassVar[dict] = {"data_prefix": dict(img_path="images", seg_map_path="masks")}
+    source = "The folder needs `images`, `masks` and `classes.txt`."
+
+    def __init__(self, data_root: str, classes: str | Sequence[str] = "classes.txt", **kwargs: Any) -> None:
+        if isinstance(classes, str):
+            file = Path(data_root).expanduser() / classes
+            if not file.is_file():
+                raise FileNotFoundError(
+                    f"There is no file of classes {file}: expected one class a line, in label order"
+                )
+            classes = [names[0] for names in vocabulary.read(file).classes]
+        metainfo = dict(classes=tuple(classes), palette=distinct_palette(len(classes)))
+        super().__init__(data_root=data_root, **{"metainfo": metainfo, **kwargs})
 
 
 @DATASETS.register_module()
@@ -247,8 +207,15 @@ class TinyWorldDataset(BenchmarkDataset):
 
     METAINFO: ClassVar[dict] = {"classes": tinyworld.CLASSES, "palette": [list(c) for c in tinyworld.PALETTE]}
     defaults: ClassVar[dict] = {"img_suffix": ".png"}
+    marks = ()
 
     def __init__(self, data_root: str, count: int = 500, seed: int = 1, **kwargs: Any) -> None:
         root = Path(data_root).expanduser()
         tinyworld.prepare(root, count, seed)
+        self.count = count
         super().__init__(data_root=str(root), **kwargs)
+
+    @property
+    def expected(self) -> int:
+        """As many as were asked for."""
+        return self.count

@@ -1,23 +1,60 @@
-"""Label maps as they are: exact integers of any width, one ignore value, an error for all that is no label map."""
+"""Images that are whole or an error, and label maps that are exact: MMSegmentation's two loaders, made safe."""
 
 from __future__ import annotations
 
 import io
 from typing import Any
 
+import mmcv
 import mmengine.fileio as fileio
 import numpy as np
 from mmcv.transforms import BaseTransform
+from mmcv.transforms import LoadImageFromFile as _LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 from PIL import Image
 
+from ..disk.labels import Legal, decode
+from ..disk.pictures import whole
+
 
 @TRANSFORMS.register_module()
+class LoadImageFromFile(_LoadImageFromFile):
+    """Loads `img_path` into `img` (H, W, 3) uint8 BGR with OpenCV, after Pillow found the file whole.
+
+    OpenCV gives garbage for a JPEG that is cut off, and some of its versions say nothing. Takes the place of mmcv's
+    loader in MMSegmentation's scope; its arguments are the same, but the EXIF orientation is ignored unless
+    `color_type='color'` is asked for: label maps are never turned by it, so images must not be either.
+
+    Raises:
+        OSError: the file is missing, empty, damaged or no picture; the message names it.
+    """
+
+    def __init__(self, to_float32: bool = False, color_type: str = "color_ignore_orientation", **kwargs: Any) -> None:
+        if kwargs.get("ignore_empty"):
+            raise ValueError("Expected `ignore_empty` to be False: an image must not be skipped without a word")
+        super().__init__(to_float32, color_type, **kwargs)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read one image; adds `img`, `img_shape` and `ori_shape`."""
+        path = results["img_path"]
+        data = fileio.get(path, backend_args=self.backend_args)
+        whole(data, path)
+        image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+        if image is None:  # a format this OpenCV does not know, such as GIF before 4.11
+            with Image.open(io.BytesIO(data)) as file:
+                image = np.array(file.convert("RGB"))[..., ::-1]
+        image = np.ascontiguousarray(image, np.float32 if self.to_float32 else None)
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        return results
+
+
+@TRANSFORMS.register_module(name=["MyLoadAnnotations", "LoadAnnotations"], force=True)
 class MyLoadAnnotations(BaseTransform):
     """Loads `seg_map_path` into `gt_seg_map` (H, W) int32, exact above 255 classes.
 
-    MMSegmentation's LoadAnnotations casts to 8 bits, which turns label 300 into 44 and 65535 into 255 without a word.
-    Labels are classes 0..num_classes-1 or the ignore value; a sample without `num_classes` may have any.
+    Takes the place of MMSegmentation's LoadAnnotations, which casts to 8 bits: label 300 becomes 44 and 65535 becomes
+    255 without a word. Labels are classes 0..num_classes-1 or the ignore value; a sample without `num_classes` may
+    have any.
 
     Args:
         reduce_zero_label: raw 0 becomes the ignore value, the others move down by one; None takes the dataset's word.
@@ -46,14 +83,17 @@ class MyLoadAnnotations(BaseTransform):
             OSError: it cannot be read.
         """
         path = results["seg_map_path"]
-        ignore = agree("ignore_index", self.ignore_index, results, 255)
-        reduce_zero = agree("reduce_zero_label", self.reduce_zero_label, results, False)
+        legal = Legal(
+            results.get("num_classes"),
+            agree("ignore_index", self.ignore_index, results, 255),
+            agree("reduce_zero_label", self.reduce_zero_label, results, False),
+            results.get("ignored_values"),
+        )
         labels = decode(fileio.get(path, backend_args=self.backend_args), path)
-        check(labels, results.get("num_classes"), ignore, reduce_zero, path)
-        if reduce_zero:
-            labels = reduce_zero_label(labels, ignore)
+        legal.check(labels, path)
+        labels = legal.apply(labels)
         if results.get("label_map"):
-            labels = choose(labels, results["label_map"], ignore)
+            labels = choose(labels, results["label_map"], legal.ignore)
         results["gt_seg_map"] = labels
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
@@ -68,52 +108,6 @@ def agree(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any
     if mine is not None and theirs is not None and mine != theirs:
         raise ValueError(f"{name} is {theirs} in the dataset but {mine} in the config of its user: say it once")
     return next((value for value in (mine, theirs) if value is not None), default)
-
-
-def decode(data: bytes, path: str) -> np.ndarray:
-    """The label map in an image file, (H, W) int32; palette images give their indices.
-
-    Raises:
-        OSError: unreadable, or cut short.
-        ValueError: more than one channel, lossy, or fractions.
-    """
-    try:
-        with Image.open(io.BytesIO(data)) as image:
-            bands, kind = image.getbands(), image.format
-            values = np.array(image) if len(bands) == 1 else None
-    except (OSError, SyntaxError, ValueError) as error:
-        said = "is empty" if not data else f"cannot be read ({' '.join(str(error).split())})"
-        raise OSError(f"The label map {path} {said}: copy or convert it again") from error
-    if values is None:
-        raise ValueError(
-            f"Expected one channel of labels in {path}, but it has {len(bands)} ({''.join(bands)}): convert the "
-            "colours to class indices, or name the folder of index masks"
-        )
-    if kind == "JPEG":
-        raise ValueError(f"The label map {path} is a JPEG, which changes labels: make it again as PNG or TIFF")
-    whole = values.astype(np.int32) if np.isfinite(values).all() else None
-    if whole is None or not np.array_equal(whole, values):
-        raise ValueError(f"Expected whole numbers in {path}, but it has {values.dtype} fractions: convert it to ids")
-    return whole
-
-
-def check(labels: np.ndarray, classes: int | None, ignore: int, reduce_zero: bool, path: str) -> None:
-    """Raise ValueError on labels (as in the file) that are neither a class nor `ignore`."""
-    top = 2**31 - 1 if classes is None else classes - (not reduce_zero)
-    wrong = ((labels < 0) | (labels > top)) & (labels != ignore)
-    if wrong.any():
-        values = np.unique(labels[wrong])
-        shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
-        raise ValueError(
-            f"Expected labels 0..{top} or {ignore} (ignored) in {path}, but {wrong.sum()} pixels have {shown}: is this "
-            f"a converted label map of this data set, and is reduce_zero_label={reduce_zero} right for it? Another "
-            "mark of unlabelled pixels is set by the dataset's ignore_index"
-        )
-
-
-def reduce_zero_label(labels: np.ndarray, ignore: int) -> np.ndarray:
-    """0 -> ignore, n -> n - 1, ignore stays; no two labels meet, whatever the number of classes."""
-    return np.where((labels == 0) | (labels == ignore), ignore, labels - 1).astype(np.int32)
 
 
 def choose(labels: np.ndarray, label_map: dict[int, int], ignore: int) -> np.ndarray:

@@ -1,8 +1,14 @@
-"""Mean IoU over a whole set, as MMSegmentation defines it, on exact counts.
+"""Mean IoU over a whole set on exact counts, by MMSegmentation's rule and by detectron2's.
 
-Areas are summed over all images first, IoU is taken per class, and the mean leaves out classes that occur neither in
-the ground truth nor in the predictions (nanmean); a class that is predicted but never labelled counts as 0. Counts are
-int64, and labels keep their own width, so it is safe above 255 classes.
+Areas are summed over all images first and IoU is taken per class. Which classes the mean is over differs:
+
+- `mIoU` (MMSegmentation): classes that occur in the ground truth or in the predictions; a class that is predicted but
+  never labelled counts as 0.
+- `mIoU_gt` (detectron2, used by MaskFormer and CAT-Seg): classes that occur in the ground truth.
+
+They differ where a set lacks classes, as Context-459 and ADE20K-847 do. `mAcc` is over classes of the ground truth in
+both, `fwIoU` weighs IoU with the labelled pixels of its class, `aAcc` is the share of labelled pixels that are right.
+Counts are int64, and labels keep their own width, so it is safe above 255 classes.
 """
 
 from __future__ import annotations
@@ -23,21 +29,29 @@ from torch import Tensor
 from .loading import agree
 
 Counts = tuple[np.ndarray, np.ndarray]
+SCORINGS = ("correct", "published")
+PUBLISHED_IGNORE = 255
 
 
-@METRICS.register_module()
+@METRICS.register_module(name=["SegMetric", "IoUMetric"], force=True)
 class SegMetric(IoUMetric):
-    """IoUMetric on a confusion matrix: mIoU, mAcc and aAcc in percent, unrounded.
+    """IoUMetric on a confusion matrix: mIoU, mIoU_gt, mAcc, aAcc and fwIoU in percent, unrounded.
 
-    After `compute_metrics` (in process 0): `confusion` (K, K) int64, rows are labels and columns predictions; and
-    `per_class`, a list of dict(name, iou, acc, pixels) in percent and labelled pixels, NaN where undefined.
+    Takes the place of MMSegmentation's IoUMetric, whose ignored value is 255 whatever the dataset says.
+
+    After `compute_metrics` (in process 0): `confusion` (K, K) int64, rows are labels and columns predictions;
+    `per_class`, a list of dict(name, iou, acc, pixels) in percent and labelled pixels, NaN where undefined; and
+    `classes_in`, the number of classes in the mean of mIoU and of mIoU_gt.
 
     Args:
         ignore_index: label that is not scored; None takes the dataset's word, else 255.
         iou_metrics: mIoU, mDice, mFscore, as in IoUMetric.
-        output_dir: where to write predictions, PNG of 8 bits, above 255 classes of 16; one is added where the dataset
+        output_dir: where to write predictions, PNG of 8 bits, above 256 values of 16; one is added where the dataset
             has reduce_zero_label, as in its files.
         format_only: write predictions, score nothing.
+        scoring: 'correct', or 'published' for the numbers of the published ADE20K-847 and Context-459 configs: they
+            ignore 255, a class there, and count predictions on the pixels labelled 65535 as false. Nothing changes
+            for data sets that ignore 255.
     """
 
     default_prefix = ""
@@ -53,13 +67,17 @@ class SegMetric(IoUMetric):
         output_dir: str | None = None,
         format_only: bool = False,
         prefix: str | None = None,
+        scoring: str = "correct",
     ) -> None:
+        if scoring not in SCORINGS:
+            raise ValueError(f"Expected `scoring` to be one of {', '.join(SCORINGS)}, but got {scoring!r}")
         metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         super().__init__(255, metrics, nan_to_num, beta, collect_device, output_dir, format_only, prefix)
-        self.ignore_index = ignore_index
+        self.ignore_index, self.scoring = ignore_index, scoring
         self.collect_dir = collect_dir
         self.confusion = np.zeros((0, 0), np.int64)
         self.per_class: list[dict[str, Any]] = []
+        self.classes_in: dict[str, int] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
         """Count the label-prediction pairs of samples with `pred_sem_seg` and `gt_sem_seg` of (1, H, W).
@@ -74,12 +92,12 @@ class SegMetric(IoUMetric):
             prediction = sample["pred_sem_seg"]["data"][0]
             if not self.format_only:
                 label = sample["gt_sem_seg"]["data"][0]
-                self.results.append(count_pairs(prediction, label, classes, ignore, file))
+                published = self.scoring == "published" and ignore != PUBLISHED_IGNORE
+                if published:
+                    label = as_published(label, classes, ignore)
+                self.results.append(count_pairs(prediction, label, classes, ignore, file, outside=published))
             if self.output_dir is not None:
-                shift = int(bool(sample.get("reduce_zero_label")))
-                width = np.uint8 if classes + shift <= 256 else np.uint16
-                picture = Image.fromarray((prediction.cpu().numpy() + shift).astype(width))
-                picture.save(Path(self.output_dir) / f"{Path(file).stem}.png")
+                write_prediction(prediction, classes, bool(sample.get("reduce_zero_label")), self.output_dir, file)
 
     def compute_metrics(self, results: list[Counts]) -> dict[str, float]:
         """The metrics in percent; also logs the table of classes.
@@ -89,19 +107,22 @@ class SegMetric(IoUMetric):
         """
         if self.format_only:
             return {}
-        meta = self.dataset_meta or {}
-        names = list(meta["classes"])
-        self.confusion = sum_pairs(results, len(names))
+        names = list((self.dataset_meta or {})["classes"])
+        counts = sum_pairs(results, len(names))
+        self.confusion, outside = counts[:-1], counts[-1]
         if not self.confusion.any():
             raise ValueError(f"There is nothing to score: {len(results)} images without a pixel that is not ignored")
         labels, predicted = (torch.from_numpy(self.confusion.sum(i)).double() for i in (1, 0))
+        predicted += torch.from_numpy(outside)
         hits = torch.from_numpy(self.confusion.diagonal().copy()).double()
         union = labels + predicted - hits
         columns = self.total_area_to_metrics(hits, union, predicted, labels, self.metrics, self.nan_to_num, self.beta)
+        iou, present = (hits / union).numpy(), (labels > 0).numpy()
+        self.classes_in = {"mIoU": int((~np.isnan(iou)).sum()), "mIoU_gt": int(present.sum())}
         self.per_class = [
             dict(name=name, iou=100 * iou, acc=100 * acc, pixels=int(pixels))
             for name, iou, acc, pixels in zip(
-                names, (hits / union).tolist(), (hits / labels).tolist(), labels.tolist(), strict=True
+                names, iou.tolist(), (hits / labels).tolist(), labels.tolist(), strict=True
             )
         ]
         table = PrettyTable()
@@ -110,13 +131,26 @@ class SegMetric(IoUMetric):
             if key != "aAcc":
                 table.add_column(key, [f"{100 * value:.2f}" for value in values])
         print_log(f"per class results:\n{table.get_string()}", MMLogger.get_current_instance())
-        return {k if k == "aAcc" else f"m{k}": 100 * float(np.nanmean(v)) for k, v in columns.items()}
+        found = {k if k == "aAcc" else f"m{k}": 100 * float(np.nanmean(v)) for k, v in columns.items()}
+        weights = labels.numpy()[present]
+        by_rule = {"mIoU_gt": iou[present].mean(), "fwIoU": (iou[present] * weights).sum() / weights.sum()}
+        return found | {name: 100 * float(value) for name, value in by_rule.items()}
 
 
-def count_pairs(prediction: Tensor, label: Tensor, classes: int, ignore: int, file: str) -> Counts:
+def as_published(label: Tensor, classes: int, ignore: int) -> Tensor:
+    """Labels as the published 16-bit configs score them: class 255 is ignored, and unlabelled pixels become `classes`,
+    a label that no prediction meets."""
+    label = label.to(torch.int64)
+    outside, dropped = label == ignore, label == PUBLISHED_IGNORE
+    return label.masked_fill(outside, classes).masked_fill(dropped, ignore)
+
+
+def count_pairs(
+    prediction: Tensor, label: Tensor, classes: int, ignore: int, file: str, outside: bool = False
+) -> Counts:
     """How often each pair occurs in one image: (pairs label * classes + prediction, counts), both (n,) int64.
 
-    Small enough to keep for every image of a set with 847 classes.
+    Small enough to keep for every image of a set with 847 classes. With `outside`, the label `classes` is allowed too.
 
     Raises:
         ValueError: (H, W) differ, or a value is no class; the message names `file`.
@@ -129,8 +163,8 @@ def count_pairs(prediction: Tensor, label: Tensor, classes: int, ignore: int, fi
     label = label.to(prediction.device, torch.int64)
     kept = label != ignore
     label, prediction = label[kept], prediction[kept].to(torch.int64)
-    for what, values in (("labels", label), ("predictions", prediction)):
-        wrong = values[(values < 0) | (values >= classes)].unique().tolist()
+    for what, values, top in (("labels", label, classes + outside), ("predictions", prediction, classes)):
+        wrong = values[(values < 0) | (values >= top)].unique().tolist()
         if wrong:
             raise ValueError(f"Expected {what} 0..{classes - 1} for {file} ({ignore} is ignored), but got {wrong[:10]}")
     counts = torch.bincount(label * classes + prediction)
@@ -139,8 +173,15 @@ def count_pairs(prediction: Tensor, label: Tensor, classes: int, ignore: int, fi
 
 
 def sum_pairs(results: Sequence[Counts], classes: int) -> np.ndarray:
-    """The (classes, classes) int64 confusion matrix of a set."""
-    matrix = np.zeros(classes**2, np.int64)
+    """(classes + 1, classes) int64: the confusion matrix of a set, and a last row for the label `classes`."""
+    matrix = np.zeros((classes + 1) * classes, np.int64)
     for pairs, counts in results:
         matrix[pairs] += counts
-    return matrix.reshape(classes, classes)
+    return matrix.reshape(classes + 1, classes)
+
+
+def write_prediction(prediction: Tensor, classes: int, reduce_zero: bool, folder: str, file: str) -> None:
+    """Save labels as in the files of the data set: PNG of 8 bits, of 16 where 8 do not hold them."""
+    width = np.uint8 if classes + reduce_zero <= 256 else np.uint16
+    picture = Image.fromarray((prediction.cpu().numpy() + int(reduce_zero)).astype(width))
+    picture.save(Path(folder) / f"{Path(file).stem}.png")

@@ -1,0 +1,42 @@
+"""What can be wrong with a file, in one form for errors, terminals and reports."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something wrong with one file: `kind` groups it with others alike, `remedy` says what to do.
+
+    `level` is 'error' (the number would be wrong, or there would be none), 'warning' (it may be) or 'note'.
+    """
+
+    kind: str
+    file: str
+    text: str
+    remedy: str = ""
+    level: str = "error"
+
+    def as_dict(self) -> dict[str, str]:
+        """For JSON."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.text}{f'; {self.remedy}' if self.remedy else ''}"
+
+
+class BadFile(Exception):
+    """A file that cannot be used; `problem` has the parts of the message."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(str(problem))
+        self.problem = problem
+
+
+class Damaged(BadFile, OSError):
+    """A file that cannot be read to its end."""
+
+
+class Unfit(BadFile, ValueError):
+    """A file that can be read but is not what it should be."""
