@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent
-TINY = "configs/cfg_tinyworld.py"
+TINY, OWN = "configs/cfg_tinyworld.py", "configs/cfg_folder.py"
 
 
 @dataclass
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> int:
 def default_configs() -> list[str]:
     """The tiny world first, then the published configs by name."""
     found = sorted(f"configs/{f.name}" for f in (ROOT / "configs").glob("cfg_*.py"))
-    return [TINY, *(name for name in found if name != TINY)]
+    return [TINY, *(name for name in found if name not in (TINY, OWN))]
 
 
 def settle(cell: Cell, args: argparse.Namespace) -> None:

@@ -24,6 +24,7 @@ from .disk.problems import Problem
 if TYPE_CHECKING:
     from mmengine.config import Config
 
+    from .configs import Options
     from .data.benchmark import BenchmarkDataset
 
 SCHEMA = 1
@@ -36,10 +37,10 @@ class DataError(ValueError):
     """The data would give a wrong number, or none."""
 
 
-def preflight(cfg: Config, limit: int | None = None) -> None:
+def preflight(cfg: Config, options: Options) -> None:
     """The quick part: the files exist, their number is the known one, and a few of them are what they should be.
 
-    Sets on other file systems, and classes that are not this project's, pass unseen.
+    With a limit any number will do. Sets on other file systems, and classes that are not this project's, pass unseen.
 
     Raises:
         DataError: something is wrong; the message says what, and how to see all of it.
@@ -48,7 +49,7 @@ def preflight(cfg: Config, limit: int | None = None) -> None:
     dataset = _build(cfg, indices=None)
     if dataset is None:
         return
-    problems = [] if limit is not None else list(_count(dataset, len(dataset)))
+    problems = [] if options.limit is not None else list(_count(dataset, len(dataset)))
     infos = (dataset.get_data_info(i) for i in sorted({k * (len(dataset) - 1) // (QUICK - 1) for k in range(QUICK)}))
     for info in infos:
         label = info.get("seg_map_path")
@@ -57,9 +58,10 @@ def preflight(cfg: Config, limit: int | None = None) -> None:
     if problems:
         shown = "; ".join(str(problem) for problem in problems[:3])
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
+        where = f" --data-root {options.data_root}" if options.data_root else ""
         raise DataError(
             f"The data of {type(dataset).__name__} are not fit to be scored: {shown}{more}. To see all of it: python "
-            f"datasets/check.py --config {_shown(cfg)}. To evaluate all the same: --no-check"
+            f"datasets/check.py --config {_shown(cfg)}{where}. To evaluate all the same: --no-check"
         )
     dataset[0]  # the pipeline fits the files
 

@@ -118,7 +118,7 @@ def how_to_get(cfg: Config, missing: list[Path]) -> str:
     source = getattr(getattr(data, str(kind), None), "source", "")
     return (
         f"The data of {kind} are not on disk: {', '.join(map(str, missing))} not found. {source} Say where they are "
-        f"with --data-root DIR or the environment variable {DATA_ROOT}; README.md shows the folders below DIR."
+        f"with --data-root DIR or the environment variable {DATA_ROOT}; docs/datasets.md shows the folders below DIR."
     )
 
 

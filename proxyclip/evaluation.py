@@ -80,7 +80,7 @@ def pick_device(name: str) -> str:
 def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> dict[str, Any]:
     start, identity, resolved = results.now(), configs.run_identity(cfg, device), cfg.to_dict()
     if options.check:
-        check.preflight(cfg, options.limit)
+        check.preflight(cfg, options)
     cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner = reporting.QuietRunner.from_cfg(cfg)
     progress = reporting.Progress()

@@ -32,7 +32,8 @@ class Pictures(Hook):
             image = _image(sample, given, prediction.shape)
             maps = {"prediction": prediction}
             if "gt_sem_seg" in sample:
-                maps = {"ground truth": _labels(sample.gt_sem_seg), **maps}
+                truth = _labels(sample.gt_sem_seg)
+                maps = {"ground truth": np.where(truth == meta.get("ignore_index", 255), -1, truth), **maps}
             shown = {"image": image, **{title: paint(image, labels, palette) for title, labels in maps.items()}}
             present = sorted(set().union(*(np.unique(labels) for labels in maps.values())) & set(range(len(names))))
             row = np.concatenate([titled(*pair) for pair in shown.items()], axis=1)

@@ -1,4 +1,4 @@
-"""README: every command in it is run here, as it stands, as far as a machine without weights and data can go."""
+"""README and docs: every command is run here as it stands, as far as one can go without weights and data."""
 
 from __future__ import annotations
 
@@ -15,12 +15,13 @@ from proxyclip.tinyworld import scenes
 
 ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.partition("#")[0].strip()
-    for block in re.findall(r"```bash\n(.*?)```", TEXT, re.DOTALL)
-    for line in block.splitlines()
-    if line.strip()
-]
+
+
+def commands(text: str) -> list[str]:
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
 SHORT = ("--limit", "2", "--workers", "0")
 # What to expect of a command: its exit code, words in its output, and arguments that only shorten it.
 EXPECTED = {
@@ -33,11 +34,26 @@ EXPECTED = {
     "bash dist_test.sh configs/cfg_voc21.py 4 --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
     "python eval_all.py --data-root /datasets": (0, "no data", (*SHORT, "--dry-run")),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods vanilla maskclip proxy": (0, "maskclip", SHORT),
-    "python datasets/cvt_coco_object.py /datasets/coco_stuff164k -o /datasets/coco_object": (2, "coco_stuff164k", ()),
+    "python datasets/prepare_voc.py /downloads/VOCdevkit/VOC2012 -o /datasets/VOCdevkit/VOC2012": (
+        2,
+        "VOCtrainval_11-May-2012.tar",
+        (),
+    ),
+    "python datasets/check.py --config configs/cfg_voc21.py --data-root /datasets": (1, "does not exist", ()),
+    "python eval.py --config configs/cfg_folder.py --data-root my_data": (1, "hf download timm/vit_base_patch", ()),
     "python eval.py --limit 20 --show-dir work_dirs/pictures --cfg-options model.prob_thd=0.1 "
     "model.attention.beta=1.0": (0, "pictures", SHORT),
 }
 BY_MAKE = {"make eval", "make test"}  # what .ci/run does
+# In the docs: the start of a command, its exit code, and words in its output. There is no data set but my_data.
+IN_DOCS = {
+    "python datasets/prepare_": (2, "/downloads/"),
+    "python datasets/check.py --config configs/cfg_folder.py": (0, "fit to be scored"),
+    "python datasets/check.py": (1, "does not exist"),
+    "python eval.py --config configs/cfg_folder.py": (1, "hf download"),
+    "python eval.py": (1, "not on disk"),
+}
+DOCS = sorted({line for path in (ROOT / "docs").glob("*.md") for line in commands(path.read_text(encoding="utf-8"))})
 
 
 @pytest.fixture(scope="module")
@@ -51,17 +67,33 @@ def desk(tmp_path_factory):
     (folder / "DINO_FOLDER").symlink_to(ROOT / "proxyclip/tinyworld/weights/vfm")
     from PIL import Image
 
-    Image.fromarray(scenes.scene(3, 3).image).save(folder / "photo.jpg")
+    one = scenes.scene(3, 3)
+    for name in ("photo.jpg", "my_data/images/a.jpg"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(one.image).save(folder / name)
+    (folder / "my_data/masks").mkdir()
+    Image.fromarray(one.mask).save(folder / "my_data/masks/a.png")
+    (folder / "my_data/classes.txt").write_text((ROOT / "configs/cls_tinyworld.txt").read_text())
     return folder
 
 
 def test_every_command_is_known():
-    assert sorted(COMMANDS) == sorted([*EXPECTED, *BY_MAKE])
+    assert sorted(commands(TEXT)) == sorted([*EXPECTED, *BY_MAKE])
 
 
 @pytest.mark.parametrize("command", EXPECTED)
 def test_command(desk, command):
     code, words, more = EXPECTED[command]
+    check(desk, command, code, words, more)
+
+
+@pytest.mark.parametrize("command", DOCS)
+def test_command_of_the_docs(desk, command):
+    code, words = next(result for start, result in IN_DOCS.items() if command.startswith(start))
+    check(desk, command, code, words)
+
+
+def check(desk, command, code, words, more=()):
     python, *rest = shlex.split(command)
     start = [sys.executable] if python == "python" else [python]
     environment = os.environ | {"PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", "PWD": str(desk)}

@@ -150,7 +150,9 @@ def _with_labels(images: dict[str, Path], layout: Layout, problems: list[Problem
         else:
             file = folder / f"{name}{suffixes[0]}"
             said = f"does not exist, but there is the image {image.name}"
-            problems.append(Problem("missing label", str(file), said, "convert the data set again"))
+            problems.append(
+                Problem("missing label", str(file), said, "convert the data set again, or take the image out")
+            )
     if layout.names is None:
         for name, label in _every(folder, suffixes, []):
             if name not in images:
