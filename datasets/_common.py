@@ -1,0 +1,92 @@
+"""The command line that the prepare_*.py scripts share."""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from _files import Stop
+from _jobs import AGAIN, Report
+
+CONFIGS = Path(__file__).resolve().parents[1] / "configs"
+
+
+def make_parser(doc: str | None, splits: Iterable[str]) -> ArgumentParser:
+    """The arguments that all scripts have; a script may add its own."""
+    parser = ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+    can = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    add = parser.add_argument
+    add("source", type=Path, metavar="SRC", help="folder of the download, unpacked")
+    add("-o", "--out-dir", type=Path, metavar="DST", help="folder the config reads (default: SRC itself)")
+    add("--workers", type=_positive, default=min(can, 16), help="processes (default: %(default)s)")
+    add("--force", action="store_true", help="make finished files again too")
+    add("--split", nargs="+", choices=list(splits), metavar="NAME", help=f"only these of: {', '.join(splits)}")
+    add("--copy", action="store_true", help="copy what is taken over unchanged, do not link it")
+    return parser
+
+
+def _positive(word: str) -> int:
+    number = int(word)
+    if number < 1:
+        raise argparse.ArgumentTypeError("expected 1 or more")
+    return number
+
+
+def parse(parser: ArgumentParser, words: list[str] | None, inside: Sequence[str] = (), marker: str = "") -> Namespace:
+    """The arguments, with `source` and `out` settled.
+
+    `source` is SRC, or the first of SRC's sub-folders `inside` that has the file or folder `marker` if SRC has not.
+    """
+    args = parser.parse_args(words)
+    source = args.source.expanduser()
+    places = [source, *(source / name for name in inside)]
+    args.source = next((place for place in places if (place / marker).exists()), source)
+    args.out = args.out_dir.expanduser() if args.out_dir else args.source
+    return args
+
+
+def pick(args: Namespace, there: Collection[str], expected: str) -> list[str]:
+    """The splits to do: those asked for, or all that are there.
+
+    Raises:
+        Stop: one that was asked for is not there, or there is none; `expected` says what should be where.
+    """
+    wanted = args.split or list(there)
+    missing = [name for name in wanted if name not in there]
+    if missing or not wanted:
+        what = f"there is no {' and no '.join(missing)}" if missing else "nothing of that is there"
+        raise Stop(f"expected {expected}, but {what}")
+    return wanted
+
+
+def finish(reports: Sequence[Report], config: str) -> int:
+    """Say what to do next; returns the exit code."""
+    if any(report.failed for report in reports):
+        print(f"some files failed: mend them (see the errors above), then {AGAIN}")
+        return 1
+    if (CONFIGS / config).is_file():
+        print(f"check it: python datasets/check.py --config configs/{config}")
+    return 0
+
+
+def command(main: Callable[..., int]) -> Callable[..., int]:
+    """Turn what stops a script into a line on stderr and an exit code."""
+
+    @functools.wraps(main)
+    def guarded(*args: Any) -> int:
+        try:
+            return main(*args)
+        except KeyboardInterrupt:
+            print(f"interrupted; to go on, {AGAIN}", file=sys.stderr)
+            return 130
+        except (Stop, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return getattr(error, "code", 1)
+
+    return guarded

@@ -1,0 +1,129 @@
+"""Files for the prepare_*.py scripts: written whole or not at all, cleaned up after a killed run, linked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from tqdm import tqdm
+
+
+class Stop(Exception):
+    """The script cannot go on: something it needs is not there."""
+
+    code = 2
+
+
+class Failure(Stop):
+    """The script cannot go on: something cannot be read or written."""
+
+    code = 1
+
+
+def walk(folder: Path, ends: str = "") -> list[Path]:
+    """All files under a folder whose names end so, sorted; hidden ones are left out, linked folders are followed."""
+    found = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
+    return sorted(path for path in found if path.name.endswith(ends) and path.name[0] != ".")
+
+
+def read_list(path: Path) -> list[str]:
+    """The names in a list file, one a line."""
+    return [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+
+
+def write_list(path: Path, names: Iterable[str]) -> None:
+    """Write a list file, sorted."""
+    clean([path])
+    write({path: "".join(f"{name}\n" for name in sorted(names)).encode()})
+
+
+def write(contents: Mapping[Path, bytes | Path]) -> None:
+    """Write files, together; a path instead of bytes is a file to link hard, or to copy where that cannot be.
+
+    Raises:
+        Failure: one cannot be written.
+    """
+    parts = {target: target.with_name(f".{target.name}.{os.getpid()}.part") for target in contents}
+    target = Path()
+    try:
+        for target, part in parts.items():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            _fill(part, contents[target])
+        for target, part in parts.items():
+            part.replace(target)
+    except OSError as error:
+        raise Failure(f"{target}: cannot be written ({error.strerror}); is there space, and the right to?") from None
+    finally:
+        for part in parts.values():
+            with contextlib.suppress(OSError):
+                part.unlink()  # replacing a file by a link to itself leaves the link behind
+
+
+def _fill(part: Path, content: bytes | Path) -> None:
+    if isinstance(content, bytes):
+        part.write_bytes(content)
+        return
+    try:
+        os.link(content.resolve(), part)
+    except OSError:
+        shutil.copyfile(content, part)
+
+
+def clean(targets: Iterable[Path]) -> None:
+    """Remove what dead runs left unfinished of these files."""
+    names: dict[Path, set[str]] = {}
+    for target in targets:
+        names.setdefault(target.parent, set()).add(target.name)
+    for folder, known in names.items():
+        for path in folder.glob(".*.part"):
+            match = re.fullmatch(r"\.(.*?)(?:\.(\d{1,9}))?\.part", path.name)
+            if match and match[1] in known and not _runs(match[2]):
+                path.unlink(missing_ok=True)
+
+
+def _runs(pid: str | None) -> bool:
+    if pid is None or int(pid) == os.getpid():
+        return False
+    try:
+        os.kill(int(pid), 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's
+    try:  # a zombie is dead too, where this can be seen
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return True
+
+
+def place(source: Path, target: Path, copy: bool) -> None:
+    """Make a folder appear at `target`: as a link, or with `copy` as a copy. What is there stays.
+
+    Raises:
+        Failure: it cannot be linked, or a file cannot be written.
+    """
+    if target.exists() and source.exists() and target.samefile(source):
+        return
+    if not source.is_dir():
+        if not target.exists():
+            print(f"note: there is no {source}; link or copy that folder to {target} yourself", file=sys.stderr)
+    elif copy and not target.is_symlink():
+        goals = {target / path.relative_to(source): path for path in walk(source)}
+        clean(goals)
+        for goal, path in tqdm(goals.items(), desc=f"copying {target.name}", unit="file", disable=None):
+            if not goal.is_file() or goal.stat().st_size != path.stat().st_size:
+                write({goal: path.read_bytes()})
+    elif target.exists():
+        print(f"{target} is there already")
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            target.unlink(missing_ok=True)  # a link that leads nowhere
+            target.symlink_to(source.resolve(), target_is_directory=True)
+        except OSError as error:
+            raise Failure(f"{target}: cannot link to {source} ({error.strerror}); try --copy") from None

@@ -1,0 +1,126 @@
+"""Pictures and label maps for the prepare_*.py scripts: read with care, relabelled by table, encoded."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+ILLEGAL = -1  # in a table: a value that the source must not have
+ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}
+
+
+class Bad(Exception):
+    """A source file is not as it should be."""
+
+
+def table(size: int, used: Mapping[int, int]) -> np.ndarray:
+    """(size,) int16: value -> label; ILLEGAL for those not in `used`."""
+    found = np.full(size, ILLEGAL, np.int16)
+    found[list(used)] = list(used.values())
+    return found
+
+
+def load(path: Path) -> Image.Image:
+    """A picture, decoded to its end.
+
+    Raises:
+        Bad: it cannot be read.
+    """
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except Exception as error:  # broken files raise nearly anything
+        raise Bad(f"{path}: cannot be read ({error}); get it again") from error
+
+
+def complete(path: Path) -> bool:
+    """Whether a picture is there to its end."""
+    end = ENDS.get(path.suffix, b"")
+    try:
+        load(path)
+        with path.open("rb") as file:
+            file.seek(-len(end), os.SEEK_END)
+            return file.read() == end
+    except (Bad, OSError):
+        return False
+
+
+def gray(path: Path) -> np.ndarray:
+    """(H, W) uint8: the values of a gray or palette picture.
+
+    Raises:
+        Bad: it cannot be read, or is of another kind.
+    """
+    image = load(path)
+    if image.mode not in ("L", "P"):
+        raise Bad(f"{path}: expected one channel of 8 bits, but got mode {image.mode}; get the original file")
+    return np.asarray(image)
+
+
+def matlab(path: Path, key: str, top: int) -> np.ndarray:
+    """(H, W) int64: the map `key` of a .mat file.
+
+    Raises:
+        Bad: it cannot be read, has no such map, or the map has other than whole numbers from 0 to `top`.
+    """
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(path, variable_names=[key]).get(key)
+    except Exception as error:
+        raise Bad(f"{path}: cannot be read ({error}); get it again") from error
+    if found is None or found.ndim != 2 or not found.size or found.dtype.kind not in "uif":
+        raise Bad(f"{path}: expected an H x W map of numbers named {key}; is it another data set's file?")
+    wrong = found[~((found >= 0) & (found <= top) & (found == np.floor(found)))]
+    if wrong.size:
+        values = np.unique(wrong).tolist()
+        raise Bad(f"{path}: {key} has values {values[:10]}, expected whole numbers from 0 to {top}; get it again")
+    return found.astype(np.int64)
+
+
+def relabel(path: Path, raw: np.ndarray, labels: np.ndarray, what: str) -> np.ndarray:
+    """(H, W) uint8: labels[raw].
+
+    Raises:
+        Bad: `raw`, which is of the file `path`, has values that are ILLEGAL in `labels`.
+    """
+    found = labels[raw]
+    if found.min() == ILLEGAL:
+        values = np.unique(raw[found == ILLEGAL]).tolist()
+        raise Bad(f"{path}: has values {values[:10]} that {what} does not; is it one? If so, get it again")
+    return found.astype(np.uint8)
+
+
+def relabelled(path: Path, labels: np.ndarray, what: str) -> tuple[bytes]:
+    """The PNG that the map `path` becomes by the table `labels`, (256,)."""
+    return (encode(relabel(path, gray(path), labels, what)),)
+
+
+def check_pair(image: Path, mask: Path, labels: np.ndarray, what: str) -> tuple[()]:
+    """Open an image and its map to their ends.
+
+    Raises:
+        Bad: one cannot be read, the map has values that are ILLEGAL in `labels`, or the sizes differ.
+    """
+    height, width = relabel(mask, gray(mask), labels, what).shape
+    same_size(image, load(image).size, mask, (width, height))
+    return ()
+
+
+def same_size(path: Path, size: tuple[int, int], other: Path, expected: tuple[int, int]) -> None:
+    """Raise Bad if (width, height) of `path` are not those of the file `other`."""
+    if size != expected:
+        raise Bad(f"{path}: has size {size}, but {other.name} has {expected}; get both again")
+
+
+def encode(labels: np.ndarray) -> bytes:
+    """(H, W) uint8 as gray PNG, uint16 as 16-bit TIFF."""
+    file = io.BytesIO()
+    Image.fromarray(labels).save(file, format="PNG" if labels.dtype == np.uint8 else "TIFF")
+    return file.getvalue()
