@@ -53,7 +53,7 @@ IN_DOCS = {
     "python eval.py --config configs/cfg_folder.py": (1, "hf download"),
     "python eval.py": (1, "not on disk"),
 }
-DOCS = sorted({line for path in (ROOT / "docs").glob("*.md") for line in commands(path.read_text(encoding="utf-8"))})
+DOCS = {line for path in (ROOT / "docs").glob("*.md") for line in commands(path.read_text(encoding="utf-8"))}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +87,7 @@ def test_command(desk, command):
     check(desk, command, code, words, more)
 
 
-@pytest.mark.parametrize("command", DOCS)
+@pytest.mark.parametrize("command", sorted(DOCS - EXPECTED.keys()))
 def test_command_of_the_docs(desk, command):
     code, words = next(result for start, result in IN_DOCS.items() if command.startswith(start))
     check(desk, command, code, words)
