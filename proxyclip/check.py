@@ -92,7 +92,7 @@ def full(
     if not any(problem.kind == "missing place" for problem in problems):
         problems += _count(dataset, len(pairs))
     labels = summed(inspections)
-    names = list(dataset.metainfo["classes"])
+    names = list((dataset.METAINFO if dataset.label_map else dataset.metainfo)["classes"])  # those of the files
     if pairs and not any(problem.level == "error" for problem in problems):
         problems += _scored(dataset, labels, names)
     levels = Counter(problem.level for problem in problems)
@@ -130,13 +130,13 @@ def main(argv: list[str] | None = None) -> int:
     add("--report", metavar="FILE", help="where the JSON goes (default: work_dirs/check/CONFIG.json)")
     add("--workers", type=int, default=min(_cores(), 16), help="processes (default: %(default)s)")
     args = parser.parse_args(argv)
-    from . import configs, evaluation, reporting
+    from . import configs, reporting
 
     reporting.quiet()
     options = configs.Options(args.config, data_root=args.data_root, cfg_options=tuple(args.cfg_options))
     try:
         cfg = configs.load(options)
-        evaluation.register()
+        configs.register()
         configs.use_scope(cfg)
         report = full(cfg, args.workers, _bar)
     except Exception as error:
@@ -200,9 +200,10 @@ def _say(report: dict[str, Any]) -> None:
     for (level, kind), count in sorted(kinds.items()):
         print(f"{level}: {kind} ({count})")
         same = [p for p in report["problems"] if (p["level"], p["kind"]) == (level, kind)]
-        for problem in same[: SHOWN if level == "error" else 3]:
+        most = SHOWN if level == "error" else 3
+        for problem in same[:most]:
             print(f"    {Problem(**problem)}")
-        if count > SHOWN:
+        if count > most:
             print(f"    ... all {count} are in the report")
     print(f"{report['errors']} errors: {'not fit' if report['errors'] else 'fit'} to be scored")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import importlib
 import os
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
@@ -20,6 +21,7 @@ from proxyclip.results import identity
 
 DEFAULT_CONFIG = "configs/cfg_tinyworld.py"
 SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
+PARTS = ("mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor")
 METRICS = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
 
@@ -186,6 +188,12 @@ def _known_configs() -> list[str]:
     patterns = ("cfg_*.py", "sclip/cfg_*.py", "method/*.py")
     files = [f for pattern in patterns for f in (ROOT / "configs").glob(pattern)]
     return sorted(f.relative_to(ROOT).as_posix() for f in files)
+
+
+def register() -> None:
+    """Import what configs name by its type: MMSegmentation's parts, then this project's."""
+    for name in PARTS:
+        importlib.import_module(name)
 
 
 def use_scope(cfg: Config) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 import uuid
 from collections.abc import Mapping
@@ -27,8 +26,6 @@ from proxyclip.runtime import (
     set_threads,
     unwrap,
 )
-
-PARTS = ("mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor")
 
 
 def evaluate(options: Options) -> dict[str, Any]:
@@ -57,16 +54,10 @@ def load(options: Options) -> Config:
     missing = configs.missing_data(cfg)
     if missing:
         raise FileNotFoundError(configs.how_to_get(cfg, missing))
-    register()
+    configs.register()
     configs.use_scope(cfg)
     overrides.check_model_arguments(cfg)
     return cfg
-
-
-def register() -> None:
-    """Import what configs name by its type: MMSegmentation's parts, then this project's."""
-    for name in PARTS:
-        importlib.import_module(name)
 
 
 def pick_device(name: str) -> str:

@@ -75,7 +75,7 @@ class SegMetric(IoUMetric):
         super().__init__(255, metrics, nan_to_num, beta, collect_device, output_dir, format_only, prefix)
         self.ignore_index, self.scoring = ignore_index, scoring
         self.collect_dir = collect_dir
-        self.confusion = np.zeros((0, 0), np.int64)
+        self.confusion: np.ndarray = np.zeros((0, 0), np.int64)
         self.per_class: list[dict[str, Any]] = []
         self.classes_in: dict[str, int] = {}
 

@@ -64,6 +64,7 @@ def stone(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     jitter = rng.uniform(0.1, 0.9, (rows + 2, columns + 2, 2)).astype(np.float32)
     tone = rng.uniform(0.1, 0.8, (rows + 2, columns + 2)).astype(np.float32)
     row, column = (y // cell).astype(int) + 1, (x // cell).astype(int) + 1
+    shade: np.ndarray
     near, second, shade = (
         np.full((h, w), 1e9, np.float32),
         np.full((h, w), 1e9, np.float32),
