@@ -59,4 +59,4 @@ def prepare(words: list[str] | None, doc: str | None, labels: np.ndarray, suffix
         inputs = [(path, labels, "a raw COCO-Stuff map") for path in found[split]]
         jobs = [Job(i[0].stem, relabelled, i, (folder / f"{i[0].stem}{suffix}",)) for i in inputs]
         reports.append(run(split, jobs, args, EXPECTED[split]))
-    return finish(reports, config)
+    return finish(reports, args.out, config)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import functools
 import os
+import re
+import shlex
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -65,13 +67,20 @@ def pick(args: Namespace, there: Collection[str], expected: str) -> list[str]:
     return wanted
 
 
-def finish(reports: Sequence[Report], config: str) -> int:
-    """Say what to do next; returns the exit code."""
+def finish(reports: Sequence[Report], out: Path, config: str) -> int:
+    """Say what to do next; returns the exit code. `config` is the file of configs/ that reads the folder `out`."""
     if any(report.failed for report in reports):
         print(f"some files failed: mend them (see the errors above), then {AGAIN}")
         return 1
-    if (CONFIGS / config).is_file():
-        print(f"check it: python datasets/check.py --config configs/{config}")
+    found = re.search(r'data_root="{{\$DATA_ROOT:data}}/([^"]+)"', (CONFIGS / config).read_text(encoding="utf-8"))
+    assert found is not None
+    wanted, place = Path(found[1]).parts, out.absolute().parts
+    if place[-len(wanted) :] == wanted:
+        root = Path(*place[: -len(wanted)])
+        print(f"check it: python datasets/check.py --config configs/{config} --data-root {shlex.quote(str(root))}")
+    else:
+        print(f"{config} looks for it in DIR/{found[1]}, DIR being --data-root: move or link {out} there, then")
+        print(f"check it: python datasets/check.py --config configs/{config} --data-root DIR")
     return 0
 
 

@@ -44,7 +44,7 @@ def main(words: list[str] | None = None) -> int:
         pairs = [(images / split / f"{name}.jpg", maps / split / f"{name}.png") for name in sorted(names)]
         jobs = [Job(pair[0].stem, check_pair, (*pair, TABLE, "a map of the 150 classes")) for pair in pairs]
         reports.append(run(split, jobs, args, EXPECTED[split]))
-    return finish(reports, "cfg_ade20k.py")
+    return finish(reports, args.out, "cfg_ade20k.py")
 
 
 if __name__ == "__main__":

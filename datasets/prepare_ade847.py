@@ -69,7 +69,7 @@ def main(words: list[str] | None = None) -> int:
             jobs.append(Job(path.stem, make, (path, args.quality), outputs))
         reports.append(run(split, jobs, args, EXPECTED[split]))
         write_list(args.out / f"{split}.txt", reports[-1].done)
-    return finish(reports, "cfg_ade847.py")
+    return finish(reports, args.out, "cfg_ade847.py")
 
 
 if __name__ == "__main__":

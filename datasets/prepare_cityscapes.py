@@ -40,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
             target = args.out / path.relative_to(args.source).with_name(stem + MADE)
             jobs.append(Job(stem, relabelled, (path, TABLE, "a labelIds file"), (target,)))
         reports.append(run(split, jobs, args, EXPECTED[split]))
-    return finish(reports, "cfg_city_scapes.py")
+    return finish(reports, args.out, "cfg_city_scapes.py")
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ def main(words: list[str] | None = None) -> int:
             outputs = args.out / f"images/{split}/{name}.jpg", args.out / f"annotations/{split}/{name}{SUFFIX}"
             jobs.append(Job(name, make, inputs, outputs))
         reports.append(run(split, jobs, args, EXPECTED[split]))
-    return finish(reports, "cfg_coco_stuff10k.py")
+    return finish(reports, args.out, "cfg_coco_stuff10k.py")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def main(words: list[str] | None = None) -> int:
         jobs = [Job(i[0], paint, (images / f"{i[0]}.jpg", *i[1:]), (folder / f"{i[0]}.png",)) for i in found[split]]
         reports.append(run(split, jobs, args, EXPECTED[split]))
         write_list(args.out / f"ImageSets/SegmentationContext/{split}.txt", reports[-1].done)
-    return finish(reports, "cfg_context60.py")
+    return finish(reports, args.out, "cfg_context60.py")
 
 
 if __name__ == "__main__":

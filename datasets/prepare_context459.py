@@ -57,7 +57,7 @@ def main(words: list[str] | None = None) -> int:
         if used != lists[split][0]:
             write_list(lists[split][0], reports[-1].done)
             print(f"{lists[split][0]} is written: what has a map, of {used}")
-    return finish(reports, "cfg_context459.py")
+    return finish(reports, args.out, "cfg_context459.py")
 
 
 if __name__ == "__main__":

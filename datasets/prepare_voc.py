@@ -40,7 +40,7 @@ def main(words: list[str] | None = None) -> int:
         pairs = [(images / f"{stem}.jpg", masks / f"{stem}.png") for stem in stems]
         jobs = [Job(pair[0].stem, check_pair, (*pair, TABLE, "a VOC mask")) for pair in pairs]
         reports.append(run(split, jobs, args, EXPECTED[split]))
-    return finish(reports, "cfg_voc21.py")
+    return finish(reports, args.out, "cfg_voc21.py")
 
 
 if __name__ == "__main__":

@@ -81,7 +81,14 @@ def test_voc_is_checked_wherever_it_lies(run, voc, up):
     assert "val: 2 of 1449 expected (2 good, 0 failed)" in out
     assert "warning: val: found 2, but the whole split has 1449" in out
     assert "train: 1 of 1464 expected (1 good" in out
-    assert out.endswith("check it: python datasets/check.py --config configs/cfg_voc21.py\n")
+    root = voc.parents[1]
+    assert out.endswith(f"check it: python datasets/check.py --config configs/cfg_voc21.py --data-root {root}\n")
+
+
+def test_a_folder_that_no_config_reads_is_said(run, voc, tmp_path):
+    out = run("prepare_voc", voc, "-o", tmp_path / "elsewhere")[1]
+    assert f"cfg_voc21.py looks for it in DIR/VOCdevkit/VOC2012, DIR being --data-root: move or link {tmp_path}" in out
+    assert out.endswith("configs/cfg_voc21.py --data-root DIR\n")
 
 
 def test_voc_links(run, voc, tmp_path):
