@@ -1,7 +1,7 @@
-"""How fast datasets/check.py looks into a data set, and what more processes bring: `python benchmarks/check.py`.
+"""How fast datasets/check.py looks into a data set, and what more threads bring: `python benchmarks/check.py`.
 
 Drawn photographs and label maps of COCO's size (640 x 480) and of Cityscapes' (2048 x 1024) in a temporary folder; the
-median of three rounds, each with every number of processes, so that they share the state of the machine.
+median of three rounds, each with every number of threads, so that they share the state of the machine.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 ROOT = Path(__file__).resolve().parents[1]
-SIZES = {"COCO 640x480": ((640, 480), ".jpg", 400), "Cityscapes 2048x1024": ((2048, 1024), ".png", 60)}
+DRAWN = 40  # pictures that differ; the others are further names of them
+SIZES = {"COCO 640x480": ((640, 480), ".jpg", 1000), "Cityscapes 2048x1024": ((2048, 1024), ".png", 120)}
 
 
 def draw(folder: Path, size: tuple[int, int], suffix: str, count: int) -> None:
@@ -28,18 +29,21 @@ def draw(folder: Path, size: tuple[int, int], suffix: str, count: int) -> None:
     for part in ("images", "masks"):
         (folder / part).mkdir(parents=True)
     random = np.random.default_rng(0)
-    for i in range(count):
+    for i in range(DRAWN):
         coarse = Image.fromarray(random.integers(0, 256, (12, 16, 3), np.uint8)).resize(size, Image.Resampling.BICUBIC)
         grain = random.normal(0, 6, (size[1], size[0], 3))
         image = Image.fromarray((np.asarray(coarse) + grain).clip(0, 255).astype(np.uint8))
         image.save(folder / f"images/{i}{suffix}")
         levels = np.asarray(coarse.convert("L").filter(ImageFilter.ModeFilter(3))) // 13
         Image.fromarray(levels).save(folder / f"masks/{i}.png")
+    for i in range(DRAWN, count):
+        for name in (f"images/{{}}{suffix}", "masks/{}.png"):
+            (folder / name.format(i)).hardlink_to(folder / name.format(i % DRAWN))
     (folder / "classes.txt").write_text("".join(f"class {i}\n" for i in range(20)))
 
 
 def seconds(folder: Path, workers: int) -> float:
-    """One check in processes of its own; the time its report gives, start of the workers included."""
+    """One check in a process of its own; the time its report gives, without the start of Python."""
     report = folder / "report.json"
     words = ["--config", "configs/cfg_folder.py", "--data-root", str(folder), "--workers", str(workers)]
     command = [sys.executable, str(ROOT / "datasets/check.py"), *words, "--report", str(report)]
@@ -48,13 +52,13 @@ def seconds(folder: Path, workers: int) -> float:
 
 
 def main() -> None:
-    """Print a line for each kind of data and number of processes."""
+    """Print a line for each kind of data and number of threads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, 2, cores}))
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
-    print(f"{cores} cores; images/s, median of {args.rounds}; ratio to {args.workers[0]} process(es)")
+    print(f"{cores} cores; images/s, median of {args.rounds}; ratio to {args.workers[0]} thread(s)")
     for name, (size, suffix, count) in SIZES.items():
         with tempfile.TemporaryDirectory() as place:
             folder = Path(place)
@@ -67,7 +71,7 @@ def main() -> None:
             for workers, times in taken.items():
                 median = statistics.median(times)
                 rate, gain = count / median, first / median
-                print(f"{name:22s} {count:4d} images  {workers:2d} processes  {rate:7.1f}/s  {gain:5.2f}x")
+                print(f"{name:22s} {count:4d} images  {workers:2d} threads  {rate:7.1f}/s  {gain:5.2f}x")
 
 
 if __name__ == "__main__":

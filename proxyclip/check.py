@@ -12,6 +12,7 @@ import json
 import os
 import sys
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -85,8 +86,10 @@ def full(
         )
     begin = time.perf_counter()
     pairs, problems = dataset.examine()
-    found = inspect_all(pairs, dataset.legal, workers)
-    inspections = list(progress(found, len(pairs)) if progress else found)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Pillow's, of odd metadata
+        found = inspect_all(pairs, dataset.legal, workers)
+        inspections = list(progress(found, len(pairs)) if progress else found)
     seconds = time.perf_counter() - begin
     problems += [problem for one in inspections for problem in one.problems]
     if not any(problem.kind == "missing place" for problem in problems):
@@ -128,7 +131,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--data-root", metavar="DIR", help="folder with the data sets (default: the variable DATA_ROOT, or ./data)")
     add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override the config")
     add("--report", metavar="FILE", help="where the JSON goes (default: work_dirs/check/CONFIG.json)")
-    add("--workers", type=int, default=min(_cores(), 16), help="processes (default: %(default)s)")
+    add("--workers", type=int, default=min(_cores(), 16), help="threads (default: %(default)s)")
     args = parser.parse_args(argv)
     from . import configs, reporting
 

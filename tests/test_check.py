@@ -147,7 +147,7 @@ def test_foreign_datasets_cannot_be_checked(tmp_path, capsys):
     assert "cannot be checked" in capsys.readouterr().err
 
 
-def test_the_door_from_another_folder_with_processes(tmp_path):
+def test_the_door_from_another_folder_with_threads(tmp_path):
     root = make(tmp_path / "set", 40)
     (root / "masks/20.png").write_bytes(b"")
     words = ["--config", FOLDER, "--data-root", str(root), "--workers", "2"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from typing import Any
 
 import mmcv
@@ -38,7 +39,9 @@ class LoadImageFromFile(_LoadImageFromFile):
         """Read one image; adds `img`, `img_shape` and `ori_shape`."""
         path = results["img_path"]
         data = fileio.get(path, backend_args=self.backend_args)
-        whole(data, path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole(data, path)
         image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
         if image is None:  # a format this OpenCV does not know, such as GIF before 4.11
             with Image.open(io.BytesIO(data)) as file:

@@ -1,11 +1,10 @@
-"""Looking into each image and label map of a data set, in as many processes as one likes."""
+"""Looking into each image and label map of a data set, in as many threads as one likes."""
 
 from __future__ import annotations
 
 import itertools
-import multiprocessing
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
@@ -18,7 +17,6 @@ from .pictures import Picture, whole
 from .problems import BadFile, Problem
 
 T = TypeVar("T")
-CHUNK = 8  # pairs a process takes at once
 
 
 @dataclass(frozen=True)
@@ -54,12 +52,12 @@ def inspect(pair: Pair, legal: Legal) -> Inspection:
 
 
 def inspect_all(pairs: Sequence[Pair], legal: Legal, workers: int = 1) -> Iterator[Inspection]:
-    """Each pair inspected, in their order. Worker processes import nothing but this folder."""
-    if workers <= 1 or len(pairs) < 2 * CHUNK:
-        yield from (inspect(pair, legal) for pair in pairs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from pool.map(inspect, pairs, itertools.repeat(legal), chunksize=CHUNK)
+    """Each pair inspected, in their order. Threads do: nearly all of the time is spent in decoders, outside the GIL."""
+    pool = ThreadPoolExecutor(workers)
+    try:
+        yield from pool.map(inspect, pairs, itertools.repeat(legal))
+    finally:
+        pool.shutdown(cancel_futures=True)
 
 
 def summed(inspections: Iterable[Inspection]) -> dict[int, tuple[int, int]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,18 +27,16 @@ def whole(data: bytes, path: str | Path) -> Picture:
     """Decode an image to its end.
 
     OpenCV returns a picture for a JPEG that is cut off, in some versions without a word. Bytes changed inside a JPEG
-    are noticed by no decoder.
+    are noticed by no decoder. Pillow warns of odd metadata; callers may want to filter that.
 
     Raises:
         Damaged: (an OSError) empty, no picture, or cut short; the message names the file and says what to do.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd but readable metadata, very large pictures
-            with Image.open(io.BytesIO(data)) as image:
-                turned = int(image.getexif().get(ORIENTATION, 1) or 1)
-                image.load()
-                return Picture(image.size[::-1], image.mode, image.format or "?", turned)
+        with Image.open(io.BytesIO(data)) as image:
+            turned = int(image.getexif().get(ORIENTATION, 1) or 1)
+            image.load()
+            return Picture(image.size[::-1], image.mode, image.format or "?", turned)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         remedy = "get that file again, as a whole JPEG or PNG"
         raise Damaged(Problem("damaged image", str(path), reason(data, error), remedy)) from error
