@@ -133,7 +133,6 @@ def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], datas
             "resize": _resize(cfg.test_dataloader.dataset.get("pipeline") or []),
             **{k: arguments.get(k) for k in ("slide_crop", "slide_stride", "prob_thd", "logit_scale")},
         },
-        "scoring": options.scoring,
         "data_check": "quick" if options.check else "none",
         "limit": options.limit,
         "partial": options.limit is not None and len(dataset) >= options.limit,
@@ -166,6 +165,7 @@ def _classes(runner: Runner) -> dict[str, Any]:
     for metric in runner.test_evaluator.metrics:
         if hasattr(metric, "per_class"):
             return {
+                "scoring": getattr(metric, "scoring", None),
                 "per_class": metric.per_class,
                 "classes_in": getattr(metric, "classes_in", {}),
                 "confusion": results.sparse(getattr(metric, "confusion", np.zeros((0, 0), np.int64))),

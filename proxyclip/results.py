@@ -22,7 +22,7 @@ from openpyxl.utils import get_column_letter
 
 from proxyclip.provenance import sha256
 
-SCHEMA = 1
+SCHEMA = 2  # 2: confusion as sparse entries; scoring, classes_in and data_check added
 WORKBOOK = "results.xlsx"
 FIRST_COLUMNS = ("Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc")
 
