@@ -210,4 +210,5 @@ def test_the_pipeline_is_tried_before_the_model_is_built(tmp_path, capsys):
     root = make(tmp_path / "mine")
     pipeline = "test_dataloader.dataset.pipeline.2.reduce_zero_label=True"
     assert evaluate(tmp_path, root, pipeline, "model.model_type=no-such-model") == (1, None)
-    assert "say it once" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "images/0.jpg does not go through the pipeline: reduce_zero_label is False in the dataset but True" in said

@@ -115,12 +115,10 @@ class BenchmarkDataset(mm.BaseSegDataset):
         except Exception as error:
             info = self.get_data_info(idx)
             files = [str(info[key]) for key in ("img_path", "seg_map_path") if key in info]
-            if any(name in str(error) for name in files) and not isinstance(error, AssertionError):
+            if any(name in str(error) for name in files):
                 raise
             said = " ".join(str(error).split()) or type(error).__name__
-            raise RuntimeError(
-                f"Cannot read the image {files[0]} ({said}): get that file again, as a whole JPEG or PNG"
-            ) from error
+            raise RuntimeError(f"{files[0]} does not go through the pipeline: {said}") from error
 
     def _refuse(self, errors: list[Problem]) -> Exception:
         kinds = Counter(problem.kind for problem in errors)
