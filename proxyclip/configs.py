@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import os
+import uuid
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -198,4 +199,4 @@ def register() -> None:
 
 def use_scope(cfg: Config) -> None:
     """Make the config's scope the current one, so that its names are looked up in MMSegmentation's registries."""
-    DefaultScope.get_instance(f"eval-{id(cfg)}", scope_name=cfg.default_scope)
+    DefaultScope.get_instance(f"eval-{uuid.uuid4().hex}", scope_name=cfg.default_scope)
