@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import eval as eval_script
+from proxyclip import check as data_check
 from proxyclip.tinyworld import scenes
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,6 +55,7 @@ IN_DOCS = {
     "python eval.py --config configs/cfg_folder.py": (1, "hf download"),
     "python eval.py": (1, "not on disk"),
 }
+DOORS = {"eval.py": eval_script.main, "datasets/check.py": data_check.main}
 DOCS = {line for path in (ROOT / "docs").glob("*.md") for line in commands(path.read_text(encoding="utf-8"))}
 
 
@@ -88,9 +91,18 @@ def test_command(desk, command):
 
 
 @pytest.mark.parametrize("command", sorted(DOCS - EXPECTED.keys()))
-def test_command_of_the_docs(desk, command):
+def test_command_of_the_docs(desk, command, monkeypatch, capfd):
+    """What README starts as a program is called here, which saves the start."""
     code, words = next(result for start, result in IN_DOCS.items() if command.startswith(start))
-    check(desk, command, code, words)
+    _, program, *rest = shlex.split(command)
+    if program not in DOORS:
+        return check(desk, command, code, words)
+    monkeypatch.chdir(desk)
+    monkeypatch.setenv("PWD", str(desk))
+    assert DOORS[program](rest) == code
+    said = "".join(capfd.readouterr())
+    assert words in said
+    assert "Traceback" not in said
 
 
 def check(desk, command, code, words, more=()):
