@@ -1,4 +1,4 @@
-"""COCO val2017, 80 things and background: 5000 images. Label maps by datasets/cvt_coco_object.py."""
+"""COCO val2017, 80 things and background: 5000 images. Label maps by datasets/prepare_coco_object.py."""
 
 _base_ = "./base_config.py"
 

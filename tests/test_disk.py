@@ -107,6 +107,8 @@ def test_missing_places_and_empty_folders(tmp_path):
 def test_pictures_without_ground_truth(tmp_path):
     touch(tmp_path, "images/a.jpg")
     assert find(Layout(tmp_path / "images", None)) == ([Pair("a", tmp_path / "images/a.jpg")], [])
+    (tmp_path / "images/a.jpg").unlink()
+    assert found(Layout(tmp_path / "images", None)) == ([], [("no image", "images")])
 
 
 @pytest.fixture(scope="module")

@@ -50,8 +50,8 @@ class SegMetric(IoUMetric):
             has reduce_zero_label, as in its files.
         format_only: write predictions, score nothing.
         scoring: 'correct', or 'published' for the numbers of the published ADE20K-847 and Context-459 configs: they
-            ignore 255, a class there, and count predictions on the pixels labelled 65535 as false. Nothing changes
-            for data sets that ignore 255.
+            ignore 255, a class there, and count predictions on the pixels labelled 65535 as false (they have no row in
+            `confusion`). Nothing changes for data sets that ignore 255.
     """
 
     default_prefix = ""

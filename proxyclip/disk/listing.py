@@ -54,9 +54,10 @@ def find(layout: Layout) -> tuple[list[Pair], list[Problem]]:
     else:
         images = dict(_every(layout.images, suffixes, problems))
     if layout.labels is None:
-        return [Pair(name, image) for name, image in images.items()], problems
-    pairs = list(_with_labels(images, layout, problems))
-    if not pairs and not problems:
+        pairs = [Pair(name, image) for name, image in images.items()]
+    else:
+        pairs = list(_with_labels(images, layout, problems))
+    if not images and not problems:
         shown = " or ".join(dict.fromkeys(suffix.lower() for suffix in suffixes))
         place = layout.names or layout.images
         problems.append(Problem("no image", str(place), f"has no image (expected names that end in {shown})"))
