@@ -25,9 +25,24 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--classes", metavar="WORDS", help='"horse; grass; sky", or a file with one class a line, synonyms between ";"')
     add("--out", default="demo_out", metavar="DIR", help="folder of the PNGs (default: %(default)s)")
     add("--config", help=f"model and resize (default: {REAL}, without images {TINY})")
-    add("--clip", metavar="NAME", help="open_clip name, or local-dir:FOLDER (default: the config's)")
-    add("--clip-weights", metavar="TAG|FILE", help="pretrained tag or weights file (default: the config's)")
-    add("--vfm", metavar="FAMILY", help="dino, dinov2, sam or mae (default: the config's)")
+    add(
+        "--method",
+        metavar="NAME",
+        help="a name of configs/method, such as naclip, or my/own.py (default: the config's)",
+    )
+    add(
+        "--clip", metavar="NAME", help="ViT-L-14; ViT-H-14,TAG; ViT-B-16,FILE; local-dir:FOLDER (default: the config's)"
+    )
+    add(
+        "--clip-weights",
+        metavar="TAG|FILE",
+        help="pretrained tag or weights file (default: by --clip, or the config's)",
+    )
+    add(
+        "--vfm",
+        metavar="NAME",
+        help="dino, dino-s16, sam-b, my/own.py; NAME,MODEL; NAME,FILE; none (default: the config's)",
+    )
     add("--vfm-model", metavar="NAME", help="timm name, hf-hub:REPOSITORY or local-dir:FOLDER")
     add("--vfm-weights", metavar="FILE", help="weights file of the VFM")
     add("--seed", type=int, default=21, help="which scene is drawn without images (default: %(default)s)")
@@ -54,18 +69,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def run(args: argparse.Namespace) -> int:
     """Build the model once, then write one PNG a picture; a picture that cannot be read does not stop the rest."""
-    from proxyclip.configs import find_config
     from proxyclip.pictures import read_rgb
 
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    config = find_config(args.config or (REAL if args.images else TINY))
     images = [(Path(name).stem, Path(name)) for name in args.images]
     if not images:
         images = [(f"tinyworld_{args.seed}", draw_scene(out, args.seed))]
         print("No image given: the embedded tiny world, a drawn toy, segments one of its scenes.")
     failed = 0
-    model, scale = build(config, args)
+    model, scale = build(args.config or (REAL if args.images else TINY), args)
     for name, path in images:
         try:
             rgb = read_rgb(path)
@@ -90,39 +103,41 @@ def draw_scene(folder: Path, seed: int) -> Path:
     return path
 
 
-def build(config: Path, args: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
+def build(config: str | Path, args: argparse.Namespace) -> tuple[Any, tuple[int, int]]:
     """The segmentor of a config with the command line's words and weights, and the resize scale of its pipeline."""
     import torch
-    from mmengine.config import Config
+    from mmseg.registry import MODELS
 
-    from proxyclip.segmentor import ProxyCLIPSegmentation
+    from proxyclip import choices, configs, overrides, reporting
 
-    cfg = Config.fromfile(config)
-    options = {k: v for k, v in cfg.model.items() if k not in ("type", "data_preprocessor")}
-    options |= weights(args, options)
+    reporting.quiet()
+    clip = args.clip and ",".join(filter(None, (args.clip, args.clip_weights)))
+    cfg = configs.merged(configs.Options(str(config), method=args.method, vfm=args.vfm, clip=clip))
+    overrides.put(cfg, **weights(args, cfg.model))
+    configs.check_model(cfg, args.method)
+    configs.register()
+    options = choices.buildable({k: v for k, v in cfg.model.items() if k != "data_preprocessor"})
     with tempfile.TemporaryDirectory() as folder:
         if args.classes is not None:
             options |= dict(name_path=vocabulary_file(args.classes, Path(folder)), prob_thd=0.0)
-        model = ProxyCLIPSegmentation(**options)
+        model = MODELS.build(options)
     device = "cuda" if torch.cuda.is_available() else "cpu"
     scale = next(step["scale"] for step in cfg.test_pipeline if step["type"] == "Resize")
     return model.to(device), tuple(scale)
 
 
-def weights(args: argparse.Namespace, options: dict[str, Any]) -> dict[str, Any]:
-    """Model options that the command line says; weights named in the config do not outlive another name."""
+def weights(args: argparse.Namespace, options: Any) -> dict[str, Any]:
+    """Model options that --clip-weights, --vfm-model and --vfm-weights say; weights do not outlive another model."""
+    from proxyclip.vfm import resolve
+
     changed: dict[str, Any] = {}
-    if args.clip is not None:
-        local = args.clip.startswith(("local-dir:", "hf-hub:"))
-        changed |= dict(model_type=args.clip, clip_type=None if local else options["clip_type"])
-    if args.clip_weights is not None:
+    if args.clip_weights is not None and args.clip is None:
         changed["clip_type"] = args.clip_weights
-    if args.vfm or args.vfm_model or args.vfm_weights:
-        old = options.get("vfm_model") or {}
-        family = args.vfm or old.get("type", "dino")
-        changed["vfm_model"] = dict(type=family, model=args.vfm_model, checkpoint=args.vfm_weights)
-        if changed["vfm_model"]["model"] is None:
-            del changed["vfm_model"]["model"]
+    given = {k: v for k, v in dict(model=args.vfm_model, checkpoint=args.vfm_weights).items() if v is not None}
+    if given:
+        old = options.get("vfm_model") or "dino"
+        family = old if isinstance(old, str) else {k: v for k, v in old.items() if k == "type" or args.vfm}
+        changed |= dict(vfm_model={**resolve(family), **given}, checkpoint=None)
     return changed
 
 

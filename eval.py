@@ -16,7 +16,15 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, allow_abbrev=False)
     add = parser.add_argument
     add("--config", default="configs/cfg_tinyworld.py", help="config file (default: %(default)s)")
-    add("--method", metavar="NAME", help="another method over the config: a file of configs/method, such as vanilla")
+    add(
+        "--method",
+        metavar="NAME",
+        help="another method: a name of configs/method, such as naclip, or my/own.py",
+    )
+    add(
+        "--vfm", metavar="NAME", help="another VFM: dino, dino-s16, sam-b, clip, my/own.py; NAME,MODEL; NAME,FILE; none"
+    )
+    add("--clip", metavar="NAME", help="another CLIP: ViT-L-14, ViT-H-14,TAG, ViT-B-16,FILE, local-dir:FOLDER")
     add(
         "--work-dir", "--workdir", default="work_dirs", help="for results.xlsx, records and logs (default: %(default)s)"
     )

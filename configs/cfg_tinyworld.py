@@ -6,7 +6,7 @@ model = dict(
     name_path="./configs/cls_tinyworld.txt",
     clip_type=None,
     model_type="local-dir:proxyclip/tinyworld/weights/clip",
-    vfm_model=dict(type="dino", model="local-dir:proxyclip/tinyworld/weights/vfm"),
+    vfm_model=dict(type="tiny"),
     slide_stride=48,
     slide_crop=96,
     precision="fp32",

@@ -96,3 +96,13 @@ sub_imagenet_template = (
     "art of the {}.",
     "a photo of the small {}.",
 )
+
+# MaskCLIP's 85 (arXiv 2112.01071): those above and five about the scene.
+maskclip_template = (
+    *openai_imagenet_template,
+    "there is a {} in the scene.",
+    "there is the {} in the scene.",
+    "this is a {} in the scene.",
+    "this is the {} in the scene.",
+    "this is one {} in the scene.",
+)

@@ -3,29 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
-from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-from open_clip.transformer import VisionTransformer, text_global_pool
+import torch.nn.functional as F
+from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
+from open_clip.transformer import TextTransformer, VisionTransformer, text_global_pool
 from torch import Tensor, nn
 
 from . import vocabulary
-from .paths import find
+from .clip_weights import default_tag, load_model, names, supported
 from .positions import resize_positions
-from .weights import WeightsError, fingerprint, is_torchscript, load_into, read_state_dict, reason
+from .weights import fingerprint
+
+__all__ = ["DenseCLIP", "Strategy", "default_tag", "load_clip", "names", "supported"]
 
 Strategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
-QUICK_GELU_FAMILIES = ("openai", "metaclip", "dfn")
 
 
 class DenseCLIP(nn.Module):
     """An open_clip model with a ViT image tower, frozen.
 
+    "CLIP-normalised" images are so by OpenAI's mean and standard deviation, whichever CLIP it is; one that was trained
+    with others (LAION's L/14, CLIPA) gets them inside.
+
     Args:
-        model: open_clip.CLIP whose `visual` is open_clip's VisionTransformer.
+        model: open_clip.CLIP or CustomTextCLIP whose `visual` is open_clip's VisionTransformer.
         tokenizer: open_clip tokenizer of that model.
 
     Raises:
@@ -34,42 +38,71 @@ class DenseCLIP(nn.Module):
 
     mean: Tensor
     std: Tensor
+    own_mean: Tensor
+    own_std: Tensor
+    position_offset = 0.1  # how position tables are resized, see `resize_positions`
 
     def __init__(self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]) -> None:
         super().__init__()
         visual: Any = getattr(model, "visual", None)
-        if not isinstance(model, open_clip.CLIP) or not isinstance(visual, VisionTransformer):
-            raise TypeError(
-                f"Expected an open_clip CLIP with a VisionTransformer, but got {type(model).__name__} with "
-                f"{type(visual).__name__}: only such towers have a last attention block to open"
-            )
+        _check_towers(model, visual)
         self.model: Any = model.requires_grad_(False).eval()
         self.tokenizer = tokenizer
         self.patch = visual.patch_size[0]
-        mean, std = visual.preprocess_cfg["mean"], visual.preprocess_cfg["std"]
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        own = tuple(visual.preprocess_cfg["mean"]), tuple(visual.preprocess_cfg["std"])
+        values = dict(mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD, own_mean=own[0], own_std=own[1])
+        for name, value in values.items():
+            self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
+        self.renormalises = own != (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
 
     @property
     def activation(self) -> str:
         """Class name of the MLP activation, `QuickGELU` or `GELU`."""
         return type(self.model.visual.transformer.resblocks[0].mlp.gelu).__name__
 
+    @property
+    def last(self) -> Any:
+        """The last residual attention block, which strategies take apart."""
+        return self.model.visual.transformer.resblocks[-1]
+
+    @property
+    def depth(self) -> int:
+        """Number of residual attention blocks of the image tower."""
+        return len(self.model.visual.transformer.resblocks)
+
     def to_rgb(self, images: Tensor) -> Tensor:
         """Undo CLIP's normalisation: (B, 3, H, W) -> RGB in [0, 1]."""
         return images * self.std + self.mean
 
+    def from_rgb(self, images: Tensor) -> Tensor:
+        """CLIP's normalisation: RGB in [0, 1] (B, 3, H, W) -> (B, 3, H, W)."""
+        return (images - self.mean) / self.std
+
+    @property
+    def _text_tower(self) -> Any:
+        """What has the text tower's parts: the model itself, or its `text` where that is a module of its own."""
+        return getattr(self.model, "text", self.model)
+
+    @property
+    def _text_pooling(self) -> str:
+        """Which token is the text feature: argmax or eos (the end token), last or first."""
+        m = self._text_tower
+        return m.pool_type if isinstance(m, TextTransformer) else m.text_pool_type
+
     def encode_text(self, tokens: Tensor) -> Tensor:
         """Text features (B, d), not normalised, of token ids (B, L).
 
-        L may be shorter than the context: the tower is causal, so what follows the end token changes nothing.
+        L may be shorter than the context: in a causal tower what follows the end token changes nothing; for another
+        (CLIPA) the zeros that were cut off are put back.
         """
-        m = self.model
+        m, pooling = self._text_tower, self._text_pooling
+        if m.attn_mask is None or pooling == "last":
+            tokens = F.pad(tokens, (0, m.context_length - tokens.shape[1]))
         length = tokens.shape[1]
         x = m.token_embedding(tokens) + m.positional_embedding[:length]
         mask = None if m.attn_mask is None else m.attn_mask[:length, :length]
         x = m.ln_final(m.transformer(x, attn_mask=mask))
-        x = text_global_pool(x, tokens, m.text_pool_type, eos_token_id=m.text_eos_id)
+        x = text_global_pool(x, tokens, pooling, m.eos_id if isinstance(m, TextTransformer) else m.text_eos_id)
         if m.text_projection is None:
             return x
         return m.text_projection(x) if isinstance(m.text_projection, nn.Linear) else x @ m.text_projection
@@ -78,22 +111,51 @@ class DenseCLIP(nn.Module):
         """Text features (names, d) of names over templates, float32, from the disk cache where it has them."""
         device = self.mean.device
         weights = fingerprint(self.model, skip="visual.")
-        key = [weights, self.activation, type(self.tokenizer).__name__, open_clip.__version__, device.type]
+        block = self._text_tower.transformer.resblocks[0]
+        tower = [repr(block), block.attn.num_heads, self._text_pooling]
+        key = [weights, *tower, type(self.tokenizer).__name__, open_clip.__version__, device.type]
         return vocabulary.cached(
             [*key, list(names), list(templates)],
             lambda: vocabulary.embed(names, templates, self.tokenizer, lambda t: self.encode_text(t.to(device))),
         ).to(device)
 
-    def tokens(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        """Input of the last block: CLIP-normalised images (B, 3, H, W) -> ((B, 1 + h*w, C), (h, w))."""
+    def tokens(self, images: Tensor, layer: int | None = None) -> tuple[Tensor, tuple[int, int]]:
+        """Tokens after `layer` blocks, class token first; by default the input of the last block.
+
+        Args:
+            images: CLIP-normalised (B, 3, H, W).
+            layer: 0 (before the first block) to `depth`.
+
+        Returns:
+            ((B, 1 + h*w, C), (h, w)).
+        """
+        x, grid = self._embed(images)
+        for block in self.model.visual.transformer.resblocks[: self.depth - 1 if layer is None else layer]:
+            x = block(x)
+        return x, grid
+
+    def hidden(self, images: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
+        """What `tokens` gives for every layer from 0 to `depth` - 1, as a list, and the grid."""
+        x, grid = self._embed(images)
+        found = [x]
+        for block in self.model.visual.transformer.resblocks[:-1]:
+            found.append(block(found[-1]))
+        return found, grid
+
+    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         v = self.model.visual
+        if self.renormalises:
+            images = ((self.to_rgb(images) - self.own_mean) / self.own_std).to(images.dtype)
         x = v.conv1(images)
         grid = (x.shape[2], x.shape[3])
         x = torch.cat([v.class_embedding.expand(len(x), 1, -1), x.flatten(2).mT], dim=1)
-        x = v.ln_pre(x + resize_positions(v.positional_embedding, v.grid_size, grid))
-        for block in v.transformer.resblocks[:-1]:
-            x = block(x)
-        return x, grid
+        positions = resize_positions(v.positional_embedding, v.grid_size, grid, self.position_offset)
+        return v.ln_pre(x + positions), grid
+
+    def project(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens (B, h*w, C) of a last block into the image-text space: (B, d, h, w) float32, not normalised."""
+        v = self.model.visual
+        return (v.ln_post(tokens) @ v.proj).float().mT.unflatten(2, grid)
 
     def encode_dense(self, images: Tensor, strategy: Strategy, guide: Tensor | None = None) -> Tensor:
         """Patch features in the image-text space.
@@ -106,11 +168,20 @@ class DenseCLIP(nn.Module):
         Returns:
             (B, d, h, w) float32 on the strategy's grid, not normalised.
         """
-        x, grid = self.tokens(images)
-        v = self.model.visual
-        x, grid = strategy(v.transformer.resblocks[-1], x, grid, guide)
-        x = v.ln_post(x) @ v.proj
-        return x.float().mT.unflatten(2, grid)
+        return self.project(*strategy(self.last, *self.tokens(images), guide))
+
+
+def _check_towers(model: nn.Module, visual: Any) -> None:
+    text = getattr(model, "text", None)
+    if not isinstance(model, (open_clip.CLIP, open_clip.CustomTextCLIP)) or not isinstance(visual, VisionTransformer):
+        found = f"{type(model).__name__} with {type(visual).__name__}: only such towers have a last attention block"
+    elif visual.attn_pool is not None or not isinstance(visual.transformer.resblocks[-1].attn, nn.MultiheadAttention):
+        found = "one with attentional pooling or another attention module, which strategies cannot take apart"
+    elif text is not None and (not isinstance(text, TextTransformer) or text.cls_emb is not None):
+        found = f"{type(text).__name__} as text tower: expected open_clip's TextTransformer without class token"
+    else:
+        return
+    raise TypeError(f"Expected an open_clip CLIP with a VisionTransformer to open, but got {found}")
 
 
 def load_clip(model_type: str, clip_type: str | None) -> DenseCLIP:
@@ -121,80 +192,13 @@ def load_clip(model_type: str, clip_type: str | None) -> DenseCLIP:
         clip_type: pretrained tag (`openai`, `laion2b_s34b_b88k`, ...) or weights file; None for a hub or folder model.
 
     Weights of OpenAI, MetaCLIP and DFN were trained with QuickGELU; open_clip 3 builds their plain names with GELU
-    and only warns, so it is forced here: by the tag's own record, by the file's name, or by its being a TorchScript
-    archive, the form only OpenAI published.
+    and only warns, so it is forced here: by the tag's own record, by the tag or family in the file's name, or by its
+    being a TorchScript archive, the form only OpenAI published.
 
     Raises:
         WeightsError: the weights cannot be had; the message says where to get and put them.
-        ValueError: unknown name or tag; the message lists the known ones.
+        ValueError: unknown name or tag; the message lists close or known ones.
+        TypeError: a model without a last attention block to open (SigLIP, EVA, CoCa, ResNet, ...), told before
+            anything is downloaded; the message says why.
     """
-    if ":" in model_type:
-        return _load_folder_or_hub(model_type, clip_type)
-    name = model_type.replace("/", "-")
-    if name not in open_clip.list_models():
-        raise ValueError(f"Expected model_type to be one of {open_clip.list_models()}, but got {model_type!r}")
-    if not clip_type:
-        raise WeightsError(
-            f"{name} needs weights: clip_type=<tag> ({', '.join(list_pretrained_tags_by_model(name))}) or a file."
-        )
-    tags = list_pretrained_tags_by_model(name)
-    model = _load_tag(name, clip_type) if clip_type in tags else _load_file(name, clip_type, tags)
-    return DenseCLIP(model, open_clip.get_tokenizer(name))
-
-
-def _load_folder_or_hub(model_type: str, clip_type: str | None) -> DenseCLIP:
-    schema, _, where = model_type.partition(":")
-    if clip_type:
-        raise ValueError(f"{model_type!r} brings its own weights: expected clip_type=None, but got {clip_type!r}")
-    if schema == "local-dir":
-        model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
-    try:
-        model = open_clip.create_model(model_type, require_pretrained=True)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise WeightsError(
-            f"The CLIP {model_type!r} cannot be loaded: {reason(error)}.\n"
-            "  A folder needs open_clip_config.json and open_clip_model.safetensors (or open_clip_pytorch_model.bin)."
-        ) from error
-    return DenseCLIP(model, open_clip.get_tokenizer(model_type))
-
-
-def _load_tag(name: str, tag: str) -> nn.Module:
-    record: dict[str, Any] = get_pretrained_cfg(name, tag)
-    try:
-        return open_clip.create_model(
-            name, pretrained=tag, force_quick_gelu=bool(record.get("quick_gelu")), require_pretrained=True
-        )
-    except (OSError, RuntimeError) as error:
-        repository = (record.get("hf_hub") or "").rstrip("/")
-        source = f"https://huggingface.co/{repository}" if repository else record.get("url", "")
-        raise WeightsError(
-            f"The CLIP weights {tag!r} of {name} are not on this machine and could not be fetched ({reason(error)}).\n"
-            f"  file:   open_clip_model.safetensors and open_clip_config.json of {source}\n"
-            f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
-            "  use it: model_type='local-dir:FOLDER', clip_type=None"
-        ) from error
-
-
-def _load_file(name: str, file: str, tags: list[str]) -> nn.Module:
-    try:
-        path = find(file, "weights file")
-    except FileNotFoundError as error:
-        raise ValueError(
-            f"Expected clip_type to be a tag of {name} ({', '.join(tags)}) or a weights file, but got {file!r}"
-        ) from error
-    scripted = is_torchscript(path)
-    quick = scripted or any(family in path.name.lower() for family in QUICK_GELU_FAMILIES)
-    model = open_clip.create_model(name, load_weights=False, force_quick_gelu=quick)
-    if scripted:
-        return _load_openai(model, path)
-    return load_into(model, path, drop=("input_resolution", "context_length", "vocab_size"))
-
-
-def _load_openai(model: nn.Module, path: Path) -> nn.Module:
-    """OpenAI's own archive: half precision, three extra scalars."""
-    wanted = model.state_dict()
-    state = {k: v.float() for k, v in read_state_dict(path).items() if k in wanted}
-    if set(state) != set(wanted):
-        raise WeightsError(f"{path} lacks {sorted(set(wanted) - set(state))[:3]}: is it of another architecture?")
-    model.load_state_dict(state)
-    return model
+    return DenseCLIP(*load_model(model_type, clip_type))

@@ -15,16 +15,21 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from proxyclip.overrides import apply_method, override
+from proxyclip import choices, plugins
+from proxyclip.overrides import apply_method, override, put
 from proxyclip.paths import ROOT
 from proxyclip.provenance import code_sha256, named_files
 from proxyclip.results import identity
 
 DEFAULT_CONFIG = "configs/cfg_tinyworld.py"
 SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
-PARTS = ("mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor")
+PARTS = (
+    "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor",
+    *(f"proxyclip.methods.{name}" for name in plugins.known("methods")),
+)  # fmt: skip
 METRICS = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
+HOME = "PROXYCLIP"  # the one that configs outside the repository find their base with; set while they are read
 
 
 class ConfigNotFound(FileNotFoundError):
@@ -45,6 +50,8 @@ class Options:
     device: str = "auto"
     workers: int | None = None
     method: str | None = None
+    vfm: str | None = None
+    clip: str | None = None
     check: bool = True
     scoring: str = "correct"
     debug: bool = False
@@ -59,15 +66,57 @@ def load(options: Options) -> Config:
 
     Raises:
         ConfigNotFound: no such config or method; the message has the closest names.
-        ValueError: an override that fits nothing in the config.
+        Unfit: a method, a VFM and a CLIP that do not go together.
+        ValueError: an unknown name, or an override that fits nothing in the config.
     """
-    with _variable(DATA_ROOT, options.data_root):
-        cfg = Config.fromfile(find_config(options.config))
-    if options.method is not None:
-        apply_method(cfg, find_config(f"configs/method/{options.method}.py"))
-    override(cfg, options.cfg_options)
+    cfg = merged(options)
     _apply(cfg, options)
+    check_model(cfg, options.method)
     return cfg
+
+
+def merged(options: Options) -> Config:
+    """The config alone: its file, over it the method, the VFM, the CLIP, and last the single values."""
+    with _variable(DATA_ROOT, options.data_root), _variable(HOME, str(ROOT)):
+        cfg = Config.fromfile(find_config(options.config))
+        if options.method is not None:
+            apply_method(cfg, find_method(options.method))
+    if options.vfm is not None:
+        put(cfg, vfm_model=choices.vfm(options.vfm), **({"checkpoint": None} if "checkpoint" in cfg.model else {}))
+    if options.clip is not None:
+        put(cfg, **choices.clip(options.clip, cfg.model))
+    override(cfg, options.cfg_options)
+    return cfg
+
+
+def check_model(cfg: Config, method: str | None = None) -> None:
+    """Refuse a model whose parts do not go together (see `check_combination`), naming methods that would do."""
+    try:
+        choices.check_combination(cfg.model, None if method is None else Path(method).stem)
+    except choices.Unfit as error:
+        needs = choices.guided(cfg.model)
+        others = [name for name in methods() if _needs_vfm(name) in (not needs, None)]
+        raise choices.Unfit(f"{error}; {'without' if needs else 'with'} a VFM: {', '.join(others)}") from None
+
+
+def methods() -> list[str]:
+    """The names of all methods: the files of configs/method."""
+    return sorted(path.stem for path in (ROOT / "configs" / "method").glob("*.py"))
+
+
+def find_method(name: str) -> Path:
+    """The file of a method: a name of configs/method, or the path of a .py file."""
+    if plugins.is_file(name):
+        return find_config(name)
+    if name in methods():
+        return ROOT / "configs" / "method" / f"{name}.py"
+    guess = difflib.get_close_matches(name, methods(), n=1)
+    hint = f" Did you mean {guess[0]}?" if guess else ""
+    raise ConfigNotFound(f"There is no method {name!r}: expected one of {', '.join(methods())}, or my/own.py.{hint}")
+
+
+def _needs_vfm(method: str) -> bool | None:
+    return choices.guided({"type": choices.BASE, **Config.fromfile(find_method(method)).model})
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from proxyclip import check, configs, overrides, provenance, reporting, results
+from proxyclip import check, choices, configs, overrides, provenance, reporting, results
 from proxyclip.configs import Options
 from proxyclip.pictures import Pictures
 from proxyclip.runtime import (
@@ -125,7 +125,7 @@ def _prepare(model: Any, cfg: Config, device: str) -> str:
 def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], dataset) -> dict[str, Any]:
     return {
         "config_name": configs.config_name(cfg),
-        "method": options.method or reporting.attention_name(cfg.model),
+        "method": _method(cfg, options),
         "arguments": dict(arguments),
         "files": provenance.named_files(cfg.model),
         "dataset": _describe_dataset(dataset),
@@ -138,6 +138,10 @@ def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], datas
         "partial": options.limit is not None and len(dataset) >= options.limit,
         "seed": cfg.randomness.get("seed"),
     }
+
+
+def _method(cfg: Config, options: Options) -> str | None:
+    return choices.method_name(cfg.model) if options.method is None else Path(options.method).stem
 
 
 def _origin(cfg: Config, device: str) -> dict[str, Any]:

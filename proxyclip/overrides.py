@@ -12,13 +12,28 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
+from proxyclip.choices import segmentor
+
 
 def apply_method(cfg: Config, path: Path) -> None:
     """Put the `model` of a method file over the model of `cfg`.
 
-    Plain values and None replace; a dict of another `type`, or with `_delete_=True`, replaces; other dicts merge.
+    Plain values and None replace; a dict of another `type`, or with `_delete_=True`, replaces; other dicts merge. So
+    another `type` of the model itself keeps the model's other arguments.
+
+    Raises:
+        ValueError: the file says anything but a model.
     """
-    _overlay(cfg.model, Config.fromfile(path).model)
+    method = Config.fromfile(path)
+    if set(method) - {"custom_imports"} != {"model"}:
+        raise ValueError(f"Expected {path} to set `model` and nothing else, but it sets {sorted(method) or 'nothing'}")
+    _overlay(cfg.model, method.model)
+
+
+def put(cfg: Config, **values: Any) -> None:
+    """Set arguments of the model; unlike `update`, which merges dicts, this replaces them whole."""
+    for name, value in values.items():
+        cfg.model[name] = value
 
 
 def override(cfg: Config, words: Iterable[str]) -> None:
@@ -43,22 +58,31 @@ def override(cfg: Config, words: Iterable[str]) -> None:
 
 
 def check_model_arguments(cfg: Config) -> None:
-    """Compare the names in `cfg.model` with the constructor of the model, which must be registered by now.
+    """Compare the names in `cfg.model` with the constructor of the model and, where it takes `**options`, of its bases.
 
     Raises:
         ValueError: a name the constructor does not have; the message has the closest one.
     """
-    from mmseg.registry import MODELS
-
-    built = MODELS.get(cfg.model.get("type", ""))
-    if built is None:
+    built = segmentor(cfg.model.get("type", ""))
+    known = [] if built is None else _arguments(built)
+    if not known:
         return  # building it will say so
-    parameters = inspect.signature(built).parameters
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return
     for name in cfg.model:
-        if name != "type" and name not in parameters:
-            raise ValueError(f"{built.__name__} has no argument {name!r}{_close(name, parameters)}")
+        if name != "type" and name not in known:
+            raise ValueError(f"{built.__name__} has no argument {name!r}{_close(name, known)}")
+
+
+def _arguments(cls: type) -> list[str]:
+    """Names of the arguments of a class, those that it hands on to its bases included; none if anything goes."""
+    found: list[str] = []
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        parameters = inspect.signature(vars(base)["__init__"]).parameters.values()
+        found += [p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+        if all(p.kind is not p.VAR_KEYWORD for p in parameters):
+            return found
+    return []
 
 
 def _overlay(base: MutableMapping, change: Mapping) -> None:

@@ -41,9 +41,10 @@ def git_state() -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """Hash of the Python sources that can change a number: the package, the prompts, the evaluation script."""
-    sources = [*(ROOT / "proxyclip").rglob("*.py"), *(ROOT / "prompts").rglob("*.py"), ROOT / "eval.py"]
-    files = sorted(f for f in sources if f.is_file())
+    """Hash of what can change a number: the package with the weights inside it, the prompts, the evaluation script."""
+    folders = (ROOT / "proxyclip", "*.py"), (ROOT / "proxyclip", "*.safetensors"), (ROOT / "prompts", "*.py")
+    files = sorted(f for folder, kind in folders for f in folder.rglob(kind) if f.is_file())
+    files += [f for f in (ROOT / "eval.py",) if f.is_file()]
     return sha256("".join(f"{f.relative_to(ROOT).as_posix()} {file_sha256(f)}\n" for f in files))
 
 

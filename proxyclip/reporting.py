@@ -24,6 +24,7 @@ from rich.markup import escape
 from rich.table import Table
 from tqdm import tqdm
 
+from proxyclip import choices
 from proxyclip.compat import explain
 from proxyclip.configs import config_name
 from proxyclip.runtime import first_process_first
@@ -47,7 +48,7 @@ class QuietRunner(Runner):
     def build_model(self, model):
         """Build the model in process 0 first: it downloads weights and fills caches that the others then find."""
         with first_process_first():
-            return super().build_model(model)
+            return super().build_model(choices.buildable(model) if isinstance(model, Mapping) else model)
 
 
 class Progress(Hook):
@@ -107,19 +108,15 @@ def console(file=None) -> Console:
 def announce(cfg, precision: str, images: int, device: str, world: int) -> None:
     """Say in two lines what is about to be evaluated."""
     model, dataset = cfg.model, cfg.test_dataloader.dataset.type
-    parts = [model.get("model_type"), model.get("clip_type"), attention_name(model)]
+    vfm = model.get("vfm_model")
+    vfm = vfm.get("type") if isinstance(vfm, Mapping) else vfm
+    parts = [model.get("model_type"), model.get("clip_type"), choices.method_name(model), vfm]
     processes = "1 process" if world == 1 else f"{world} processes"
     print(
         f"{config_name(cfg)}: {model.type} ({', '.join(str(part) for part in parts if part)}) on {dataset}",
         flush=True,
     )
     print(f"{images} images, {precision} on {device}, {processes}", flush=True)
-
-
-def attention_name(model: Mapping[str, Any]) -> str | None:
-    """The name of the attention in a model's config: its type where it is a dict."""
-    attention = model.get("attention")
-    return attention.get("type") if isinstance(attention, Mapping) else attention
 
 
 def summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:

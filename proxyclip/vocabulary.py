@@ -48,17 +48,23 @@ class Vocabulary:
         return len(self.classes)
 
 
-def parse(text: str, source: str = "") -> Vocabulary:
-    """One class a line, its synonyms between semicolons; blanks around names, blank lines and a BOM are dropped.
+def parse(text: str, source: str = "", separator: str = ";") -> Vocabulary:
+    """One class a line, synonyms between separators; blanks around names, blank lines and a BOM are dropped.
 
     Raises:
-        ValueError: no class at all, or a line of nothing but semicolons; the message gives its number.
+        ValueError: no class at all, a line of nothing but separators, or semicolons in a file that is said to have
+            another separator; the message gives the line.
     """
     classes = []
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         if not line.strip():
             continue
-        names = tuple(name.strip() for name in line.split(";") if name.strip())
+        if ";" in line and separator != ";":
+            raise ValueError(
+                f"Expected names between {separator!r}, as SCLIP writes them, in line {number} of "
+                f"{source or 'the vocabulary'}, but it has ';': such a file belongs to ProxyCLIPSegmentation"
+            )
+        names = tuple(name.strip() for name in line.split(separator) if name.strip())
         if not names:
             raise ValueError(
                 f"Expected a class name in line {number} of {source or 'the vocabulary'}, but got {line!r}"
@@ -73,10 +79,10 @@ def parse(text: str, source: str = "") -> Vocabulary:
     return Vocabulary(tuple(classes), source)
 
 
-def read(path: Path) -> Vocabulary:
+def read(path: Path, separator: str = ";") -> Vocabulary:
     """The vocabulary of a UTF-8 file (see `parse`)."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path))
+        return parse(path.read_text(encoding="utf-8"), str(path), separator)
     except UnicodeDecodeError as error:
         raise ValueError(f"Expected UTF-8 text in {path}, but byte {error.start} is not: save it as UTF-8") from error
 
@@ -171,5 +177,7 @@ def merge(scores: Tensor, index: Tensor, classes: int) -> Tensor:
     Args:
         index: (names,) int64, the class of each name.
     """
+    if len(scores) == classes:
+        return scores
     out = scores.new_full((classes, *scores.shape[1:]), -float("inf"))
     return out.scatter_reduce_(0, index.view(-1, *[1] * (scores.ndim - 1)).expand_as(scores), scores, "amax")

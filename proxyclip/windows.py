@@ -12,12 +12,14 @@ rows can be computed alone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+STRIP = 2**23  # elements of a score strip: 32 MB in float32
 
 
 def check(crop: int, stride: int) -> None:
@@ -78,7 +80,7 @@ def _linear(size: int, out: int) -> Tensor:
     return F.interpolate(torch.eye(size, dtype=torch.float64)[None], size=out, mode="linear")[0].T
 
 
-def plan(size: tuple[int, int], crop: int, stride: int, multiple: int) -> tuple[Axis, Axis]:
+def plan(size: Sequence[int], crop: int, stride: int, multiple: int) -> tuple[Axis, Axis]:
     """Windows of an image of `size` (h, w): (vertical, horizontal).
 
     Args:
@@ -104,13 +106,15 @@ def cut(image: Tensor, rows: Axis, columns: Axis) -> Tensor:
     return F.pad(torch.stack(tiles), (left, right, top, bottom))
 
 
-def stitch(scores: Tensor, rows: Axis, columns: Axis, size: tuple[int, int], budget: int) -> Iterator[Tensor]:
+def stitch(
+    scores: Tensor, rows: Axis, columns: Axis, size: tuple[int, int], budget: int | None = None
+) -> Iterator[Tensor]:
     """Scores of an image's windows -> its score map, strip by strip from the top.
 
     Args:
         scores: (n, names, h, w) float32, the windows in the order of `cut`.
         size: (H0, W0) of the output.
-        budget: most elements a strip may have (at least one row is made).
+        budget: most elements a strip may have (at least one row is made); default STRIP.
 
     Yields:
         (names, strip rows, W0) float32.
@@ -122,7 +126,7 @@ def stitch(scores: Tensor, rows: Axis, columns: Axis, size: tuple[int, int], bud
     grid = grid.reshape(names, len(rx) * w, len(ry) * h)
     down = ry.permute(1, 0, 2).reshape(size[0], -1)  # H0, (i, h)
     across = rx.permute(0, 2, 1).reshape(-1, size[1])  # (j, w), W0
-    step = max(budget // (names * size[1]), 1)
+    step = max((budget or STRIP) // (names * size[1]), 1)
     for top in range(0, size[0], step):
         strip = down[top : top + step] @ grid.mT  # names, rows, (j, w)
         yield strip @ across

@@ -80,8 +80,10 @@ def test_missing_weights_say_what_where_and_how(named, hub):
 
 
 def test_wrong_names(named):
-    with pytest.raises(ValueError, match="ViT-B-16"):
-        load_clip("ViT-X-99", "openai")
+    with pytest.raises(ValueError, match=r"'ViT-B-61'; close are .*ViT-B-16\b"):
+        load_clip("ViT-B-61", "openai")
+    with pytest.raises(ValueError, match=r"'hf-hub:<repository>' or 'local-dir:<folder>', but got 'hub:x'"):
+        load_clip("hub:x", None)
     with pytest.raises(ValueError, match=r"openai, laion2b, nowhere.*'opnai'"):
         load_clip(named, "opnai")
     with pytest.raises(WeightsError, match="needs weights"):
@@ -97,6 +99,7 @@ def test_wrong_names(named):
         ("metaclip_b16.safetensors", "QuickGELU"),
         ("dfn2b.pt", "QuickGELU"),
         ("laion2b.safetensors", "GELU"),
+        ("dfn-but-laion2b.safetensors", "GELU"),
     ],
 )
 def test_weights_files(named, tmp_path, file, activation):
@@ -184,19 +187,19 @@ def test_folder_without_weights_is_an_error(tmp_path, folder):
         load_clip(f"local-dir:{folder}", "openai")
 
 
-def test_towers_without_a_last_block_are_refused(tmp_path):
-    config = {
-        "model_cfg": {
-            "embed_dim": 16,
-            "vision_cfg": {"image_size": 32, "layers": [1, 1, 1, 1], "width": 8},
-            "text_cfg": {"context_length": 8, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1},
-        }
-    }
-    (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
-    model = open_clip.create_model(f"local-dir:{tmp_path}")
-    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, tmp_path / "open_clip_model.safetensors")
-    with pytest.raises(TypeError, match="ModifiedResNet"):
-        load_clip(f"local-dir:{tmp_path}", None)
+def test_a_hub_models_tower_is_checked_before_its_weights_are_fetched(tmp_path, monkeypatch):
+    config = {"model_cfg": open_clip.get_model_config("ViT-B-16-SigLIP")}
+    snapshot = tmp_path / "models--someone--siglip" / "snapshots" / ("0" * 40)
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    (snapshot / "open_clip_config.json").write_text(json.dumps(config))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(TypeError, match=r"'hf-hub:someone/siglip': SigLIP has no class token"):
+        load_clip("hf-hub:someone/siglip", None)
+    with pytest.raises(WeightsError, match="cannot be loaded"):
+        load_clip("hf-hub:someone/nothing", None)
 
 
 def test_text_tower_equals_open_clips_own(folder):

@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS
 
 import eval as eval_script
 import proxyclip.data  # registers what configs name
-from proxyclip import configs, vocabulary
+from proxyclip import choices, configs, overrides, vocabulary
 from proxyclip.paths import ROOT
 from proxyclip.provenance import named_files
 
@@ -273,7 +273,7 @@ def test_tinyworld_needs_no_download():
     model = config("tinyworld").model
     assert model.clip_type is None
     assert model.model_type.startswith("local-dir:")
-    assert model.vfm_model.model.startswith("local-dir:")
+    assert model.vfm_model.type == "tiny"
     classes = proxyclip.data.TinyWorldDataset.METAINFO["classes"]
     assert [names[0] for names in vocabulary.read(ROOT / model.name_path).classes] == list(classes)
 
@@ -283,8 +283,12 @@ def test_methods_change_the_model_only(path):
     method = Config.fromfile(path)
     assert list(method.keys()) == ["model"]
     cfg = config("voc21")
-    cfg.merge_from_dict(method.to_dict())
-    assert cfg.model.attention.type == path.stem
+    name_path = cfg.model.name_path
+    overrides.apply_method(cfg, path)
+    assert choices.method_name(cfg.model) == path.stem
+    assert cfg.model.name_path == name_path  # another type of the model keeps its other arguments
+    overrides.check_model_arguments(cfg)
+    configs.check_model(cfg)
 
 
 PUBLISHED_STYLE = """

@@ -64,7 +64,10 @@ def test_missing_weights_are_one_message(tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("--clip", "ViT-Q-1"), "ViT-B-16"),
+        (("--clip", "ViT-B-1"), "ViT-B-16"),
+        ((*TINY, "--method", "sclp"), "Did you mean sclip?"),
+        ((*TINY, "--method", "sclip", "--vfm", "tiny"), "sclip uses no VFM"),
+        ((*TINY, "--vfm-model", "vit_base_patch8_224", "--method", "vanilla"), "vanilla uses no VFM"),
         ((*TINY, "--vfm", "dyno"), "dinov2"),
         ((*TINY, "--vfm", "sam"), "sam_vit_b"),
         (("--clip", "local-dir:nowhere"), "nowhere"),
@@ -74,6 +77,41 @@ def test_wrong_names_are_one_message(tmp_path, capsys, words, message):
     picture = demo.draw_scene(tmp_path, 1)
     assert demo.main([str(picture), "--classes", "cat", "--out", str(tmp_path), *words]) == 1
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words, kind, attention, guide",
+    [
+        ((), "ProxyCLIPSegmentation", "Proxy", "Tiny"),
+        (("--method", "naclip"), "ProxyCLIPSegmentation", "NACLIP", None),
+        (("--method", "naclip", "--vfm", "tiny"), "ProxyCLIPSegmentation", "NACLIP", "Tiny"),
+        (("--method", "maskclip"), "MaskCLIPSegmentation", "MaskCLIP", None),
+        (("--vfm", "none", "--method", "sclip"), "ProxyCLIPSegmentation", "SCLIP", None),
+        (("--clip", "local-dir:proxyclip/tinyworld/weights/clip"), "ProxyCLIPSegmentation", "Proxy", "Tiny"),
+        (
+            ("--vfm", "dino", "--vfm-model", "local-dir:proxyclip/tinyworld/weights/contrast"),
+            "ProxyCLIPSegmentation",
+            "Proxy",
+            "DINO",
+        ),
+    ],
+)
+def test_any_combination(words, kind, attention, guide):
+    model, scale = demo.build(TINY[1], demo.parse(words))
+    assert (type(model).__name__, type(model.attention).__name__) == (kind, attention)
+    assert (guide is None and model.vfm is None) or type(model.vfm).__name__ == guide
+    assert scale == (2048, 192)
+
+
+def test_words_of_the_parts():
+    """--vfm-model alone keeps the family; --clip-weights goes with --clip."""
+    options = dict(vfm_model=dict(type="mae", model="a", checkpoint="b"))
+    changed = demo.weights(demo.parse(["--vfm-model", "c"]), options)
+    assert changed == dict(vfm_model=dict(type="mae", model="c"), checkpoint=None)
+    changed = demo.weights(demo.parse(["--vfm", "mae", "--vfm-weights", "w"]), dict(vfm_model=dict(type="mae")))
+    assert changed == dict(vfm_model=dict(type="mae", checkpoint="w"), checkpoint=None)
+    assert demo.weights(demo.parse(["--clip-weights", "w"]), options) == dict(clip_type="w")
+    assert demo.weights(demo.parse(["--clip", "x", "--clip-weights", "w"]), options) == {}
 
 
 def test_words_are_asked_for(capsys):

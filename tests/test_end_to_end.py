@@ -14,7 +14,7 @@ from proxyclip import segmentor
 TINY_MODELS = (
     "model.model_type=local-dir:proxyclip/tinyworld/weights/clip",
     "model.clip_type=None",
-    "model.vfm_model.model=local-dir:proxyclip/tinyworld/weights/vfm",
+    "model.vfm_model.model=local-dir:proxyclip/tinyworld/weights/contrast",
     "model.precision=fp32",
 )
 

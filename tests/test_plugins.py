@@ -11,14 +11,14 @@ from proxyclip.paths import ROOT, find
 
 
 def test_every_file_holds_one_class():
-    for folder in ("attention", "vfm"):
+    for folder in ("attention", "vfm", "refine", "methods"):
         assert plugins.known(folder)
         for name in plugins.known(folder):
             assert isinstance(plugins.load(folder, name), type)
 
 
 def test_unknown_name_lists_the_known():
-    with pytest.raises(ValueError, match=r"'maskclip', 'proxy', 'vanilla'.*'proxi'.*mean 'proxy'"):
+    with pytest.raises(ValueError, match=r"'maskclip'.*'proxy'.*my/own\.py.*'proxi'.*mean 'proxy'"):
         plugins.load("attention", "proxi")
     with pytest.raises(ValueError, match="one of"):
         plugins.load("attention", "_parts")
@@ -42,6 +42,82 @@ def test_combinations_without_sense():
         build_strategy("proxy", guided=False)
     with pytest.raises(ValueError, match="Vanilla uses no VFM"):
         build_strategy("vanilla", guided=True)
+
+
+STRATEGY = '''
+"""Patches keep SHARE of their values."""
+from dataclasses import dataclass
+from proxyclip.attention._parts import projected_values
+
+
+@dataclass(frozen=True)
+class Keep:
+    share: float = SHARE
+    guided = None
+
+    def __call__(self, block, x, grid, guide):
+        return self.share * projected_values(block, x), grid
+'''
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    """Two plug-ins of one name in two folders, with other numbers; the first folder's name has a dash."""
+    for folder, share in (("a-b", "0.25"), ("c", "0.5")):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "keep.py").write_text(STRATEGY.replace("SHARE", share))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_a_file_by_its_path(files):
+    assert repr(build_strategy("a-b/keep.py", True)) == "Keep(share=0.25)"
+    assert repr(build_strategy({"type": str(files / "c/keep.py"), "share": 2.0}, False)) == "Keep(share=2.0)"
+    assert plugins.load("attention", "proxyclip/attention/naclip.py").__name__ == "NACLIP"  # in the repository
+
+
+def test_a_copy_of_a_file_of_the_package_runs_anywhere(tmp_path):
+    """Its relative imports are those of the folder it could lie in."""
+    copy = tmp_path / "copy.py"
+    copy.write_text((ROOT / "proxyclip/attention/naclip.py").read_text())
+    assert repr(plugins.build("attention", {"type": str(copy), "sigma": 3.0})).startswith("NACLIP(sigma=3.0")
+
+
+def test_files_of_one_name_do_not_mix(files):
+    one, two = (plugins.load("attention", f"{folder}/keep.py") for folder in ("a-b", "c"))
+    assert (one().share, two().share) == (0.25, 0.5)
+    assert one.__module__ != two.__module__
+    assert plugins.load("attention", str(files / "a-b/../a-b/keep.py")) is one
+
+
+def test_an_edited_file_is_read_again(files):
+    before = plugins.load("attention", "c/keep.py")
+    (files / "c/keep.py").write_text(STRATEGY.replace("SHARE", "0.7"))
+    assert (before().share, plugins.load("attention", "c/keep.py")().share) == (0.5, 0.7)
+
+
+@pytest.mark.parametrize(
+    "text, error, message",
+    [
+        (None, FileNotFoundError, "attention plug-in 'own.py' does not exist; looked at"),
+        ("X = 1", TypeError, "own.py must define one public class, but defines \\[\\]"),
+        ("class A: ...\nclass B: ...", TypeError, "'A', 'B'"),
+        ("class A:", SyntaxError, "own.py"),
+        ("import no_such_thing", ImportError, "no_such_thing"),
+    ],
+)
+def test_files_that_are_no_plug_ins(tmp_path, monkeypatch, text, error, message):
+    monkeypatch.chdir(tmp_path)
+    if text is not None:
+        (tmp_path / "own.py").write_text(text)
+    for _ in range(2):  # nothing half-made is kept
+        with pytest.raises(error, match=message):
+            plugins.load("attention", "own.py")
+
+
+def test_an_option_a_file_does_not_have(files):
+    with pytest.raises(TypeError, match=r"'Keep' has no option \['shape'\]; its options are \['share'\]"):
+        plugins.build("attention", {"type": "c/keep.py", "shape": 1})
 
 
 def test_paths(tmp_path, monkeypatch):

@@ -3,7 +3,7 @@
 import open_clip
 import pytest
 
-from prompts.imagenet_template import openai_imagenet_template, sub_imagenet_template
+from prompts.imagenet_template import maskclip_template, openai_imagenet_template, sub_imagenet_template
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,5 @@ def test_templates_equal_open_clips(ours, theirs):
 
 def test_sizes():
     assert (len(openai_imagenet_template), len(sub_imagenet_template)) == (80, 7)
+    assert len(set(maskclip_template)) == 85
+    assert maskclip_template[:80] == openai_imagenet_template

@@ -7,22 +7,14 @@ import re
 import shlex
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
+from doors import call, commands, enter
 
-import eval as eval_script
-from proxyclip import check as data_check
+from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
 
-ROOT = Path(__file__).resolve().parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-
-
-def commands(text: str) -> list[str]:
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
-
 
 SHORT = ("--limit", "2", "--workers", "0")
 # What to expect of a command: its exit code, words in its output, and arguments that only shorten it.
@@ -46,17 +38,35 @@ EXPECTED = {
     "python eval.py --limit 20 --show-dir work_dirs/pictures --cfg-options model.prob_thd=0.1 "
     "model.attention.beta=1.0": (0, "pictures", SHORT),
 }
-BY_MAKE = {"make eval", "make test"}  # what .ci/run does
-# In the docs: the start of a command, its exit code, and words in its output. There is no data set but my_data.
-IN_DOCS = {
-    "python datasets/prepare_": (2, "/downloads/"),
-    "python datasets/check.py --config configs/cfg_folder.py": (0, "fit to be scored"),
-    "python datasets/check.py": (1, "does not exist"),
-    "python eval.py --config configs/cfg_folder.py": (1, "hf download"),
-    "python eval.py": (1, "not on disk"),
+EXPECTED |= {
+    "python eval.py --method naclip --vfm tiny-mae": (0, "naclip, tiny", SHORT),
+    "python eval.py --config configs/cfg_voc21.py --method gla --vfm dinov2-l --clip ViT-L-14 --data-root /datasets": (
+        1,
+        "VOCtrainval_11-May-2012.tar",
+        (),
+    ),
+    "python eval_all.py --configs configs/cfg_tinyworld.py --methods all --vfms tiny tiny-mae clip": (
+        0,
+        "would run",
+        (*SHORT, "--dry-run"),
+    ),
+    "python demo.py --method sclip": (0, "demo_out/tinyworld_21_seg.png", ()),
 }
-DOORS = {"eval.py": eval_script.main, "datasets/check.py": data_check.main}
-DOCS = {line for path in (ROOT / "docs").glob("*.md") for line in commands(path.read_text(encoding="utf-8"))}
+BY_MAKE = {"make eval", "make test"}  # what .ci/run does
+AS_PROGRAMS = ("python eval.py", "bash")  # one start of Python, and what is no Python; the rest is called
+# In the docs: the start of a command, and what to expect of it. There is no data set but my_data.
+IN_DOCS = {
+    "python datasets/prepare_": (2, "/downloads/", ()),
+    "python datasets/check.py --config configs/cfg_folder.py": (0, "fit to be scored", ()),
+    "python datasets/check.py": (1, "does not exist", ()),
+    "python eval.py --config configs/cfg_folder.py": (1, "hf download", ()),
+    "python eval.py --config configs/": (1, "not on disk", ()),
+    "python eval.py": (0, "mIoU", SHORT),
+    "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
+}
+# extending.md has a test of its own
+PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "extending.md"]
+DOCS = {line for path in PAGES for line in commands(path.read_text(encoding="utf-8"))}
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +77,7 @@ def desk(tmp_path_factory):
         if path.name not in {".git", ".venv", "work_dirs", "data", "demo_out"}:
             (folder / path.name).symlink_to(path)
     (folder / "CLIP_FOLDER").symlink_to(ROOT / "proxyclip/tinyworld/weights/clip")
-    (folder / "DINO_FOLDER").symlink_to(ROOT / "proxyclip/tinyworld/weights/vfm")
+    (folder / "DINO_FOLDER").symlink_to(ROOT / "proxyclip/tinyworld/weights/contrast")
     from PIL import Image
 
     one = scenes.scene(3, 3)
@@ -81,39 +91,38 @@ def desk(tmp_path_factory):
 
 
 def test_every_command_is_known():
-    assert sorted(commands(TEXT)) == sorted([*EXPECTED, *BY_MAKE])
+    assert set(commands(TEXT)) <= EXPECTED.keys() | BY_MAKE
 
 
-@pytest.mark.parametrize("command", EXPECTED)
-def test_command(desk, command):
-    code, words, more = EXPECTED[command]
-    check(desk, command, code, words, more)
+@pytest.mark.parametrize("command", [line for line in commands(TEXT) if line not in BY_MAKE])
+def test_command(desk, command, monkeypatch, capfd):
+    check(desk, command, *EXPECTED[command], monkeypatch, capfd)
 
 
 @pytest.mark.parametrize("command", sorted(DOCS - EXPECTED.keys()))
 def test_command_of_the_docs(desk, command, monkeypatch, capfd):
-    """What README starts as a program is called here, which saves the start."""
-    code, words = next(result for start, result in IN_DOCS.items() if command.startswith(start))
-    _, program, *rest = shlex.split(command)
-    if program not in DOORS:
-        return check(desk, command, code, words)
-    monkeypatch.chdir(desk)
-    monkeypatch.setenv("PWD", str(desk))
-    assert DOORS[program](rest) == code
-    said = "".join(capfd.readouterr())
+    expected = next(result for start, result in IN_DOCS.items() if command.startswith(start))
+    check(desk, command, *expected, monkeypatch, capfd)
+
+
+def check(desk, command, code, words, more, monkeypatch, capfd):
+    if command == AS_PROGRAMS[0] or command.startswith(AS_PROGRAMS[1]):
+        got, said = start(desk, command, more)
+    else:
+        enter(monkeypatch, desk)
+        got = call(monkeypatch, command, *more)
+        said = "".join(capfd.readouterr())
+    assert got == code, said
     assert words in said
     assert "Traceback" not in said
 
 
-def check(desk, command, code, words, more=()):
-    python, *rest = shlex.split(command)
-    start = [sys.executable] if python == "python" else [python]
+def start(desk, command, more):
+    python, *rest = shlex.split(command.replace("voc21.py 4", "voc21.py 1"))  # four would say the same
+    program = [sys.executable] if python == "python" else [python]
     environment = os.environ | {"PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", "PWD": str(desk)}
-    done = subprocess.run([*start, *rest, *more], cwd=desk, env=environment, capture_output=True, text=True)
-    output = done.stdout + done.stderr
-    assert done.returncode == code, output
-    assert words in output
-    assert "Traceback" not in output
+    done = subprocess.run([*program, *rest, *more], cwd=desk, env=environment, capture_output=True, text=True)
+    return done.returncode, done.stdout + done.stderr
 
 
 def test_files_the_readme_names_exist():

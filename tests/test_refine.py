@@ -11,8 +11,13 @@ from reference import arrays, check, differences
 from proxyclip import plugins, vocabulary
 from proxyclip.refine import build_steps, decide
 from proxyclip.refine.area import Area
+from proxyclip.refine.pamr import PAMR
 
 SCLIP = "sclip_slide_smooth96x144_c64_s32"
+
+
+def same(maps):
+    return maps
 
 
 def published(scale):
@@ -38,7 +43,7 @@ def counts(probabilities):
 @pytest.mark.parametrize("threshold", [0.0, 0.1])
 @pytest.mark.parametrize("area", [0.1, 0.33, 0.5])
 def test_area_equals_the_published_code(area, threshold):
-    labels, kept = decide([published(65)], None, [Area(area)], threshold, keep=True)
+    labels, kept = decide([published(65)], same, None, [Area(area)], threshold, keep=True)
     key = f"csa_scale65_area{area}_thd{threshold}"
     check(kept, SCLIP, f"{key}_seg_logits", 5e-5)
     assert differences(labels, SCLIP, f"{key}_seg_pred").max() == 0
@@ -46,7 +51,7 @@ def test_area_equals_the_published_code(area, threshold):
 
 
 def test_no_step_equals_the_published_code():
-    labels, kept = decide([published(40)], None, (), 0.0, keep=True)
+    labels, kept = decide([published(40)], same, None, (), 0.0, keep=True)
     check(kept, SCLIP, "csa_seg_logits", 2e-5)
     assert differences(labels, SCLIP, "csa_seg_pred").max() == 0
 
@@ -96,16 +101,29 @@ def test_steps_of_a_config():
     assert build_steps(None) == build_steps([]) == ()
     assert build_steps(["area", {"type": "area", "threshold": 0.2}]) == (Area(0.1), Area(0.2))
     assert build_steps("area") == build_steps({"type": "area"}) == (Area(),)
-    with pytest.raises(ValueError, match=r"one of .*'area'.*for refine, but got 'aera'.*mean 'area'"):
+    with pytest.raises(ValueError, match=r"one of .*'area'.*for refine.*, but got 'aera'.*mean 'area'"):
         build_steps(["aera"])
     with pytest.raises(TypeError, match=r"'Area' has no option \['thd'\].*'threshold'"):
         build_steps([{"type": "area", "thd": 0.1}])
+
+
+def test_none_is_no_step():
+    assert build_steps("none") == build_steps(["none"]) == ()
+    assert build_steps(["none", "area"]) == (Area(),)
+
+
+def test_steps_on_scores_come_first():
+    assert build_steps(["pamr", "area"]) == (PAMR(), Area())
+    assert build_steps(["area", {"type": "pamr", "on": "probabilities"}]) == (Area(), PAMR(on="probabilities"))
+    with pytest.raises(ValueError, match=r"on scores before those on probabilities, but got \[Area.*PAMR"):
+        build_steps(["area", "pamr"])
 
 
 def test_every_file_is_a_step():
     image = torch.zeros(3, 10, 16)
     for name in plugins.known("refine"):
         step = plugins.build("refine", name)
+        assert step.on in ("scores", "probabilities")
         assert step(scene(4, 3, 3).expand(-1, 6, -1), image).shape == (3, 6, 10)
         assert repr(step).startswith(type(step).__name__)
 
@@ -116,7 +134,7 @@ def test_decide_takes_strips_one_by_one_or_all(keep):
     whole = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(1))
     best, wanted = whole.max(0)
     wanted = wanted.masked_fill(best < 0.7, 0)
-    labels, kept = decide(iter(whole.split(2, 1)), None, (), 0.7, keep)
+    labels, kept = decide(iter(whole.split(2, 1)), same, None, (), 0.7, keep)
     assert torch.equal(labels, wanted)
     assert labels.dtype == torch.int64
     assert torch.equal(kept, whole) if keep else kept is None
@@ -130,7 +148,26 @@ def test_decide_takes_strips_one_by_one_or_all(keep):
     def halve_one(probabilities, image):
         return (probabilities > 1) / 2
 
-    labels, kept = decide(iter(whole.split(2, 1)), "image", [double, halve_one], 0.0, keep)
+    double.on = halve_one.on = "probabilities"
+    labels, kept = decide(iter(whole.split(2, 1)), same, "image", [double, halve_one], 0.0, keep)
     assert torch.equal(labels, ((whole > 0.5) / 2).argmax(0))
     assert torch.equal(kept, (whole > 0.5) / 2) if keep else kept is None
     assert seen == [((4, 9, 5), "image")]
+
+
+def test_steps_on_scores_run_before_the_softmax():
+    """They see the score maps of the whole image, once; what follows sees what they return."""
+    scores = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(1))
+    seen = []
+
+    def turn(maps, image):
+        seen.append((maps.clone(), image))
+        return -maps
+
+    turn.on = "scores"
+    labels, kept = decide(iter(scores.split(2, 1)), lambda maps: maps.softmax(0), "image", [turn], 0.0, keep=True)
+    ((maps, image),) = seen
+    assert torch.equal(maps, scores)
+    assert image == "image"
+    torch.testing.assert_close(kept, (-scores).softmax(0))
+    assert torch.equal(labels, scores.argmin(0))

@@ -12,6 +12,7 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from reference import arrays, write_clip, write_vit
 
+from proxyclip import windows
 from proxyclip.data.preprocess import MixedSizePreProcessor
 from proxyclip.refine.area import Area
 from proxyclip.segmentor import ProxyCLIPSegmentation
@@ -195,12 +196,16 @@ def test_steps_come_before_the_threshold(files):
 
 
 def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
-    import proxyclip.segmentor as module
-
-    monkeypatch.setattr(module, "STRIP", 7 * 75 * 4)
+    monkeypatch.setattr(windows, "STRIP", 7 * 75 * 4)
     seen = []
     model = build(files)
-    model.refine = (lambda probabilities, image: seen.append((probabilities.shape, image)) or probabilities,)
+
+    def look(probabilities, image):
+        seen.append((probabilities.shape, image))
+        return probabilities
+
+    look.on = "probabilities"
+    model.refine = (look,)
     step(model, [photo(90, 75)], [(45, 50)])
     ((shape, image),) = seen
     assert shape == (3, 45, 50)
@@ -208,10 +213,8 @@ def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
 
 
 def test_strips_change_nothing(files, monkeypatch):
-    import proxyclip.segmentor as module
-
     whole = step(build(files), [photo(90, 75)])[0]
-    monkeypatch.setattr(module, "STRIP", 7 * 75 * 4)
+    monkeypatch.setattr(windows, "STRIP", 7 * 75 * 4)
     same(whole, step(build(files), [photo(90, 75)])[0])
 
 

@@ -16,7 +16,7 @@ MODELS = {"open_clip", "timm", "segment_anything"}
 # What the lowest rooms may use besides the standard library.
 BOTTOM = {"torch", "safetensors", "prompts"}
 LOW = ("attention/", "refine/", "windows.py", "vocabulary.py", "plugins.py", "positions.py", "paths.py", "weights.py")
-MIDDLE = ("clip.py", "vfm/", "tinyworld/", "disk/")
+MIDDLE = ("clip.py", "clip_weights.py", "vfm/", "tinyworld/", "disk/")
 
 
 def room(path: Path) -> str:

@@ -127,10 +127,29 @@ def test_weights_fit_and_load_in_plain_open_clip_and_timm():
     pixels = torch.stack([look(Image.fromarray(s.image)) for s in drawn])
     with torch.inference_mode():
         assert model.encode_image(pixels).shape == (1, 128) == (1, model.encode_text(tokens).shape[1])
-    vfm = timm.create_model(f"local-dir:{tinyworld.WEIGHTS / 'vfm'}", pretrained=True, num_classes=0).eval()
-    with torch.inference_mode():
-        patches = vfm.forward_features(torch.zeros(1, 3, 64, 96))
-    assert patches.shape == (1, 16 * 24 + vfm.num_prefix_tokens, 96)
+    for part in ("contrast", "mae"):
+        vfm = timm.create_model(f"local-dir:{tinyworld.WEIGHTS / part}", pretrained=True, num_classes=0).eval()
+        with torch.inference_mode():
+            patches = vfm.forward_features(torch.zeros(1, 3, 64, 96))
+        assert patches.shape == (1, 16 * 24 + vfm.num_prefix_tokens, 96)
+
+
+def test_vfms_by_name():
+    import torch
+
+    from proxyclip.vfm import build_vfm
+    from proxyclip.vfm.tiny import Tiny
+
+    image, made = torch.rand(2, 3, 64, 96), {}
+    for model in (None, "contrast", "mae", f"local-dir:{tinyworld.WEIGHTS / 'mae'}"):
+        with torch.inference_mode():
+            made[model] = Tiny(model)(image)
+        assert made[model].shape == (2, 96, 16, 24) and made[model].isfinite().all()
+    default, contrast, mae, folder = made.values()
+    assert torch.equal(default, contrast) and torch.equal(mae, folder) and not torch.equal(contrast, mae)
+    assert build_vfm("tiny-mae").name == Tiny("mae").name
+    with pytest.raises(ValueError, match="contrast, mae"):
+        Tiny("dino")
 
 
 def test_clip_knows_its_materials():
@@ -147,39 +166,74 @@ def test_clip_knows_its_materials():
     assert (best == torch.arange(len(fills))).sum() >= 6
 
 
-def test_constant_moves_cosines_as_said():
+def test_training_and_evaluation_read_the_same_features():
+    import torch
+
+    from proxyclip.tinyworld import models
+    from proxyclip.vfm.tiny import Tiny
+
+    vfm, image = Tiny("contrast"), torch.rand(2, 3, 32, 48)
+    with torch.inference_mode():
+        patches = models.encode_patches(vfm.vit, image)
+        everything = models.encode_patches(vfm.vit, image, torch.arange(96).flip(0).expand(2, -1))
+    torch.testing.assert_close(patches, vfm(image).flatten(2).mT, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(everything.flip(1), patches, atol=1e-4, rtol=1e-4)  # no position table: a heap
+
+
+def test_hidden_patches_reach_the_loss_but_not_the_encoder():
+    import torch
+
+    from proxyclip.tinyworld import losses, models
+
+    torch.manual_seed(0)
+    vfm, decoder, image = models.build_vfm(), models.Decoder(), torch.rand(1, 3, 16, 24)
+    order, other = torch.randperm(24)[None], image.clone()
+    y, x = divmod(int(order[0, -1]), 6)
+    other[:, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = torch.rand(4, 4)
+    kept = order[:, :6]
+    with torch.inference_mode():
+        assert torch.equal(models.encode_patches(vfm, image, kept), models.encode_patches(vfm, other, kept))
+        loss = [losses.mae_loss(vfm, decoder, i, order, 0.75) for i in (image, image, other)]
+    assert loss[0] == loss[1] != loss[2]
+
+
+def test_perfect_decoder_has_no_loss():
+    import torch
+
+    from proxyclip.tinyworld import losses, models
+
+    image = torch.rand(1, 3, 8, 12)
+    blocks = [image[0, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].flatten() for y in range(2) for x in range(3)]
+    truth = torch.stack([(b - b.mean()) / b.std() for b in blocks])[None]
+    loss = losses.mae_loss(models.build_vfm(), lambda *_: truth, image, torch.randperm(6)[None], 0.5)
+    assert loss < 1e-8
+
+
+def test_positions_of_the_decoder_differ_and_do_not_depend_on_the_grid():
     import torch
 
     from proxyclip.tinyworld import models
 
-    torch.manual_seed(0)
-    vfm, pixels = models.build_vfm().eval(), torch.rand(2, 3, 32, 48)
-
-    def cosines():
-        features = torch.nn.functional.normalize(models.encode_patches(vfm, pixels), dim=-1)
-        return features @ features.mT
-
-    with torch.inference_mode():
-        before = cosines()
-    models.add_constant(vfm, pixels, 0.6)
-    with torch.inference_mode():
-        assert torch.allclose(cosines(), (before + 0.6) / 1.6, atol=1e-3)
+    small, large = models.sine_positions(3, 5, 64), models.sine_positions(4, 6, 64)
+    assert len(torch.unique(large, dim=0)) == 24 and large.shape == (24, 64)
+    assert torch.equal(large.view(4, 6, 64)[:3, :5], small.view(3, 5, 64))
 
 
 def _train(out, *more):
     from proxyclip.tinyworld import train
 
-    few = ["--scenes", "4", "--batch", "4", "--captions", "6", "--vfm-batch", "2", "--vfm-side", "32"]
-    train.main(["--out", str(out), "--device", "cpu", "--workers", "1", "--save-every", "2", *few, *more])
+    few = ["--scenes", "4", "--batch", "4", "--captions", "6", "--workers", "1", "--save-every", "2"]
+    few += ["--contrast-side", "32", "--contrast-batch", "2", "--mae-batch", "2"]
+    train.main(["--out", str(out), "--device", "cpu", *few, *more])
     return json.loads((out / "losses.json").read_text())
 
 
 def test_resumed_training_equals_uninterrupted(tmp_path, monkeypatch):
     from proxyclip.tinyworld import train
 
-    steps = ["--steps", "5", "--vfm-steps", "3"]
+    steps = ["--clip-steps", "5", "--contrast-steps", "3", "--mae-steps", "3"]
     whole = _train(tmp_path / "whole", *steps)
-    assert len(whole["clip"]) == 5 and len(whole["vfm"]) == 3
+    assert {part: len(losses) for part, losses in whole.items()} == {"clip": 5, "contrast": 3, "mae": 3}
     real = train.np.random.default_rng
 
     def killed(key):
@@ -192,6 +246,7 @@ def test_resumed_training_equals_uninterrupted(tmp_path, monkeypatch):
         _train(tmp_path / "cut", *steps)
     monkeypatch.undo()
     assert _train(tmp_path / "cut", *steps) == whole
-    for part in ("clip", "vfm"):
+    for part in ("clip", "contrast", "mae"):
         first, second = ([p.read_bytes() for p in sorted((tmp_path / n / part).iterdir())] for n in ("whole", "cut"))
         assert first == second
+    assert _train(tmp_path / "cut", *steps, "--parts", "mae") == whole

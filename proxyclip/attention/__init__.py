@@ -1,4 +1,5 @@
-"""How CLIP's last block mixes patches: one strategy, one paper, one file; the file name is its name in a config.
+"""How CLIP's last block mixes patches: one strategy, one paper, one file; the file name, or a path ending in
+.py, is its name in a config.
 
 The contract, all of it:
 
@@ -10,7 +11,9 @@ The contract, all of it:
         tokens  patches only (B, H*W, C), on the returned grid
 
 A strategy is a frozen dataclass with `__call__`: its fields are its hyper-parameters, its repr goes into the result
-record. `guided` says whether it needs a VFM.
+record. `guided` says whether it needs a VFM: True, False, or None for one that works with and without.
+
+What looks at other layers or at other windows is no strategy but a segmentor of its own: see `proxyclip.methods`.
 """
 
 from __future__ import annotations
@@ -32,7 +35,7 @@ def build_strategy(spec: str | dict[str, Any] | None, guided: bool, **defaults: 
         ValueError: unknown name, or a strategy that needs a VFM without one, or the other way round.
     """
     strategy = plugins.build("attention", spec or ("proxy" if guided else "vanilla"), **defaults)
-    if strategy.guided != guided:
+    if strategy.guided not in (None, guided):
         problem = "uses no VFM: set vfm_model=None" if guided else "needs a VFM, but vfm_model is None"
         raise ValueError(f"Attention {type(strategy).__name__} {problem}")
     return strategy

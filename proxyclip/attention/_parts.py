@@ -20,11 +20,53 @@ def projected_values(block: Any, x: Tensor) -> Tensor:
     Returns:
         (B, h*w, C).
     """
+    return block.ls_1(block.attn.out_proj(_in_proj(block, x[:, 1:], 2)))
+
+
+def projected_keys(block: Any, x: Tensor) -> Tensor:
+    """Keys of the patches after the output projection, as MaskCLIP compares them: (B, 1 + h*w, C) -> (B, h*w, C)."""
+    return block.attn.out_proj(_in_proj(block, x[:, 1:], 1))
+
+
+def _in_proj(block: Any, x: Tensor, part: int) -> Tensor:
+    """Part 0, 1 or 2 (query, key, value) of the input projection of ln_1(x), heads side by side."""
     attn = block.attn
-    width = attn.embed_dim
-    bias = None if attn.in_proj_bias is None else attn.in_proj_bias[2 * width :]
-    values = F.linear(block.ln_1(x[:, 1:]), attn.in_proj_weight[2 * width :], bias)
-    return block.ls_1(attn.out_proj(values))
+    rows = slice(part * attn.embed_dim, (part + 1) * attn.embed_dim)
+    bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
+    return F.linear(block.ln_1(x), attn.in_proj_weight[rows], bias)
+
+
+def query_key_value(block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Queries, keys and values of ln_1(x): (B, N, C) -> three of (B, heads, N, C / heads)."""
+    attn = block.attn
+    joint = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
+    q, k, v = joint.unflatten(2, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
+    return q, k, v
+
+
+def similarity(a: Tensor, b: Tensor) -> Tensor:
+    """Scaled products a bᵀ / sqrt(d): (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, M) float32."""
+    return (a @ b.mT).float() * a.shape[-1] ** -0.5
+
+
+def mix(block: Any, weights: Tensor, values: Tensor) -> Tensor:
+    """Weighted values of all heads through the output projection.
+
+    Args:
+        weights: (B, heads or 1, N, M).
+        values: (B, heads, M, d).
+
+    Returns:
+        (B, N, C), dtype of `values`.
+    """
+    mixed = weights.to(values.dtype) @ values
+    return block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
+
+
+def with_residual(block: Any, x: Tensor, attended: Tensor) -> Tensor:
+    """The rest of the block: residual connection, then MLP; (B, N, C), (B, N, C) -> (B, N, C)."""
+    x = x + attended
+    return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
 def resize_tokens(tokens: Tensor, grid: tuple[int, int], to: tuple[int, int]) -> Tensor:

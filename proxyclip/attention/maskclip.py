@@ -10,16 +10,26 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from ._parts import projected_values
+from ._parts import projected_values, with_residual
 
 
 @dataclass(frozen=True)
 class MaskCLIP:
-    """tokens = out_proj(values): no residual, no MLP."""
+    """tokens = out_proj(values).
 
+    Key smoothing and prompt denoising work on scores, not on tokens: they are options of the segmentor
+    `MaskCLIPSegmentation`.
+
+    Args:
+        residual: keep the residual connection and the MLP, as MaskCLIP's own code does. The comparisons of later
+            papers leave them out.
+    """
+
+    residual: bool = False
     guided: ClassVar[bool] = False
 
     def __call__(
         self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
     ) -> tuple[Tensor, tuple[int, int]]:
-        return projected_values(block, x), grid
+        values = projected_values(block, x)
+        return with_residual(block, x[:, 1:], values) if self.residual else values, grid

@@ -40,6 +40,10 @@ class Proxy:
 
     def weights(self, guide: Tensor) -> Tensor:
         """Attention map of one window each: (B, D, H, W) -> (B, H*W, H*W) float32, rows sum to one."""
+        return self.scores(guide).softmax(dim=-1)
+
+    def scores(self, guide: Tensor) -> Tensor:
+        """What the softmax is taken of: gamma (S - beta mean(S)), negative entries -inf, the diagonal kept."""
         features = F.normalize(guide.float().flatten(2), dim=1)
         similarity = features.mT @ features
         mean = similarity.mean(dim=(1, 2), keepdim=True)
@@ -47,4 +51,4 @@ class Proxy:
         masked = scores < 0
         # On a uniform window beta * mean can pass 1: a patch always attends to itself, so no row is empty.
         masked.diagonal(dim1=1, dim2=2).fill_(False)
-        return scores.masked_fill_(masked, -float("inf")).softmax(dim=-1)
+        return scores.masked_fill_(masked, -float("inf"))

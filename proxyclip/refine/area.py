@@ -7,6 +7,7 @@ PASCAL VOC with background.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -23,6 +24,7 @@ class Area:
     """
 
     threshold: float = 0.1
+    on: ClassVar[str] = "probabilities"
 
     def __post_init__(self) -> None:
         if not 0 <= self.threshold <= 1:

@@ -2,7 +2,7 @@
 
     prepare(root, count, seed)   a Pascal VOC folder of drawn scenes, made once and reused
     WEIGHTS / "clip"             an open_clip folder: open_clip.create_model("local-dir:...")
-    WEIGHTS / "vfm"              a timm folder: timm.create_model("local-dir:...", pretrained=True)
+    WEIGHTS / "contrast", "mae"  timm folders: timm.create_model("local-dir:...", pretrained=True)
     CLASSES, PALETTE             twelve things, then seven materials; mask value i is CLASSES[i]
 
 The weights were made by `python -m proxyclip.tinyworld.train`. They show the method at work on a world small enough to

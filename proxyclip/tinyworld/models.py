@@ -1,4 +1,4 @@
-"""The two tiny models: an open_clip CLIP and a timm ViT, their forward passes for training, and how they are stored.
+"""The tiny models: an open_clip CLIP and timm ViTs, their forward passes for training, and how they are stored.
 
 Both are plain open_clip / timm architectures, stored as `local-dir:` folders that those libraries load themselves.
 The forward passes are written with matrix products: fused attention is slow backward in bfloat16 on a CPU.
@@ -15,6 +15,7 @@ import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from safetensors.torch import save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
+from timm.models.vision_transformer import Block
 from torch import Tensor
 
 CLIP: dict[str, Any] = {
@@ -92,27 +93,51 @@ def encode_text(clip: Any, tokens: Tensor) -> Tensor:
     return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(1)] @ clip.text_projection
 
 
-def encode_patches(vfm: Any, images: Tensor) -> Tensor:
-    """RGB in [0, 1] (B, 3, H, W) -> normed patch tokens (B, N, D), row by row."""
+def encode_patches(vfm: Any, images: Tensor, kept: Tensor | None = None) -> Tensor:
+    """RGB in [0, 1] (B, 3, H, W) -> normed patch tokens (B, N, D), row by row.
+
+    kept (B, K): numbers of the patches the model sees at all; the others' pixels do not reach it -> (B, K, D).
+    """
     for block in vfm.blocks:
         block.attn.fused_attn = False
-    x = vfm.forward_features(normalise(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD))
-    return x[:, vfm.num_prefix_tokens :]
+    x = vfm.patch_embed(normalise(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)).flatten(1, 2)
+    if kept is not None:
+        x = pick(x, kept)
+    x = torch.cat([vfm.cls_token.expand(len(x), -1, -1).to(x.dtype), x], 1)
+    return vfm.norm(vfm.blocks(x))[:, vfm.num_prefix_tokens :]
 
 
-@torch.no_grad()
-def add_constant(vfm: Any, images: Tensor, share: float) -> None:
-    """Add a constant vector to all patch features, in the last norm: cosine S -> (S + share) / (1 + share).
+def pick(tokens: Tensor, numbers: Tensor) -> Tensor:
+    """Of (B, N, C) the tokens with these numbers (B, K) -> (B, K, C)."""
+    return tokens.gather(1, numbers[..., None].expand(-1, -1, tokens.shape[-1]))
 
-    ProxyCLIP's beta and gamma presume the cosines of DINO, seldom near zero; those of a small contrast-trained
-    net are centred lower. The vector points where the features of images (B, 3, H, W) are weakest, so it is about
-    orthogonal to them; its squared length is `share` of their mean squared length.
-    """
-    features = encode_patches(vfm.eval(), images).flatten(0, 1)
-    moments = features.mT @ features / len(features)
-    weakest = torch.linalg.eigh(moments).eigenvectors[:, 0]
-    weakest = weakest * weakest[weakest.abs().argmax()].sign()
-    vfm.norm.bias += weakest * (share * moments.trace()).sqrt()
+
+def sine_positions(h: int, w: int, width: int) -> Tensor:
+    """Fixed positions (h*w, width): sines and cosines of the row, then of the column."""
+    rates = 10000 ** (-torch.arange(width // 4) / (width // 4))
+    y, x = (torch.arange(n)[:, None] * rates for n in (h, w))
+    rows, columns = (torch.cat([t.sin(), t.cos()], 1) for t in (y, x))
+    return torch.cat([rows[:, None].expand(-1, w, -1), columns[None].expand(h, -1, -1)], 2).flatten(0, 1)
+
+
+class Decoder(torch.nn.Module):
+    """The half of a masked autoencoder that is thrown away: tokens of the patches seen -> pixels of all patches."""
+
+    def __init__(self, width: int = 64, depth: int = 2, heads: int = 2) -> None:
+        super().__init__()
+        self.enter = torch.nn.Linear(VFM["embed_dim"], width)
+        self.mask = torch.nn.Parameter(torch.zeros(width))
+        blocks: list[Any] = [Block(width, heads, qkv_bias=True) for _ in range(depth)]
+        self.leave = torch.nn.Sequential(torch.nn.LayerNorm(width), torch.nn.Linear(width, 3 * VFM["patch_size"] ** 2))
+        for block in blocks:
+            block.attn.fused_attn = False
+        self.blocks = torch.nn.Sequential(*blocks)
+
+    def forward(self, seen: Tensor, kept: Tensor, grid: tuple[int, int]) -> Tensor:
+        """Tokens (B, K, D) of the patches `kept` (B, K) of a grid (h, w) -> pixels (B, h*w, 3 * patch * patch)."""
+        x = self.mask.expand(len(seen), grid[0] * grid[1], -1)
+        x = x.scatter(1, kept[..., None].expand(-1, -1, x.shape[-1]), self.enter(seen).to(x.dtype))
+        return self.leave(self.blocks(x + sine_positions(*grid, x.shape[-1]).to(x)))
 
 
 def _store(folder: str | Path, weights: str, config: tuple[str, dict], state: dict[str, Tensor]) -> None:

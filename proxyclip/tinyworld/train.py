@@ -1,8 +1,8 @@
-"""Train the two tiny models of the drawn world: `python -m proxyclip.tinyworld.train --seed 0 --out DIR`.
+"""Train the tiny models of the drawn world: `python -m proxyclip.tinyworld.train --seed 0 --out DIR`.
 
 Same seed, device and thread count: same weights. A killed run goes on from its last checkpoint when started again;
-every step draws its batch from [seed, step], so no random state has to be kept. DIR gets clip/ and vfm/ (what
-open_clip and timm load as `local-dir:`), losses.json and, while training, checkpoints and the cached crops.
+every step draws its batch from [seed, step], so no random state has to be kept. DIR gets clip/, contrast/ and mae/
+(what open_clip and timm load as `local-dir:`), losses.json and, while training, checkpoints and the cached crops.
 """
 
 import json
@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from open_clip import get_tokenizer
-from torch import Tensor
+from torch import Tensor, nn
 
 from proxyclip.tinyworld import crops, models
-from proxyclip.tinyworld.losses import clip_loss, vfm_loss
+from proxyclip.tinyworld.losses import clip_loss, contrast_loss, mae_loss
 from proxyclip.tinyworld.schedule import checkpoint, optimiser, rate, resume
 
 Data = tuple[np.ndarray, np.ndarray]
@@ -52,37 +52,43 @@ def clip_step(model: Any, data: Data, rng: np.random.Generator, options: Namespa
     return clip_loss(model, pictures, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
-def vfm_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
-    """Loss of the VFM on two views of one batch of squares; what the crops show is not looked at."""
-    pictures, _ = batch(data[0], rng, options.vfm_batch, device)
-    side, size = options.vfm_side, (options.vfm_batch, 3, 1, 1)
+def contrast_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
+    """Loss of the contrast VFM on two views of one batch of squares; what the crops show is not looked at."""
+    pictures, _ = batch(data[0], rng, options.contrast_batch, device)
+    side, size = options.contrast_side, (options.contrast_batch, 3, 1, 1)
     top, left = rng.integers(0, crops.SIDE - side + 1, 2)
     first = pictures[:, :, top : top + side, left : left + side]
     gain = torch.from_numpy(rng.uniform(0.8, 1.2, size)).float().to(device)
     noise = torch.from_numpy(rng.normal(0, 0.03, first.shape)).float().to(device)
     second = (first + noise - 0.5) * gain + 0.5
-    return vfm_loss(model, (first, second), options.temperature, options.radius)
+    return contrast_loss(model, (first, second), options.temperature, options.radius)
 
 
-def clip_end(model: Any, data: Data, options: Namespace, device: torch.device) -> None:
-    """Store the trained CLIP."""
-    models.save_clip(model, options.out / "clip")
+def mae_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
+    """Loss of the masked autoencoder on one batch of crops; what they show is not looked at."""
+    pictures, _ = batch(data[0], rng, options.mae_batch, device)
+    patches = (crops.SIDE // models.VFM["patch_size"]) ** 2
+    order = torch.from_numpy(rng.permuted(np.tile(np.arange(patches), (len(pictures), 1)), axis=1)).to(device)
+    return mae_loss(model["vfm"], model["decoder"], pictures, order, options.hidden)
 
 
-def vfm_end(model: Any, data: Data, options: Namespace, device: torch.device) -> None:
-    """Set the level of the cosines on four batches of crops, then store the trained VFM."""
-    pictures, _ = batch(data[0], np.random.default_rng([options.seed, 2]), 4 * options.vfm_batch, device)
-    models.add_constant(model, pictures, options.constant)
-    models.save_vfm(model, options.out / "vfm")
+def build_mae() -> nn.ModuleDict:
+    """A VFM and the decoder it is trained with."""
+    return nn.ModuleDict({"vfm": models.build_vfm(), "decoder": models.Decoder()})
 
 
-PARTS = {"clip": (models.build_clip, clip_step, clip_end), "vfm": (models.build_vfm, vfm_step, vfm_end)}
+Step = Callable[[Any, Data, np.random.Generator, Namespace, torch.device], Tensor]
+PARTS: dict[str, tuple[Callable[[], nn.Module], Step, Callable[[Any, Path], None]]] = {
+    "clip": (models.build_clip, clip_step, models.save_clip),
+    "contrast": (models.build_vfm, contrast_step, models.save_vfm),
+    "mae": (build_mae, mae_step, lambda model, folder: models.save_vfm(model["vfm"], folder)),
+}
 
 
 def train(part: str, data: Data, options: Namespace, device: torch.device) -> list[float]:
-    """Train "clip" or "vfm" on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
-    build, step_loss, end = PARTS[part]
-    steps = options.steps if part == "clip" else options.vfm_steps
+    """Train one of PARTS on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
+    build, step_loss, save = PARTS[part]
+    steps = getattr(options, f"{part}_steps")
     torch.manual_seed(options.seed)
     model = build().to(device).train()
     optimizer = optimiser(model, options.rate)
@@ -104,7 +110,7 @@ def train(part: str, data: Data, options: Namespace, device: torch.device) -> li
             checkpoint(path, model, optimizer, step + 1, losses)
             mean = np.mean(losses[-options.save_every :])
             print(f"{part} {step + 1}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
-    end(model, data, options, device)
+    save(model, options.out / part)
     return losses
 
 
@@ -117,15 +123,19 @@ def arguments(argv: list[str] | None = None) -> Namespace:
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--scenes", type=int, default=6000)
-    parser.add_argument("--steps", type=int, default=2000, help="of CLIP")
-    parser.add_argument("--vfm-steps", type=int, default=500)
+    parser.add_argument("--clip-steps", type=int, default=2000)
+    parser.add_argument("--contrast-steps", type=int, default=500)
+    parser.add_argument("--mae-steps", type=int, default=500)
     parser.add_argument("--batch", type=int, default=160, help="crops a step of CLIP")
     parser.add_argument("--captions", type=int, default=128, help="captions a step of CLIP")
-    parser.add_argument("--vfm-batch", type=int, default=16)
-    parser.add_argument("--vfm-side", type=int, default=64, help="pixels a side of the squares the VFM sees")
-    parser.add_argument("--temperature", type=float, default=0.15, help="of the VFM's contrast")
+    parser.add_argument("--contrast-batch", type=int, default=16)
+    parser.add_argument("--contrast-side", type=int, default=64, help="pixels a side of the squares it sees")
+    parser.add_argument("--temperature", type=float, default=0.1, help="of the contrast")
     parser.add_argument("--radius", type=int, default=2, help="patches away that count as neighbours")
-    parser.add_argument("--constant", type=float, default=0.6, help="of the VFM's features, see models.add_constant")
+    parser.add_argument("--mae-batch", type=int, default=16)
+    parser.add_argument(
+        "--hidden", type=float, default=0.75, help="share of the patches hidden from the masked autoencoder"
+    )
     parser.add_argument("--rate", type=float, default=2e-3, help="highest learning rate")
     parser.add_argument("--save-every", type=int, default=100, help="steps between checkpoints")
     parser.add_argument("--workers", type=int, default=2, help="processes that draw the crops")
@@ -139,8 +149,10 @@ def main(argv: list[str] | None = None) -> None:
     name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name if options.device == "auto" else options.device)
     data = crops.cache(options.cache or options.out, DATA_SEED + options.seed, options.scenes, options.workers)
-    losses = {part: train(part, data, options, device) for part in options.parts}
-    (options.out / "losses.json").write_text(json.dumps(losses))
+    record = options.out / "losses.json"
+    losses = json.loads(record.read_text()) if record.is_file() else {}
+    losses |= {part: train(part, data, options, device) for part in options.parts}
+    record.write_text(json.dumps(losses))
 
 
 if __name__ == "__main__":

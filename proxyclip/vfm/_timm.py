@@ -1,13 +1,18 @@
-"""Plain ViTs of timm as guides: loading by name, hub, folder or file, and patch features at any size."""
+"""Plain ViTs of timm as guides: loading by name, hub, folder or file, and patch features at any size.
+
+Features are the last block's tokens, or the queries, keys or values of its attention: ProxyCLIP's paper (arXiv
+2408.04883) compares them for DINO.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import timm
 import torch
-from timm.models.vision_transformer import checkpoint_filter_fn
+import torch.nn.functional as F
+from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
 from ..paths import find
@@ -15,33 +20,43 @@ from ..positions import resize_positions
 from ..weights import WeightsError, load_into, reason
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+KINDS = ("tokens", "q", "k", "v")
 
 
 class TimmViT(nn.Module):
-    """Normed patch tokens of a timm VisionTransformer's last block.
+    """Patch features of a timm VisionTransformer's last block.
 
     Args:
         model: timm name, `hf-hub:<repository>` or `local-dir:<folder>`.
         checkpoint: weights file for an architecture given by name; without it timm fetches its own weights.
+        features: `tokens` (the block's output, normed), or `q`, `k`, `v` of its attention, heads side by side.
 
     Raises:
         WeightsError: the weights cannot be had; the message says where to get and put them.
+        ValueError: unknown kind of features.
     """
 
     offset = 0.1
     antialias = False
     default = ""
+    variants: ClassVar[dict[str, str]] = {}
     vit: Any
     mean: Tensor
     std: Tensor
 
-    def __init__(self, model: str | None = None, checkpoint: str | None = None) -> None:
+    def __init__(self, model: str | None = None, checkpoint: str | None = None, features: str = "tokens") -> None:
         super().__init__()
-        self.name = model or self.default
+        if features not in KINDS:
+            raise ValueError(f"Expected features to be one of {', '.join(KINDS)}, but got {features!r}")
+        self.name, self.features = model or self.default, features
         self.vit = create(self.name, checkpoint).requires_grad_(False).eval()
         self.patch = self.vit.patch_embed.patch_size[0]
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        mean, std = self._normalisation()
+        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+
+    def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return MEAN, STD
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / patch, W / patch)."""
@@ -49,7 +64,9 @@ class TimmViT(nn.Module):
         patches = vit.patch_embed((image - self.mean) / self.std)  # B, h, w, D
         grid = (patches.shape[1], patches.shape[2])
         x = vit.norm_pre(self._embed(patches.flatten(1, 2), grid))
-        x = vit.norm(vit.blocks(x))
+        x = vit.blocks[:-1](x)
+        last = vit.blocks[-1]
+        x = vit.norm(last(x)) if self.features == "tokens" else attention_input(last, x, self.features)
         return x[:, -grid[0] * grid[1] :].mT.unflatten(2, grid)
 
     def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -67,6 +84,25 @@ class TimmViT(nn.Module):
         return resize_positions(
             self.vit.pos_embed[0], self.vit.patch_embed.grid_size, grid, self.offset, self.antialias
         )
+
+
+def attention_input(block: Any, x: Tensor, kind: str) -> Tensor:
+    """Queries, keys or values of a timm block's attention, before any rotary positions.
+
+    Args:
+        x: input of the block (B, N, D).
+        kind: q, k or v.
+
+    Returns:
+        (B, N, D), heads side by side.
+    """
+    attn, part = block.attn, KINDS[1:].index(kind)
+    bias = getattr(attn, f"{kind}_bias", None)  # where EVA's attention has it
+    if attn.qkv.bias is not None:
+        bias = attn.qkv.bias.chunk(3)[part]
+    x = F.linear(block.norm1(x), attn.qkv.weight.chunk(3)[part], bias)
+    norm = getattr(attn, f"{kind}_norm", None)
+    return x if norm is None else norm(x.unflatten(2, (attn.num_heads, -1))).flatten(2)
 
 
 def create(name: str, checkpoint: str | None) -> nn.Module:
@@ -87,8 +123,18 @@ def create(name: str, checkpoint: str | None) -> nn.Module:
 
 
 def _timm_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
-    """DINOv2's own releases (they alone have a mask token) name and add up their prefix tokens in another way."""
-    return checkpoint_filter_fn(state, vit) if "mask_token" in state else state
+    """Meta's own releases of DINOv2 and DINOv3 (they alone have a mask token) name their tensors in another way."""
+    if "mask_token" not in state:
+        return state
+    if not isinstance(vit, eva.Eva):
+        return vision_transformer.checkpoint_filter_fn(state, vit)
+    first: Any = vit.blocks[0]
+    biases = [key for key in state if key.endswith("attn.qkv.bias")]
+    if biases and first.attn.q_bias is None:
+        if any(part.any() for key in biases for part in state[key].chunk(3)[::2]):
+            raise WeightsError("The file has biases of queries and values: expected a model with '_qkvb' in its name")
+        state = {key: value for key, value in state.items() if key not in biases}
+    return eva.checkpoint_filter_fn(state, vit)
 
 
 def _is_known(name: str) -> bool:

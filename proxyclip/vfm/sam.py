@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -28,6 +28,7 @@ class SAM(nn.Module):
     """
 
     patch = 16
+    variants: ClassVar[dict[str, str]] = {"b": "vit_b", "l": "vit_l", "h": "vit_h"}
     mean: Tensor
     std: Tensor
 

@@ -1,0 +1,14 @@
+"""Methods that are more than an attention: one small segmentor, one paper, one file.
+
+They edit several layers, look across windows, or work on scores; all else is `ProxyCLIPSegmentation`'s. What they
+override is one of its few steps:
+
+    guide(tiles)            VFM features (n, D, h, w), or None
+    extract_feat(tiles)     cosine similarity to every name of tiles (n, 3, h, w) -> (n, names, h', w')
+    extract_windows(tiles)  the same for all windows of one image at once
+    similarity(features)    dense features (n, d, h, w) -> (n, names, h, w)
+    classify(scores)        scores (names, H, W) -> class probabilities (classes, H, W)
+
+Each is registered in MMSegmentation's MODELS under its class name, and chosen by `model.type`, which may also be a path
+ending in .py. A class attribute `guided` says whether it needs a VFM: True, False, or None where its attention says so.
+"""

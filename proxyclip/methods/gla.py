@@ -1,0 +1,110 @@
+"""GLA-CLIP: proxy attention whose keys and values are those of all windows of an image, not of one window alone.
+
+"GLA-CLIP" (CVPR 2026), a follow-up of ProxyCLIP. Written from its equations; the layout of windows, and what happens
+to a query without a similar key (it stays as it is), are this toolkit's reading.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from ..attention._parts import projected_values, resize_tokens
+from ..segmentor import ProxyCLIPSegmentation
+
+CHUNK = 2**24  # elements of one attention matrix: 64 MB in float32
+UNUSED = dict(beta=1.2, gamma=3.0)  # proxy attention's own, at the values every config passes on
+
+
+@MODELS.register_module()
+class GLACLIPSegmentation(ProxyCLIPSegmentation):
+    """Every patch attends to the patches of all L windows; K, V: VFM features and CLIP's values of all of them.
+
+    q_i is moved `rounds` times to the mean of the keys similar to it; P_i are those similar to it in the end. Then
+
+        A_ij = (q_i K_j - beta max(0, mean_j(q_i K_j))) gamma_i,  negative entries -inf but for the row's largest
+        beta = 1 + beta_scale ln(1 + L),  gamma_i = 1 + gamma_scale / |P_i|,  tokens = out_proj(softmax(A) V)
+
+    Args:
+        rho: cosine similarity above which a key is similar to a query, in [0, 1).
+        rounds: how often queries are moved.
+        beta_scale: growth of beta with the number of windows; gamma_scale: of gamma where few keys are similar.
+        options: of `ProxyCLIPSegmentation`, with a VFM; `attention` is proxy or left out, `beta` and `gamma` too.
+
+    Raises:
+        ValueError: an option out of its range, no VFM, or an option of the attention that would be ignored.
+    """
+
+    guided: ClassVar[bool] = True
+
+    def __init__(
+        self, *, rho: float = 0.6, rounds: int = 2, beta_scale: float = 0.3, gamma_scale: float = 30.0, **options: Any
+    ) -> None:
+        name, own = type(self).__name__, dict(rho=rho, rounds=rounds, beta_scale=beta_scale, gamma_scale=gamma_scale)
+        if not (0 <= rho < 1 and rounds >= 0 and beta_scale >= 0 and gamma_scale >= 0):
+            raise ValueError(f"Expected 0 <= rho < 1 and no negative option of {name}, but got {own}")
+        if options.get("vfm_model") is None:
+            raise ValueError(f"{name} needs a VFM, but vfm_model is None: choose one (--vfm dino)")
+        ignored = {k: options[k] for k, usual in UNUSED.items() if options.get(k, usual) != usual}
+        if options.get("attention") not in (None, "proxy", dict(type="proxy")):
+            ignored["attention"] = options["attention"]
+        if ignored:
+            raise ValueError(
+                f"{name} is proxy attention whose beta and gamma follow from the windows: expected attention=None "
+                f"without beta and gamma (its options are {', '.join(own)}), but got {ignored}"
+            )
+        super().__init__(**options)
+        self.arguments |= own
+        self.rho, self.rounds, self.beta_scale, self.gamma_scale = rho, rounds, beta_scale, gamma_scale
+        self.attention = None  # a strategy sees one window only
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Tiles (n, 3, h, w), each an image of one window -> (n, names, h', w') float32."""
+        return torch.cat([self.extract_windows(tile[None]) for tile in inputs])
+
+    def extract_windows(self, tiles: Tensor) -> Tensor:
+        """All windows of one image (n, 3, h, w) -> (n, names, h', w') float32."""
+        features, projected = [], []
+        for some in tiles.split(self.window_batch):
+            guide: Any = self.guide(some)
+            to = (guide.shape[2], guide.shape[3])
+            features.append(F.normalize(guide.float().flatten(2), dim=1).mT)
+            x, grid = self.clip.tokens(some.to(self.dtype))
+            projected.append(resize_tokens(projected_values(self.clip.last, x), grid, to))
+        keys, values = torch.cat(features).flatten(0, 1), torch.cat(projected).flatten(0, 1)
+        beta = 1 + self.beta_scale * math.log(1 + len(tiles))
+        chunks = keys.split(max(CHUNK // len(keys), 1))
+        mixed = torch.cat([self._weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])
+        groups = mixed.unflatten(0, (len(tiles), -1)).split(self.window_batch)
+        return torch.cat([self.similarity(self.clip.project(tokens, to)) for tokens in groups])
+
+    def _weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
+        similarity = move(queries, keys, self.rho, self.rounds) @ keys.mT
+        similar = (similarity > self.rho).sum(-1, keepdim=True).clamp(min=1)
+        return attend(similarity, similarity.mean(-1, keepdim=True), beta, 1 + self.gamma_scale / similar)
+
+
+def move(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Tensor:
+    """Unit queries (N, D) moved `rounds` times to the direction of the mean of all keys (M, D) above `rho`; unit."""
+    for _ in range(rounds):
+        near = queries @ keys.mT > rho
+        queries = torch.where(near.any(-1, keepdim=True), F.normalize(near.to(keys.dtype) @ keys, dim=-1), queries)
+    return queries
+
+
+def attend(similarity: Tensor, mean: Tensor, beta: float, gamma: Tensor | float) -> Tensor:
+    """Softmax of A = gamma (S - beta max(0, mean)), its negative entries -inf, the largest of a row always kept.
+
+    Args:
+        similarity: S, (N, M). mean, gamma: of a row (N, 1), or one for all.
+
+    Returns:
+        (N, M), rows sum to one.
+    """
+    scores = (similarity - beta * mean.clamp(min=0)) * gamma
+    return scores.masked_fill_(scores < scores.amax(-1, keepdim=True).clamp(max=0), -torch.inf).softmax(-1)

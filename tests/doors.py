@@ -1,0 +1,65 @@
+"""Commands of README and docs, called in the test's own process, which saves the start of Python and MMSegmentation."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+
+import demo
+import eval as eval_script
+import eval_all
+from proxyclip import check
+from proxyclip.paths import ROOT
+
+DOORS = {
+    "eval.py": eval_script.main,
+    "eval_all.py": eval_all.main,
+    "demo.py": demo.main,
+    "datasets/check.py": check.main,
+}
+
+
+def commands(text: str) -> list[str]:
+    """The lines of all bash blocks of a document, without comments."""
+    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
+    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+
+
+def enter(monkeypatch, folder: Path) -> None:
+    """Work in `folder`, and let eval_all.py call eval.py instead of starting it."""
+    start = subprocess.run
+
+    def run(words, *args, **options):
+        if str(ROOT / "eval.py") in words:
+            return subprocess.CompletedProcess(words, eval_script.main(words[2:]))
+        return start(words, *args, **options)
+
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("PWD", str(folder))
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.delenv("DATA_ROOT", raising=False)
+    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.syspath_prepend(ROOT / "datasets")
+    for log in MMLogger._instance_dict.values():
+        for handler in log.handlers:
+            if type(handler) is logging.StreamHandler:
+                handler.stream = sys.stderr  # not that of an earlier test, which is closed
+
+
+def call(monkeypatch, command: str, *more: str) -> int:
+    """The exit code of `python PROGRAM ...`, with further arguments."""
+    python, program, *words = [*shlex.split(command), *more]
+    assert python == "python"
+    monkeypatch.setattr(sys, "argv", [program, *words])
+    door = DOORS.get(program) or importlib.import_module(Path(program).stem).main
+    try:
+        return door(words)
+    except SystemExit as stop:
+        return int(stop.code or 0)

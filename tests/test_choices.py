@@ -1,0 +1,231 @@
+"""--method, --vfm and --clip: what their words mean, in which order they count, and what does not go together."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config
+
+from proxyclip import choices, configs, overrides
+from proxyclip.paths import ROOT
+from proxyclip.provenance import named_files
+
+TINY = "configs/cfg_tinyworld.py"
+OPENAI = dict(model_type="ViT-B/16", clip_type="openai")
+
+
+def model(config=TINY, **words):
+    return configs.load(configs.Options(config=config, **words)).model
+
+
+@pytest.mark.parametrize(
+    "words, spec",
+    [
+        ("none", None),
+        ("dino", dict(type="dino")),
+        ("dino-s16", dict(type="dino", model="vit_small_patch16_224.dino")),
+        ("sam-b", dict(type="sam", model="vit_b")),
+        ("clip", dict(type="clip")),
+        ("dino,local-dir:FOLDER", dict(type="dino", model="local-dir:FOLDER")),
+        ("mae,mae_pretrain_vit_base.pth", dict(type="mae", checkpoint="mae_pretrain_vit_base.pth")),
+        ("mae,README.md", dict(type="mae", checkpoint="README.md")),  # a file that exists
+        (
+            "dino,vit_small_patch8_224,w.bin",
+            dict(type="dino", model="vit_small_patch8_224", checkpoint="w.bin"),
+        ),
+        ("dino-b16,w.safetensors", dict(type="dino", model="vit_base_patch16_224.dino", checkpoint="w.safetensors")),
+    ],
+)
+def test_words_of_vfm(words, spec, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    assert choices.vfm(words) == spec
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        ("dyno", r"'dino'.*'dyno'.*mean 'dino'"),
+        ("dino-x", r"dino-s16"),
+        ("dino-s16,vit_small_patch8_224", "expected one model"),
+        ("dino,a.pth,b.pth", "expected one checkpoint"),
+    ],
+)
+def test_wrong_words_of_vfm(words, message):
+    with pytest.raises(ValueError, match=message):
+        choices.vfm(words)
+
+
+def test_a_vfm_replaces_the_old_one_whole():
+    options = ("model.checkpoint=old.pth",)
+    assert model("configs/cfg_voc21.py", vfm="dinov2").vfm_model == dict(type="dinov2")
+    one = model(vfm="dino,local-dir:x")
+    assert (one.vfm_model, one.checkpoint) == (dict(type="dino", model="local-dir:x"), None)
+    assert model(vfm="mae", cfg_options=options).checkpoint == "old.pth"  # --cfg-options has the last word
+
+
+@pytest.mark.parametrize(
+    "words, before, expected",
+    [
+        ("ViT-L-14", OPENAI, ("ViT-L-14", "openai")),
+        ("ViT-L/14@336px", OPENAI, ("ViT-L-14-336", "openai")),
+        ("ViT-H-14,laion2b_s32b_b79k", OPENAI, ("ViT-H-14", "laion2b_s32b_b79k")),
+        ("ViT-H-14", OPENAI, ("ViT-H-14", "laion2b_s32b_b79k")),
+        ("ViT-B-16,mine.pt", OPENAI, ("ViT-B-16", "mine.pt")),
+        ("ViT-B-16", dict(model_type="ViT-B/16", clip_type="mine.pt"), ("ViT-B-16", "mine.pt")),
+        ("ViT-B-16", dict(model_type="local-dir:x", clip_type=None), ("ViT-B-16", "openai")),
+        ("ViT-B-16", dict(model_type="unheard of", clip_type="x"), ("ViT-B-16", "openai")),
+        ("local-dir:a/b", OPENAI, ("local-dir:a/b", None)),
+        ("hf-hub:x/y", OPENAI, ("hf-hub:x/y", None)),
+    ],
+)
+def test_words_of_clip(words, before, expected):
+    found = choices.clip(words, before)
+    assert (found["model_type"], found["clip_type"]) == expected
+
+
+def test_wrong_words_of_clip(monkeypatch):
+    with pytest.raises(ValueError, match="ViT-B-16"):
+        choices.clip("ViT-B-61", OPENAI)
+    monkeypatch.setattr("proxyclip.clip.default_tag", lambda name: None)
+    with pytest.raises(ValueError, match=r"expected ViT-H-14,TAG or ViT-H-14,FILE; its tags are .*laion2b_s32b_b79k"):
+        choices.clip("ViT-H-14", OPENAI)
+
+
+def test_the_order_of_the_words():
+    """Method over config, VFM over method, CLIP, and single values over all."""
+    one = model(method="naclip", vfm="mae", clip="ViT-B-32", cfg_options=("model.attention.sigma=2",))
+    assert (one.attention, one.vfm_model) == (dict(type="naclip", sigma=2), dict(type="mae"))
+    assert (one.model_type, one.clip_type) == ("ViT-B-32", "openai")
+    assert model(method="naclip").vfm_model is None
+    assert model(method="naclip", vfm="mae", cfg_options=("model.vfm_model=None",)).vfm_model is None
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (
+            dict(method="sclip", vfm="dino"),
+            r"sclip uses no VFM, but got dino: leave out --vfm.*with a VFM: .*naclip, pr",
+        ),
+        (dict(method="maskclip", vfm="clip"), "maskclip uses no VFM, but got clip"),
+        (dict(method="proxy", vfm="none"), r"proxy needs a VFM.*without a VFM: clearclip, maskclip, naclip"),
+        (dict(vfm="none"), "proxy needs a VFM"),
+        (dict(method="gla", vfm="none"), "gla needs a VFM"),
+        (dict(method="resclip", vfm="dino"), "resclip uses no VFM"),
+        (dict(method="sc_clip", vfm="dino"), "sc_clip uses no VFM"),
+        (dict(cfg_options=("model.attention=vanilla",)), "vanilla uses no VFM, but got tiny"),
+    ],
+)
+def test_what_does_not_go_together(words, message):
+    with pytest.raises(choices.Unfit, match=message):
+        model(**words)
+
+
+@pytest.mark.parametrize(
+    "words, message",
+    [
+        (dict(vfm="dino", cfg_options=("model.vfm_model.modle=x",)), r"'DINO' has no option \['modle'\]"),
+        (dict(cfg_options=("model.attention.bta=1",)), r"'Proxy' has no option \['bta'\]"),
+        (dict(cfg_options=("model.refine=aria",)), "'area'"),
+        (dict(cfg_options=("model.vfm_model=dyno",)), "mean 'dino'"),
+    ],
+)
+def test_wrong_parts_are_named_before_any_weights(words, message):
+    with pytest.raises((TypeError, ValueError), match=message):
+        model(**words)
+
+
+def test_methods_by_name():
+    assert {"proxy", "naclip", "vanilla"} <= set(configs.methods())
+    with pytest.raises(configs.ConfigNotFound, match=r"no method 'sclp'.*maskclip.*my/own\.py\. Did you mean sclip\?"):
+        model(method="sclp")
+    with pytest.raises(configs.ConfigNotFound, match=r"no config 'my/own\.py'"):
+        model(method="my/own.py")
+
+
+@pytest.mark.parametrize("name", configs.methods())
+def test_every_method_says_whether_it_needs_a_vfm(name):
+    """By itself or by its attention; the combination that this excludes is refused, the other one is not."""
+    needs = configs._needs_vfm(name)
+    assert needs in (True, False, None)
+    for words, fits in (("none", needs is not True), ("tiny", needs is not False)):
+        if fits:
+            assert (model(method=name, vfm=words).vfm_model is None) == (words == "none")
+        else:
+            with pytest.raises(choices.Unfit):
+                model(method=name, vfm=words)
+
+
+@pytest.fixture
+def own(tmp_path, monkeypatch):
+    """A method of one's own in two files, outside the repository."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my/same.py").write_text((ROOT / "proxyclip/attention/vanilla.py").read_text())
+    (tmp_path / "my/own.py").write_text("model = dict(vfm_model=None, attention=dict(type='my/same.py'))\n")
+    return tmp_path / "my"
+
+
+def test_a_method_by_its_path(own):
+    one = model(method="my/own.py")
+    assert (one.attention.type, one.vfm_model, choices.method_name(one)) == ("my/same.py", None, "same")
+    assert "my/same.py" in named_files(one)
+    with pytest.raises(choices.Unfit, match="own uses no VFM"):
+        model(method="my/own.py", vfm="tiny")
+    (own / "own.py").write_text("model = dict(prob_thd=1)\ntest_cfg = dict(type='x')\n")
+    with pytest.raises(ValueError, match=r"to set `model` and nothing else, but it sets \['model', 'test_cfg'\]"):
+        model(method="my/own.py")
+
+
+def test_an_edited_plug_in_is_another_run(own):
+    def identity():
+        return configs.run_identity(configs.load(configs.Options(config=TINY, method="my/own.py")), "cpu")
+
+    before = identity()
+    assert identity() == before
+    file = own / "same.py"
+    file.write_text(file.read_text() + "\n")
+    assert identity() != before
+
+
+def test_a_segmentor_by_its_path(own):
+    (own / "seg.py").write_text(
+        "from proxyclip.segmentor import ProxyCLIPSegmentation\n\n"
+        "class Seg(ProxyCLIPSegmentation):\n"
+        "    def __init__(self, *, power: float = 1.0, **options):\n"
+        "        super().__init__(**options)\n"
+    )
+    cfg = configs.load(configs.Options(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
+    overrides.check_model_arguments(cfg)
+    assert choices.method_name(cfg.model) == "seg"
+    built = choices.buildable(cfg.model)
+    assert built["type"].__name__ == "Seg" and built["power"] == 2 and cfg.model.type == "my/seg.py"
+    cfg.model.powr = 1
+    with pytest.raises(ValueError, match=r"Seg has no argument 'powr': did you mean power"):
+        overrides.check_model_arguments(cfg)
+    del cfg.model["powr"]
+    cfg.model.prob_th = 1  # a typo of the base's
+    with pytest.raises(ValueError, match=r"no argument 'prob_th': did you mean prob_thd"):
+        overrides.check_model_arguments(cfg)
+
+
+def test_a_config_outside_the_repository_finds_its_base(own, monkeypatch):
+    monkeypatch.delenv(configs.HOME, raising=False)
+    (own / "cfg_mine.py").write_text(
+        '_base_ = "{{$PROXYCLIP:}}/configs/base_config.py"\nmodel = dict(name_path="{{fileDirname}}/cls.txt")\n'
+    )
+    cfg = configs.merged(configs.Options(config="my/cfg_mine.py"))
+    assert cfg.model.name_path == f"{own}/cls.txt"
+    assert cfg.test_cfg == Config.fromfile(ROOT / "configs/base_config.py").test_cfg
+
+
+@pytest.mark.parametrize(
+    "words, expected",
+    [
+        (dict(), ("proxy", "tiny", "local-dir:clip")),
+        (dict(method="my/own.py"), ("own", "none", "local-dir:clip")),
+        (dict(method="naclip", vfm="dino,local-dir:a/b", clip="ViT-B-32"), ("naclip", "dino,local-dir:b", "ViT-B-32")),
+    ],
+)
+def test_names_for_a_table(own, words, expected):
+    assert choices.named(model(**words), **words) == expected
+    assert choices.named(model("configs/cfg_voc20.py"))[2] == "ViT-B/16,openai"
