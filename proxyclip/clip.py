@@ -63,12 +63,17 @@ class DenseCLIP(nn.Module):
     @property
     def last(self) -> Any:
         """The last residual attention block, which strategies take apart."""
-        return self.model.visual.transformer.resblocks[-1]
+        return self.blocks[-1]
+
+    @property
+    def blocks(self) -> Any:
+        """All residual attention blocks of the image tower, first to last."""
+        return self.model.visual.transformer.resblocks
 
     @property
     def depth(self) -> int:
         """Number of residual attention blocks of the image tower."""
-        return len(self.model.visual.transformer.resblocks)
+        return len(self.blocks)
 
     def to_rgb(self, images: Tensor) -> Tensor:
         """Undo CLIP's normalisation: (B, 3, H, W) -> RGB in [0, 1]."""
@@ -130,7 +135,7 @@ class DenseCLIP(nn.Module):
             ((B, 1 + h*w, C), (h, w)).
         """
         x, grid = self._embed(images)
-        for block in self.model.visual.transformer.resblocks[: self.depth - 1 if layer is None else layer]:
+        for block in self.blocks[: self.depth - 1 if layer is None else layer]:
             x = block(x)
         return x, grid
 
@@ -138,7 +143,7 @@ class DenseCLIP(nn.Module):
         """What `tokens` gives for every layer from 0 to `depth` - 1, as a list, and the grid."""
         x, grid = self._embed(images)
         found = [x]
-        for block in self.model.visual.transformer.resblocks[:-1]:
+        for block in self.blocks[:-1]:
             found.append(block(found[-1]))
         return found, grid
 

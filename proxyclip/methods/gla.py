@@ -1,7 +1,8 @@
 """GLA-CLIP: proxy attention whose keys and values are those of all windows of an image, not of one window alone.
 
-"GLA-CLIP" (CVPR 2026), a follow-up of ProxyCLIP. Written from its equations; the layout of windows, and what happens
-to a query without a similar key (it stays as it is), are this toolkit's reading.
+Lee et al., "Looking Beyond the Window: Global-Local Aligned CLIP for Training-free Open-Vocabulary Semantic
+Segmentation" (arXiv 2603.23030). Written from its equations; that a query without a similar key stays as it is is this
+toolkit's reading. rho presumes cosines such as DINO's: where most pairs are above it, all queries become one.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from torch import Tensor
 from ..attention._parts import projected_values, resize_tokens
 from ..segmentor import ProxyCLIPSegmentation
 
-CHUNK = 2**24  # elements of one attention matrix: 64 MB in float32
+CHUNK = 2**22  # elements of one attention matrix: 16 MB in float32
 UNUSED = dict(beta=1.2, gamma=3.0)  # proxy attention's own, at the values every config passes on
 
 

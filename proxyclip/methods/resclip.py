@@ -22,6 +22,7 @@ from torch import Tensor
 
 from ..attention._parts import mix, query_key_value, similarity
 from ..segmentor import ProxyCLIPSegmentation
+from ._parts import choose_layers, refuse_unused
 
 IN_PLANE = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
 
@@ -66,8 +67,7 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
-        blocks = self.clip.model.visual.transformer.resblocks
-        middle = sum(attention(blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers)
+        middle = sum(attention(self.clip.blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers)
         residual = self.residual_weight / len(self.layers) * middle
         _, k, v = query_key_value(self.clip.last, hidden[-1][:, 1:])
         products, window = similarity(k, k), self.attention.window(grid, grid, inputs.device)
@@ -109,26 +109,3 @@ def components(labels: Tensor) -> Tensor:
         regions, _ = ndimage.label(array == label, IN_PLANE)
         found += np.where(regions > 0, regions + found.max(), 0)
     return torch.from_numpy(found).to(labels.device)
-
-
-def refuse_unused(name: str, options: dict[str, Any]) -> None:
-    """Refuse a VFM or an attention, which the segmentor `name` would ignore."""
-    if options.get("vfm_model") is not None:
-        raise ValueError(f"{name} uses no VFM: set vfm_model=None (--vfm none)")
-    if options.get("attention") is not None:
-        raise ValueError(f"{name} brings its own attention: set attention=None, but got {options['attention']!r}")
-
-
-def choose_layers(given: Sequence[int] | None, ends: tuple[int, int], of: int, depth: int) -> list[int]:
-    """The given layers, counted from 1, or a default: those from first to last of a tower of `of` layers.
-
-    The default is scaled to `depth` layers, rounded to the nearest, from 1 to depth - 1.
-
-    Raises:
-        ValueError: a layer that is not from 1 to depth - 1.
-    """
-    first, last = (max(1, min((2 * layer * depth + of) // (2 * of), depth - 1)) for layer in ends)
-    layers = list(range(first, last + 1) if given is None else given)
-    if not layers or not all(isinstance(layer, int) and 1 <= layer < depth for layer in layers):
-        raise ValueError(f"Expected layers from 1 to {depth - 1} of a CLIP with {depth} layers, but got {layers}")
-    return layers

@@ -22,7 +22,7 @@ from torch import Tensor
 from ..attention._parts import mix, query_key_value, similarity
 from ..attention.proxy import Proxy
 from ..segmentor import ProxyCLIPSegmentation
-from .resclip import choose_layers, refuse_unused
+from ._parts import choose_layers, refuse_unused
 
 LAYERS = {12: ((9, 9), (4, 4), (4, 10)), 24: ((16, 16), (6, 6), (8, 19))}  # pre, post, multi: first and last
 CLS_WEIGHT = {12: 0.3, 24: 0.1}
