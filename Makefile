@@ -1,5 +1,5 @@
 # make eval   set everything up and evaluate the embedded tiny world (no GPU, minutes; network for the set-up only)
-# make test   set everything up and run the tests
+# make test   set everything up and run the tests, in two processes
 # make lint   formatter, linter and type checker
 #
 # The first of them makes the environment in .venv, later ones reuse it. PYTHON chooses the interpreter it is made
@@ -20,7 +20,7 @@ eval: setup
 	$(BIN)/python eval.py $(ARGS)
 
 test: setup-dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: setup-dev
 	$(BIN)/python -m ruff check .

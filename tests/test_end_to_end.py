@@ -9,7 +9,7 @@ import pytest
 
 import eval as door
 from prompts.imagenet_template import sub_imagenet_template
-from proxyclip import segmentor
+from proxyclip.segmentor import ProxyCLIPSegmentation
 
 TINY_MODELS = (
     "model.model_type=local-dir:proxyclip/tinyworld/weights/clip",
@@ -75,7 +75,7 @@ def test_the_record_says_what_can_change_the_number(methods):
 )
 def test_published_configs_run_on_real_files(samples, tmp_path, monkeypatch, config, folder):
     """As they stand but for the data root, the tiny models, and seven templates for eighty to save minutes."""
-    monkeypatch.setattr(segmentor, "openai_imagenet_template", sub_imagenet_template)
+    monkeypatch.setattr(ProxyCLIPSegmentation, "templates", sub_imagenet_template)
     words = [f"test_dataloader.dataset.data_root={samples / folder}", *TINY_MODELS]
     record = run(tmp_path, "--config", f"configs/cfg_{config}.py", "--limit", "1", "--cfg-options", *words)
     assert record["dataset"]["images"] == 1

@@ -168,3 +168,12 @@ def test_bad_options(files):
         build(files, parity="upstream")
     with pytest.raises(TypeError, match="key_smothing"):
         build(files, key_smothing=1.0)
+
+
+@pytest.mark.parametrize("attention", ["maskclip", {"type": "maskclip"}])
+def test_parity_takes_the_residual_along(files, attention):
+    """As it comes with configs/method/maskclip.py and `--cfg-options model.parity=upstream`."""
+    model = build(files, parity="upstream", slide_crop=0, attention=attention)
+    assert repr(model.attention) == "MaskCLIP(residual=True)"
+    chosen = build(files, attention={"type": "maskclip", "residual": True})
+    assert repr(chosen.attention) == "MaskCLIP(residual=True)"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -9,10 +11,12 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from reference import arrays, check, differences, image, write_clip
 
+import eval as door
 import proxyclip.methods.sclip  # noqa: F401  registers CLIPForSegmentation
 from proxyclip import plugins, vocabulary
 from proxyclip.attention._parts import query_key_value, similarity
 from proxyclip.clip import load_clip
+from proxyclip.paths import ROOT
 from proxyclip.refine.pamr import PAMR
 
 FEATURES, SLIDE, ALONE = "sclip_features", "sclip_slide_smooth96x144_c64_s32", "sclip_pamr"
@@ -203,7 +207,77 @@ def test_openai_names_take_openai_weights(files, monkeypatch):
         raise RuntimeError("stop")
 
     monkeypatch.setattr("proxyclip.segmentor.load_clip", load)
-    for options in (dict(clip_path="ViT-B/16"), dict(clip_path="ViT-B/16", clip_type="x.pt"), dict()):
+    asked = dict(clip_path="ViT-B/16", model_type="ViT-L-14", clip_type="laion2b_s32b_b82k")
+    for options in (dict(clip_path="ViT-B/16"), dict(clip_path="ViT-B/16", clip_type="x.pt"), dict(), asked):
         with pytest.raises(RuntimeError, match="stop"):
             build(files, **options)
-    assert seen == [("ViT-B/16", "openai"), ("ViT-B/16", "x.pt"), (f"local-dir:{files / 'clip'}", None)]
+    assert seen[:2] == [("ViT-B/16", "openai"), ("ViT-B/16", "x.pt")]
+    assert seen[2:] == [(f"local-dir:{files / 'clip'}", None), ("ViT-L-14", "laion2b_s32b_b82k")]
+
+
+PUBLISHED_BASE = """
+model = dict(type='CLIPForSegmentation', clip_path='ViT-B/16')
+test_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+default_scope = 'mmseg'
+env_cfg = dict(
+    cudnn_benchmark=True, mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0), dist_cfg=dict(backend='nccl'))
+vis_backends = [dict(type='LocalVisBackend')]
+visualizer = dict(type='SegLocalVisualizer', vis_backends=vis_backends, alpha=1.0, name='visualizer')
+log_processor = dict(by_epoch=False)
+log_level = 'INFO'
+load_from = None
+resume = False
+test_cfg = dict(type='TestLoop')
+default_hooks = dict(
+    timer=dict(type='IterTimerHook'), logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
+    param_scheduler=dict(type='ParamSchedulerHook'),
+    checkpoint=dict(type='CheckpointHook', by_epoch=False, interval=2000),
+    sampler_seed=dict(type='DistSamplerSeedHook'), visualization=dict(type='SegVisualizationHook', interval=5))
+"""
+PUBLISHED = """
+_base_ = './base_config.py'
+model = dict(
+    clip_path='local-dir:proxyclip/tinyworld/weights/clip', name_path='FOLDER/cls.txt', logit_scale=65, prob_thd=0.1,
+    slide_stride=48, slide_crop=96, pamr_steps=10, pamr_stride=[8, 16], area_thd=0.1)
+dataset_type = 'TinyWorldDataset'
+data_root = 'FOLDER/data'
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='Resize', scale=(2048, 192), keep_ratio=True),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs')]
+test_dataloader = dict(
+    batch_size=1, num_workers=0, persistent_workers=False, sampler=dict(type='DefaultSampler', shuffle=False),
+    dataset=dict(
+        type=dataset_type, data_root=data_root, count=2, seed=3, ann_file='ImageSets/Segmentation/val.txt',
+        data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'), pipeline=test_pipeline))
+"""
+
+
+def evaluate(config, work_dir, *words):
+    assert door.main(["--config", str(config), "--device", "cpu", "--work-dir", str(work_dir), *words]) == 0
+    (path,) = (work_dir / "records").glob("*.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.filterwarnings("ignore:The draw is False")
+def test_a_published_config_runs(tmp_path, monkeypatch):
+    """SCLIP's keywords, class file and base, by eval.py; the data and the CLIP are the tiny world's."""
+    (tmp_path / "cls.txt").write_text((ROOT / "configs/cls_tinyworld.txt").read_text().replace("; ", ", "))
+    (tmp_path / "base_config.py").write_text(PUBLISHED_BASE)
+    (tmp_path / "cfg_x.py").write_text(PUBLISHED.replace("FOLDER", str(tmp_path)))
+    monkeypatch.chdir(ROOT)
+    record = evaluate(tmp_path / "cfg_x.py", tmp_path / "w")
+    assert record["method"] == "sclip"
+    assert record["arguments"]["attention"] == "SCLIP(residual=True)"
+    assert record["arguments"]["refine"][0] == "PAMR(steps=10, dilations=(8, 16), on='scores')"
+    assert record["arguments"]["refine"][1] == "Area(threshold=0.1)"
+    assert record["dataset"]["images"] == 2
+    assert 0 < record["metrics"]["mIoU"] <= 100
+
+    tower = "local-dir:proxyclip/tinyworld/weights/clip"
+    words = ("--clip", tower, "--method", "naclip", "--vfm", "tiny")
+    record = evaluate(tmp_path / "cfg_x.py", tmp_path / "v", *words)
+    assert record["method"] == "naclip"
+    assert record["arguments"]["attention"].startswith("NACLIP")
+    assert record["arguments"]["model_type"] == tower

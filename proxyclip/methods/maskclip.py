@@ -5,7 +5,7 @@ Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), sec
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -58,7 +58,7 @@ def smooth(scores: Tensor, keys: Tensor, threshold: float, parity: str = "paper"
 
 @MODELS.register_module()
 class MaskCLIPSegmentation(ProxyCLIPSegmentation):
-    """MaskCLIP; without options the same as `attention='maskclip'` of ProxyCLIPSegmentation.
+    """MaskCLIP; without options the same as `attention='maskclip'` of ProxyCLIPSegmentation, and like it without a VFM.
 
     With key smoothing the scores are no cosines any more: labels are what the paper says, but `prob_thd` has no
     meaning and synonyms compete by sums; use vocabularies without them.
@@ -72,13 +72,15 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             and right and stretched (slide_crop=0).
     """
 
+    guided: ClassVar[bool] = False
+
     def __init__(
         self,
         *,
         key_smoothing: float = 0.0,
         prompt_denoising: float = 0.0,
         parity: str = "paper",
-        attention: str | dict[str, Any] | None = None,
+        attention: str | dict[str, Any] = "maskclip",
         **options: Any,
     ) -> None:
         if parity not in PARITIES:
@@ -86,7 +88,10 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
         upstream = parity == "upstream"
         if upstream:
             options.setdefault("data_preprocessor", MixedSizePreProcessor(**IMAGENET))
-        super().__init__(attention=attention or dict(type="maskclip", residual=upstream), **options)
+        strategy: dict[str, Any] = {"type": attention} if isinstance(attention, str) else dict(attention)
+        if strategy["type"] == "maskclip":
+            strategy.setdefault("residual", upstream)
+        super().__init__(attention=strategy, **options)
         if upstream and self.slide[0] != 0:
             raise ValueError(f"Expected slide_crop=0 with parity='upstream', but got {self.slide[0]}")
         self.key_smoothing, self.prompt_denoising, self.parity = key_smoothing, prompt_denoising, parity

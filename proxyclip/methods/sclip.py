@@ -24,6 +24,7 @@ class CLIPForSegmentation(ProxyCLIPSegmentation):
         pamr_stride: dilations of PAMR in pixels.
         area_thd: share of the foreground below which a class is dropped; None is none.
         prob_thd, logit_scale, slide_stride, slide_crop: as in ProxyCLIPSegmentation.
+        model_type: as in ProxyCLIPSegmentation, and wins over `clip_path`: what `--clip` sets.
         clip_type: weights; default OpenAI's for a name, the folder's or repository's own for those.
         attention: strategy; default SCLIP's.
         options: anything else ProxyCLIPSegmentation takes; `refine` goes on after PAMR and the area threshold.
@@ -42,20 +43,22 @@ class CLIPForSegmentation(ProxyCLIPSegmentation):
         slide_stride: int = 112,
         slide_crop: int = 224,
         area_thd: float | None = None,
+        model_type: str | None = None,
         clip_type: str | None = None,
         attention: str | dict[str, Any] | None = "sclip",
         vfm_model: str | dict[str, Any] | None = None,
         refine: Sequence[str | dict[str, Any]] = (),
         **options: Any,
     ) -> None:
+        name = model_type or clip_path
         steps: list[str | dict[str, Any]] = []
         if pamr_steps > 0:
             steps.append(dict(type="pamr", steps=pamr_steps, dilations=tuple(pamr_stride)))
         if area_thd is not None:
             steps.append(dict(type="area", threshold=area_thd))
         super().__init__(
-            clip_type or (None if ":" in clip_path else "openai"),
-            clip_path,
+            clip_type or (None if ":" in name else "openai"),
+            name,
             vfm_model,
             name_path,
             prob_thd=prob_thd,
