@@ -260,7 +260,7 @@ def evaluate(config, work_dir, *words):
     return json.loads(path.read_text())
 
 
-@pytest.mark.filterwarnings("ignore:The draw is False")
+@pytest.mark.filterwarnings("ignore:The draw is False", "ignore:.*SegLocalVisualizer")
 def test_a_published_config_runs(tmp_path, monkeypatch):
     """SCLIP's keywords, class file and base, by eval.py; the data and the CLIP are the tiny world's."""
     (tmp_path / "cls.txt").write_text((ROOT / "configs/cls_tinyworld.txt").read_text().replace("; ", ", "))
