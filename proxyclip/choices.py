@@ -46,14 +46,19 @@ def clip(words: str, model: Mapping[str, Any]) -> dict[str, Any]:
     Without a tag, a name that `model` has already keeps its weights; another one gets its usual ones.
 
     Raises:
+        Unfit: a model that cannot be opened; the message has the reason.
         ValueError: unknown name, or no weights by default; the message lists names or tags.
     """
-    from proxyclip.clip import default_tag, names
+    from proxyclip.clip import check_supported, default_tag, names
 
     name, _, weights = words.partition(",")
     if ":" in name:
         return dict(model_type=name, clip_type=weights or None)
     name = names(name)
+    try:
+        check_supported(name)
+    except TypeError as error:
+        raise Unfit(f"--clip {words}: {error}") from error
     usual = model.get("clip_type") if _is(name, model.get("model_type")) else default_tag(name)
     if not (weights or usual):
         from open_clip import list_pretrained_tags_by_model

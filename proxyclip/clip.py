@@ -13,11 +13,11 @@ from open_clip.transformer import TextTransformer, VisionTransformer, text_globa
 from torch import Tensor, nn
 
 from . import vocabulary
-from .clip_weights import default_tag, load_model, names, supported
+from .clip_weights import check_supported, default_tag, load_model, names, supported
 from .positions import resize_positions
 from .weights import fingerprint
 
-__all__ = ["DenseCLIP", "Strategy", "default_tag", "load_clip", "names", "supported"]
+__all__ = ["DenseCLIP", "Strategy", "check_supported", "default_tag", "load_clip", "names", "supported"]
 
 Strategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
 

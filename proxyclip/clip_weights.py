@@ -99,7 +99,7 @@ def load_model(model_type: str, clip_type: str | None) -> tuple[nn.Module, Any]:
     if ":" in model_type:
         return _load_folder_or_hub(model_type, clip_type)
     name = names(model_type)
-    _check(name, open_clip.get_model_config(name))
+    check_supported(name)
     tags = list_pretrained_tags_by_model(name)
     if not clip_type:
         listed = ", ".join(tags) or "open_clip has none for it"
@@ -108,8 +108,16 @@ def load_model(model_type: str, clip_type: str | None) -> tuple[nn.Module, Any]:
     return model, _tokenizer(name)
 
 
-def _check(name: str, config: dict[str, Any]) -> None:
-    """Refuse what cannot be used, before anything is downloaded."""
+def check_supported(name: str, config: dict[str, Any] | None = None) -> None:
+    """Refuse what cannot be used, before anything is downloaded.
+
+    Args:
+        config: its `model_cfg`, where open_clip does not know it by `name`.
+
+    Raises:
+        TypeError: another kind of model; the message has the reason. WeightsError: its tokenizer is not installed.
+    """
+    config = open_clip.get_model_config(name) if config is None else config
     why = refusal(config)
     if why is not None:
         raise TypeError(f"Expected a CLIP with open_clip's own VisionTransformer, but got {name!r}: {why}")
@@ -138,7 +146,7 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None) -> tuple[nn.Modu
     if schema == "local-dir":
         model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
     try:
-        _check(model_type, open_clip.get_model_config(model_type))
+        check_supported(model_type, open_clip.get_model_config(model_type))
         model = open_clip.create_model(model_type, require_pretrained=True)
     except (OSError, RuntimeError, ValueError) as error:
         if isinstance(error, WeightsError):

@@ -229,3 +229,13 @@ def test_a_config_outside_the_repository_finds_its_base(own, monkeypatch):
 def test_names_for_a_table(own, words, expected):
     assert choices.named(model(**words), **words) == expected
     assert choices.named(model("configs/cfg_voc20.py"))[2] == "ViT-B/16,openai"
+
+
+def test_a_clip_that_cannot_be_opened_is_refused_with_its_reason():
+    for name in ("ViT-B-16-SigLIP", "EVA02-B-16", "RN50", "coca_ViT-B-32"):
+        with pytest.raises(
+            choices.Unfit, match=f"--clip {name}: Expected a CLIP with open_clip's own VisionTransformer"
+        ):
+            choices.clip(name, {"model_type": "ViT-B/16", "clip_type": "openai"})
+    with pytest.raises(choices.Unfit, match="no class token"):
+        choices.clip("ViT-B-16-SigLIP,webli", {})
