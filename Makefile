@@ -26,7 +26,8 @@ lint: setup-dev
 	$(BIN)/python -m ruff check .
 	$(BIN)/python -m ruff format --check .
 	$(BIN)/python -m mypy
-	MYPYPATH=datasets $(BIN)/python -m mypy --explicit-package-bases datasets/*.py benchmarks/*.py
+	MYPYPATH=datasets $(BIN)/python -m mypy --explicit-package-bases datasets/*.py
+	MYPYPATH=benchmarks $(BIN)/python -m mypy --explicit-package-bases benchmarks/*.py
 
 setup: $(VENV)/.installed
 setup-dev: $(VENV)/.installed-dev

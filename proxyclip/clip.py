@@ -19,6 +19,7 @@ from .weights import fingerprint
 
 __all__ = ["DenseCLIP", "Strategy", "check_supported", "default_tag", "load_clip", "names", "supported"]
 
+TEXT_BATCH = {"cpu": 80, "cuda": 2048}  # prompts at once; on 2 CPU cores 640 took 1.7 times as long as 80
 Strategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
 
 
@@ -119,9 +120,10 @@ class DenseCLIP(nn.Module):
         block = self._text_tower.transformer.resblocks[0]
         tower = [repr(block), block.attn.num_heads, self._text_pooling]
         key = [weights, *tower, type(self.tokenizer).__name__, open_clip.__version__, device.type]
+        batch = TEXT_BATCH.get(device.type, TEXT_BATCH["cuda"])
         return vocabulary.cached(
             [*key, list(names), list(templates)],
-            lambda: vocabulary.embed(names, templates, self.tokenizer, lambda t: self.encode_text(t.to(device))),
+            lambda: vocabulary.embed(names, templates, self.tokenizer, lambda t: self.encode_text(t.to(device)), batch),
         ).to(device)
 
     def tokens(self, images: Tensor, layer: int | None = None) -> tuple[Tensor, tuple[int, int]]:

@@ -126,6 +126,7 @@ def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], datas
     return {
         "config_name": configs.config_name(cfg),
         "method": _method(cfg, options),
+        "approximations": list(arguments.get("approximations", [])),
         "arguments": dict(arguments),
         "files": provenance.named_files(cfg.model),
         "dataset": _describe_dataset(dataset),

@@ -133,6 +133,7 @@ def summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
         out.print(table)
     metrics = run["metrics"]
     part = f"  (first {run['dataset']['images']} images only)" if run["partial"] else ""
+    part += "".join(f"  (approximate: {name})" for name in run.get("approximations", []))
     print("  ".join(f"{key} {_percent(metrics[key])}" for key in ("mIoU", "aAcc", "mAcc") if key in metrics) + part)
     print("".join(f"{line}\n" for line in rules(run)), end="")
     for name, path in files.items():

@@ -22,7 +22,7 @@ from openpyxl.utils import get_column_letter
 
 from proxyclip.provenance import sha256
 
-SCHEMA = 2  # 2: confusion as sparse entries; scoring, classes_in and data_check added
+SCHEMA = 3  # 2: confusion as sparse entries; scoring, classes_in, data_check. 3: approximations, as lists of words
 WORKBOOK = "results.xlsx"
 FIRST_COLUMNS = ("Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc")
 
@@ -55,6 +55,7 @@ COLUMNS = {
     "images": "dataset.images",
     "limit": "limit",
     "partial": "partial",
+    "approximations": "approximations",
     "images/s": "images_per_second",
     "peak MiB": "peak_memory_mib",
     "seed": "seed",

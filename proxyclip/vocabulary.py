@@ -92,7 +92,8 @@ def embed(
     templates: Sequence[str],
     tokenize: Callable[[list[str]], Tensor],
     encode: Callable[[Tensor], Tensor],
-    batch: int = 320,
+    batch: int = 80,
+    together: int = 64,
 ) -> Tensor:
     """One text feature a name: the mean over templates of unit features, made unit again.
 
@@ -100,22 +101,23 @@ def embed(
         templates: format strings with one `{}`.
         tokenize: texts -> token ids (B, L), zeros after the end token.
         encode: token ids (B, L' <= L) -> features (B, d). It must be causal: prompts are cut to a batch's longest.
-        batch: most prompts encoded at once (at least one name's).
+        batch: most prompts encoded at once. They are sorted by length first, for each batch is as long as its longest.
+        together: names whose prompts are sorted together.
 
     Returns:
         (names, d) float32.
     """
-    group = max(batch // len(templates), 1)
-    order = sorted(range(len(names)), key=lambda i: len(names[i]))
-    rows: list[Tensor] = [torch.empty(0)] * len(names)
-    for first in range(0, len(order), group):
-        chosen = order[first : first + group]
-        tokens = tokenize([t.format(names[i]) for i in chosen for t in templates])
-        tokens = tokens[:, : int(tokens.ne(0).any(0).nonzero().max()) + 1]
-        features = F.normalize(encode(tokens).float(), dim=-1).unflatten(0, (len(chosen), -1))
-        for i, row in zip(chosen, F.normalize(features.mean(1), dim=-1), strict=True):
-            rows[i] = row
-    return torch.stack(rows)
+    rows = []
+    for first in range(0, len(names), together):
+        chosen = names[first : first + together]
+        tokens = tokenize([t.format(name) for name in chosen for t in templates])
+        # the last token that is not zero: zeros inside a prompt are no end
+        lengths = tokens.shape[1] - tokens.ne(0).flip(1).int().argmax(1)
+        order = lengths.argsort()
+        parts = [encode(tokens[some, : int(lengths[some[-1]])]).float() for some in order.split(batch)]
+        features = F.normalize(torch.cat(parts), dim=-1)[order.argsort().to(parts[0].device)]
+        rows.append(F.normalize(features.unflatten(0, (len(chosen), -1)).mean(1), dim=-1))
+    return torch.cat(rows)
 
 
 def cached(key: Sequence[object], compute: Callable[[], Tensor], folder: Path | None = None) -> Tensor:
@@ -169,6 +171,26 @@ def _save(path: Path, features: Tensor) -> None:
     except BaseException:
         Path(temporary).unlink(missing_ok=True)
         raise
+
+
+def best(scores: Tensor, index: Tensor, scale: float, threshold: float) -> Tensor:
+    """Labels without the probabilities they stand for: the class of the best name is the best class.
+
+    Args:
+        scores: cosine similarity to every name (names, ...).
+        index: (names,) int64, the class of each name, ascending, so that ties go to the first class.
+        scale: of the softmax over names.
+        threshold: pixels whose best probability is below it become class 0.
+
+    Returns:
+        (...) int64, equal to the argmax of `merge(softmax(scale * scores))` after the threshold.
+    """
+    top, name = scores.max(0)
+    labels = index[name]
+    if threshold <= 0:
+        return labels
+    others = (scores - top).mul_(scale).exp_().sum(0)  # over the best one: its probability is 1 / others
+    return labels.masked_fill_(others.reciprocal_() < threshold, 0)
 
 
 def merge(scores: Tensor, index: Tensor, classes: int) -> Tensor:

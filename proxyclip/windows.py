@@ -14,12 +14,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STRIP = 2**23  # elements of a score strip: 32 MB in float32
+STRIP = {"cpu": 2**20, "cuda": 2**25}  # elements of a score strip: what a cache holds, or what fills a GPU
 
 
 def check(crop: int, stride: int) -> None:
@@ -73,6 +74,12 @@ class Axis:
         return torch.stack([resize[:, s : s + self.tile] @ upsample for s in self.starts]).float()
 
 
+@lru_cache(maxsize=32)
+def _matrices(axis: Axis, cells: int, out: int, device: torch.device) -> Tensor:
+    """`Axis.matrices`, kept on the device: images of one size follow each other, and copying would wait for it."""
+    return axis.matrices(cells, out).to(device)
+
+
 def _linear(size: int, out: int) -> Tensor:
     """Matrix (out, size) of linear interpolation with align_corners=False, float64."""
     if size == out:
@@ -114,19 +121,19 @@ def stitch(
     Args:
         scores: (n, names, h, w) float32, the windows in the order of `cut`.
         size: (H0, W0) of the output.
-        budget: most elements a strip may have (at least one row is made); default STRIP.
+        budget: most elements a strip may have (at least one row is made); default STRIP's.
 
     Yields:
         (names, strip rows, W0) float32.
     """
     _, names, h, w = scores.shape
-    ry = rows.matrices(h, size[0]).to(scores.device)
-    rx = columns.matrices(w, size[1]).to(scores.device)
+    ry, rx = _matrices(rows, h, size[0], scores.device), _matrices(columns, w, size[1], scores.device)
     grid = scores.reshape(len(ry), len(rx), names, h, w).permute(2, 1, 4, 0, 3)  # names, j, w, i, h
     grid = grid.reshape(names, len(rx) * w, len(ry) * h)
     down = ry.permute(1, 0, 2).reshape(size[0], -1)  # H0, (i, h)
     across = rx.permute(0, 2, 1).reshape(-1, size[1])  # (j, w), W0
-    step = max((budget or STRIP) // (names * size[1]), 1)
+    budget = budget or STRIP.get(scores.device.type, STRIP["cuda"])
+    step = max(budget // (names * size[1]), 1)
     for top in range(0, size[0], step):
         strip = down[top : top + step] @ grid.mT  # names, rows, (j, w)
         yield strip @ across

@@ -199,7 +199,7 @@ def test_gla_longhand(files, size, changes):
     model = build(files, "gla", **changes)
     tiles = photos(3, *size)
     with torch.no_grad():
-        got = model.extract_windows(tiles)
+        got = model.extract_windows([tiles])[0]
         guide = model.guide(tiles)
         keys = unit(array(guide.flatten(2).mT)).reshape(-1, guide.shape[1])
         values = []
@@ -226,21 +226,29 @@ def test_gla_shares_windows_of_an_image_and_no_more(files):
         close(step(model, [image])[0].seg_logits.data, sample.seg_logits.data)
     one, other = photos(2, 64, 64, seed=1)
     with torch.no_grad():
-        together = model.extract_windows(torch.stack([one, other]))[0]
-        alone = model.extract_windows(one[None])[0]
+        together = model.extract_windows([torch.stack([one, other])])[0][0]
+        alone = model.extract_windows([one[None]])[0][0]
         assert (together - alone).abs().max() > 1e-2
         close(model.extract_feat(torch.stack([one, other]))[0], alone)
+
+
+def test_gla_takes_guides_that_are_made_already(files):
+    model, tiles = build(files, "gla"), photos(3, 48, 64)
+    with torch.no_grad():
+        (want,) = model.extract_windows([tiles])
+        (got,) = model.extract_windows([tiles], [model.guide(tiles)])
+    assert torch.equal(got, want)
 
 
 def test_gla_groups_and_chunks_change_nothing(files, monkeypatch):
     tiles = photos(5, 48, 64)
     with torch.no_grad():
-        want = build(files, "gla", window_batch=5).extract_windows(tiles)
+        want = build(files, "gla", window_batch=5).extract_windows([tiles])[0]
         monkeypatch.setattr(gla, "CHUNK", 7 * 5 * 48)
         seen = []
         attend = gla.attend
         monkeypatch.setattr(gla, "attend", lambda s, *rest: seen.append(s.numel()) or attend(s, *rest))
-        close(build(files, "gla", window_batch=2).extract_windows(tiles), want)
+        close(build(files, "gla", window_batch=2).extract_windows([tiles])[0], want)
     assert max(seen) <= 7 * 5 * 48
     assert len(seen) > 5
 

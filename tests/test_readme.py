@@ -49,7 +49,8 @@ EXPECTED = {
     ),
 }
 BY_MAKE = {"make eval", "make test"}  # what .ci/run does
-AS_PROGRAMS = ("python eval.py", "bash")  # one start of Python, and what is no Python; the rest is called
+# One start of Python for all, what is no Python, and what is no door; the rest is called.
+AS_PROGRAMS = ("python eval.py", "bash", "python benchmarks/")
 # In the docs: the start of a command, and what to expect of it. There is no data set but my_data.
 IN_DOCS = {
     "python datasets/prepare_": (2, "/downloads/", ()),
@@ -59,6 +60,9 @@ IN_DOCS = {
     "python eval.py --config configs/": (1, "not on disk", ()),
     "python eval.py": (0, "mIoU", SHORT),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
+    "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "text")),
+    "python benchmarks/gpu.py": (1, "no CUDA device", ()),
+    "bash dist_test.sh configs/cfg_tinyworld.py 2": (0, "2 processes", SHORT),
 }
 # extending.md has a test of its own
 PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "extending.md"]
@@ -102,7 +106,7 @@ def test_command_of_the_docs(desk, command, monkeypatch, capfd):
 
 
 def check(desk, command, code, words, more, monkeypatch, capfd):
-    if command == AS_PROGRAMS[0] or command.startswith(AS_PROGRAMS[1]):
+    if command == AS_PROGRAMS[0] or command.startswith(AS_PROGRAMS[1:]):
         got, said = start(desk, command, more)
     else:
         enter(monkeypatch, desk)

@@ -102,6 +102,66 @@ def test_window_batch_changes_nothing(files, vfm):
     same(step(one, [photo(150, 110)])[0], step(five, [photo(150, 110)])[0])
 
 
+def test_windows_of_several_images_share_a_forward(files, monkeypatch):
+    model, seen = build(files, window_batch=64), []
+    images = [photo(150, 110), photo(110, 150, 1), photo(64, 64, 2)]
+    alone = [step(model, [image])[0] for image in images]
+    extract = model.extract_feat
+    monkeypatch.setattr(model, "extract_feat", lambda tiles: seen.append(len(tiles)) or extract(tiles))
+    for sample, want in zip(step(model, images), alone, strict=True):
+        same(sample, want)
+    assert seen == [12 + 12 + 1]
+
+
+def test_labels_without_probabilities_are_the_same(files):
+    for threshold in (0.0, 0.36):
+        kept, bare = (build(files, keep_logits=k, prob_thd=threshold) for k in (True, False))
+        with_maps, without = (step(model, [photo(90, 75)])[0] for model in (kept, bare))
+        assert torch.equal(with_maps.pred_sem_seg.data, without.pred_sem_seg.data)
+        assert "seg_logits" not in without
+
+
+def test_a_method_with_its_own_classify_decides_by_it(files):
+    class Reversed(ProxyCLIPSegmentation):
+        def classify(self, scores):
+            return super().classify(-scores)
+
+    options = dict(clip_type=None, model_type=f"local-dir:{files / 'clip'}", name_path=str(files / "cls.txt"))
+    options |= dict(vfm_model=None, slide_crop=64, slide_stride=32, precision="fp32")
+    kept, bare = (Reversed(**options, keep_logits=keep) for keep in (True, False))
+    labels = [step(model, [photo(90, 75)])[0].pred_sem_seg.data for model in (kept, bare)]
+    assert torch.equal(*labels)
+    assert (labels[0] != step(build(files, vfm_model=None), [photo(90, 75)])[0].pred_sem_seg.data).any()
+
+
+def test_approximations_change_numbers_and_are_named(files):
+    exact = build(files)
+    image = photo(90, 75)
+    wanted = step(exact, [image])[0]
+    once = build(files, approximate=dict(vfm="image"))
+    sample = step(once, [image])[0]
+    assert (sample.seg_logits.data - wanted.seg_logits.data).abs().max() > 1e-3
+    assert once.describe()["approximations"] == ["vfm=image"]
+    assert exact.describe()["approximations"] == []
+    wide = build(files, approximate=dict(stride=64))
+    same(step(wide, [image])[0], step(build(files, slide_stride=64), [image])[0])
+    assert (wide.describe()["approximations"], wide.describe()["slide_stride"]) == (["stride=64"], 64)
+    one = [build(files, slide_crop=0, approximate=a) for a in (None, dict(vfm="image"))]
+    same(*(step(model, [photo(64, 64)])[0] for model in one))  # one window is the whole image
+
+
+def test_one_map_of_the_image_is_refused_where_nothing_would_look_at_it(files):
+    class Mirror(ProxyCLIPSegmentation):
+        def extract_feat(self, inputs):
+            return super().extract_feat(inputs.flip(3)).flip(3)
+
+    options = dict(clip_type=None, model_type=f"local-dir:{files / 'clip'}", name_path=str(files / "cls.txt"))
+    options |= dict(vfm_model=dict(type="dino", model=f"local-dir:{files / 'dino'}"))
+    Mirror(**options)
+    with pytest.raises(ValueError, match=r"past Mirror\.extract_feat"):
+        Mirror(**options, approximate=dict(vfm="image"))
+
+
 @pytest.mark.parametrize("crop", [64, 0])
 @pytest.mark.parametrize(
     "image",
@@ -196,7 +256,7 @@ def test_steps_come_before_the_threshold(files):
 
 
 def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
-    monkeypatch.setattr(windows, "STRIP", 7 * 75 * 4)
+    monkeypatch.setitem(windows.STRIP, "cpu", 7 * 75 * 4)
     seen = []
     model = build(files)
 
@@ -214,7 +274,7 @@ def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
 
 def test_strips_change_nothing(files, monkeypatch):
     whole = step(build(files), [photo(90, 75)])[0]
-    monkeypatch.setattr(windows, "STRIP", 7 * 75 * 4)
+    monkeypatch.setitem(windows.STRIP, "cpu", 7 * 75 * 4)
     same(whole, step(build(files), [photo(90, 75)])[0])
 
 
@@ -266,6 +326,10 @@ def test_state_and_description(files):
         (dict(vfm_model="sam"), WeightsError, "sam_vit_b"),
         (dict(vfm_model="mae"), WeightsError, "checkpoint="),
         (dict(name_path="nowhere.txt"), FileNotFoundError, r"nowhere\.txt"),
+        (dict(window_batch=0), ValueError, "window_batch"),
+        (dict(approximate=dict(vfm="often")), ValueError, "window, image"),
+        (dict(approximate=dict(stride=65)), ValueError, "65 and 64"),
+        (dict(approximate=dict(vfm="image"), vfm_model=None), ValueError, "needs a VFM"),
     ],
 )
 def test_bad_options(files, options, error, message):

@@ -15,7 +15,18 @@ MMLAB = {"mmseg", "mmengine", "mmcv"}
 MODELS = {"open_clip", "timm", "segment_anything"}
 # What the lowest rooms may use besides the standard library.
 BOTTOM = {"torch", "safetensors", "prompts"}
-LOW = ("attention/", "refine/", "windows.py", "vocabulary.py", "plugins.py", "positions.py", "paths.py", "weights.py")
+LOW = (
+    "attention/",
+    "refine/",
+    "windows.py",
+    "approximate.py",
+    "batching.py",
+    "vocabulary.py",
+    "plugins.py",
+    "positions.py",
+    "paths.py",
+    "weights.py",
+)
 MIDDLE = ("clip.py", "clip_weights.py", "vfm/", "tinyworld/", "disk/")
 
 

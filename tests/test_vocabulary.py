@@ -76,11 +76,42 @@ def test_embed_equals_one_name_at_a_time():
     templates = ("a {}", "one {} there", "{}")
     tower = Tower()
     together = vocabulary.embed(names, templates, tower.tokenize, tower.encode, batch=6)
-    assert max(s[1] for s in tower.shapes) < 77  # cut to the longest of a batch
-    assert all(s[0] <= 6 for s in tower.shapes)
+    lengths = [s[1] for s in tower.shapes]
+    assert lengths == sorted(lengths)  # each batch is cut to its longest prompt, and like lengths are together
+    assert (lengths[0], lengths[-1]) == (7, 39)
+    assert [s[0] for s in tower.shapes] == [6, 6]
+    torch.testing.assert_close(
+        vocabulary.embed(names, templates, tower.tokenize, tower.encode, 6, together=3), together
+    )
     for name, row in zip(names, together, strict=True):
         features = F.normalize(tower.encode(tower.tokenize([t.format(name) for t in templates])), dim=-1)
         torch.testing.assert_close(row, F.normalize(features.mean(0), dim=-1), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.55, 0.7])
+def test_best_is_the_best_class_of_the_merged_probabilities(threshold):
+    scores = torch.rand(6, 5, 7, generator=torch.Generator().manual_seed(0))
+    scores[1, 0], scores[4, 0] = 2.0, 2.0  # a tie between classes: the first one
+    scores[3, 1], scores[0, 1] = 2.0, 2.0
+    index = torch.tensor([0, 1, 1, 2, 2, 3])
+    before = scores.clone()
+    merged = vocabulary.merge((9.0 * scores).softmax(0), index, 4)
+    probability, want = merged.max(0)
+    want = want.masked_fill(probability < threshold, 0)
+    got = vocabulary.best(scores, index, 9.0, threshold)
+    assert torch.equal(got, want)
+    assert got.dtype == torch.int64
+    assert threshold == 0 or 0 < (probability < threshold).float().mean() < 1
+    assert torch.equal(scores, before)
+    if threshold == 0:
+        assert got[0].eq(1).all()
+        assert got[1].eq(0).all()
+
+
+def test_best_of_extreme_scores_is_finite():
+    scores = torch.tensor([[1.0, -1.0], [-1.0, -1.0], [0.0, -1.0]])
+    assert vocabulary.best(scores, torch.arange(3), 1e4, 0.5).tolist() == [0, 0]
+    assert vocabulary.best(scores.flip(0), torch.arange(3), 1e4, 0.5).tolist() == [2, 0]
 
 
 def test_cache_gives_the_same_and_is_keyed(tmp_path):

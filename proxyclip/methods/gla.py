@@ -8,7 +8,8 @@ toolkit's reading. rho presumes cosines such as DINO's: where most pairs are abo
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from typing import Any, ClassVar, cast
 
 import torch
 import torch.nn.functional as F
@@ -66,23 +67,31 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Tiles (n, 3, h, w), each an image of one window -> (n, names, h', w') float32."""
-        return torch.cat([self.extract_windows(tile[None]) for tile in inputs])
+        return torch.cat(self.extract_windows(inputs.split(1)))
 
-    def extract_windows(self, tiles: Tensor) -> Tensor:
-        """All windows of one image (n, 3, h, w) -> (n, names, h', w') float32."""
-        features, projected = [], []
-        for some in tiles.split(self.window_batch):
-            guide: Any = self.guide(some)
-            to = (guide.shape[2], guide.shape[3])
-            features.append(F.normalize(guide.float().flatten(2), dim=1).mT)
-            x, grid = self.clip.tokens(some.to(self.dtype))
-            projected.append(resize_tokens(projected_values(self.clip.last, x), grid, to))
-        keys, values = torch.cat(features).flatten(0, 1), torch.cat(projected).flatten(0, 1)
-        beta = 1 + self.beta_scale * math.log(1 + len(tiles))
+    def extract_windows(self, tiles: Sequence[Tensor], guides: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """All windows of each of several images (n, 3, h, w) -> (n, names, h', w') float32."""
+        if guides is None:
+            guides = self.batches.run(lambda some: cast(Tensor, self.guide(some)), tiles)
+        values = self.batches.run(self._values, tiles, guides)
+        return [self._image(guide, value) for guide, value in zip(guides, values, strict=True)]
+
+    def _values(self, tiles: Tensor, guide: Tensor) -> Tensor:
+        """CLIP's projected values on the guide's grid: (n, 3, h, w), (n, D, h', w') -> (n, h'*w', C)."""
+        x, grid = self.clip.tokens(tiles.to(self.dtype))
+        return resize_tokens(projected_values(self.clip.last, x), grid, (guide.shape[2], guide.shape[3]))
+
+    def _image(self, guide: Tensor, projected: Tensor) -> Tensor:
+        """One image's guides (n, D, h, w) and values (n, h*w, C) -> (n, names, h, w) float32."""
+        keys = F.normalize(guide.float().flatten(2), dim=1).mT.flatten(0, 1)
+        values, grid = projected.flatten(0, 1), (guide.shape[2], guide.shape[3])
+        beta = 1 + self.beta_scale * math.log(1 + len(guide))
         chunks = keys.split(max(CHUNK // len(keys), 1))
         mixed = torch.cat([self._weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])
-        groups = mixed.unflatten(0, (len(tiles), -1)).split(self.window_batch)
-        return torch.cat([self.similarity(self.clip.project(tokens, to)) for tokens in groups])
+        (scores,) = self.batches.run(
+            lambda tokens: self.similarity(self.clip.project(tokens, grid)), [mixed.unflatten(0, (len(guide), -1))]
+        )
+        return scores
 
     def _weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
         similarity = move(queries, keys, self.rho, self.rounds) @ keys.mT

@@ -5,6 +5,7 @@ Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), sec
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
@@ -16,7 +17,6 @@ from prompts.imagenet_template import maskclip_template
 
 from ..attention._parts import projected_keys
 from ..data.preprocess import MixedSizePreProcessor
-from ..refine import decide
 from ..segmentor import ProxyCLIPSegmentation
 
 SCALE = 100.0  # CLIP's logit scale, fixed in both refinements
@@ -110,15 +110,16 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             scores = smooth(scores, projected_keys(self.clip.last, x), self.key_smoothing, self.parity)
         return scores.unflatten(2, grid)
 
-    def encode_decode(self, inputs: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor | None]:
+    def encode_decode(self, inputs: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[tuple]:
         """As in ProxyCLIPSegmentation; upstream, the padded grid is stretched onto the image, not cut."""
         if self.parity != "upstream":
-            return super().encode_decode(inputs, size)
-        h, w = inputs.shape[1:]
-        padded = F.pad(inputs, (0, -w % self.clip.patch, 0, -h % self.clip.patch))
-        scores = F.interpolate(self.extract_feat(padded[None]), size=(h, w), mode="bilinear")
-        scores = F.interpolate(scores, size=size, mode="bilinear")[0]
-        return decide([scores], self.classify, inputs, self.refine, self.prob_thd, self.keep_logits)
+            yield from super().encode_decode(inputs, sizes)
+            return
+        for image, size in zip(inputs, sizes, strict=True):
+            h, w = image.shape[1:]
+            padded = F.pad(image, (0, -w % self.clip.patch, 0, -h % self.clip.patch))
+            scores = F.interpolate(self.extract_feat(padded[None]), size=(h, w), mode="bilinear")
+            yield self.decide(F.interpolate(scores, size=size, mode="bilinear"), image)
 
 
 def _as_published(tower: nn.Module) -> None:

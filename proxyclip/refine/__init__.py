@@ -41,6 +41,7 @@ def build_steps(specs: str | dict[str, Any] | Sequence[str | dict[str, Any]] | N
 def decide(
     strips: Iterable[Tensor],
     classify: Callable[[Tensor], Tensor],
+    label: Callable[[Tensor], Tensor],
     image: Tensor,
     steps: Sequence[Any],
     threshold: float,
@@ -53,6 +54,8 @@ def decide(
     Args:
         strips: score maps (names, rows, W0), from the top of the image.
         classify: scores (names, rows, W0) -> class probabilities (classes, rows, W0).
+        label: scores -> labels (rows, W0), the best class or class 0: the shorter way, where nobody asks for
+            probabilities.
         image: what `steps` are given with the maps.
 
     Returns:
@@ -62,13 +65,12 @@ def decide(
     late = [step for step in steps if step.on != "scores"]
     if early:
         strips = _refined(strips, image, early)
-    probabilities = map(classify, strips)
     if not (late or keep):
-        return torch.cat([_best(strip, threshold) for strip in probabilities]), None
-    whole = torch.cat(list(probabilities), 1)
+        return torch.cat([label(strip) for strip in strips]), None
+    whole = torch.cat([classify(strip) for strip in strips], 1)
     for step in late:
         whole = step(whole, image)
-    return _best(whole, threshold), whole if keep else None
+    return best_class(whole, threshold), whole if keep else None
 
 
 def _refined(strips: Iterable[Tensor], image: Tensor, steps: Sequence[Any]) -> Iterator[Tensor]:
@@ -81,6 +83,7 @@ def _refined(strips: Iterable[Tensor], image: Tensor, steps: Sequence[Any]) -> I
     yield from whole.split(rows, 1)
 
 
-def _best(probabilities: Tensor, threshold: float) -> Tensor:
+def best_class(probabilities: Tensor, threshold: float) -> Tensor:
+    """Best class of probabilities (classes, H, W), or class 0 where that is below `threshold`: (H, W) int64."""
     best, label = probabilities.max(0)
     return label.masked_fill_(best < threshold, 0)

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from ..paths import find
 from ..positions import resize_positions
 from ..weights import WeightsError, load_into, reason
+from ._cpu import suited_attention
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 KINDS = ("tokens", "q", "k", "v")
@@ -64,9 +65,10 @@ class TimmViT(nn.Module):
         patches = vit.patch_embed((image - self.mean) / self.std)  # B, h, w, D
         grid = (patches.shape[1], patches.shape[2])
         x = vit.norm_pre(self._embed(patches.flatten(1, 2), grid))
-        x = vit.blocks[:-1](x)
         last = vit.blocks[-1]
-        x = vit.norm(last(x)) if self.features == "tokens" else attention_input(last, x, self.features)
+        with suited_attention(x):
+            x = vit.blocks[:-1](x)
+            x = vit.norm(last(x)) if self.features == "tokens" else attention_input(last, x, self.features)
         return x[:, -grid[0] * grid[1] :].mT.unflatten(2, grid)
 
     def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from ._cpu import suited_attention
 from ._timm import MEAN, STD, TimmViT, attention_input
 
 
@@ -41,9 +42,10 @@ class DINOv3(TimmViT):
         """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / 16, W / 16)."""
         normed, last, tokens = (image - self.mean) / self.std, self.vit.blocks[-1], self.features == "tokens"
         depth = len(self.vit.blocks)
-        (x,) = self.vit.forward_intermediates(
-            normed, indices=[depth - (1 if tokens else 2)], norm=tokens, stop_early=True, intermediates_only=True
-        )
+        with suited_attention(image):
+            (x,) = self.vit.forward_intermediates(
+                normed, indices=[depth - (1 if tokens else 2)], norm=tokens, stop_early=True, intermediates_only=True
+            )
         if tokens:
             return x
         return attention_input(last, x.flatten(2).mT, self.features).mT.unflatten(2, x.shape[2:])

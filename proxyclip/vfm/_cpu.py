@@ -1,0 +1,59 @@
+"""Attention in bfloat16 on a CPU, head by head.
+
+PyTorch's fused attention computes in float32 on CPUs without AMX, whatever the type of its arguments, and explicit
+attention over all heads at once leaves the cache. One head at a time does neither (`benchmarks/run.py` has the ratio).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+LONG = 512  # tokens from which it pays
+
+
+class _HeadByHead(TorchFunctionMode):
+    def __torch_function__(
+        self, func: Callable, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = kwargs or {}
+        if func is F.scaled_dot_product_attention and len(args) >= 3 and _suits(*args, **options):
+            return head_by_head(args[0], args[1], args[2], options.get("scale"))
+        return func(*args, **options)
+
+
+def _suits(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, *rest: Any, **options: Any) -> bool:
+    plain = attn_mask is None and not any(rest) and not any(v for k, v in options.items() if k != "scale")
+    return plain and q.ndim == 4 and q.shape == k.shape and min(q.shape[2], k.shape[2]) >= LONG
+
+
+def head_by_head(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
+    """softmax(scale q kᵀ) v, one head at a time; (B, heads, N, d) each, scale 1 / sqrt(d) by default."""
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    out = torch.empty_like(q)
+    for image in range(q.shape[0]):
+        for head in range(q.shape[1]):
+            weights = (q[image, head] * scale) @ k[image, head].mT
+            torch.matmul(weights.softmax(-1), v[image, head], out=out[image, head])
+    return out
+
+
+@contextmanager
+def suited_attention(tensor: Tensor) -> Iterator[None]:
+    """Attention head by head inside, where `tensor` is bfloat16 on a CPU without AMX; elsewhere nothing changes."""
+    if tensor.device.type != "cpu" or tensor.dtype != torch.bfloat16 or _has_amx():
+        yield
+    else:
+        with _HeadByHead():
+            yield
+
+
+def _has_amx() -> bool:
+    probe = getattr(torch.cpu, "_is_amx_tile_supported", None)
+    return bool(probe and probe())

@@ -1,0 +1,56 @@
+"""Shortcuts that change numbers: what they compute, and that nobody takes them unawares."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from proxyclip import windows
+from proxyclip.approximate import Approximate, guides
+
+
+def test_names_say_what_was_taken():
+    assert Approximate().names == []
+    assert Approximate(vfm="image", stride=224).names == ["vfm=image", "stride=224"]
+    with pytest.raises(ValueError, match=r"window, image.*'never'"):
+        Approximate(vfm="never")
+
+
+def coordinates(tiles):
+    """A VFM whose features are the mean of its 4 x 4 patches."""
+    return F.avg_pool2d(tiles, 4)
+
+
+@pytest.mark.parametrize(("size", "crop", "stride"), [((40, 56), 24, 8), ((24, 24), 24, 24), ((37, 50), 22, 9)])
+def test_parts_of_the_whole_lie_where_the_windows_lie(size, crop, stride):
+    """Of an image that rises linearly every window's features are known; at the border the map has no more to say."""
+    y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
+    image = torch.stack([y, x, torch.ones_like(x)])
+    grid = windows.plan(size, crop, stride, 4)
+    (parts,) = guides(coordinates, [image], [grid], 4)
+    want = coordinates(windows.cut(image, *grid))
+    assert parts.shape == want.shape
+    inner = (want[:, 2] == 1) & (want[:, 0] > 4) & (want[:, 0] < size[0] - 4)
+    inner &= (want[:, 1] > 4) & (want[:, 1] < size[1] - 4)
+    if size == (24, 24):  # one window, the whole image: nothing is interpolated
+        assert torch.equal(parts, want)
+    assert inner.sum() > 10
+    for channel in (0, 1):
+        torch.testing.assert_close(parts[:, channel][inner], want[:, channel][inner], atol=1e-4, rtol=0)
+
+
+def test_each_image_has_its_own_map():
+    images = [torch.rand(3, 24, 40), torch.rand(3, 32, 24)]
+    grids = [windows.plan(tuple(x.shape[1:]), 24, 8, 4) for x in images]
+    both = guides(coordinates, images, grids, 4)
+    for image, grid, got in zip(images, grids, both, strict=True):
+        torch.testing.assert_close(got, guides(coordinates, [image], [grid], 4)[0])
+        torch.testing.assert_close(got, coordinates(windows.cut(image, *grid)))  # the stride is a multiple of the patch
+
+
+def test_a_coarser_map_gives_coarser_parts():
+    """SAM has 64 x 64 cells whatever the image: a window gets its share of them."""
+    image = torch.rand(3, 32, 64)
+    (parts,) = guides(lambda tile: torch.rand(len(tile), 5, 8, 8), [image], [windows.plan((32, 64), 32, 16, 4)], 4)
+    assert parts.shape == (3, 5, 8, 4)
