@@ -5,9 +5,13 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-THREADS = "1" if "PYTEST_XDIST_WORKER" in os.environ else "2"  # make test runs two processes
+# One thread in each process of `make test`; set outright, since a worker inherits what this file set in its parent.
+WORKER = "PYTEST_XDIST_WORKER" in os.environ
 for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ.setdefault(_name, THREADS)
+    if WORKER:
+        os.environ[_name] = "1"
+    else:
+        os.environ.setdefault(_name, "2")
 os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest  # noqa: E402
