@@ -74,6 +74,13 @@ def test_a_repeated_run_replaces_its_row(tmp_path):
     assert [row["mIoU"] for row in rows] == [2.0]
 
 
+def test_runs_that_end_within_one_second_keep_their_order(tmp_path):
+    names = ["b2", "c3", "a1"]
+    for name in names:
+        results.record(run(name, end=results.now()), tmp_path)
+    assert [one["identity"] for one in results.records(tmp_path)] == names
+
+
 def test_no_vfm_and_no_records(tmp_path):
     assert sheet(results.table(tmp_path))[1] == []
     results.record(run(arguments={"vfm_model": None}), tmp_path)
