@@ -39,6 +39,16 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         help="published: the ignore handling of the published ADE20K-847 and Context-459 configs, for comparison",
     )
     add("--no-check", dest="check", action="store_false", help="evaluate even if the data look wrong")
+    add("--skip-bad", action="store_true", help="leave out images that cannot be read; the record names them")
+    add("--fresh", action="store_true", help="start anew instead of going on after an interrupted run")
+    add("--save-every", type=int, default=50, metavar="N", help="save counts every N images (default: %(default)s)")
+    add(
+        "--gallery",
+        type=int,
+        default=6,
+        metavar="N",
+        help="keep N best, worst and failed images (default: %(default)s)",
+    )
     add("--launcher", choices=("none", "pytorch", "slurm", "mpi"), default="none", help="see dist_test.sh")
     add("--device", choices=("auto", "cpu", "cuda"), default="auto", help="auto takes CUDA where there is one")
     add("--workers", type=int, metavar="N", help="processes that load images (default: the config's)")
@@ -59,8 +69,8 @@ def main(argv: list[str] | None = None) -> int:
         from proxyclip.evaluation import evaluate
 
         evaluate(Options(**args))
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(stop or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         return _fail(error, args)

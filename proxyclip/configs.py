@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import difflib
 import importlib
 import os
@@ -27,6 +28,7 @@ PARTS = (
     "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor",
     *(f"proxyclip.methods.{name}" for name in plugins.known("methods")),
 )  # fmt: skip
+HARMLESS = ("model.precision=", "model.window_batch=", "test_dataloader.num_workers=", "test_dataloader.batch_size=")
 METRICS = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
 HOME = "PROXYCLIP"  # the one that configs outside the repository find their base with; set while they are read
@@ -54,6 +56,10 @@ class Options:
     clip: str | None = None
     check: bool = True
     scoring: str = "correct"
+    skip_bad: bool = False
+    fresh: bool = False
+    save_every: int = 50
+    gallery: int = 6
     debug: bool = False
 
     def but(self, **changes: Any) -> Options:
@@ -174,24 +180,47 @@ def how_to_get(cfg: Config, missing: list[Path]) -> str:
     )
 
 
-def run_identity(cfg: Config, device: str) -> str:
+def run_identity(cfg: Config, device: str, data: bool = True) -> str:
     """The identity of a run before it starts: the parts of the config that can change a number, the files the model
-    names, the code, and the number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no part.
+    names, the code, the data, and the number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no
+    part: data that were moved are the same data. Without `data`, neither have the files on disk.
+
+    Raises:
+        FileNotFoundError, ValueError: the data are not there, or do not fit together.
     """
     from proxyclip.runtime import pick_dtype
 
     loader = {k: v for k, v in cfg.test_dataloader.items() if k in ("dataset", "batch_size", "sampler")}
-    dataset = dict(loader["dataset"])
-    if dataset.get("data_root"):
-        dataset["data_root"] = str(Path(dataset["data_root"]).resolve())
+    loader["dataset"] = {k: v for k, v in loader["dataset"].items() if k != "data_root"}
     parts = {key: cfg.get(key) for key in ("model", "test_cfg", "test_evaluator", "data_preprocessor", "randomness")}
     dtype = str(pick_dtype(cfg.model.get("precision", "auto"), device))
-    return identity(parts, {**loader, "dataset": dataset}, named_files(cfg.model), code_sha256(), device, dtype)
+    on_disk = _data(cfg) if data else None
+    return identity(parts, loader, on_disk, named_files(cfg.model), code_sha256(), device, dtype)
+
+
+def changes(options: Options) -> list[str]:
+    """The overrides among `options` that can change a number, so that no published one applies."""
+    return [word for word in options.cfg_options if not word.startswith(HARMLESS)]
+
+
+def _data(cfg: Config) -> dict[str, Any] | None:
+    """The fingerprint of the data on disk; None for data that are made from what the config says."""
+    if cfg.test_dataloader.dataset.get("type") in SELF_MADE:
+        return None
+    register()
+    use_scope(cfg)
+    from mmseg.registry import DATASETS
+
+    from proxyclip.data.fingerprint import fingerprint
+
+    return fingerprint(DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset)))
 
 
 def _apply(cfg: Config, options: Options) -> None:
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"Expected --limit to be 1 or more, but got {options.limit}")
+    if options.save_every < 1 or options.gallery < 0:
+        raise ValueError("Expected --save-every to be 1 or more and --gallery 0 or more")
     loader = cfg.test_dataloader
     if options.limit is not None:
         loader.dataset.indices = options.limit

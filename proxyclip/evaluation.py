@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import sys
+import tempfile
+import time
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from proxyclip import check, choices, configs, overrides, provenance, reporting, results
+from proxyclip import account, check, configs, gallery, overrides, provenance, reporting, results
 from proxyclip.configs import Options
+from proxyclip.data.fingerprint import tokens
+from proxyclip.journal import Journal
+from proxyclip.loop import ResumableLoop
 from proxyclip.pictures import Pictures
 from proxyclip.runtime import (
     PRECISIONS,
@@ -24,6 +28,7 @@ from proxyclip.runtime import (
     init_distributed,
     pick_dtype,
     set_threads,
+    sigterm_interrupts,
     unwrap,
 )
 
@@ -36,9 +41,11 @@ def evaluate(options: Options) -> dict[str, Any]:
     reporting.quiet()
     device = pick_device(options.device)
     cfg = load(options)
+    check_writable(Path(options.work_dir))
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
-    run = _run(cfg, options, device, rank, world)
+    with sigterm_interrupts():
+        run = _run(cfg, options, device, rank, world)
     close_distributed()
     return run
 
@@ -68,49 +75,152 @@ def pick_device(name: str) -> str:
     return found
 
 
+def check_writable(folder: Path) -> None:
+    """Refuse a work dir that cannot take the results, before anything is computed.
+
+    Raises:
+        OSError: it cannot be made, or no file can be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 16))
+    except OSError as error:
+        raise OSError(
+            f"The work dir {folder} cannot be written ({error.strerror or error}): make room or choose another with "
+            "--work-dir DIR"
+        ) from error
+
+
 def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> dict[str, Any]:
-    start, identity, resolved = results.now(), configs.run_identity(cfg, device), cfg.to_dict()
+    start, clock, resolved = results.now(), Clock(), cfg.to_dict()
     if options.check:
         check.preflight(cfg, options)
+    with first_process_first():  # a dataset may have to make its data first
+        identity, unfinished = configs.run_identity(cfg, device), configs.run_identity(cfg, device, data=False)
+    folder = Path(options.work_dir)
     cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner = reporting.QuietRunner.from_cfg(cfg)
     progress = reporting.Progress()
     runner.register_hook(progress)
     if options.show_dir is not None:
         runner.register_hook(Pictures(Path(options.show_dir)))
+    with first_process_first():
+        loop: Any = runner.test_loop
+    clock.stop("setup_s")
     model: Any = unwrap(runner.model)
     dtype = _prepare(model, cfg, device)
-    with first_process_first():  # a dataset may have to make its data first
-        dataset = runner.test_dataloader.dataset
+    clock.stop("text_s")
+    dataset = loop.dataloader.dataset
+    _make_resumable(loop, options, folder / "unfinished" / unfinished)
     _share_folder(runner, Path(cfg.work_dir), world)
     if rank == 0:
         reporting.announce(cfg, dtype, len(dataset), device, world)
     metrics = runner.test()
+    clock.stop("images_s")
     if rank != 0:
         return {}
-    folder = Path(options.work_dir)
-    described = model.describe() if hasattr(model, "describe") else {}
     run = {
         "identity": identity,
         "config": resolved,
         "config_sha256": provenance.sha256(resolved),
-        **_protocol(cfg, options, {**cfg.model.to_dict(), **described}, dataset),
+        **account.setting(cfg, options, model, dataset),
         "precision": dtype,
-        **_origin(cfg, device),
+        **account.origin(device),
         "metrics": metrics,
-        **_classes(runner),
+        **account.numbers(loop),
         "processes": world,
         "start": start,
-        "end": results.now(),
-        "images_per_second": len(dataset) / progress.seconds if progress.seconds else None,
+        "images_per_second": progress.images / progress.seconds if progress.seconds else None,
         "peak_memory_mib": provenance.peak_memory(device) / 2**20,
     }
-    files: dict[str, Path | str] = {"record": results.record(run, folder), "table": results.table(folder)}
+    run["gallery"] = _keep_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity)
+    clock.stop("gallery_s")
+    run |= {"end": results.now(), "times": clock.all()}
+    files = _write(run, folder)
+    if isinstance(loop, ResumableLoop) and loop.journal is not None and not run.get("left_out"):
+        loop.journal.remove()
     files["log"] = str(runner.logger.log_file)
     if options.show_dir is not None:
         files["pictures"] = options.show_dir
     reporting.summary(run, files)
     return run
+
+
+class Clock:
+    """Seconds of the parts of a run."""
+
+    def __init__(self) -> None:
+        self._start = self._last = time.perf_counter()
+        self._parts: dict[str, float] = {}
+
+    def stop(self, part: str) -> None:
+        """The part that ends now."""
+        now = time.perf_counter()
+        self._parts[part], self._last = round(now - self._last, 3), now
+
+    def all(self) -> dict[str, float]:
+        """Each part, and the sum."""
+        return {**self._parts, "total_s": round(time.perf_counter() - self._start, 3)}
+
+
+def _make_resumable(loop: Any, options: Options, folder: Path) -> None:
+    """Give the loop its journal; without one it runs as MMEngine's, and cannot leave images out."""
+    obstacle = loop.obstacle() if isinstance(loop, ResumableLoop) else f"its test_cfg is a {type(loop).__name__}"
+    if obstacle is not None:
+        if options.skip_bad:
+            raise ValueError(f"--skip-bad does not work with this config: {obstacle}")
+        return
+    dataset = loop.dataloader.dataset
+    classes = len(dataset.metainfo["classes"])
+    loop.journal = Journal(folder, tokens(dataset), classes, options.save_every)
+    loop.skip_bad = options.skip_bad
+    if options.fresh:
+        with first_process_first():
+            loop.journal.remove()
+
+
+def _keep_gallery(run: Mapping[str, Any], loop: Any, model: Any, number: int, folder: Path) -> list[dict[str, Any]]:
+    """Write the pictures of the gallery. What goes wrong there is said and costs no result."""
+    if not isinstance(loop, ResumableLoop) or not loop.counts or not number:
+        return []
+    picks = account.picks(loop, run["per_image"], number)
+    try:
+        gallery.draw(model, loop.dataloader.dataset, loop.dataloader.collate_fn, picks, folder)
+    except Exception as error:
+        print(f"warning: no pictures for the report in {folder}: {reporting.message(error)}", file=sys.stderr)
+    return picks
+
+
+def _write(run: Mapping[str, Any], folder: Path) -> dict[str, Path | str]:
+    """The record and the tables. A record that cannot be written there goes to the folder for temporary files.
+
+    Raises:
+        OSError: the record is elsewhere, or nowhere; the message has the numbers.
+    """
+    try:
+        path = results.record(run, folder)
+    except OSError as error:
+        refuge = Path(tempfile.gettempdir()) / f"proxyclip-{run['identity']}"
+        numbers = ", ".join(f"{name} {value}" for name, value in run["metrics"].items())
+        try:
+            kept = f"It is in {results.record(run, refuge)}: move it to {folder / 'records'}"
+        except OSError as again:
+            kept = f"Nor can {refuge} ({again})"
+        raise OSError(
+            f"The record cannot be written in {folder} ({error.strerror or error}). {kept}. The numbers: {numbers}. "
+            "Counts that were saved are kept: with room on the disk, the same command takes them up."
+        ) from error
+    files: dict[str, Path | str] = {"record": path}
+    try:
+        files["table"] = results.table(folder)
+    except OSError as error:
+        print(
+            f"warning: the tables cannot be written ({error}); python -m proxyclip.results {folder} makes them from "
+            "the records",
+            file=sys.stderr,
+        )
+    return files
 
 
 def _prepare(model: Any, cfg: Config, device: str) -> str:
@@ -120,71 +230,6 @@ def _prepare(model: Any, cfg: Config, device: str) -> str:
             model.prepare(next(model.buffers()).device)
     dtype = getattr(model, "dtype", None) or pick_dtype(cfg.model.get("precision", "auto"), device)
     return next((name for name, known in PRECISIONS.items() if known is dtype), str(dtype))
-
-
-def _protocol(cfg: Config, options: Options, arguments: Mapping[str, Any], dataset) -> dict[str, Any]:
-    return {
-        "config_name": configs.config_name(cfg),
-        "method": _method(cfg, options),
-        "approximations": list(arguments.get("approximations", [])),
-        "arguments": dict(arguments),
-        "files": provenance.named_files(cfg.model),
-        "dataset": _describe_dataset(dataset),
-        "protocol": {
-            "resize": _resize(cfg.test_dataloader.dataset.get("pipeline") or []),
-            **{k: arguments.get(k) for k in ("slide_crop", "slide_stride", "prob_thd", "logit_scale")},
-        },
-        "data_check": "quick" if options.check else "none",
-        "limit": options.limit,
-        "partial": options.limit is not None and len(dataset) >= options.limit,
-        "seed": cfg.randomness.get("seed"),
-    }
-
-
-def _method(cfg: Config, options: Options) -> str | None:
-    return choices.method_name(cfg.model) if options.method is None else Path(options.method).stem
-
-
-def _origin(cfg: Config, device: str) -> dict[str, Any]:
-    return {
-        "git": provenance.git_state(),
-        "code_sha256": provenance.code_sha256(),
-        "versions": provenance.versions(),
-        "device": device,
-        "device_name": provenance.device_name(device),
-        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
-    }
-
-
-def _describe_dataset(dataset) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": type(dataset).__name__, "images": len(dataset)}
-    if hasattr(dataset, "get_data_info"):
-        infos = (dataset.get_data_info(i) for i in range(len(dataset)))
-        # the last two folders tell images apart and stay when the data move
-        names = ["/".join(Path(str(info.get("img_path"))).parts[-3:]) for info in infos]
-        found["list_sha256"] = provenance.sha256("\n".join(names))
-    return found
-
-
-def _classes(runner: Runner) -> dict[str, Any]:
-    for metric in runner.test_evaluator.metrics:
-        if hasattr(metric, "per_class"):
-            return {
-                "scoring": getattr(metric, "scoring", None),
-                "per_class": metric.per_class,
-                "classes_in": getattr(metric, "classes_in", {}),
-                "confusion": results.sparse(getattr(metric, "confusion", np.zeros((0, 0), np.int64))),
-            }
-    return {"per_class": []}
-
-
-def _resize(pipeline: list[Mapping[str, Any]]) -> str | None:
-    for step in pipeline:
-        if step.get("type") == "Resize":
-            scale = step.get("scale")
-            size = "x".join(map(str, scale)) if isinstance(scale, (list, tuple)) else str(scale)
-            return f"{size} keep ratio" if step.get("keep_ratio") else size
-    return None
 
 
 def _share_folder(runner: Runner, folder: Path, world: int) -> None:

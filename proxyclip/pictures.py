@@ -28,11 +28,11 @@ class Pictures(Hook):
         palette = class_palette(meta.get("palette"), len(names))
         inputs = (data_batch or {}).get("inputs") or [None] * len(outputs)
         for number, (sample, given) in enumerate(zip(outputs, inputs, strict=True)):
-            prediction = _labels(sample.pred_sem_seg)
-            image = _image(sample, given, prediction.shape)
+            prediction = sample_labels(sample.pred_sem_seg)
+            image = sample_image(sample, given, prediction.shape)
             maps = {"prediction": prediction}
             if "gt_sem_seg" in sample:
-                truth = _labels(sample.gt_sem_seg)
+                truth = sample_labels(sample.gt_sem_seg)
                 maps = {"ground truth": np.where(truth == meta.get("ignore_index", 255), -1, truth), **maps}
             shown = {"image": image, **{title: paint(image, labels, palette) for title, labels in maps.items()}}
             present = sorted(set().union(*(np.unique(labels) for labels in maps.values())) & set(range(len(names))))
@@ -123,11 +123,12 @@ def _pad(picture: np.ndarray, high: int) -> np.ndarray:
     return np.pad(picture, ((0, high - len(picture)), (0, 0), (0, 0)), constant_values=255)
 
 
-def _labels(field) -> np.ndarray:
+def sample_labels(field) -> np.ndarray:
+    """The label map (H, W) int32 of a data sample's field."""
     return field.data[0].cpu().numpy().astype(np.int32)
 
 
-def _image(sample, given, shape: tuple[int, ...]) -> np.ndarray:
+def sample_image(sample, given, shape: tuple[int, ...]) -> np.ndarray:
     """The file the sample came from, else the model's BGR input, at the size of the labels."""
     path = Path(sample.metainfo.get("img_path") or "")
     image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if path.is_file() else None

@@ -20,6 +20,8 @@ _PACKAGES = (
     "segment-anything", "numpy", "opencv-python", "pillow", "openpyxl",
 )  # fmt: skip
 
+_VIEWS = ("results", "report", "grid")  # packages
+
 
 def versions() -> dict[str, Any]:
     """Versions of Python, of this toolkit and of the packages that take part; absent ones are left out."""
@@ -41,9 +43,14 @@ def git_state() -> dict[str, Any]:
 
 
 def code_sha256() -> str:
-    """Hash of what can change a number: the package with the weights inside it, the prompts, the evaluation script."""
-    folders = (ROOT / "proxyclip", "*.py"), (ROOT / "proxyclip", "*.safetensors"), (ROOT / "prompts", "*.py")
+    """Hash of what can change a number: the package with the weights inside it, the prompts, the evaluation script.
+
+    What shows numbers that are there, or starts evaluations, has no part in it.
+    """
+    home = ROOT / "proxyclip"
+    folders = (home, "*.py"), (home, "*.safetensors"), (ROOT / "prompts", "*.py")
     files = sorted(f for folder, kind in folders for f in folder.rglob(kind) if f.is_file())
+    files = [f for f in files if not f.is_relative_to(home) or f.relative_to(home).parts[0] not in _VIEWS]
     files += [f for f in (ROOT / "eval.py",) if f.is_file()]
     return sha256("".join(f"{f.relative_to(ROOT).as_posix()} {file_sha256(f)}\n" for f in files))
 

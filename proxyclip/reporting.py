@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import errno
+import json
 import logging
 import os
 import re
@@ -27,6 +30,8 @@ from tqdm import tqdm
 from proxyclip import choices
 from proxyclip.compat import explain
 from proxyclip.configs import config_name
+from proxyclip.loop import ResumableLoop
+from proxyclip.results import replace, target_of
 from proxyclip.runtime import first_process_first
 
 _LINES = 10  # progress lines of a run that no terminal shows
@@ -45,6 +50,13 @@ class QuietRunner(Runner):
                 handler.setLevel(max(handler.level, logging.WARNING))
         return logger
 
+    def build_test_loop(self, loop):
+        """The loop that can be resumed, where the config has MMEngine's plain one."""
+        if isinstance(loop, Mapping) and loop.get("type", "TestLoop") == "TestLoop":
+            rest = {key: value for key, value in loop.items() if key != "type"}
+            return ResumableLoop(self, self._test_dataloader, self._test_evaluator, **rest)
+        return super().build_test_loop(loop)
+
     def build_model(self, model):
         """Build the model in process 0 first: it downloads weights and fills caches that the others then find."""
         with first_process_first():
@@ -52,49 +64,74 @@ class QuietRunner(Runner):
 
 
 class Progress(Hook):
-    """Shows how far a test run is, and measures it: a bar in a terminal, a line now and then elsewhere."""
+    """Shows how far a test run is, and measures it: a bar in a terminal, a line now and then elsewhere.
+
+    Where the environment variable PROXYCLIP_PROGRESS names a file, it has the present state as JSON: `done`, `total`
+    and `images_per_second`.
+    """
 
     priority = "VERY_LOW"
 
     def __init__(self) -> None:
-        self.seconds = 0.0
+        self.seconds, self.images = 0.0, 0  # of this run, without what an interrupted one had done
         self._bar: tqdm | None = None
-        self._start = self._said = 0.0
+        self._start = self._said = self._noted = 0.0
+        self._file = os.environ.get("PROXYCLIP_PROGRESS")
 
     def before_test_epoch(self, runner) -> None:
         """Start the clock."""
-        self._images = len(runner.test_dataloader.dataset)
-        self._step = (runner.test_dataloader.batch_size or 1) * get_world_size()
+        loop = runner.test_loop
+        self._total = len(loop.dataloader.dataset)
+        self._before = getattr(loop, "before", 0)
+        self._step = (loop.dataloader.batch_size or 1) * get_world_size()
         self._start = self._said = time.perf_counter()
-        if is_main_process() and sys.stderr.isatty():
-            self._bar = tqdm(total=self._images, unit="image", dynamic_ncols=True)
+        if not is_main_process():
+            return
+        if self._before:
+            print(f"going on after {self._before} of {self._total} images (--fresh starts anew)", flush=True)
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=self._total, initial=self._before, unit="image", dynamic_ncols=True)
 
     def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
         """Show the images done so far by all processes together."""
         self.seconds = time.perf_counter() - self._start
-        done = min(self._images, (batch_idx + 1) * self._step)
+        self.images = min(self._total - self._before, (batch_idx + 1) * self._step)
+        if not is_main_process():
+            return
+        done = self._before + self.images
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
-        elif is_main_process() and self._worth_a_line(done):
-            print(f"{done}/{self._images} images, {done / self.seconds:.2f} images/s", file=sys.stderr, flush=True)
+        elif self._worth_a_line(done):
+            print(
+                f"{done}/{self._total} images, {self.images / self.seconds:.2f} images/s", file=sys.stderr, flush=True
+            )
+        if self._file is not None and (done == self._total or self.seconds - self._noted >= 1):
+            self._note(self._file, done)
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
+    def _note(self, file: str, done: int) -> None:
+        self._noted = self.seconds
+        state = dict(done=done, total=self._total, images_per_second=self.images / self.seconds)
+        with contextlib.suppress(OSError):
+            replace(Path(file), lambda temporary: temporary.write_text(json.dumps(state), encoding="utf-8"))
+
     def _worth_a_line(self, done: int) -> bool:
-        part = max(1, self._images // _LINES)
+        part = max(1, self._total // _LINES)
         if done // part == (done - self._step) // part and time.perf_counter() - self._said < 60:
             return False
-        if time.perf_counter() - self._said < 5 and done < self._images:
+        if time.perf_counter() - self._said < 5 and done < self._total:
             return False
         self._said = time.perf_counter()
         return True
 
 
 def quiet() -> None:
-    """Only warnings on the terminal from what mmengine does before a Runner has its log."""
+    """Only warnings on the terminal from what mmengine does before a Runner has its log, and no log's own troubles."""
+    logging.raiseExceptions = False  # on a full disk each line of the log would bring a traceback
     if not MMLogger.check_instance_created("mmengine"):
         MMLogger.get_instance("mmengine", log_level="WARNING")
 
@@ -129,13 +166,15 @@ def summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
         for row in run["per_class"][:_ROWS]:
             table.add_row(escape(str(row["name"])), _percent(row.get("iou")), _percent(row.get("acc")))
         if len(run["per_class"]) > _ROWS:
-            table.add_row(f"... and {len(run['per_class']) - _ROWS} more: see the sheet 'Per class'", "", "")
+            table.add_row(f"... and {len(run['per_class']) - _ROWS} more: see results.xlsx", "", "")
         out.print(table)
     metrics = run["metrics"]
     part = f"  (first {run['dataset']['images']} images only)" if run["partial"] else ""
+    if run.get("left_out"):
+        part += f"  (without {len(run['left_out'])} image{'s' * (len(run['left_out']) > 1)} that cannot be read)"
     part += "".join(f"  (approximate: {name})" for name in run.get("approximations", []))
     print("  ".join(f"{key} {_percent(metrics[key])}" for key in ("mIoU", "aAcc", "mAcc") if key in metrics) + part)
-    print("".join(f"{line}\n" for line in rules(run)), end="")
+    print("".join(f"{line}\n" for line in (*rules(run), *published(run))), end="")
     for name, path in files.items():
         print(f"{name}: {path}")
 
@@ -155,6 +194,15 @@ def rules(run: Mapping[str, Any]) -> list[str]:
     return said
 
 
+def published(run: Mapping[str, Any]) -> list[str]:
+    """The published number of this very evaluation, and how far from it one is; nothing where there is none."""
+    target = target_of(run)
+    if target is None or "mIoU" not in run["metrics"]:
+        return []
+    apart, about = run["metrics"]["mIoU"] - target.value, "" if target.exact else "; its protocol differs"
+    return [f"published mIoU {target.value:.2f}, difference {apart:+.2f} ({target.source}{about})"]
+
+
 def message(error: BaseException) -> str:
     """One message for a person: the cause in its own words, and the remedy where it is known."""
     for cause in _chain(error):
@@ -169,6 +217,13 @@ def message(error: BaseException) -> str:
         return "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
     if re.search(r"gloo.*(closed by peer|reset by peer)|remote process exited", text, flags=re.DOTALL):
         return "another process of this run ended early; its own message says why."
+    if re.search(r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)", text, flags=re.DOTALL):
+        return (
+            "a process that loads images was killed, mostly for lack of memory: run again with fewer --workers, or "
+            "--workers 0."
+        )
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return f"{text}: the disk is full. Make room, or choose another --work-dir."
     unknown = re.match(r"(\S+) is not in the \w+::([\w ]+) registry", text)
     if unknown:
         return f"There is no {unknown.group(2)} named {unknown.group(1)!r}{_close(*unknown.groups())}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -65,6 +67,10 @@ class DummySegmentor(BaseSegmentor):
         return {"attention": f"Dummy({self.attention})", "sha256": "0" * 64}
 
     def predict(self, inputs, data_samples=None):
+        hold = os.environ.get("DUMMY_HOLD")  # an image that takes forever, in a process that is to be killed
+        if hold and any(Path(sample.img_path).name == hold for sample in data_samples):
+            time.sleep(600)
+        time.sleep(float(os.environ.get("DUMMY_SECONDS") or 0))
         if self.fail == "late" and "3.png" in data_samples[0].img_path:
             raise ZeroDivisionError("a fault in the code")
         for image, sample in zip(inputs, data_samples, strict=True):

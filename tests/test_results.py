@@ -1,14 +1,20 @@
-"""Records and the workbook made of them: order, types, atomicity, and two processes at once."""
+"""Records: whole or not at all, readable, hashed by what was measured, and found again."""
 
 import json
 import math
 import multiprocessing
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from openpyxl import load_workbook
 
 from proxyclip import results
+from proxyclip.results import store
 
 
 def run(identity: str = "a1", miou: float = 37.123456789, **more) -> dict:
@@ -35,11 +41,6 @@ def run(identity: str = "a1", miou: float = 37.123456789, **more) -> dict:
     }
 
 
-def sheet(path, name="Summary"):
-    header, *rows = load_workbook(path)[name].iter_rows(values_only=True)
-    return header, [dict(zip(header, row, strict=True)) for row in rows]
-
-
 def test_record_keeps_full_precision_and_is_json(tmp_path):
     path = results.record(run(), tmp_path)
     assert path == tmp_path / "records" / "a1.json"
@@ -49,29 +50,47 @@ def test_record_keeps_full_precision_and_is_json(tmp_path):
     assert [f.name for f in path.parent.iterdir()] == ["a1.json"]  # nothing temporary stays
 
 
-def test_workbook_order_types_and_looks(tmp_path):
-    results.record(run("b2", end="2026-01-02"), tmp_path)
-    results.record(run("a1", end="2026-01-03"), tmp_path)
-    book = results.table(tmp_path)
-    header, rows = sheet(book)
-    assert header[:7] == ("Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc")
-    assert [row["identity"] for row in rows] == ["b2", "a1"]
-    assert rows[0]["VFM"] == "dino" and rows[0]["Model"] == "ViT-B/16" and rows[0]["CLIP"] == "openai"
-    assert rows[0]["mIoU"] == 37.123456789 and rows[0]["dirty"] is False and rows[0]["crop"] == 336
-    assert rows[0]["attention"] == "Proxy(beta=1.2, gamma=3.0)" and rows[0]["limit"] is None
-    summary = load_workbook(book)["Summary"]
-    assert summary.freeze_panes == "A2" and summary["F2"].number_format == "0.00"
-    assert summary.column_dimensions["D"].width >= len("PascalVOC20Dataset")
-    header, rows = sheet(book, "Per class")
-    shown = [(row["identity"], row["name"], row["IoU"]) for row in rows[:2]]
-    assert shown == [("b2", "sky", 80.25), ("b2", "horse", None)]
+def test_a_record_is_short_to_read_and_to_compare(tmp_path):
+    matrix = np.random.default_rng(0).integers(0, 9, (40, 40))
+    images = {"file": [f"{i}.jpg" for i in range(500)], "mIoU": np.linspace(0, 100, 500), "aAcc": [math.nan] * 500}
+    path = results.record(
+        run(confusion=results.sparse(matrix), per_image=images, left_out=[], config={"a": [[1, 2], [3]]}), tmp_path
+    )
+    lines = path.read_text().splitlines()
+    assert len(lines) < 70
+    assert '  {"name": "sky", "iou": 80.25, "acc": 90.0, "pixels": 12},' in lines
+    assert sum(line.lstrip().startswith('"mIoU": [0.0, 0.2004') for line in lines) == 1 and ' "left_out": [],' in lines
+    kept = json.loads(path.read_text())
+    assert (results.confusion(kept) == matrix).all() and kept["per_image"]["aAcc"] == [None] * 500
+    assert kept["per_image"]["mIoU"] == np.linspace(0, 100, 500).tolist() and kept["config"] == {"a": [[1, 2], [3]]}
 
 
-def test_a_repeated_run_replaces_its_row(tmp_path):
-    results.record(run(miou=1.0), tmp_path)
-    results.record(run(miou=2.0), tmp_path)
-    _, rows = sheet(results.table(tmp_path))
-    assert [row["mIoU"] for row in rows] == [2.0]
+def test_the_hash_is_of_what_was_measured_and_of_nothing_else(tmp_path):
+    kept = json.loads(results.record(run(), tmp_path).read_text())
+    assert kept["metrics_sha256"] == results.metrics_sha256(run()) == results.metrics_sha256(kept)
+    assert results.metric_part(kept) == results.metric_part(run())
+    assert results.metrics_sha256(run("b2", end="later", precision="fp16")) == kept["metrics_sha256"]
+    others = (run(miou=37.1234567890001), run(scoring="published"), run(left_out=[{"file": "a", "why": "b"}]))
+    others += (run(per_image={"file": ["a"]}), run(confusion={"classes": 1}), run(per_class=[]), run(classes_in={}))
+    assert len({kept["metrics_sha256"], *map(results.metrics_sha256, others)}) == 8
+
+
+def test_a_record_is_found_by_its_identity_alone(tmp_path, capsys):
+    results.record(run("a1"), tmp_path)
+    results.record(run("b2", miou=2.0), tmp_path)
+    (tmp_path / "records" / "zz.json").write_text('{"identity": ')
+    found = results.find(tmp_path, "b2")
+    assert found is not None and found["metrics"]["mIoU"] == 2.0
+    (tmp_path / "records" / "copy.json").write_bytes((tmp_path / "records" / "a1.json").read_bytes())
+    assert [results.find(tmp_path, name) for name in ("zz", "nothing", "copy", "", "..", "../records/a1")] == [None] * 6
+    assert capsys.readouterr().err == ""  # no other file was opened
+
+
+def test_a_copy_of_a_record_hides_no_other(tmp_path):
+    for name in ("a1", "b2"):
+        results.record(run(name), tmp_path)
+    (tmp_path / "records" / "a1 (copy).json").write_bytes((tmp_path / "records" / "a1.json").read_bytes())
+    assert sorted(one["identity"] for one in results.records(tmp_path)) == ["a1", "a1", "b2"]
 
 
 def test_runs_that_end_within_one_second_keep_their_order(tmp_path):
@@ -81,18 +100,14 @@ def test_runs_that_end_within_one_second_keep_their_order(tmp_path):
     assert [one["identity"] for one in results.records(tmp_path)] == names
 
 
-def test_no_vfm_and_no_records(tmp_path):
-    assert sheet(results.table(tmp_path))[1] == []
-    results.record(run(arguments={"vfm_model": None}), tmp_path)
-    assert sheet(results.table(tmp_path))[1][0]["VFM"] == "none"
-
-
-def test_a_broken_record_is_named_and_left_out(tmp_path, capsys):
+@pytest.mark.parametrize(
+    "text", ['{"identity": ', "[]", '{"identity": 3, "metrics": {}}', '{"identity": "a"}', "\xff", "[" * 100000]
+)
+def test_a_broken_record_is_named_and_left_out(text, tmp_path, capsys):
     results.record(run(), tmp_path)
-    (tmp_path / "records" / "zz.json").write_text('{"identity": ')
-    (tmp_path / "records" / "yy.json").write_text("[]")
-    assert len(sheet(results.table(tmp_path))[1]) == 1
-    assert "zz.json" in capsys.readouterr().err
+    (tmp_path / "records" / "zz.json").write_text(text, encoding="latin-1")
+    assert [one["identity"] for one in results.records(tmp_path)] == ["a1"]
+    assert "zz.json is no readable record" in capsys.readouterr().err
 
 
 def test_a_kill_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
@@ -101,39 +116,93 @@ def test_a_kill_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
     def killed(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(results.Path, "replace", killed)
+    monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
         results.record(run(miou=2.0), tmp_path)
     assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0
     assert len(list(path.parent.iterdir())) == 1
 
 
-def test_a_workbook_that_cannot_be_replaced_gets_a_neighbour(tmp_path, capsys):
-    (tmp_path / results.WORKBOOK / "open").mkdir(parents=True)  # a folder of that name cannot be replaced either
-    results.record(run(), tmp_path)
-    beside = results.table(tmp_path)
-    assert beside.name.startswith("results-") and len(sheet(beside)[1]) == 1
-    assert "cannot be replaced" in capsys.readouterr().err
+def test_a_full_disk_leaves_the_old_record(tmp_path, monkeypatch):
+    path, write = results.record(run(miou=1.0), tmp_path), Path.write_text
+
+    def full(self, text, *args, **options):
+        write(self, text[: len(text) // 2], *args, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        results.record(run(miou=2.0), tmp_path)
+    assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0 and len(list(path.parent.iterdir())) == 1
 
 
-def _finish(folder, number):
-    for i in range(5):
-        results.record(run(f"{number}-{i}"), folder)
-        results.table(folder)
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done, sync, rename = [], os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("sync"), sync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, target: (done.append("rename"), rename(self, target))[1])
+    results.replace(tmp_path / "file", lambda temporary: temporary.write_bytes(b"all"))
+    assert done[:2] == ["sync", "rename"] and (tmp_path / "file").read_bytes() == b"all"
 
 
-def test_processes_that_finish_at_once_lose_nothing(tmp_path):
+def test_threads_that_write_one_file_at_once_do_not_mix(tmp_path):
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(10):
+                results.record(run(miou=float(number), notes=[number] * 2000), tmp_path)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = json.loads((tmp_path / "records" / "a1.json").read_text())
+    assert not failed and kept["notes"] == [kept["metrics"]["mIoU"]] * 2000
+    assert len(list((tmp_path / "records").iterdir())) == 1
+
+
+def _write_without_end(folder, started):
+    number = 0
+    while True:
+        results.record(run(f"{number % 3}", notes=list(range(20000)), count=number), folder)
+        number += 1
+        if number == 3:
+            started.set()
+
+
+def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_path):
     context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_finish, args=(tmp_path, n)) for n in range(2)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join()
-    assert [w.exitcode for w in workers] == [0, 0]
-    _, rows = sheet(tmp_path / results.WORKBOOK)
-    assert len(rows) == 10
+    for delay in (0.0, 0.003, 0.011, 0.02, 0.037):
+        started = context.Event()
+        writer = context.Process(target=_write_without_end, args=(tmp_path, started))
+        writer.start()
+        assert started.wait(60)
+        time.sleep(delay)
+        writer.kill()
+        writer.join()
+        whole = [json.loads(path.read_text()) for path in (tmp_path / "records").glob("*.json")]
+        assert len(whole) == 3 and all(one["notes"] == list(range(20000)) for one in whole)
+    (tmp_path / "records" / ".a1.json.123.tmp").write_text("left by a killed writer")
+    (tmp_path / ".mine.tmp").write_text("of another program")
+    young = tmp_path / ".results.xlsx.1-2-3.tmp"
+    young.write_text("being written")
+    long_ago = time.time() - 2 * 24 * 3600
+    for path in [*(tmp_path / "records").iterdir(), tmp_path / ".mine.tmp"]:
+        os.utime(path, (long_ago, long_ago))
+    store.clean(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "records").iterdir()) == ["0.json", "1.json", "2.json"]
+    assert young.exists() and (tmp_path / ".mine.tmp").exists()
 
 
 def test_identity_depends_on_its_parts_only():
     assert results.identity({"a": 1, "b": 2}, None) == results.identity({"b": 2, "a": 1}, None)
     assert results.identity({"a": 1}) != results.identity({"a": 2})
+
+
+def test_reading_records_needs_no_framework():
+    heavy = ("torch", "mmengine", "mmseg", "mmcv", "openpyxl", "open_clip", "timm")
+    code = f"import sys, proxyclip.results; assert not [m for m in {heavy} if m in sys.modules]"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[1])

@@ -99,6 +99,11 @@ class SegMetric(IoUMetric):
             if self.output_dir is not None:
                 write_prediction(prediction, classes, bool(sample.get("reduce_zero_label")), self.output_dir, file)
 
+    def score(self, results: list[Counts]) -> dict[str, float]:
+        """The metrics of these counts, one an image, under the names that `evaluate` gives them."""
+        found = self.compute_metrics(results)
+        return {f"{self.prefix}/{name}": value for name, value in found.items()} if self.prefix else found
+
     def compute_metrics(self, results: list[Counts]) -> dict[str, float]:
         """The metrics in percent; also logs the table of classes.
 
@@ -135,6 +140,20 @@ class SegMetric(IoUMetric):
         weights = labels.numpy()[present]
         by_rule = {"mIoU_gt": iou[present].mean(), "fwIoU": (iou[present] * weights).sum() / weights.sum()}
         return found | {name: 100 * float(value) for name, value in by_rule.items()}
+
+
+def image_scores(result: Counts, classes: int) -> tuple[float, float]:
+    """(mIoU, aAcc) of one image in percent, mIoU over the classes labelled or predicted in it; NaN without a pixel."""
+    pairs, counts = result
+    label, prediction = np.divmod(pairs, classes)
+    labelled = np.bincount(label, counts, classes + 1)[:classes]
+    predicted = np.bincount(prediction, counts, classes)
+    hits = np.bincount(label[label == prediction], counts[label == prediction], classes)
+    union = labelled + predicted - hits
+    if not labelled.any():
+        return np.nan, np.nan
+    present = union > 0
+    return 100 * float(np.mean(hits[present] / union[present])), 100 * float(hits.sum() / labelled.sum())
 
 
 def as_published(label: Tensor, classes: int, ignore: int) -> Tensor:

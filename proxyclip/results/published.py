@@ -1,0 +1,117 @@
+"""Which published mIoU a run can be held against: the rows of proxyclip/published.json, whose `_about` explains them.
+
+A row fits a run with the same config, method, CLIP, VFM and overrides, and no other: a run of a part of the images,
+with an approximation, another scoring or a weights file of its own has no published number.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+FILE = Path(__file__).resolve().parents[1] / "published.json"
+_TINY = "local-dir:proxyclip/tinyworld/weights"
+# name of a VFM in published.json -> the ways a config says it: `family`, `family-size` or `family,model`
+VFMS = {
+    "vit_base_patch8_224.dino": ("dino", "dino-b8", "dino,vit_base_patch8_224.dino"),
+    "vit_base_patch14_reg4_dinov2.lvd142m": (
+        "dinov2", "dinov2-b-reg", "dinov2,vit_base_patch14_reg4_dinov2.lvd142m",
+    ),
+    "tiny": ("tiny", "tiny-contrast", "tiny,contrast", f"tiny,{_TINY}/contrast"),
+    "tiny-mae": ("tiny-mae", "tiny,mae", f"tiny,{_TINY}/mae"),
+    "clip": ("clip",),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """A published mIoU in percent, and how far it can be trusted; the fields are those of published.json."""
+
+    value: float
+    exact: bool
+    source: str
+    protocol: str
+    evidence: str
+
+
+def target(
+    config_name: str | None, model: Mapping[str, Any], method: str | None, changes: Iterable[str] = ()
+) -> Target | None:
+    """The published number of a config with a method, or None; an exact one first, then in the order of the file.
+
+    Args:
+        model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`.
+        changes: the overrides that can change the number, as `model.refine=pamr`.
+    """
+    if model.get("checkpoint") or _own_file(model):
+        return None
+    parts = method, _clip(model.get("model_type")), model.get("clip_type") or None, _vfm(model.get("vfm_model"))
+    wanted = _same(changes)
+    fits = [
+        Target(value, *(row[key] for key in ("exact", "source", "protocol", "evidence")))
+        for row in rows()
+        if (row["method"], _clip(row["model"]), row["weights"], row["vfm"]) == parts and _same(row["changes"]) == wanted
+        for dataset, value in row["mIoU"].items()
+        if config_name in [pattern.format(dataset=dataset) for pattern in row["configs"]]
+    ]
+    return min(fits, key=lambda one: not one.exact, default=None)
+
+
+def target_of(run: Mapping[str, Any]) -> Target | None:
+    """The published number of a record; None too if the record does not say all that it takes to know."""
+    options, config, changes = run.get("options") or {}, run.get("config") or {}, run.get("changes")
+    off = (run.get(key) for key in ("partial", "left_out", "approximations"))
+    if any(off) or run.get("scoring") != "correct" or changes is None or not isinstance(config.get("model"), Mapping):
+        return None
+    name = run.get("config_name")
+    if str(options.get("method")).endswith(".py") or not _shipped(options.get("config"), name):
+        return None
+    return target(name, config["model"], run.get("method"), changes)
+
+
+@cache
+def rows() -> tuple[dict[str, Any], ...]:
+    """The rows of published.json, in their order."""
+    return tuple(json.loads(FILE.read_text(encoding="utf-8"))["rows"])
+
+
+def _clip(name: Any) -> str | None:
+    """One spelling of an architecture: `ViT-B/16`, `ViT-B-16` and `ViT-B-16-quickgelu` are the same."""
+    if name is None or ":" in str(name):
+        return name
+    plain = re.sub(r"@(\d+)(px)?$", r"-\1", str(name).replace("/", "-").lower())
+    return plain.removesuffix("-quickgelu")
+
+
+def _vfm(spec: Any) -> str | None:
+    if spec in (None, "none"):
+        return None
+    options = dict(spec) if isinstance(spec, Mapping) else {"type": str(spec)}
+    said = {key: value for key, value in options.items() if value is not None and key != "_delete_"}
+    words = ",".join(str(said.pop(key)) for key in ("type", "model") if key in said)
+    return next((name for name, ways in VFMS.items() if words in ways and not said), f"unknown: {words} {said}")
+
+
+def _own_file(model: Mapping[str, Any]) -> bool:
+    """Whether the model or its attention is a file of the user's."""
+    attention = model.get("attention")
+    kinds = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
+    return any(str(kind).endswith(".py") for kind in kinds)
+
+
+def _shipped(config: str | None, name: str | None) -> bool:
+    """Whether the config may be the one of this toolkit: one of the same name elsewhere can say anything."""
+    if config is None:
+        return True
+    path = config.replace("\\", "/").removesuffix(".py")
+    return path == f"configs/{name}" or path.endswith(f"/configs/{name}")
+
+
+def _same(changes: Iterable[str]) -> frozenset[str]:
+    """Overrides in any order, without quotes, brackets and spaces, so that `a=['b']` and `a=b` are the same."""
+    return frozenset(re.sub(r"[\s'\"\[\]]", "", change) for change in changes)

@@ -1,0 +1,46 @@
+"""What tells data sets and their files apart."""
+
+from pathlib import Path
+
+from proxyclip.data.fingerprint import fingerprint, short_names, tokens
+
+
+class Files:
+    """A data set of files."""
+
+    def __init__(self, home: Path, *names: str) -> None:
+        self.files = [home / "images" / name for name in names]
+        self.data_prefix = {"img_path": str(home / "images")}
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def get_data_info(self, index: int) -> dict:
+        return {"img_path": str(self.files[index])}
+
+
+def test_names_and_sizes(tmp_path):
+    """Two files of one name and size in other folders are two images."""
+    data = Files(tmp_path, "a/1.png", "b/1.png")
+    for file in data.files:
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b"xy")
+    first, one = fingerprint(data), tokens(data)
+    assert first["images"] == 2 and len(set(one)) == 2 and short_names(data) == ["a/1.png", "b/1.png"]
+    data.files[1].write_bytes(b"xyz")
+    second, other = fingerprint(data), tokens(data)
+    assert first["list_sha256"] == second["list_sha256"] and first["files_sha256"] != second["files_sha256"]
+    assert one[0] == other[0] and one[1] != other[1]
+    data.files[1].unlink()
+    assert fingerprint(data)["files_sha256"] != second["files_sha256"]
+
+
+def test_one_image_twice_and_names_elsewhere(tmp_path):
+    data = Files(tmp_path, "a/1.png", "a/1.png")
+    assert len(set(tokens(data))) == 2
+    data.data_prefix = {}
+    assert short_names(data) == ["a/1.png"] * 2
+
+
+def test_a_data_set_without_files():
+    assert fingerprint([1, 2, 3]) == {"images": 3}

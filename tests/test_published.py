@@ -1,0 +1,210 @@
+"""Published numbers: every row names parts that exist, and a run gets one only where everything is the same."""
+
+import json
+import re
+
+import pytest
+
+from proxyclip import results
+from proxyclip.paths import ROOT
+from proxyclip.results import published
+
+ROWS = published.rows()
+MODEL = {
+    "type": "ProxyCLIPSegmentation",
+    "model_type": "ViT-B/16",
+    "clip_type": "openai",
+    "vfm_model": {"type": "dino"},
+}
+
+
+def record(**more) -> dict:
+    return {
+        "identity": "a1",
+        "metrics": {"mIoU": 61.0},
+        "config_name": "cfg_voc21",
+        "method": "proxy",
+        "options": {"config": "configs/cfg_voc21.py", "method": None},
+        "config": {"model": MODEL},
+        "changes": [],
+        "approximations": [],
+        "left_out": [],
+        "scoring": "correct",
+        "partial": False,
+        **more,
+    }
+
+
+def label(row: dict) -> str:
+    return f"{row['method']}-{row['model'].rpartition('/')[2]}-{row['vfm']}-{'-'.join(row['mIoU'])[:20]}"
+
+
+def test_the_file_says_what_its_keys_are():
+    about = json.loads(published.FILE.read_text())["_about"]
+    explained = {key.strip() for keys in about for key in keys.split(",")}
+    assert all(set(row) - {"mIoU"} <= explained for row in ROWS) and len(ROWS) > 30
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_every_row_names_what_the_toolkit_has(row):
+    assert set(row) == {
+        "method", "model", "weights", "vfm", "configs", "changes", "protocol", "exact", "source", "evidence", "mIoU",
+    }  # fmt: skip
+    assert (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
+    for pattern in row["configs"]:
+        for dataset in row["mIoU"]:
+            assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
+    assert row["vfm"] is None or row["vfm"] in published.VFMS
+    assert row["evidence"] in ("table", "third-party table", "second-hand note")
+    assert row["source"] and row["protocol"] and isinstance(row["exact"], bool)
+    assert row["mIoU"] and all(0 < value < 100 for value in row["mIoU"].values())
+    assert all(re.fullmatch(r"model\.\w+=\S+", change) for change in row["changes"])
+
+
+def test_the_clips_are_ones_that_can_be_opened():
+    from open_clip import list_pretrained_tags_by_model
+
+    from proxyclip.clip import names
+
+    for model, weights in {(row["model"], row["weights"]) for row in ROWS}:
+        if model.startswith("local-dir:"):
+            assert (ROOT / model.removeprefix("local-dir:")).is_dir() and weights is None
+        else:
+            assert names(model) == model and weights in list_pretrained_tags_by_model(model)
+
+
+def test_the_vfms_are_what_their_words_stand_for():
+    from proxyclip import plugins
+    from proxyclip.vfm import resolve
+
+    for name, ways in published.VFMS.items():
+        models = set()
+        for words in ways:
+            family, _, model = words.partition(",")
+            spec = resolve(family)
+            cls = plugins.load("vfm", spec["type"])
+            chosen = model or spec.get("model") or getattr(cls, "default", None)
+            models.add(getattr(cls, "variants", {}).get(chosen, chosen))
+        assert len(models) == 1 and (not name.startswith("vit_") or models == {name})
+
+
+def test_only_the_own_configs_of_a_paper_are_exact():
+    for row in ROWS:
+        own = row["method"] == "proxy" and row["configs"] == ["cfg_{dataset}"]
+        own |= row["method"] == "sclip" and row["configs"] == ["sclip/cfg_{dataset}"] and row["evidence"] == "table"
+        assert not row["exact"] or own or list(row["mIoU"]) == ["tinyworld"]
+    assert sum(row["exact"] for row in ROWS) == 3 + 1 + 17
+
+
+def test_the_tiny_world_has_the_numbers_of_the_readme():
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^ +\| `(\w+)`(?:, `([^`]+)`)? \| (?:-|`([^`]+)`) \| ([\d.]+) \|", text, flags=re.M)
+    said = {(method, vfm or None, change and f"model.{change}"): float(number) for method, change, vfm, number in lines}
+    rows = [row for row in ROWS if "tinyworld" in row["mIoU"]]
+    assert said == {(row["method"], row["vfm"], "".join(row["changes"])): row["mIoU"]["tinyworld"] for row in rows}
+
+
+@pytest.mark.parametrize("name", ["ViT-B/16", "ViT-B-16", "ViT-B-16-quickgelu", "vit-b/16"])
+@pytest.mark.parametrize(
+    "vfm",
+    ["dino", "dino-b8", {"type": "dino"}, {"type": "dino", "model": "vit_base_patch8_224.dino", "checkpoint": None}],
+)
+def test_ways_to_say_the_same(name, vfm):
+    found = results.target("cfg_voc21", {**MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
+    assert found is not None and found.value == 61.3 and found.exact and "2408.04883" in found.source
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "ViT-B/32"},
+        {"model_type": None},
+        {"clip_type": "laion2b_s34b_b88k"},
+        {"clip_type": "weights/ViT-B-16.pt"},
+        {"clip_type": None},
+        {"vfm_model": None},
+        {"vfm_model": {"type": "dino", "model": "vit_small_patch8_224.dino"}},
+        {"vfm_model": {"type": "dino", "checkpoint": "own.pth"}},
+        {"vfm_model": {"type": "dino", "features": "k"}},
+        {"vfm_model": {"type": "my/dino.py"}},
+        {"checkpoint": "own.pth"},
+        {"type": "my/proxy.py"},
+        {"attention": {"type": "my/proxy.py"}},
+    ],
+    ids=str,
+)
+def test_another_part_has_no_published_number(change):
+    assert results.target("cfg_voc21", {**MODEL, **change}, "proxy") is None
+
+
+def test_the_method_the_config_and_the_changes_decide():
+    plain = {**MODEL, "vfm_model": None}
+    assert results.target("cfg_voc21", MODEL, None) is None and results.target(None, MODEL, "proxy") is None
+    assert results.target("cfg_folder", MODEL, "proxy") is None and results.target("voc21", MODEL, "proxy") is None
+    assert results.target("sclip/cfg_voc21", MODEL, "proxy") is None
+    assert results.target("cfg_voc21", MODEL, "proxy", ["model.prob_thd=0.3"]) is None
+    values = {
+        change: results.target("cfg_voc21", plain, "naclip", change)
+        for change in ((), ("model.refine=pamr",), ("model.refine=['pamr']",), ("model.refine=pamr", "model.beta=1"))
+    }
+    assert [found and found.value for found in values.values()] == [58.9, 64.07, 64.07, None]
+
+
+def test_a_row_of_the_same_protocol_comes_first(monkeypatch):
+    plain = {**MODEL, "vfm_model": None}
+    own, other = (results.target(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
+    assert own is not None and own.value == 59.63 and own.exact and own.evidence == "table"
+    assert other is not None and other.value == 59.1 and not other.exact
+    first = results.target("cfg_voc21", plain, "vanilla")
+    assert first is not None and first.value == 18.6  # the first of two rows of the file
+    monkeypatch.setattr(published, "rows", lambda: ROWS[::-1])
+    assert results.target("sclip/cfg_voc21", plain, "sclip") == own
+
+
+def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
+    tiny = {"model_type": "local-dir:proxyclip/tinyworld/weights/clip", "clip_type": None}
+    ways = {
+        72.9: ["tiny", {"type": "tiny"}, {"type": "tiny", "model": "contrast"}],
+        70.4: ["tiny-mae", {"type": "tiny", "model": "local-dir:proxyclip/tinyworld/weights/mae"}],
+        69.5: ["clip", {"type": "clip"}],
+    }
+    for value, specs in ways.items():
+        for spec in specs:
+            found = results.target("cfg_tinyworld", {**tiny, "vfm_model": spec}, "proxy")
+            assert found is not None and found.value == value and found.exact
+    assert results.target("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
+
+
+def test_a_record_with_all_its_parts_has_a_number():
+    found = results.target_of(record())
+    assert found is not None and found.value == 61.3
+    assert results.target_of(record(options={"config": "/work/here/configs/cfg_voc21.py"})) == found
+    assert results.target_of(record(changes=["model.refine=pamr"])) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"partial": True},
+        {"left_out": [{"file": "a", "why": "b"}]},
+        {"approximations": ["vfm=image"]},
+        {"scoring": "published"},
+        {"scoring": None},
+        {"changes": None},
+        {"config": None},
+        {"config": {}},
+        {"method": None},
+        {"config_name": None},
+        {"options": {"config": "configs/cfg_voc21.py", "method": "my/proxy.py"}},
+        {"options": {"config": "/home/me/cfg_voc21.py"}},
+    ],
+    ids=str,
+)
+def test_a_record_that_differs_or_does_not_say_has_none(more):
+    assert results.target_of(record(**more)) is None
+
+
+def test_a_record_of_an_older_schema_has_none():
+    old = record(schema=3)
+    del old["changes"], old["options"], old["left_out"]
+    assert results.target_of(old) is None and results.target_of({"identity": "a", "metrics": {}}) is None

@@ -1,0 +1,222 @@
+"""Evaluations that are killed, stopped or fed damaged files: what was counted stays, and the record is the same."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from dummy_world import make_world
+
+import eval as evaluation_script
+from proxyclip import results
+from proxyclip.journal import Journal
+
+ROOT = Path(__file__).resolve().parents[1]
+IMAGES = 24  # the last one takes forever in a process that is to be killed, so none ends too early
+LAST = "9.png"  # by name
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch):
+    for name in ("CUDA_VISIBLE_DEVICES", "DATA_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back after the test
+    monkeypatch.delenv("DATA_ROOT")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture
+def config(tmp_path) -> Path:
+    return make_world(tmp_path / "world", IMAGES)
+
+
+def evaluate(config: Path, work_dir: Path, *words: str) -> int:
+    return evaluation_script.main(
+        ["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", "--workers", "0", *words]
+    )
+
+
+def start(config: Path, work_dir: Path, *words: str, hold: str = "") -> subprocess.Popen:
+    command = [sys.executable, str(ROOT / "eval.py"), "--config", str(config), "--work-dir", str(work_dir)]
+    slowly = {"DUMMY_HOLD": hold, "DUMMY_SECONDS": "0.02"}
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), **slowly}
+    return subprocess.Popen(
+        [*command, "--device", "cpu", "--workers", "0", *words], env=environment, stderr=subprocess.PIPE, text=True
+    )
+
+
+def saved(work_dir: Path) -> list[Path]:
+    return sorted((work_dir / "unfinished").glob("*/*.npz"))
+
+
+def wait_for(process: subprocess.Popen, work_dir: Path, files: int) -> None:
+    while len(saved(work_dir)) < files:
+        assert process.poll() is None, process.stderr and process.stderr.read()
+        time.sleep(0.002)
+
+
+def only_record(work_dir: Path) -> dict:
+    (path,) = (work_dir / "records").glob("*.json")
+    return json.loads(path.read_text())
+
+
+def metric_bytes(work_dir: Path) -> bytes:
+    """The part of the record that the images decide."""
+    return json.dumps(results.metric_part(only_record(work_dir)), sort_keys=True).encode()
+
+
+def test_killed_at_three_random_moments_the_record_is_the_same(config, tmp_path, capfd):
+    assert evaluate(config, tmp_path / "calm") == 0
+    work_dir, seed = tmp_path / "killed", random.randrange(1 << 30)
+    print(f"seed {seed}")
+    draw, before = random.Random(seed), 0
+    for _ in range(3):
+        process = start(config, work_dir, "--save-every", "1", hold=LAST)
+        wait_for(process, work_dir, min(before + draw.randint(1, 6), IMAGES - 1))
+        time.sleep(draw.uniform(0, 0.02))
+        process.kill()
+        process.communicate()
+        assert process.returncode == -signal.SIGKILL and not (work_dir / "records").exists()
+        assert before <= len(saved(work_dir)) < IMAGES
+        before = len(saved(work_dir))
+    capfd.readouterr()
+    assert evaluate(config, work_dir, "--save-every", "1") == 0
+    assert f"going on after {before} of {IMAGES} images" in capfd.readouterr().out
+    assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm")
+    one, other = only_record(tmp_path / "calm"), only_record(work_dir)
+    assert one["metrics_sha256"] == other["metrics_sha256"] and one["identity"] == other["identity"]
+    assert one["gallery"] == other["gallery"] and (one["resumed_images"], other["resumed_images"]) == (0, before)
+    assert not (work_dir / "unfinished").exists()
+
+
+def test_sigterm_saves_and_two_processes_go_on(config, tmp_path):
+    assert evaluate(config, tmp_path / "calm") == 0
+    work_dir = tmp_path / "stopped"
+    process = start(config, work_dir, "--save-every", "7", hold=LAST)
+    wait_for(process, work_dir, 1)
+    process.terminate()
+    said = process.communicate()[1]
+    assert process.returncode == 130 and "the same command goes on after them" in said and "Traceback" not in said
+    words = ["bash", str(ROOT / "dist_test.sh"), str(config), "2", "--work-dir", str(work_dir), "--device", "cpu"]
+    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "tests")}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0 and "going on after" in done.stdout, done.stderr
+    assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm") and only_record(work_dir)["processes"] == 2
+
+
+def test_fresh_starts_anew(config, tmp_path, capfd):
+    assert evaluate(config, tmp_path, "--save-every", "5", "--cfg-options", "model.fail=late") == 1
+    assert "error: ZeroDivisionError" in (said := capfd.readouterr().err) and "images are scored and saved" in said
+    assert saved(tmp_path)
+    assert evaluate(config, tmp_path, "--cfg-options", "model.fail=late", "--fresh") == 1
+    assert "going on after" not in capfd.readouterr().out
+
+
+def damage(config: Path, name: str) -> bytes:
+    path = config.parent / "data" / "images" / name
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    return whole
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+def test_a_damaged_image_in_the_middle(config, tmp_path, capfd, workers):
+    assert evaluate(config, tmp_path / "calm") == 0
+    work_dir, words = tmp_path / "out", ("--no-check", "--workers", workers)
+    whole = damage(config, "3.png")
+    assert evaluate(config, work_dir, *words) == 1
+    said = capfd.readouterr().err
+    assert "images/3.png" in said and "--skip-bad" in said and "Traceback" not in said
+    assert f"17 of {IMAGES} images are scored and saved" in said  # in the order of names: 0, 1, 10 to 19, 2, 20 to 23
+    assert evaluate(config, work_dir, *words, "--skip-bad") == 0
+    said = capfd.readouterr()
+    assert "going on after 17" in said.out and "left out: " in said.err and "without 1 image" in said.out
+    run = only_record(work_dir)
+    assert [one["file"] for one in run["left_out"]] == ["3.png"] and "cannot be read" in run["left_out"][0]["why"]
+    bad = run["per_image"]["file"].index("3.png")
+    assert run["per_image"]["mIoU"][bad] is None and len(run["per_image"]["mIoU"]) == IMAGES
+    (config.parent / "data" / "images" / "3.png").write_bytes(whole)
+    assert evaluate(config, work_dir) == 0
+    assert f"going on after {IMAGES - 1} of {IMAGES}" in capfd.readouterr().out
+    runs = results.records(work_dir)
+    assert [len(run["left_out"]) for run in runs] == [1, 0] and runs[0]["identity"] != runs[1]["identity"]
+    assert runs[1]["metrics"] == only_record(tmp_path / "calm")["metrics"]
+
+
+def test_a_label_map_of_another_size_can_be_left_out(config, tmp_path, capfd):
+    from PIL import Image
+
+    Image.new("L", (9, 9)).save(config.parent / "data" / "labels" / "5.png")
+    assert evaluate(config, tmp_path, "--no-check") == 1
+    assert "5.png is (9, 9) but the prediction" in capfd.readouterr().err
+    assert evaluate(config, tmp_path, "--no-check", "--skip-bad") == 0
+    assert [one["file"] for one in only_record(tmp_path)["left_out"]] == ["5.png"]
+
+
+def test_nothing_but_damaged_images(config, tmp_path, capfd):
+    for i in range(IMAGES):
+        damage(config, f"{i}.png")
+    assert evaluate(config, tmp_path, "--no-check", "--skip-bad") == 1
+    assert f"None of {IMAGES} images can be scored; the first: " in capfd.readouterr().err
+
+
+def test_one_of_two_processes_is_killed(config, tmp_path):
+    """The other one ends too, and says why; what both had saved is taken up."""
+    words = ["bash", str(ROOT / "dist_test.sh"), str(config), "2", "--work-dir", str(tmp_path), "--device", "cpu"]
+    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "tests"), "DUMMY_HOLD": LAST}
+    process = subprocess.Popen([*words, "--save-every", "1"], env=environment, stderr=subprocess.PIPE, text=True)
+    wait_for(process, tmp_path, 3)
+    children = subprocess.run(["pgrep", "-f", f"eval.py.*{tmp_path}"], capture_output=True, text=True).stdout.split()
+    ranks = [pid for pid in children if rank(pid) is not None]
+    assert len(ranks) == 2
+    os.kill(int(max(ranks, key=lambda pid: str(rank(pid)))), signal.SIGKILL)
+    process.communicate(timeout=120)
+    assert process.returncode != 0 and not (tmp_path / "records").exists()
+    known = len(saved(tmp_path))
+    assert known >= 3 and evaluate(config, tmp_path) == 0 and only_record(tmp_path)["resumed_images"] == known
+
+
+def rank(pid: str) -> str | None:
+    try:
+        words = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    except OSError:
+        return None
+    return next((word.partition("=")[2] for word in words if word.startswith("RANK=")), None)
+
+
+def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):
+    def counts(n: int):
+        return np.arange(n), np.full(n, 3)
+
+    first = Journal(tmp_path / "a", ["x", "y", "z"], 5, every=2)
+    first.add({0: counts(2)})
+    assert not saved(tmp_path) and not (tmp_path / "a").exists()
+    first.add({2: counts(0)})
+    first.add({1: counts(4)})
+    assert len(list((tmp_path / "a").iterdir())) == 1 and first.save() and first.save()
+    again = Journal(tmp_path / "a", ["z", "new", "y"], 5).load()  # x is gone, the others have moved
+    assert sorted(again) == [0, 2] and again[2][0].tolist() == [0, 1, 2, 3] and again[0][0].size == 0
+    assert Journal(tmp_path / "a", ["x", "y", "z"], 6).load() == {} and "5 classes, not 6" in capsys.readouterr().err
+    (cut,) = [p for p in (tmp_path / "a").iterdir() if p.name.endswith("000000.npz")]
+    cut.write_bytes(cut.read_bytes()[:100])
+    assert sorted(Journal(tmp_path / "a", ["x", "y", "z"], 5).load()) == [1]
+    assert "its images are evaluated again" in capsys.readouterr().err
+
+
+def test_a_full_disk_does_not_stop_the_counting(tmp_path, monkeypatch, capsys):
+    journal, write = Journal(tmp_path / "a", ["x", "y"], 5, every=1), results.replace
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(results, "replace", full)
+    journal.add({0: (np.arange(2), np.ones(2, int))})
+    assert not journal.save() and capsys.readouterr().err.count("No space left on device") == 1
+    monkeypatch.setattr(results, "replace", write)
+    journal.add({1: (np.arange(1), np.ones(1, int))})
+    assert sorted(Journal(tmp_path / "a", ["x", "y"], 5).load()) == [0, 1]
