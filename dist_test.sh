@@ -43,14 +43,17 @@ else
     where=(--nnodes "$nodes" --node-rank "${NODE_RANK:-0}" --master-addr "${MASTER_ADDR:-127.0.0.1}"
         --master-port "${PORT:-29500}")
 fi
-# torchrun, less its own page of text when a process fails: eval.py has said what went wrong
+# torchrun, less its own page of text when a process fails or a signal ends it: eval.py has said what went wrong
 exec "$PYTHON" -c '
 import logging, sys
 from torch.distributed import run
+from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
 try:
     run.main(sys.argv[1:])
 except ChildFailedError as error:
     sys.exit(max(1, error.get_first_failure()[1].exitcode))
+except SignalException as error:
+    sys.exit(128 + error.sigval)
 ' "${where[@]}" --nproc-per-node "$gpus" "$here/eval.py" --config "$config" --launcher pytorch "$@"

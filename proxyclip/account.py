@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from proxyclip import choices, configs, gallery, provenance, results
+from proxyclip import choices, configs, gallery, identities, provenance, results
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import fingerprint, short_names
 from proxyclip.data.metric import image_scores
@@ -26,7 +26,7 @@ def setting(cfg: Config, options: Options, model: Any, dataset: Any) -> dict[str
         "config_name": configs.config_name(cfg),
         "method": choices.method_name(cfg.model) if options.method is None else Path(options.method).stem,
         "options": dataclasses.asdict(options),
-        "changes": configs.changes(options),
+        "changes": identities.changes(options),
         "approximations": list(arguments.get("approximations", [])),
         "arguments": arguments,
         "files": provenance.named_files(cfg.model),

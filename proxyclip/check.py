@@ -163,7 +163,7 @@ def _build(cfg: Config, **changes: Any) -> BenchmarkDataset | None:
     from mmseg.registry import DATASETS
 
     from .data.benchmark import BenchmarkDataset
-    from .runtime import first_process_first
+    from .processes import first_process_first
 
     with first_process_first():  # a dataset may have to make its data first
         dataset = DATASETS.build({**cfg.test_dataloader.dataset, **changes})

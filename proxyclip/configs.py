@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import difflib
 import importlib
 import os
@@ -19,8 +18,6 @@ from mmengine.registry import DefaultScope
 from proxyclip import choices, plugins
 from proxyclip.overrides import apply_method, override, put
 from proxyclip.paths import ROOT
-from proxyclip.provenance import code_sha256, named_files
-from proxyclip.results import identity
 
 DEFAULT_CONFIG = "configs/cfg_tinyworld.py"
 SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
@@ -28,7 +25,6 @@ PARTS = (
     "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor",
     *(f"proxyclip.methods.{name}" for name in plugins.known("methods")),
 )  # fmt: skip
-HARMLESS = ("model.precision=", "model.window_batch=", "test_dataloader.num_workers=", "test_dataloader.batch_size=")
 METRICS = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
 HOME = "PROXYCLIP"  # the one that configs outside the repository find their base with; set while they are read
@@ -178,42 +174,6 @@ def how_to_get(cfg: Config, missing: list[Path]) -> str:
         f"The data of {kind} are not on disk: {', '.join(map(str, missing))} not found. {source} Say where they are "
         f"with --data-root DIR or the environment variable {DATA_ROOT}; docs/datasets.md shows the folders below DIR."
     )
-
-
-def run_identity(cfg: Config, device: str, data: bool = True) -> str:
-    """The identity of a run before it starts: the parts of the config that can change a number, the files the model
-    names, the code, the data, and the number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no
-    part: data that were moved are the same data. Without `data`, neither have the files on disk.
-
-    Raises:
-        FileNotFoundError, ValueError: the data are not there, or do not fit together.
-    """
-    from proxyclip.runtime import pick_dtype
-
-    loader = {k: v for k, v in cfg.test_dataloader.items() if k in ("dataset", "batch_size", "sampler")}
-    loader["dataset"] = {k: v for k, v in loader["dataset"].items() if k != "data_root"}
-    parts = {key: cfg.get(key) for key in ("model", "test_cfg", "test_evaluator", "data_preprocessor", "randomness")}
-    dtype = str(pick_dtype(cfg.model.get("precision", "auto"), device))
-    on_disk = _data(cfg) if data else None
-    return identity(parts, loader, on_disk, named_files(cfg.model), code_sha256(), device, dtype)
-
-
-def changes(options: Options) -> list[str]:
-    """The overrides among `options` that can change a number, so that no published one applies."""
-    return [word for word in options.cfg_options if not word.startswith(HARMLESS)]
-
-
-def _data(cfg: Config) -> dict[str, Any] | None:
-    """The fingerprint of the data on disk; None for data that are made from what the config says."""
-    if cfg.test_dataloader.dataset.get("type") in SELF_MADE:
-        return None
-    register()
-    use_scope(cfg)
-    from mmseg.registry import DATASETS
-
-    from proxyclip.data.fingerprint import fingerprint
-
-    return fingerprint(DATASETS.build(copy.deepcopy(cfg.test_dataloader.dataset)))
 
 
 def _apply(cfg: Config, options: Options) -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import sys
-import tempfile
-import time
 import uuid
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +11,23 @@ import torch.distributed as dist
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from proxyclip import account, check, configs, gallery, overrides, provenance, reporting, results
+from proxyclip import account, check, configs, identities, outcome, overrides, provenance, reporting, results
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import tokens
 from proxyclip.journal import Journal
 from proxyclip.loop import ResumableLoop
 from proxyclip.pictures import Pictures
-from proxyclip.runtime import (
-    PRECISIONS,
+from proxyclip.processes import (
+    Clock,
     close_distributed,
     first_process_first,
+    first_process_says,
     init_distributed,
-    pick_dtype,
     set_threads,
     sigterm_interrupts,
-    unwrap,
 )
+from proxyclip.progress import Progress
+from proxyclip.runtime import PRECISIONS, pick_dtype, unwrap
 
 
 def evaluate(options: Options) -> dict[str, Any]:
@@ -41,7 +38,7 @@ def evaluate(options: Options) -> dict[str, Any]:
     reporting.quiet()
     device = pick_device(options.device)
     cfg = load(options)
-    check_writable(Path(options.work_dir))
+    outcome.check_writable(Path(options.work_dir))
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
     with sigterm_interrupts():
@@ -75,45 +72,22 @@ def pick_device(name: str) -> str:
     return found
 
 
-def check_writable(folder: Path) -> None:
-    """Refuse a work dir that cannot take the results, before anything is computed.
-
-    Raises:
-        OSError: it cannot be made, or no file can be written in it.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
-            file.write(bytes(1 << 16))
-    except OSError as error:
-        raise OSError(
-            f"The work dir {folder} cannot be written ({error.strerror or error}): make room or choose another with "
-            "--work-dir DIR"
-        ) from error
-
-
 def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> dict[str, Any]:
     start, clock, resolved = results.now(), Clock(), cfg.to_dict()
     if options.check:
         check.preflight(cfg, options)
-    with first_process_first():  # a dataset may have to make its data first
-        identity, unfinished = configs.run_identity(cfg, device), configs.run_identity(cfg, device, data=False)
+    identity, unfinished = first_process_says(lambda: identities.both(cfg, device))
     folder = Path(options.work_dir)
-    cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
-    runner = reporting.QuietRunner.from_cfg(cfg)
-    progress = reporting.Progress()
-    runner.register_hook(progress)
-    if options.show_dir is not None:
-        runner.register_hook(Pictures(Path(options.show_dir)))
-    with first_process_first():
+    runner, progress = _build(cfg, options, identity)
+    with first_process_first():  # a dataset may have to make its data first
         loop: Any = runner.test_loop
     clock.stop("setup_s")
     model: Any = unwrap(runner.model)
     dtype = _prepare(model, cfg, device)
     clock.stop("text_s")
-    dataset = loop.dataloader.dataset
     _make_resumable(loop, options, folder / "unfinished" / unfinished)
     _share_folder(runner, Path(cfg.work_dir), world)
+    dataset = loop.dataloader.dataset
     if rank == 0:
         reporting.announce(cfg, dtype, len(dataset), device, world)
     metrics = runner.test()
@@ -134,11 +108,11 @@ def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> d
         "images_per_second": progress.images / progress.seconds if progress.seconds else None,
         "peak_memory_mib": provenance.peak_memory(device) / 2**20,
     }
-    run["gallery"] = _keep_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity)
+    run["gallery"] = outcome.keep_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity)
     clock.stop("gallery_s")
     run |= {"end": results.now(), "times": clock.all()}
-    files = _write(run, folder)
-    if isinstance(loop, ResumableLoop) and loop.journal is not None and not run.get("left_out"):
+    files = outcome.write(run, folder)
+    if hasattr(loop, "journal") and not run.get("left_out"):
         loop.journal.remove()
     files["log"] = str(runner.logger.log_file)
     if options.show_dir is not None:
@@ -147,21 +121,15 @@ def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> d
     return run
 
 
-class Clock:
-    """Seconds of the parts of a run."""
-
-    def __init__(self) -> None:
-        self._start = self._last = time.perf_counter()
-        self._parts: dict[str, float] = {}
-
-    def stop(self, part: str) -> None:
-        """The part that ends now."""
-        now = time.perf_counter()
-        self._parts[part], self._last = round(now - self._last, 3), now
-
-    def all(self) -> dict[str, float]:
-        """Each part, and the sum."""
-        return {**self._parts, "total_s": round(time.perf_counter() - self._start, 3)}
+def _build(cfg: Config, options: Options, identity: str) -> tuple[Runner, Progress]:
+    cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
+    cfg.work_dir = str(Path(cfg.work_dir) / identity)  # two runs that start at once have a log each
+    runner = reporting.QuietRunner.from_cfg(cfg)
+    progress = Progress()
+    runner.register_hook(progress)
+    if options.show_dir is not None:
+        runner.register_hook(Pictures(Path(options.show_dir)))
+    return runner, progress
 
 
 def _make_resumable(loop: Any, options: Options, folder: Path) -> None:
@@ -178,49 +146,6 @@ def _make_resumable(loop: Any, options: Options, folder: Path) -> None:
     if options.fresh:
         with first_process_first():
             loop.journal.remove()
-
-
-def _keep_gallery(run: Mapping[str, Any], loop: Any, model: Any, number: int, folder: Path) -> list[dict[str, Any]]:
-    """Write the pictures of the gallery. What goes wrong there is said and costs no result."""
-    if not isinstance(loop, ResumableLoop) or not loop.counts or not number:
-        return []
-    picks = account.picks(loop, run["per_image"], number)
-    try:
-        gallery.draw(model, loop.dataloader.dataset, loop.dataloader.collate_fn, picks, folder)
-    except Exception as error:
-        print(f"warning: no pictures for the report in {folder}: {reporting.message(error)}", file=sys.stderr)
-    return picks
-
-
-def _write(run: Mapping[str, Any], folder: Path) -> dict[str, Path | str]:
-    """The record and the tables. A record that cannot be written there goes to the folder for temporary files.
-
-    Raises:
-        OSError: the record is elsewhere, or nowhere; the message has the numbers.
-    """
-    try:
-        path = results.record(run, folder)
-    except OSError as error:
-        refuge = Path(tempfile.gettempdir()) / f"proxyclip-{run['identity']}"
-        numbers = ", ".join(f"{name} {value}" for name, value in run["metrics"].items())
-        try:
-            kept = f"It is in {results.record(run, refuge)}: move it to {folder / 'records'}"
-        except OSError as again:
-            kept = f"Nor can {refuge} ({again})"
-        raise OSError(
-            f"The record cannot be written in {folder} ({error.strerror or error}). {kept}. The numbers: {numbers}. "
-            "Counts that were saved are kept: with room on the disk, the same command takes them up."
-        ) from error
-    files: dict[str, Path | str] = {"record": path}
-    try:
-        files["table"] = results.table(folder)
-    except OSError as error:
-        print(
-            f"warning: the tables cannot be written ({error}); python -m proxyclip.results {folder} makes them from "
-            "the records",
-            file=sys.stderr,
-        )
-    return files
 
 
 def _prepare(model: Any, cfg: Config, device: str) -> str:

@@ -46,7 +46,7 @@ class Guarded(Dataset):
 
 
 class Collate:
-    """The collate function of a loader, past unreadable samples: (batch or None, indices in it, unreadable ones)."""
+    """The collate function of a loader, past unreadable samples: (batch of the others or None, unreadable ones)."""
 
     def __init__(self, inner: Callable) -> None:
         self.inner = inner
@@ -66,7 +66,7 @@ class ResumableLoop(TestLoop):
     After `run` (in process 0): `counts` of every image by its index, and `left_out`, (index, why) of the others.
     """
 
-    journal: Journal | None = None
+    journal: Journal  # set before `run`; without it nothing is saved
     skip_bad = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -92,7 +92,7 @@ class ResumableLoop(TestLoop):
 
     def run(self) -> dict:
         """Evaluate what the journal lacks, and return the metrics of all."""
-        if self.obstacle() is not None or self.journal is None:
+        if self.obstacle() is not None or not hasattr(self, "journal"):
             return super().run()
         todo = self._todo()
         self.runner.call_hook("before_test")
@@ -100,7 +100,7 @@ class ResumableLoop(TestLoop):
         self.runner.model.eval()
         try:
             for number, (indices, batch, bad) in enumerate(self._batches(todo)):
-                self._leave_out(indices, [(one.index, one.why) for one in bad])
+                self._leave_out([(one.index, one.why) for one in bad])
                 gone = {one.index for one in bad}
                 if batch is not None:
                     self._batch(number, [index for index in indices if index not in gone], batch)
@@ -119,7 +119,6 @@ class ResumableLoop(TestLoop):
 
     def _todo(self) -> list[list[int]]:
         """The batches of this process that are not wholly counted yet."""
-        assert self.journal is not None
         shared: list[Any] = [None]
         if get_rank() == 0:
             self.known = self.journal.load()
@@ -144,13 +143,15 @@ class ResumableLoop(TestLoop):
         samples = iter(loader)
         for indices in todo:
             self._at_fault = True
-            batch, bad = next(samples)
+            try:
+                batch, bad = next(samples)
+            except (ConnectionError, EOFError) as error:  # its process died while it handed a batch over
+                raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
             self._at_fault = False
             yield indices, batch, bad
 
     @torch.no_grad()
     def _batch(self, number: int, indices: list[int], batch: Any) -> None:
-        assert self.journal is not None
         self.runner.call_hook("before_test_iter", batch_idx=number, data_batch=batch)
         with autocast(enabled=self.fp16):
             outputs = self.runner.model.test_step(batch)
@@ -162,13 +163,13 @@ class ResumableLoop(TestLoop):
                 if not self.skip_bad:
                     self._at_fault = True
                     raise
-                self._leave_out([index], [(index, str(error))])
+                self._leave_out([(index, str(error))])
             else:
                 counts[index] = metric.results.pop()
         self.journal.add(counts)
         self.runner.call_hook("after_test_iter", batch_idx=number, data_batch=batch, outputs=outputs)
 
-    def _leave_out(self, indices: list[int], bad: list[tuple[int, str]]) -> None:
+    def _leave_out(self, bad: list[tuple[int, str]]) -> None:
         for index, why in bad:
             print(f"left out: {self.file(index)}: {why}", file=sys.stderr, flush=True)
         self.left_out += bad
@@ -179,8 +180,11 @@ class ResumableLoop(TestLoop):
 
     def _say_saved(self, error: BaseException) -> None:
         """After a failure or an interruption: save, and say how far one has come."""
-        assert self.journal is not None
-        if not self.journal.save() or get_rank() != 0:
+        try:
+            saved = self.journal.save()
+        except RuntimeError:  # torch's signal handler tells of a dead loader process just now; it does so once
+            saved = self.journal.save()
+        if not saved or get_rank() != 0:
             return
         count = len(set(self.known) | set(self.journal.counts))
         said = (
@@ -193,7 +197,6 @@ class ResumableLoop(TestLoop):
 
     def _merge(self) -> None:
         """Bring the counts of all processes to process 0."""
-        assert self.journal is not None
         mine = (self.journal.counts, self.left_out)
         gathered: list[Any] | None = [mine]
         if get_world_size() > 1:

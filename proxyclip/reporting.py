@@ -1,11 +1,9 @@
-"""What a person sees of an evaluation: a quiet console, progress, tables, and errors in one message."""
+"""What a person sees of an evaluation: a quiet console, tables, and errors in one message."""
 
 from __future__ import annotations
 
-import contextlib
 import difflib
 import errno
-import json
 import logging
 import os
 import re
@@ -16,8 +14,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
 from mmengine.registry import Registry
 from mmengine.runner import Runner
@@ -25,16 +21,14 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from tqdm import tqdm
 
 from proxyclip import choices
 from proxyclip.compat import explain
 from proxyclip.configs import config_name
 from proxyclip.loop import ResumableLoop
-from proxyclip.results import replace, target_of
-from proxyclip.runtime import first_process_first
+from proxyclip.processes import first_process_first
+from proxyclip.results import target_of
 
-_LINES = 10  # progress lines of a run that no terminal shows
 _ROWS = 200  # classes the console shows
 _PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text says enough without the class
 
@@ -61,72 +55,6 @@ class QuietRunner(Runner):
         """Build the model in process 0 first: it downloads weights and fills caches that the others then find."""
         with first_process_first():
             return super().build_model(choices.buildable(model) if isinstance(model, Mapping) else model)
-
-
-class Progress(Hook):
-    """Shows how far a test run is, and measures it: a bar in a terminal, a line now and then elsewhere.
-
-    Where the environment variable PROXYCLIP_PROGRESS names a file, it has the present state as JSON: `done`, `total`
-    and `images_per_second`.
-    """
-
-    priority = "VERY_LOW"
-
-    def __init__(self) -> None:
-        self.seconds, self.images = 0.0, 0  # of this run, without what an interrupted one had done
-        self._bar: tqdm | None = None
-        self._start = self._said = self._noted = 0.0
-        self._file = os.environ.get("PROXYCLIP_PROGRESS")
-
-    def before_test_epoch(self, runner) -> None:
-        """Start the clock."""
-        loop = runner.test_loop
-        self._total = len(loop.dataloader.dataset)
-        self._before = getattr(loop, "before", 0)
-        self._step = (loop.dataloader.batch_size or 1) * get_world_size()
-        self._start = self._said = time.perf_counter()
-        if not is_main_process():
-            return
-        if self._before:
-            print(f"going on after {self._before} of {self._total} images (--fresh starts anew)", flush=True)
-        if sys.stderr.isatty():
-            self._bar = tqdm(total=self._total, initial=self._before, unit="image", dynamic_ncols=True)
-
-    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
-        """Show the images done so far by all processes together."""
-        self.seconds = time.perf_counter() - self._start
-        self.images = min(self._total - self._before, (batch_idx + 1) * self._step)
-        if not is_main_process():
-            return
-        done = self._before + self.images
-        if self._bar is not None:
-            self._bar.update(done - self._bar.n)
-        elif self._worth_a_line(done):
-            print(
-                f"{done}/{self._total} images, {self.images / self.seconds:.2f} images/s", file=sys.stderr, flush=True
-            )
-        if self._file is not None and (done == self._total or self.seconds - self._noted >= 1):
-            self._note(self._file, done)
-
-    def after_test_epoch(self, runner, metrics=None) -> None:
-        """Close the bar."""
-        if self._bar is not None:
-            self._bar.close()
-
-    def _note(self, file: str, done: int) -> None:
-        self._noted = self.seconds
-        state = dict(done=done, total=self._total, images_per_second=self.images / self.seconds)
-        with contextlib.suppress(OSError):
-            replace(Path(file), lambda temporary: temporary.write_text(json.dumps(state), encoding="utf-8"))
-
-    def _worth_a_line(self, done: int) -> bool:
-        part = max(1, self._total // _LINES)
-        if done // part == (done - self._step) // part and time.perf_counter() - self._said < 60:
-            return False
-        if time.perf_counter() - self._said < 5 and done < self._total:
-            return False
-        self._said = time.perf_counter()
-        return True
 
 
 def quiet() -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import logging
 import re
 import shlex
-import subprocess
 import sys
 from pathlib import Path
 
@@ -16,6 +16,7 @@ import demo
 import eval as eval_script
 import eval_all
 from proxyclip import check
+from proxyclip.grid import jobs
 from proxyclip.paths import ROOT
 
 DOORS = {
@@ -34,18 +35,20 @@ def commands(text: str) -> list[str]:
 
 def enter(monkeypatch, folder: Path) -> None:
     """Work in `folder`, and let eval_all.py call eval.py instead of starting it."""
-    start = subprocess.run
+    start = jobs.launch
 
-    def run(words, *args, **options):
-        if str(ROOT / "eval.py") in words:
-            return subprocess.CompletedProcess(words, eval_script.main(words[2:]))
-        return start(words, *args, **options)
+    def launch(words, env, log):
+        if str(ROOT / "eval.py") not in words:
+            return start(words, env, log)
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
+            return eval_script.main(words[2:])
 
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PWD", str(folder))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("DATA_ROOT", raising=False)
-    monkeypatch.setattr(subprocess, "run", run)
+    monkeypatch.setattr(jobs, "launch", launch)
     monkeypatch.syspath_prepend(ROOT / "datasets")
     for log in MMLogger._instance_dict.values():
         for handler in log.handlers:
@@ -54,11 +57,15 @@ def enter(monkeypatch, folder: Path) -> None:
 
 
 def call(monkeypatch, command: str, *more: str) -> int:
-    """The exit code of `python PROGRAM ...`, with further arguments."""
+    """The exit code of `python PROGRAM ...` or `python -m MODULE ...`, with further arguments."""
     python, program, *words = [*shlex.split(command), *more]
     assert python == "python"
+    if program == "-m":
+        program, *words = words
+        door = importlib.import_module(f"{program}.__main__").main
+    else:
+        door = DOORS.get(program) or importlib.import_module(Path(program).stem).main
     monkeypatch.setattr(sys, "argv", [program, *words])
-    door = DOORS.get(program) or importlib.import_module(Path(program).stem).main
     try:
         return door(words)
     except SystemExit as stop:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from proxyclip import choices, configs, overrides
+from proxyclip import choices, configs, identities, overrides
 from proxyclip.paths import ROOT
 from proxyclip.provenance import named_files
 
@@ -178,7 +178,7 @@ def test_a_method_by_its_path(own):
 
 def test_an_edited_plug_in_is_another_run(own):
     def identity():
-        return configs.run_identity(configs.load(configs.Options(config=TINY, method="my/own.py")), "cpu")
+        return identities.of_run(configs.load(configs.Options(config=TINY, method="my/own.py")), "cpu")
 
     before = identity()
     assert identity() == before

@@ -13,7 +13,7 @@ from mmseg.registry import DATASETS
 
 import eval as eval_script
 import proxyclip.data  # registers what configs name
-from proxyclip import choices, configs, overrides, vocabulary
+from proxyclip import choices, configs, identities, overrides, vocabulary
 from proxyclip.paths import ROOT
 from proxyclip.provenance import named_files
 
@@ -244,14 +244,15 @@ def test_a_class_whose_name_is_a_background_word_can_only_tie():
     assert (merged[0] >= merged[words.index[bed]]).all()
 
 
-def test_command_of_the_document():
+def test_command_of_the_document(monkeypatch):
+    monkeypatch.setattr(identities, "_data", lambda cfg: None)  # there are none here
     (command,) = re.findall(r"```bash\npython eval.py (.*)\n```", (ROOT / "docs/vocabularies.md").read_text())
     words = vars(eval_script.parse(command.split()))
     plain = configs.Options(config=words["config"])
     cfg = configs.load(plain.but(cfg_options=tuple(words["cfg_options"])))
     assert cfg.model.name_path in LISTS
     assert cfg.model.name_path in named_files(cfg.model)
-    assert configs.run_identity(cfg, "cpu") != configs.run_identity(configs.load(plain), "cpu")
+    assert identities.of_run(cfg, "cpu") != identities.of_run(configs.load(plain), "cpu")
 
 
 def test_a_folder_of_your_own_is_the_data_root_itself(monkeypatch):

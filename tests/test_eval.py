@@ -14,7 +14,7 @@ from mmseg.structures import SegDataSample
 from openpyxl import load_workbook
 
 import eval as evaluation_script
-from proxyclip import configs, overrides, pictures, reporting, results
+from proxyclip import configs, identities, overrides, pictures, reporting, results
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -180,7 +180,7 @@ def test_a_new_type_drops_the_old_arguments(config):
 
 def test_identity_follows_what_changes_a_number(config, tmp_path):
     def identity(**options):
-        return configs.run_identity(configs.load(configs.Options(config=str(config), **options)), "cpu")
+        return identities.of_run(configs.load(configs.Options(config=str(config), **options)), "cpu")
 
     base = identity()
     assert identity(workers=2, work_dir=str(tmp_path)) == base

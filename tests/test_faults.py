@@ -12,7 +12,7 @@ import pytest
 from dummy_world import make_world
 
 import eval as evaluation_script
-from proxyclip import evaluation, reporting, results
+from proxyclip import reporting, results
 from proxyclip.paths import ROOT
 
 
@@ -39,7 +39,7 @@ def full(*_, **__):
 
 def test_a_work_dir_that_cannot_be_written(config, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(evaluation.reporting.QuietRunner, "from_cfg", None)  # nothing may be built before
+    monkeypatch.setattr(reporting.QuietRunner, "from_cfg", None)  # nothing may be built before
     assert evaluate(config, tmp_path / "file" / "out") == 1
     said = capsys.readouterr().err
     assert f"The work dir {tmp_path / 'file' / 'out'} cannot be written (Not a directory)" in said

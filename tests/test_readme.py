@@ -11,6 +11,7 @@ import sys
 import pytest
 from doors import call, commands, enter
 
+from proxyclip import results
 from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
 
@@ -42,6 +43,9 @@ EXPECTED = {
         "VOCtrainval_11-May-2012.tar",
         (),
     ),
+    "python eval_all.py --data-root /datasets --gpus 0,1,2,3": (0, "no data", (*SHORT, "--dry-run")),
+    "python eval_all.py --data-root /datasets --compare --strict 0.5 --dry-run": (1, "reproduced: 0 of 9", ()),
+    "python -m proxyclip.report work_dirs": (0, "work_dirs/report.html", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods all --vfms tiny tiny-mae clip": (
         0,
         "[16/16]",
@@ -59,6 +63,14 @@ IN_DOCS = {
     "python eval.py --config configs/cfg_folder.py": (1, "hf download", ()),
     "python eval.py --config configs/": (1, "not on disk", ()),
     "python eval.py": (0, "mIoU", SHORT),
+    "python eval_all.py --configs configs/cfg_tinyworld.py --compare": (0, "this toolkit", ()),
+    "python eval_all.py --configs configs/cfg_tinyworld.py --strict": (1, "reproduced: 0 of 1", ()),
+    "python eval_all.py --configs configs/cfg_tinyworld.py --methods proxy maskclip --slurm": (
+        0,
+        "sbatch work_dirs/array.sh",
+        SHORT,
+    ),
+    "python -m proxyclip.results work_dirs": (0, "work_dirs/results.xlsx", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
     "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "text")),
     "python benchmarks/gpu.py": (1, "no CUDA device", ()),
@@ -86,6 +98,7 @@ def desk(tmp_path_factory):
         Image.fromarray(one.image).save(folder / name)
     (folder / "my_data/masks").mkdir()
     Image.fromarray(one.mask).save(folder / "my_data/masks/a.png")
+    results.record({"identity": "a" * 12, "config_name": "cfg_voc21", "metrics": {"mIoU": 50.0}}, folder / "work_dirs")
     (folder / "my_data/classes.txt").write_text((ROOT / "configs/cls_tinyworld.txt").read_text())
     return folder
 

@@ -1,6 +1,5 @@
-"""Precision, threads, processes, the wrapper of frozen models and the vocabulary check."""
+"""Precision, the wrapper of frozen models and the vocabulary check."""
 
-import os
 from types import SimpleNamespace
 
 import pytest
@@ -70,51 +69,3 @@ def test_vocabulary_check(wrapped):
     hook.before_test(runner(3, 3, wrapped))
     with pytest.raises(ValueError, match=r"cls_some\.txt has 4 lines and SomeDataset has 3 classes"):
         hook.before_test(runner(4, 3, wrapped))
-
-
-def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):
-    assert runtime.init_distributed("none") == (0, 1)
-    runtime.close_distributed()
-    with pytest.raises(ValueError, match="one of none, pytorch, slurm, mpi, but got 'ray'"):
-        runtime.init_distributed("ray")
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
-        monkeypatch.delenv(name, raising=False)
-    for launcher, start in (("pytorch", "torchrun"), ("slurm", "srun"), ("mpi", "mpirun")):
-        with pytest.raises(RuntimeError, match=start):
-            runtime.init_distributed(launcher)
-
-
-def test_variables_of_mpi_and_slurm(monkeypatch):
-    for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "3")
-    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1")
-    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
-    with pytest.raises(RuntimeError, match="MASTER_ADDR"):
-        runtime._set_variables("mpi")
-    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "4")
-    monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    runtime._set_variables("mpi")
-    assert [os.environ[n] for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")] == ["3", "4", "1", "4"]
-    assert os.environ["MASTER_ADDR"] == "127.0.0.1"
-
-
-def test_set_threads_shares_the_cores(monkeypatch):
-    before = torch.get_num_threads()
-    monkeypatch.setattr(runtime, "_cores", lambda: 8)
-    for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOCAL_WORLD_SIZE"):
-        monkeypatch.setenv(name, "")
-        monkeypatch.delenv(name)
-    try:
-        assert runtime.set_threads(2) == 4
-        monkeypatch.setenv("OMP_NUM_THREADS", "1")  # torchrun's default
-        assert runtime.set_threads(2) == 4
-        monkeypatch.setenv("OMP_NUM_THREADS", "3")
-        assert runtime.set_threads(2) == 3
-        monkeypatch.delenv("OMP_NUM_THREADS")
-        monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-        assert runtime.set_threads(32) == 1
-    finally:
-        torch.set_num_threads(before)

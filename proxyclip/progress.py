@@ -1,0 +1,84 @@
+"""How far an evaluation is: for a person at a terminal, in a log, and for a program that waits for it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from mmengine.dist import get_world_size, is_main_process
+from mmengine.hooks import Hook
+from tqdm import tqdm
+
+from proxyclip.results import replace
+
+_LINES = 10  # of a run that no terminal shows
+
+
+class Progress(Hook):
+    """Shows how far a test run is, and measures it: a bar in a terminal, a line now and then elsewhere.
+
+    Where the environment variable PROXYCLIP_PROGRESS names a file, it has the present state as JSON: `done`, `total`
+    and `images_per_second`.
+    """
+
+    priority = "VERY_LOW"
+
+    def __init__(self) -> None:
+        self.seconds, self.images = 0.0, 0  # of this run, without what an interrupted one had done
+        self._bar: tqdm | None = None
+        self._start = self._said = self._noted = 0.0
+        self._file = os.environ.get("PROXYCLIP_PROGRESS")
+
+    def before_test_epoch(self, runner) -> None:
+        """Start the clock."""
+        loop = runner.test_loop
+        self._total = len(loop.dataloader.dataset)
+        self._before = getattr(loop, "before", 0)
+        self._step = (loop.dataloader.batch_size or 1) * get_world_size()
+        self._start = self._said = time.perf_counter()
+        if not is_main_process():
+            return
+        if self._before:
+            print(f"going on after {self._before} of {self._total} images (--fresh starts anew)", flush=True)
+        if sys.stderr.isatty():
+            self._bar = tqdm(total=self._total, initial=self._before, unit="image", dynamic_ncols=True)
+
+    def after_test_iter(self, runner, batch_idx, data_batch=None, outputs=None) -> None:
+        """Show the images done so far by all processes together."""
+        self.seconds = time.perf_counter() - self._start
+        self.images = min(self._total - self._before, (batch_idx + 1) * self._step)
+        if not is_main_process():
+            return
+        done = self._before + self.images
+        if self._bar is not None:
+            self._bar.update(done - self._bar.n)
+        elif self._worth_a_line(done):
+            print(
+                f"{done}/{self._total} images, {self.images / self.seconds:.2f} images/s", file=sys.stderr, flush=True
+            )
+        if self._file is not None and (done == self._total or self.seconds - self._noted >= 1):
+            self._note(self._file, done)
+
+    def after_test_epoch(self, runner, metrics=None) -> None:
+        """Close the bar."""
+        if self._bar is not None:
+            self._bar.close()
+
+    def _note(self, file: str, done: int) -> None:
+        self._noted = self.seconds
+        state = dict(done=done, total=self._total, images_per_second=self.images / self.seconds)
+        with contextlib.suppress(OSError):
+            replace(Path(file), lambda temporary: temporary.write_text(json.dumps(state), encoding="utf-8"))
+
+    def _worth_a_line(self, done: int) -> bool:
+        part = max(1, self._total // _LINES)
+        if done // part == (done - self._step) // part and time.perf_counter() - self._said < 60:
+            return False
+        if time.perf_counter() - self._said < 5 and done < self._total:
+            return False
+        self._said = time.perf_counter()
+        return True

@@ -1,0 +1,119 @@
+"""What a person sees of a grid while it runs: the live table, or lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from proxyclip.grid import board, runs
+from proxyclip.grid.cells import Cell
+
+
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def grid_of(states: list[str], folder: Path) -> list[Cell]:
+    """Cells in these states; what runs has done 25 of 100 images, at 5 images a second."""
+    made = []
+    for number, state in enumerate(states, start=1):
+        cell = Cell("configs/cfg_some.py", number=number, named=(f"m{number}", "dino", "ViT"), state=state)
+        cell.progress = folder / f"{number}.json"
+        if state == "running":
+            cell.progress.write_text(json.dumps({"done": 25, "total": 100, "images_per_second": 5.0}))
+        if state in ("done", "kept"):
+            run = {"metrics": {"mIoU": 40 + number / 100}, "dataset": {"images": 100}, "images_per_second": 5.0}
+            cell.run, cell.seconds = run, 86.0
+        made.append(cell)
+    return made
+
+
+def rendered(view: board.Board, height: int = 24) -> str:
+    view.console = Console(record=True, width=120, height=height, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    view.console.print(view.render())
+    return view.console.export_text()
+
+
+def test_the_live_table(tmp_path):
+    cells = grid_of(["done", "running", "waiting", "failed", "kept"], tmp_path)
+    clock = Clock()
+    view = board.Board(cells, lines=False, clock=clock)
+    assert "left" not in rendered(view).splitlines()[0]  # nothing is known yet
+    cells[1].progress.write_text(json.dumps({"done": 75, "total": 100, "images_per_second": 5.0}))
+    clock.now = 15.0
+    text = rendered(view)
+    # 100 images and 75 less the 25 it began with make 150 in 15 s; 25 and 100 are ahead
+    assert text.startswith("3/5 cells, 1 running, 1 failed, 15 s so far, about 12 s left")
+    lines = {line.split()[2]: line for line in text.splitlines() if "cfg_some" in line}
+    assert list(lines) == ["m1", "m2", "m3", "m4", "m5"]
+    assert "75 %" in lines["m2"] and "5.0" in lines["m2"] and "5 s" in lines["m2"]
+    assert lines["m1"].split()[-4:] == ["min", "26", "s", "40.01"] and lines["m5"].split()[-1] == "40.05"
+    assert "failed" in lines["m4"] and "waiting" in lines["m3"] and "more" not in text
+
+
+def test_a_large_grid_fits_the_screen(tmp_path):
+    states = ["kept"] * 60 + ["done"] * 30 + ["failed"] * 2 + ["running"] * 4 + ["waiting"] * 104
+    cells = grid_of(states, tmp_path)
+    view = board.Board(cells, lines=False, clock=Clock())
+    for cell in cells[:92]:
+        view.tell(cell)
+    text = rendered(view, height=24)
+    assert len(text.splitlines()) <= 24
+    shown = [int(line.split()[0]) for line in text.splitlines() if "cfg_some" in line]
+    assert set(shown) >= {91, 92, 93, 94, 95, 96, 90} and shown == sorted(shown)
+    rest = re.search(r"and (\d+) more: (.*)", text)
+    assert rest is not None and int(rest[1]) == 200 - len(shown)
+    assert sum(int(number) for number in re.findall(r"\d+", rest[2])) == int(rest[1])
+    assert "104 waiting" in rest[2] and "kept" in rest[2]
+
+
+def test_progress_that_cannot_be_read_is_none(tmp_path):
+    cell = Cell("configs/cfg_some.py")
+    assert runs.how_far(cell) is None
+    cell.progress = tmp_path / "1.json"
+    assert runs.how_far(cell) is None
+    for text in ("", "{", "[]", '{"done": 1}', '{"done": "x", "total": 1, "images_per_second": 1}'):
+        cell.progress.write_text(text)
+        assert runs.how_far(cell) is None
+    cell.progress.write_text('{"done": 1, "total": 2, "images_per_second": null}')
+    assert runs.how_far(cell) == {"done": 1, "total": 2, "images_per_second": 0}
+
+
+def test_lines_where_there_is_no_terminal(tmp_path, capsys):
+    waiting, done, kept = grid_of(["waiting", "done", "kept"], tmp_path)
+    kept.progress, kept.seconds, kept.note = None, 0.0, ""
+    waiting.progress = None
+    view = board.Board([waiting, done, kept], lines=True)
+    for cell in (waiting, kept):
+        view.tell(cell)
+    done.state = "running"
+    view.tell(done)
+    done.state = "done"
+    view.tell(done)
+    assert capsys.readouterr().out.splitlines() == [
+        "[3/3] configs/cfg_some.py",
+        "    kept: mIoU 40.03",
+        "[2/3] configs/cfg_some.py",
+        "    done: mIoU 40.02 (1 min 26 s)",
+    ]
+    view.together = True
+    view.tell(done)
+    assert capsys.readouterr().out == "[2/3] done: mIoU 40.02 (1 min 26 s)\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0, "0 s"), (59.6, "1 min 00 s"), (86, "1 min 26 s"), (3599.7, "1 h 00 min"), (11100, "3 h 05 min")],
+)
+def test_durations(seconds, words):
+    assert board.duration(seconds) == words

@@ -1,0 +1,448 @@
+"""The HTML report: whole and harmless pages from any records, right numbers, and a script that agrees with them."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import re
+import shutil
+import subprocess
+from html.parser import HTMLParser
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxyclip import report, results
+from proxyclip.report import charts, facts, paint
+from proxyclip.report.__main__ import main
+from proxyclip.report.data import Run, views
+from proxyclip.report.gallery import collect
+from proxyclip.report.words import count, points
+
+NASTY = "</script><b>&\"'"
+NAMES = ("sky", "sheep", NASTY, "Köln ☃")
+VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
+class Page(HTMLParser):
+    """Checks that elements nest, and keeps what the tests ask for."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.references: list[str] = []
+        self.tags: list[str] = []
+        self.texts: dict[str, list[str]] = {}
+        self.titles: list[str] = []
+        self._inside: list[str | None] = []
+        self.feed(text)
+        self.close()
+        assert self.open == [], f"never closed: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in VOID:
+            self.open.append(tag)
+            self._inside.append(dict(attrs).get("id"))
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value)
+            elif name in ("src", "href", "xlink:href", "action", "srcset", "data", "poster"):
+                self.references.append(value)
+            elif name in ("title", "aria-label"):
+                self.titles.append(value)
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open[-1] == tag, f"</{tag}> closes {self.open[-1:]}"
+        self.open.pop()
+        self._inside.pop()
+
+    def handle_data(self, data):
+        for name in filter(None, self._inside):
+            self.texts.setdefault(name, []).append(data)
+
+    def text(self, name: str) -> str:
+        return " ".join(" ".join(self.texts.get(name, [])).split())
+
+
+def run(folder: Path, identity: str, names=NAMES, seed=0, images=6, **more) -> dict:
+    """Write the record and pictures of one run on `images` images of 24 x 32 pixels, and return the record."""
+    rng, k = np.random.default_rng(seed), len(names)
+    matrix, mious = np.zeros((k, k), np.int64), []
+    place = folder / "gallery" / identity
+    place.mkdir(parents=True, exist_ok=True)
+    for i in range(images):
+        truth = np.kron(np.random.default_rng(i).integers(k, size=(3, 4)), np.ones((8, 8), int))
+        prediction = np.where(rng.random(truth.shape) < 0.8, truth, rng.integers(k, size=truth.shape))
+        scored = np.arange(32) >= 4 * np.ones((24, 1))
+        hits = np.bincount((truth * k + prediction)[scored], minlength=k * k).reshape(k, k)
+        matrix += hits
+        mious.append(100 * float(np.mean(truth == prediction)))
+        for name, labels in (("truth", truth), ("prediction", prediction)):
+            Image.fromarray(np.where(scored, labels, 255).astype(np.uint8)).save(place / f"{i}-{name}.png")
+        Image.fromarray(rng.integers(255, size=(24, 32, 3)).astype(np.uint8)).save(place / f"{i}-image.jpg")
+    union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
+    iou = (100 * matrix.diagonal() / union).tolist()
+    made = {
+        "identity": identity,
+        "config_name": "cfg_voc21",
+        "method": f"method {identity}",
+        "metrics": {"mIoU": float(np.mean(iou)), "aAcc": 100 * float(matrix.trace() / matrix.sum()), "mAcc": 50.0},
+        "arguments": {"model_type": "ViT-B/16", "clip_type": "openai", "vfm_model": {"type": "dino"}, "prob_thd": 0.1},
+        "dataset": {"type": "PascalVOCDataset", "images": images, "list_sha256": "1" * 64},
+        "per_class": [
+            {"name": name, "iou": one, "acc": one, "pixels": int(pixels)}
+            for name, one, pixels in zip(names, iou, matrix.sum(1), strict=True)
+        ],
+        "confusion": results.sparse(matrix),
+        "per_image": {"file": [f"a/{i} {NASTY}.jpg" for i in range(images)], "mIoU": mious, "aAcc": mious},
+        "gallery": [
+            {"index": 0, "why": "worst", "note": ""},
+            {"index": 1, "why": "best", "note": ""},
+            {"index": 2, "why": "failure", "note": f"sky called {NASTY}, 12 pixels"},
+        ],
+        "left_out": [],
+        "scoring": "correct",
+        "git": {"commit": "f" * 40, "dirty": False},
+        "command": ["eval.py", "--config", "configs/cfg_voc21.py"],
+        "end": "2026-01-02T03:04:05.000006+00:00",
+        **more,
+    }
+    results.record(made, folder)
+    return made
+
+
+def cells(text: str, start: str) -> list[str]:
+    """The cells of the table row that begins with the header cell `start`."""
+    row = re.search(rf"<tr[^>]*>(?:(?!</tr>).)*?<th scope=\"row\">{re.escape(start)}</th>.*?</tr>", text, re.S)
+    assert row, f"no row {start}"
+    found = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row[0], re.S)
+    return [" ".join(re.sub(r"<[^>]+>", " ", one).split()) for one in found]
+
+
+@pytest.fixture(scope="module")
+def work(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("runs <of> me")
+    run(folder, "aaa111", seed=1)
+    run(folder, "bbb222", seed=2, left_out=[{"file": "b<d.jpg", "why": "cut & short"}], resumed_images=3)
+    run(
+        folder,
+        "abc333",
+        seed=3,
+        config_name="cfg_voc20",
+        dataset={"type": "Other", "images": 6},
+        method="method aaa111",
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def text(work) -> str:
+    return report.build(work)
+
+
+def test_the_page_is_whole_and_needs_nothing_else(text):
+    page = Page(text)
+    assert [one for one in page.references if not one.startswith(("#", "data:image/"))] == []
+    assert not re.search(r"https?://|url\(|@import|<link|<iframe", text)
+    assert len(page.ids) == len(set(page.ids))
+    assert {one[1:] for one in page.references if one.startswith("#")} <= set(page.ids)
+    for section in ("runs", "crossed", "comparison", "details", "run-aaa111", "run-bbb222", "run-abc333"):
+        assert section in page.ids
+    assert page.tags.count("h1") == 1 and page.text("runs-title") == "All runs"
+
+
+def test_names_that_are_markup_stay_names(text):
+    page = Page(text)
+    assert "<b>&" not in text and "<b>&amp;" not in text  # the class name opened no element
+    assert f"sky called {NASTY}, 12 pixels" in page.text("details")
+    assert any(NASTY in one for one in page.titles) and "Köln ☃" in page.text("details")
+    assert not re.search("[<>&]", page.text("data"))
+    data = json.loads(page.text("data"))
+    assert data["sets"][1]["classes"] == list(NAMES)
+    assert page.tags.count("script") == 3  # data, and two scripts
+    assert "b<d.jpg" in page.text("run-bbb222") and "cut & short" in page.text("run-bbb222")
+
+
+def test_the_same_records_make_the_same_page_without_its_place(work, text, tmp_path):
+    shutil.copytree(work, tmp_path / work.name)
+    assert report.build(tmp_path / work.name) == text
+    assert str(tmp_path) not in text and str(work.parent) not in text
+
+
+def test_the_table_of_runs(work, text):
+    for identity in ("aaa111", "bbb222"):
+        metrics = results.find(work, identity)["metrics"]
+        row = next(one for one in re.findall(r"<tr.*?</tr>", text, re.S) if f'href="#run-{identity}"' in one)
+        assert f"{metrics['mIoU']:.2f}<" in row and f"{metrics['aAcc']:.2f}<" in row
+        assert "best</span>" not in row  # of the two, one left an image out
+    page = Page(text)
+    assert "1 left out" in page.text("run-bbb222") and "resumed" in page.text("run-bbb222")
+    assert any("3 images were taken over" in one for one in page.titles)
+    assert "2026-01-02" in text and "3 runs" in text
+
+
+def test_only_whole_runs_are_best(tmp_path):
+    run(tmp_path, "good", metrics={"mIoU": 40.0})
+    run(tmp_path, "fair", metrics={"mIoU": 30.0})
+    run(tmp_path, "part", metrics={"mIoU": 90.0}, partial=True)
+    marked = re.findall(r'<tr class="best">.*?</tr>', report.build(tmp_path), re.S)
+    assert len(marked) == 1 and "#run-good" in marked[0]
+
+
+def test_published_numbers_and_the_difference(tmp_path):
+    model = {"model_type": "ViT-B/16", "clip_type": "openai", "vfm_model": {"type": "dino"}}
+    made = run(
+        tmp_path,
+        "pub",
+        method="proxy",
+        config={"model": model},
+        options={"config": "configs/cfg_voc21.py"},
+        changes=[],
+        approximations=[],
+        metrics={"mIoU": 50.0},
+    )
+    target = results.target_of(made)
+    row = cells(report.build(tmp_path), "proxy")
+    assert row[7].removeprefix("~ ") == f"{target.value:.2f}"
+    assert row[8].removeprefix("~ ") == points(50.0 - target.value)
+
+
+def test_class_rows_shares_and_confusions(work, text):
+    made = results.find(work, "aaa111")
+    view, matrix = Run(made), results.confusion(made)
+    assert [row.share for row in view.classes] == pytest.approx((100 * matrix.sum(1) / matrix.sum()).tolist())
+    off = matrix - np.diag(matrix.diagonal())
+    first = charts.confusions(view)[0]
+    t, p = divmod(int(off.argmax()), len(off))
+    assert (first.truth, first.prediction, first.count) == (NAMES[t], NAMES[p], off[t, p])
+    assert first.share == pytest.approx(100 * off[t, p] / matrix[t].sum())
+    share = 100 * matrix[0, 1] / matrix[0].sum()
+    wanted = f"truth sky, predicted sheep: {share:.1f} % ({count(int(matrix[0, 1]))} pixels)"
+    assert wanted in Page(text).titles
+
+
+def test_histogram_counts_every_image():
+    found = charts.histogram([0.0, 4.9, 5.0, 100.0, None])
+    assert [bar.count for bar in found["bars"]][:2] == [2, 1] and found["bars"][-1].count == 1
+    assert found["undefined"] == 1 and found["mean"] == pytest.approx(109.9 / 4)
+    assert charts.histogram([None]) is None
+
+
+def test_large_matrices_are_pictures_with_their_shares():
+    confusion = np.diag(np.full(70, 1000)).astype(np.int64)
+    confusion[3, 60] = 250
+    confusion[5, 6] = 0
+    names = [{"name": f"n{i}", "iou": 1.0, "acc": 1.0, "pixels": 1} for i in range(70)]
+    made = charts.matrix(Run({"identity": "x", "confusion": results.sparse(confusion), "per_class": names}))
+    assert made.cells is None and not made.named and made.picture.startswith("data:image/png;base64,")
+    assert made.entries[3] == [3, 1000, 60, 250] and made.totals[3] == 1250
+
+
+@pytest.mark.parametrize("classes", [30, 70])
+def test_many_classes_show_forty_and_all(tmp_path, classes):
+    run(tmp_path, "many", names=[f"n{i}" for i in range(classes)])
+    text = report.build(tmp_path)
+    page = Page(text)
+    assert ("All 70 classes" in text) is (classes == 70)
+    assert page.tags.count("image") >= 1 and "heat" in text
+
+
+def test_comparison_numbers(work):
+    a, b = (results.find(work, one) for one in ("aaa111", "bbb222"))
+    text = report.build(work, compare=["aaa", "bbb"])
+    page = Page(text)
+    by = b["metrics"]["mIoU"] - a["metrics"]["mIoU"]
+    numbers = f"mIoU {a['metrics']['mIoU']:.2f} {b['metrics']['mIoU']:.2f} {points(by)}"
+    assert numbers in page.text("cmp-metrics")
+    change = b["per_class"][0]["iou"] - a["per_class"][0]["iou"]
+    assert points(change) in cells(text[text.index('id="cmp-classes"') :], "sky")
+    changes = np.subtract(b["per_image"]["mIoU"], a["per_image"]["mIoU"])
+    said = f"B is better on {(changes > 0).sum()} images, A on {(changes < 0).sum()}, of 6."
+    assert said in page.text("cmp-said") and points(changes.mean()) in page.text("cmp-said")
+    assert page.text("cmp-gains").count(".jpg") == (changes > 0).sum()
+    assert "method aaa111 method bbb222" in page.text("cmp-settings")
+    assert page.text("cmp-pictures").count("Truth") == 3
+
+
+def test_why_there_is_no_comparison(tmp_path):
+    run(tmp_path, "one")
+    run(tmp_path, "two", dataset={"type": "PascalVOCDataset", "images": 6, "list_sha256": "2" * 64})
+    run(tmp_path, "six", names=("sky", "sheep", "cow", "car"))
+    page = Page(report.build(tmp_path))
+    assert "there are none here" in page.text("comparison") and "data" not in page.ids
+    for other, why in (("two", "different images"), ("six", "different classes")):
+        with pytest.raises(ValueError, match=why):
+            report.build(tmp_path, compare=["one", other])
+
+
+def test_pictures_that_are_not_there_are_said_in_words(tmp_path):
+    run(tmp_path, "gone")
+    place = tmp_path / "gallery" / "gone"
+    (place / "0-prediction.png").unlink()
+    (place / "1-image.jpg").write_bytes(b"no picture")
+    page = Page(report.build(tmp_path))
+    assert "There is no file gallery/gone/0-prediction.png." in page.text("run-gone")
+    assert "A picture file cannot be read" in page.text("run-gone") and str(tmp_path) not in page.text("run-gone")
+    shutil.rmtree(tmp_path / "gallery")
+    page = Page(report.build(tmp_path))
+    assert page.text("run-gone").count("There is no file") == 9 and "image" not in page.tags
+
+
+def test_error_maps_and_legends(tmp_path):
+    made = run(tmp_path, "err", names=("sky", "sheep", "cow"), images=1, gallery=[{"index": 0, "why": "worst"}])
+    for name, labels in (("truth", [[0, 0, 255], [1, 1, 1]]), ("prediction", [[0, 2, 0], [1, 2, 1]])):
+        Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / "gallery" / "err" / f"0-{name}.png")
+    shot = collect(tmp_path, views([made]), 6).rows["run-err"]["worst"][0].shot
+    with Image.open(io.BytesIO(base64.b64decode(shot.panels["errors"].drawing.uri.split(",")[1]))) as file:
+        seen = np.asarray(file)
+    assert (seen == 1).tolist() == [[False, True, False], [False, True, False]]  # 1: wrong
+    assert seen[0, 2] in (2, 3) and shot.panels["errors"].drawing.under is None  # the image has another size
+    assert {key.name: key.remark for key in shot.legend} == {"sheep": "", "sky": "", "cow": "not in the truth"}
+
+
+def test_old_and_empty_records(tmp_path):
+    results.record({"identity": "bare", "metrics": {}}, tmp_path)
+    results.record({"identity": "nan", "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None}, tmp_path)
+    run(tmp_path, "odd", per_image=None, confusion={"classes": 0, "label": [], "prediction": [], "count": []})
+    page = Page(report.build(tmp_path))
+    for said in ("no numbers by class", "no numbers by image", "no confusion matrix", "keeps no pictures"):
+        assert said in page.text("run-bare")
+    assert "no confusion matrix" in page.text("run-odd") and "No pixel" not in page.text("run-odd")
+
+
+def test_pictures_limit_runs_and_forty_of_them(work, tmp_path):
+    assert "image" not in Page(report.build(work, pictures=0)).tags
+    one = Page(report.build(work, runs=["aaa"]))
+    assert "run-aaa111" in one.ids and "run-bbb222" not in one.ids
+    for i in range(40):
+        results.record({**results.find(work, "aaa111"), "identity": f"r{i}", "gallery": []}, tmp_path)
+    assert sum(one.startswith("run-r") for one in Page(report.build(tmp_path)).ids) == 40
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--runs", "aaa112"], "did you mean aaa111?"),
+        (["--runs", "zzz"], "the known ones are"),
+        (["--runs", "a"], "start of several identities"),
+        (["--compare", "aaa", "abc"], "two data sets"),
+        (["--compare", "aaa", "aaa111"], "the same run"),
+    ],
+)
+def test_errors_in_one_line(work, capsys, arguments, said):
+    assert main([str(work), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert said in error and error.count("\n") == 1 and not (work / "report.html").exists()
+
+
+def test_no_folder_and_no_records(tmp_path, capsys):
+    assert main([str(tmp_path / "absent")]) == 2 and main([str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "There is no folder" in error and "no readable record" in error and error.count("\n") == 2
+
+
+def test_the_command_writes_one_file(work, tmp_path, capsys):
+    target = tmp_path / "out.html"
+    assert main([str(work), "-o", str(target), "--pictures", "1"]) == 0
+    assert [one.name for one in tmp_path.iterdir()] == ["out.html"] and str(target) in capsys.readouterr().out
+    Page(target.read_text(encoding="utf-8"))
+
+
+def test_colours_differ_while_there_are_some():
+    assert len(set(paint.slots(range(24)).values())) == 24
+    assert paint.slots([3, 27]) == {3: 3, 27: 4}  # 27 would take the place of 3
+    assert len(paint.slots(range(60))) == 60
+
+
+def test_large_regions_are_named_inside_the_picture():
+    labels = np.zeros((48, 96), int)
+    labels[:, 60:] = 1
+    found = paint.words(labels, np.ones(labels.shape, bool), {0: "sky", 1: "tv, television set"})
+    assert [one.text for one in found] == ["sky", "tv"]
+    assert 0 < found[0].x < 60 < found[1].x < 96 and all(0 < one.y < 48 for one in found)
+
+
+def test_names_in_a_picture_do_not_lie_over_each_other():
+    stripes = np.tile(np.arange(96) // 10, (48, 1))
+    found = paint.words(stripes, np.ones(stripes.shape, bool), dict.fromkeys(range(10), "a long name"))
+    places = sorted(one.x for one in found)
+    assert 1 < len(found) < 10 and min(np.diff(places)) > 0.6 * found[0].size * len("a long name")
+
+
+def test_wide_label_maps_keep_their_classes(tmp_path):
+    labels = np.array([[300, 65535], [846, 0]], np.uint16)
+    Image.fromarray(labels).save(tmp_path / "wide.png")
+    for classes in (847, 0):  # 0: the record does not say how many
+        read, scored = paint.read_labels(tmp_path / "wide.png", classes)
+        assert read.tolist() == [[300, 0], [846, 0]] and scored.tolist() == [[True, False], [True, True]]
+    assert paint.read_labels(tmp_path / "wide.png", 400)[1].tolist() == [[True, False], [False, True]]
+
+
+def test_facts_have_what_makes_a_run_again(work):
+    view = views([results.find(work, "aaa111")])[0]
+    found = {fact.name: fact.value for facts_ in facts.groups(view).values() for fact in facts_}
+    assert found["Command"] == "eval.py --config configs/cfg_voc21.py" and found["Commit"] == "f" * 40
+    assert found["End"] == "2026-01-02 03:04:05 UTC" and found["Threshold"] == "0.1"
+
+
+STEPS = """<script>addEventListener("DOMContentLoaded", () => {
+const told = Object.assign(document.createElement("p"), { id: "told" });
+document.body.append(told);
+const point = (on, clientX, clientY) => on.dispatchEvent(new PointerEvent("pointermove", { clientX, clientY }));
+document.querySelectorAll("details").forEach((one) => { one.open = true; });
+const tip = document.getElementById("tip"), said = [];
+const image = document.querySelector(".heat image").getBoundingClientRect();
+point(document.querySelector(".heat svg"), image.left + image.width / 60, image.top + image.height / 60);
+said.push(tip.textContent);
+document.querySelector(".heat svg").dispatchEvent(new KeyboardEvent("keydown", { key: "ArrowRight" }));
+said.push(tip.textContent);
+document.querySelector("table.runs th.n button").click();
+said.push([...document.querySelectorAll("table.runs tbody code")].map((one) => one.textContent).join());
+document.querySelector("table.runs th.n button").click();
+said.push([...document.querySelectorAll("table.runs tbody code")].map((one) => one.textContent).join());
+document.getElementById("swap").click();
+said.push(document.querySelector(".name-a").textContent);
+told.textContent = JSON.stringify(said);
+});</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_the_script_runs_and_agrees_with_the_page(tmp_path):
+    names = [f"n{i}" for i in range(29)] + [NASTY]
+    made = {one: run(tmp_path, one, names=names, seed=i) for i, one in enumerate(("low", "high"))}
+    text = report.build(tmp_path, compare=["low", "high"])
+    still, moved = tmp_path / "still.html", tmp_path / "moved.html"
+    still.write_text(text, encoding="utf-8")
+    moved.write_text(text.replace("</body>", f"{STEPS}</body>"), encoding="utf-8")
+    drawn = Page(rendered(f"{still.as_uri()}#compare=low,high", tmp_path))  # drawn anew by the script
+    page = Page(text)
+    for part in ("metrics", "settings", "classes", "gains", "losses", "said", "pictures"):
+        assert drawn.text(f"cmp-{part}") == page.text(f"cmp-{part}") != "", part
+    said = json.loads(Page(rendered(moved.as_uri(), tmp_path)).text("told"))
+    matrix = results.confusion(made["high"] if views(list(made.values()))[0].id == "high" else made["low"])
+    for place, told in enumerate(said[:2]):
+        share, pixels = 100 * matrix[0, place] / matrix[0].sum(), count(int(matrix[0, place]))
+        wanted = f"{share:.1f} % ({pixels} pixels)" if matrix[0, place] else "less than 0.05 %"
+        assert told == f"truth n0, predicted n{place}: {wanted}"
+    order = sorted(made, key=lambda one: -made[one]["metrics"]["mIoU"])
+    assert said[2:] == [",".join(order), ",".join(order[::-1]), "method high · dino · ViT-B/16 openai (high)"]
+
+
+def rendered(address: str, folder: Path) -> str:
+    """The page after its scripts, which must have come to their end without an error."""
+    command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
+    command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
+    command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,3000", "--dump-dom", address]
+    found = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
+    head = re.search(r"<html[^>]*>", found)[0]
+    assert 'data-ready="yes"' in head and "data-error" not in head, head
+    return found
