@@ -36,6 +36,15 @@ def samples() -> Path:
     return place
 
 
+@pytest.fixture
+def own_environment(monkeypatch):
+    """Variables that an evaluation in this process reads or sets are put back after the test."""
+    for name in ("CUDA_VISIBLE_DEVICES", "DATA_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        monkeypatch.setenv(name, os.environ.get(name, ""))
+    monkeypatch.delenv("DATA_ROOT")
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 def pytest_collection_modifyitems(items):
     """Skip what is marked `gpu` where torch finds none."""
     marked = [item for item in items if item.get_closest_marker("gpu")]

@@ -1,7 +1,6 @@
 """eval.py from its command line to its files, with a segmentor without weights."""
 
 import json
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -18,18 +17,12 @@ from proxyclip import configs, identities, overrides, pictures, reporting, resul
 
 ROOT = Path(__file__).resolve().parents[1]
 
+pytestmark = pytest.mark.usefixtures("own_environment")
+
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Path:
     return make_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch):
-    for name in ("CUDA_VISIBLE_DEVICES", "DATA_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back after the test
-    monkeypatch.delenv("DATA_ROOT")
-    monkeypatch.setenv("OMP_NUM_THREADS", "2")
 
 
 def evaluate(config: Path, work_dir: Path, *words: str) -> int:

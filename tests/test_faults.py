@@ -15,13 +15,7 @@ import eval as evaluation_script
 from proxyclip import reporting, results
 from proxyclip.paths import ROOT
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch):
-    for name in ("CUDA_VISIBLE_DEVICES", "DATA_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back after the test
-    monkeypatch.delenv("DATA_ROOT")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,5 @@
 """The images kept for the report: which ones, and what their files say."""
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -94,21 +93,20 @@ def test_files(tmp_path, classes, ignored, kind):
     assert Image.open(tmp_path / "g" / "7-image.jpg").size == (640, 512)
 
 
+@pytest.mark.usefixtures("own_environment")
 def test_a_gallery_that_fails_costs_no_result(tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise OSError("No space left on device")
 
+    draw = gallery.draw
     monkeypatch.setattr(gallery, "draw", fail)
-    monkeypatch.setenv("OMP_NUM_THREADS", os.environ.get("OMP_NUM_THREADS", "1"))
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     config = make_world(tmp_path / "world")
     words = ["--config", str(config), "--work-dir", str(tmp_path), "--device", "cpu"]
     assert evaluation_script.main([*words, "--gallery", "2"]) == 0
     assert "no pictures for the report" in capsys.readouterr().err
     (run,) = results.records(tmp_path)
     assert [pick["why"] for pick in run["gallery"]] == ["best"] * 2 + ["worst"] * 2 + ["failure"] * 2
-    monkeypatch.undo()
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    monkeypatch.setattr(gallery, "draw", draw)
     assert evaluation_script.main([*words, "--gallery", "2"]) == 0
     kept = {int(f.name.split("-")[0]) for f in Path(tmp_path / "gallery" / run["identity"]).iterdir()}
     assert kept == {pick["index"] for pick in run["gallery"]}

@@ -21,13 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 24  # the last one takes forever in a process that is to be killed, so none ends too early
 LAST = "9.png"  # by name
 
-
-@pytest.fixture(autouse=True)
-def _environment(monkeypatch):
-    for name in ("CUDA_VISIBLE_DEVICES", "DATA_ROOT", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))  # put back after the test
-    monkeypatch.delenv("DATA_ROOT")
-    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
 @pytest.fixture

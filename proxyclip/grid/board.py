@@ -159,6 +159,8 @@ def table(cells: Sequence[Cell], markdown: bool = False, comparison: bool = Fals
         more = map(escape, compare.columns(cell)) if comparison else ()
         named = map(escape, (cell.short, *cell.named))
         shown.add_row(*named, cell.state, *numbers, images, run.get("identity", "-"), *more)
+    for column in shown.columns:
+        column.overflow = "fold"  # a cut identity is none
     width = UNFOLDED if markdown else None if sys.stdout.isatty() else WIDER if comparison else WIDTH
     Console(highlight=False, width=width).print(shown)
     if comparison and any(compare.columns(cell)[0].startswith("~") for cell in cells):

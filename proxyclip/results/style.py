@@ -27,6 +27,7 @@ def put(sheet: Worksheet, row: int, column: int, found: Any) -> Cell:
     if isinstance(found, str):
         cell.data_type = "s"  # not a formula, not an error value
         cell.quotePrefix = found.startswith(_FORMULA)
+        cell.alignment = Alignment(horizontal="left", indent=1)  # away from the number before it
     elif isinstance(found, float):
         cell.number_format = "0.00"
     return cell
@@ -42,7 +43,8 @@ def header(sheet: Worksheet, row: int, titles: list[Any], last: bool = True) -> 
     for column, title in enumerate(titles, start=1):
         cell = put(sheet, row, column, title)
         cell.font, cell.fill = Font(bold=True), _HEADER
-        cell.alignment = Alignment(vertical="center", wrap_text=True)
+        side, indent = ("right", 0) if isinstance(title, (int, float)) else ("left", 1)
+        cell.alignment = Alignment(side, "center", wrap_text=True, indent=indent)
         if last:
             cell.border = _LINE
 
@@ -81,7 +83,7 @@ def heighten(sheet: Worksheet, row: int) -> None:
     lines = 1
     for cell in sheet[row]:
         characters = sheet.column_dimensions[cell.column_letter].width
-        lines = max(lines, math.ceil(1.2 * len(str(cell.value or "")) / characters))
+        lines = max(lines, math.ceil(1.2 * _width(cell.value) / characters))
     sheet.row_dimensions[row].height = 15 * lines
 
 
