@@ -3,58 +3,20 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.distributed as dist
 from mmengine.dist import get_rank, get_world_size
 from mmengine.runner import TestLoop, autocast
-from torch.utils.data import DataLoader, Dataset
 
 from proxyclip.data.metric import SegMetric
 from proxyclip.journal import Counts, Journal
+from proxyclip.samples import LoaderDied, Samples
 
 
 class NothingLeft(ValueError):
     """All images were left out."""
-
-
-@dataclass(frozen=True)
-class Unreadable:
-    """A sample that could not be loaded, and why."""
-
-    index: int
-    why: str
-
-
-class Guarded(Dataset):
-    """A data set whose bad samples come as `Unreadable` instead of an error. Everything else is the data set's own."""
-
-    def __init__(self, dataset: Any) -> None:
-        self.dataset = dataset
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def __getitem__(self, index: int) -> Any:
-        try:
-            return self.dataset[index]
-        except Exception as error:
-            return Unreadable(index, " ".join(str(error).split()) or type(error).__name__)
-
-
-class Collate:
-    """The collate function of a loader, past unreadable samples: (batch of the others or None, unreadable ones)."""
-
-    def __init__(self, inner: Callable) -> None:
-        self.inner = inner
-
-    def __call__(self, samples: Sequence[Any]) -> tuple[Any, list[Unreadable]]:
-        bad = [sample for sample in samples if isinstance(sample, Unreadable)]
-        good = [sample for sample in samples if not isinstance(sample, Unreadable)]
-        return (self.inner(good) if good else None), bad
 
 
 class ResumableLoop(TestLoop):
@@ -77,7 +39,6 @@ class ResumableLoop(TestLoop):
         self.before = 0  # how many they are
         self.counts: dict[int, Counts] = {}
         self.left_out: list[tuple[int, str]] = []
-        self._at_fault = False  # an error now is one of the data
 
     def obstacle(self) -> str | None:
         """Why this evaluation cannot be saved and resumed, or None."""
@@ -98,12 +59,12 @@ class ResumableLoop(TestLoop):
         self.runner.call_hook("before_test")
         self.runner.call_hook("before_test_epoch")
         self.runner.model.eval()
+        self._samples = Samples(self.dataloader, todo, self.skip_bad)
         try:
-            for number, (indices, batch, bad) in enumerate(self._batches(todo)):
+            for number, (indices, batch, bad) in enumerate(self._samples):
                 self._leave_out([(one.index, one.why) for one in bad])
-                gone = {one.index for one in bad}
                 if batch is not None:
-                    self._batch(number, [index for index in indices if index not in gone], batch)
+                    self._batch(number, indices, batch)
         except BaseException as error:
             self._say_saved(error)
             raise
@@ -130,26 +91,6 @@ class ResumableLoop(TestLoop):
         batches = [list(range(start, min(start + self.batch_size, self.images))) for start in starts]
         return [batch for batch in batches if not shared[0].issuperset(batch)][get_rank() :: get_world_size()]
 
-    def _batches(self, todo: list[list[int]]) -> Iterator[tuple[list[int], Any, list[Unreadable]]]:
-        given = self.dataloader
-        loader: DataLoader = DataLoader(
-            Guarded(given.dataset) if self.skip_bad else given.dataset,
-            batch_sampler=todo,
-            num_workers=given.num_workers if todo else 0,
-            collate_fn=Collate(given.collate_fn),
-            pin_memory=given.pin_memory,
-            worker_init_fn=given.worker_init_fn,
-        )
-        samples = iter(loader)
-        for indices in todo:
-            self._at_fault = True
-            try:
-                batch, bad = next(samples)
-            except (ConnectionError, EOFError) as error:  # its process died while it handed a batch over
-                raise RuntimeError("DataLoader worker (pid unknown) exited unexpectedly") from error
-            self._at_fault = False
-            yield indices, batch, bad
-
     @torch.no_grad()
     def _batch(self, number: int, indices: list[int], batch: Any) -> None:
         self.runner.call_hook("before_test_iter", batch_idx=number, data_batch=batch)
@@ -161,7 +102,7 @@ class ResumableLoop(TestLoop):
                 self.evaluator.process(data_samples=[sample], data_batch=batch)
             except ValueError as error:  # labels that do not belong to the image
                 if not self.skip_bad:
-                    self._at_fault = True
+                    self._samples.at_fault = True
                     raise
                 self._leave_out([(index, str(error))])
             else:
@@ -187,11 +128,9 @@ class ResumableLoop(TestLoop):
         if not saved or get_rank() != 0:
             return
         count = len(set(self.known) | set(self.journal.counts))
-        said = (
-            f"{count} of {self.images} images are scored{' by process 0' if get_world_size() > 1 else ''} and saved; "
-        )
-        said += "the same command goes on after them"
-        if self._at_fault and isinstance(error, Exception) and "DataLoader worker (pid" not in str(error):
+        by = " by process 0" if get_world_size() > 1 else ""
+        said = f"{count} of {self.images} images are scored{by} and saved; the same command goes on after them"
+        if self._samples.at_fault and isinstance(error, Exception) and not isinstance(error, LoaderDied):
             said += ", with --skip-bad past files that cannot be read"
         print(said, file=sys.stderr, flush=True)
 

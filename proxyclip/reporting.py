@@ -28,6 +28,7 @@ from proxyclip.configs import config_name
 from proxyclip.loop import ResumableLoop
 from proxyclip.processes import first_process_first
 from proxyclip.results import target_of
+from proxyclip.samples import LoaderDied
 
 _ROWS = 200  # classes the console shows
 _PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text says enough without the class
@@ -145,7 +146,7 @@ def message(error: BaseException) -> str:
         return "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
     if re.search(r"gloo.*(closed by peer|reset by peer)|remote process exited", text, flags=re.DOTALL):
         return "another process of this run ended early; its own message says why."
-    if re.search(r"DataLoader worker \(pid.*(killed by signal|exited unexpectedly)", text, flags=re.DOTALL):
+    if isinstance(error, LoaderDied) or "DataLoader worker (pid" in text:
         return (
             "a process that loads images was killed, mostly for lack of memory: run again with fewer --workers, or "
             "--workers 0."

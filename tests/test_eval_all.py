@@ -251,7 +251,7 @@ def targets(monkeypatch):
         "empty": Target(60.0, True, "a paper", "", ""),
     }
     name = {"cfg_" + short: target for short, target in said.items()}
-    monkeypatch.setattr(compare, "expected", lambda cfg, options, method: name.get(Path(cfg.filename).stem))
+    monkeypatch.setattr(grid, "expected", lambda cfg, options, method: name.get(Path(cfg.filename).stem))
     monkeypatch.setattr(compare.published, "target_of", lambda run: name.get(run.get("config_name")))
 
 
@@ -310,7 +310,7 @@ def test_strict_takes_no_run_that_cannot_be_compared(world, targets, capsys, mon
 def test_targets_are_those_of_whole_runs_of_our_configs():
     def found(**options):
         given = configs.Options(config=TINY, **options)
-        return compare.expected(configs.load(given), given, "proxy")
+        return grid.expected(configs.load(given), given, "proxy")
 
     assert found() is not None and found().exact
     for other in (dict(limit=3), dict(scoring="published"), dict(cfg_options=("model.prob_thd=0.5",))):

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxyclip import choices, configs, evaluation, identities, reporting, results
-from proxyclip.grid import compare
+from mmengine.config import Config
+
+from proxyclip import choices, configs, evaluation, identities, plugins, reporting, results
+from proxyclip.configs import Options
 from proxyclip.paths import ROOT
+from proxyclip.results import published
 
 TINY, OWN = "configs/cfg_tinyworld.py", "configs/cfg_folder.py"
 PASSED = ("data_root", "limit", "workers")  # options with a value that eval.py gets as they are
@@ -41,7 +44,7 @@ class Cell:
     seconds: float = 0.0
     progress: Path | None = None
     twin: Cell | None = None
-    target: Any = None  # the published.Target that its config has
+    target: published.Target | None = None  # that its config has
 
     @property
     def words(self) -> str:
@@ -81,7 +84,7 @@ def vfms(config: str, method: str | None, args: argparse.Namespace) -> list[str 
     """Those of --vfms that make sense with a method."""
     if args.vfms == [None]:
         return [None]
-    options = configs.Options(config=config, method=method, cfg_options=tuple(args.cfg_options))
+    options = Options(config=config, method=method, cfg_options=tuple(args.cfg_options))
     try:
         guided = choices.guided(configs.merged(options).model)
     except Exception:
@@ -112,11 +115,11 @@ def settle(found: Sequence[Cell], args: argparse.Namespace, tell: Callable[[Cell
 def _settle(cell: Cell, args: argparse.Namespace) -> None:
     same = {name: getattr(args, name) for name in SHARED}
     same |= {name: getattr(cell, name) for name in ("config", "method", "vfm", "clip")}
-    options = configs.Options(cfg_options=tuple(args.cfg_options), **same)
+    options = Options(cfg_options=tuple(args.cfg_options), **same)
     cell.named = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
     cell.named = choices.named(configs.merged(options).model, cell.method, cell.vfm, cell.clip)
     cfg = configs.load(options)
-    cell.target = compare.expected(cfg, options, cell.named[0])
+    cell.target = expected(cfg, options, cell.named[0])
     missing = configs.missing_data(cfg)
     if missing:
         cell.state, cell.note = "no data", configs.how_to_get(cfg, missing)
@@ -129,6 +132,23 @@ def _settle(cell: Cell, args: argparse.Namespace) -> None:
         cell.state, cell.note = "would run", shlex.join(command(cell, args))
     else:
         cell.state = "waiting"
+
+
+def expected(cfg: Config, options: Options, method: str) -> published.Target | None:
+    """The published result for a run of `cfg`; None for a part of the images, or for configs and methods of one's own.
+
+    Args:
+        method: what a table calls it.
+    """
+    shipped = Path(cfg.filename).resolve().is_relative_to(ROOT / "configs")
+    if (
+        not shipped
+        or options.limit is not None
+        or options.scoring != "correct"
+        or plugins.is_file(options.method or "")
+    ):
+        return None
+    return published.target(configs.config_name(cfg), cfg.model.to_dict(), method, identities.changes(options))
 
 
 def kept(cell: Cell, args: argparse.Namespace) -> dict[str, Any] | None:

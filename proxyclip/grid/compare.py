@@ -3,39 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from mmengine.config import Config
-
-from proxyclip import configs, identities, plugins
-from proxyclip.configs import Options
-from proxyclip.paths import ROOT
+from proxyclip.grid.cells import Cell
 from proxyclip.results import published
-
-if TYPE_CHECKING:
-    from proxyclip.grid.cells import Cell
 
 TITLES = ("target", "difference", "source")
 FOOTNOTE = "~ published under a protocol that differs from this config's, or that the source does not state"
 _ROUNDING = 1e-9  # 60.8 and 61.3 are 0.5 apart
-
-
-def expected(cfg: Config, options: Options, method: str) -> published.Target | None:
-    """The published result for a run of `cfg`; None for a part of the images, or for configs and methods of one's own.
-
-    Args:
-        method: what a table calls it.
-    """
-    shipped = Path(cfg.filename).resolve().is_relative_to(ROOT / "configs")
-    if (
-        not shipped
-        or options.limit is not None
-        or options.scoring != "correct"
-        or plugins.is_file(options.method or "")
-    ):
-        return None
-    return published.target(configs.config_name(cfg), cfg.model.to_dict(), method, identities.changes(options))
 
 
 def pair(cell: Cell) -> tuple[Any, float | None]:

@@ -20,7 +20,7 @@ from proxyclip.report import charts, facts, words
 from proxyclip.report import compare as comparing
 from proxyclip.report.data import METRICS, Run, views
 from proxyclip.report.gallery import KINDS, TITLES, collect
-from proxyclip.report.marks import best
+from proxyclip.report.marks import badges, best
 
 PICTURES = 6
 _PAGE = Path(__file__).parent / "page"
@@ -128,7 +128,13 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    found.filters |= {"percent": words.percent, "points": words.points, "count": words.count, "json": _json}
+    found.filters |= {
+        "percent": words.percent,
+        "points": words.points,
+        "count": words.count,
+        "json": _json,
+        "badges": badges,
+    }
     for kind, files in (("styles", _STYLES), ("scripts", _SCRIPTS)):
         found.globals[kind] = [Markup((_PAGE / name).read_text(encoding="utf-8")) for name in files]
     return found

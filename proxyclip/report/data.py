@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from proxyclip import results
-from proxyclip.report.marks import Badge, badges
 from proxyclip.results import columns, published
 
 METRICS = ("mIoU", "aAcc", "mAcc", "mIoU_gt", "fwIoU")
@@ -128,10 +127,6 @@ class Run:
         """(file, why) of the images that were left out."""
         found = [one for one in dig(self.record, "left_out", []) if isinstance(one, Mapping)]
         return [(str(one.get("file", "-")), str(one.get("why", "-"))) for one in found]
-
-    @cached_property
-    def badges(self) -> list[Badge]:
-        return list(badges(self))
 
     @property
     def whole(self) -> bool:

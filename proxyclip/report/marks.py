@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from proxyclip.report.data import Run
+from proxyclip.report.data import Run
 
 
 class Badge(NamedTuple):
@@ -16,8 +15,25 @@ class Badge(NamedTuple):
     why: str
 
 
-def badges(run: Run) -> Iterator[Badge]:
+def badges(run: Run) -> list[Badge]:
     """What a reader must know before comparing the numbers of a run."""
+    return list(_badges(run))
+
+
+def best(runs: Sequence[Run]) -> set[str]:
+    """Anchors of the best run of each data set that has several; partial ones count only among themselves."""
+    found = set()
+    for dataset in {run.dataset for run in runs}:
+        here = [run for run in runs if run.dataset == dataset and run.miou is not None]
+        rivals = [run for run in here if run.whole] or here
+        most = max((run.images or 0 for run in rivals), default=0)
+        rivals = [run for run in rivals if (run.images or 0) == most]
+        if len(rivals) > 1:
+            found.add(max(rivals, key=lambda run: (run.miou or 0, run.id)).anchor)
+    return found
+
+
+def _badges(run: Run) -> Iterator[Badge]:
     record, left_out = run.record, len(run.left_out)
     if record.get("partial"):
         yield Badge("partial", f"Only the first {run.images} images of the data set were evaluated (--limit).")
@@ -33,16 +49,3 @@ def badges(run: Run) -> Iterator[Badge]:
         yield Badge("changed", f"Settings other than the config's: {', '.join(map(str, record['changes']))}.")
     if record.get("scoring") not in (None, "correct"):
         yield Badge(f"{record['scoring']} scoring", "Scored by another rule than the other runs (--scoring).")
-
-
-def best(runs: Sequence[Run]) -> set[str]:
-    """Anchors of the best run of each data set that has several; partial ones count only among themselves."""
-    found = set()
-    for dataset in {run.dataset for run in runs}:
-        here = [run for run in runs if run.dataset == dataset and run.miou is not None]
-        rivals = [run for run in here if run.whole] or here
-        most = max((run.images or 0 for run in rivals), default=0)
-        rivals = [run for run in rivals if (run.images or 0) == most]
-        if len(rivals) > 1:
-            found.add(max(rivals, key=lambda run: (run.miou or 0, run.id)).anchor)
-    return found
