@@ -47,6 +47,7 @@ def write(run: Mapping[str, Any], folder: Path) -> dict[str, Path | str]:
     Raises:
         OSError: the record is elsewhere, or nowhere; the message has the numbers.
     """
+    _warn_of_other_numbers(results.find(folder, run["identity"]), run)
     try:
         path = results.record(run, folder)
     except OSError as error:
@@ -69,4 +70,21 @@ def write(run: Mapping[str, Any], folder: Path) -> dict[str, Path | str]:
             "the records",
             file=sys.stderr,
         )
+    files["report"] = f"python -m proxyclip.report {folder}"
     return files
+
+
+def _warn_of_other_numbers(before: Mapping[str, Any] | None, run: Mapping[str, Any]) -> None:
+    """Say so if the record that is about to be replaced, of the very same evaluation, has other numbers."""
+    if before is None or before.get("left_out") or run.get("left_out"):
+        return
+    both = [(name, before["metrics"].get(name), value) for name, value in run["metrics"].items()]
+    apart = [
+        f"{name} {old:.2f}, now {new:.2f}" for name, old, new in both if old is not None and abs(new - old) > 0.005
+    ]
+    if apart:
+        print(
+            f"warning: the same evaluation had other numbers before ({'; '.join(apart)}): something that is not in the "
+            "record has changed, a driver or a library say, or the computation is not deterministic",
+            file=sys.stderr,
+        )

@@ -74,6 +74,15 @@ def test_tables_that_cannot_be_written_cost_no_record(config, tmp_path, capsys, 
     assert len(results.records(tmp_path)) == 1
 
 
+def test_other_numbers_of_the_same_evaluation_are_said(config, tmp_path, capsys):
+    assert evaluate(config, tmp_path) == 0
+    (run,) = results.records(tmp_path)
+    assert evaluate(config, tmp_path) == 0 and "other numbers" not in capsys.readouterr().err
+    results.record({**run, "metrics": {**run["metrics"], "mIoU": 12.345}}, tmp_path)
+    assert evaluate(config, tmp_path) == 0
+    assert f"(mIoU 12.35, now {run['metrics']['mIoU']:.2f})" in capsys.readouterr().err
+
+
 def test_a_log_that_cannot_be_written_costs_nothing(config, tmp_path, capsys, monkeypatch):
     from mmengine.hooks import LoggerHook
 
