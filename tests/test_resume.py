@@ -9,13 +9,11 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import pytest
 from dummy_world import make_world
 
 import eval as evaluation_script
 from proxyclip import results
-from proxyclip.journal import Journal
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 24  # the last one takes forever in a process that is to be killed, so none ends too early
@@ -181,36 +179,3 @@ def rank(pid: str) -> str | None:
     except OSError:
         return None
     return next((word.partition("=")[2] for word in words if word.startswith("RANK=")), None)
-
-
-def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):
-    def counts(n: int):
-        return np.arange(n), np.full(n, 3)
-
-    first = Journal(tmp_path / "a", ["x", "y", "z"], 5, every=2)
-    first.add({0: counts(2)})
-    assert not saved(tmp_path) and not (tmp_path / "a").exists()
-    first.add({2: counts(0)})
-    first.add({1: counts(4)})
-    assert len(list((tmp_path / "a").iterdir())) == 1 and first.save() and first.save()
-    again = Journal(tmp_path / "a", ["z", "new", "y"], 5).load()  # x is gone, the others have moved
-    assert sorted(again) == [0, 2] and again[2][0].tolist() == [0, 1, 2, 3] and again[0][0].size == 0
-    assert Journal(tmp_path / "a", ["x", "y", "z"], 6).load() == {} and "5 classes, not 6" in capsys.readouterr().err
-    (cut,) = [p for p in (tmp_path / "a").iterdir() if p.name.endswith("000000.npz")]
-    cut.write_bytes(cut.read_bytes()[:100])
-    assert sorted(Journal(tmp_path / "a", ["x", "y", "z"], 5).load()) == [1]
-    assert "its images are evaluated again" in capsys.readouterr().err
-
-
-def test_a_full_disk_does_not_stop_the_counting(tmp_path, monkeypatch, capsys):
-    journal, write = Journal(tmp_path / "a", ["x", "y"], 5, every=1), results.replace
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(results, "replace", full)
-    journal.add({0: (np.arange(2), np.ones(2, int))})
-    assert not journal.save() and capsys.readouterr().err.count("No space left on device") == 1
-    monkeypatch.setattr(results, "replace", write)
-    journal.add({1: (np.arange(1), np.ones(1, int))})
-    assert sorted(Journal(tmp_path / "a", ["x", "y"], 5).load()) == [0, 1]
