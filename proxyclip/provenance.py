@@ -8,6 +8,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ _PACKAGES = (
     "segment-anything", "numpy", "opencv-python", "pillow", "openpyxl",
 )  # fmt: skip
 
+_LARGE = 1 << 24  # bytes
 _VIEWS = ("results", "report", "grid")  # packages
 
 
@@ -112,7 +114,19 @@ def sha256(value: Any) -> str:
 
 
 def file_sha256(path: Path) -> str:
-    """Hash of a file's content."""
+    """Hash of a file's content; that of a large one is taken once, as long as its size and time stay."""
+    about = path.stat()
+    if about.st_size < _LARGE:
+        return _file_sha256(path)
+    return _known_sha256(path.resolve(), about.st_size, about.st_mtime_ns)
+
+
+@cache
+def _known_sha256(path: Path, size: int, changed: int) -> str:
+    return _file_sha256(path)
+
+
+def _file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest() if hasattr(hashlib, "file_digest") else _digest(file)
 

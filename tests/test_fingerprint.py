@@ -1,7 +1,9 @@
 """What tells data sets and their files apart."""
 
+import hashlib
 from pathlib import Path
 
+from proxyclip import provenance
 from proxyclip.data.fingerprint import fingerprint, short_names, tokens
 
 
@@ -44,3 +46,17 @@ def test_one_image_twice_and_names_elsewhere(tmp_path):
 
 def test_a_data_set_without_files():
     assert fingerprint([1, 2, 3]) == {"images": 3}
+
+
+def test_a_large_file_is_hashed_once_until_it_changes(tmp_path, monkeypatch):
+    monkeypatch.setattr(provenance, "_LARGE", 4)
+    file, read = tmp_path / "weights", []
+    take = provenance._file_sha256
+    monkeypatch.setattr(provenance, "_file_sha256", lambda path: read.append(path) or take(path))
+    file.write_bytes(b"123456")
+    first = provenance.file_sha256(file)
+    assert provenance.file_sha256(file) == first == hashlib.sha256(b"123456").hexdigest() and len(read) == 1
+    file.write_bytes(b"1234567")
+    assert provenance.file_sha256(file) == hashlib.sha256(b"1234567").hexdigest() and len(read) == 2
+    file.write_bytes(b"12")
+    assert provenance.file_sha256(file) == provenance.file_sha256(file) and len(read) == 4
