@@ -267,9 +267,9 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
     said = capsys.readouterr().out
     shown = {name: (row[4], *row[10:]) for name, row in rows(said).items()}
     assert shown == {
-        "cfg_dummy": ("kept", "50.1", "-0.10", "a paper"),
-        "cfg_other": ("would run", "48", "-", "a paper"),
-        "cfg_other1": ("kept", "~10", "+40.00", "a README"),
+        "cfg_dummy": ("kept", "50.10", "-0.10", "a paper"),
+        "cfg_other": ("would run", "48.00", "-", "a paper"),
+        "cfg_other1": ("kept", "~10.00", "+40.00", "a README"),
         "cfg_other2": ("kept", "-", "-", "-"),
     }
     assert compare.FOOTNOTE in said and started == []
@@ -281,7 +281,7 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
     ("names", "points", "code", "verdict"),
     [
         (("dummy", "other1"), "0.1", 0, "reproduced: 1 of 1 within 0.1 mIoU\n"),
-        (("dummy",), "0.09", 1, "0 of 1 within 0.09 mIoU (off: cfg_dummy proxy eyes: 50.00 instead of 50.1)"),
+        (("dummy",), "0.09", 1, "0 of 1 within 0.09 mIoU (off: cfg_dummy proxy eyes: 50.00 instead of 50.10)"),
         (("dummy", "other"), "2", 0, "reproduced: 2 of 2"),
         (("dummy", "other"), "1", 1, "reproduced: 1 of 2 within 1 mIoU (off: "),
         (("dummy", "empty"), "1", 1, "reproduced: 1 of 2 within 1 mIoU (missing: "),

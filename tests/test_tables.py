@@ -17,7 +17,7 @@ from test_results import run
 
 from proxyclip import results
 from proxyclip.results import __main__ as door
-from proxyclip.results import published, tables
+from proxyclip.results import columns, published, tables
 
 ROOT = Path(__file__).parents[1]
 NAMES = (results.WORKBOOK, results.CSV, results.MARKDOWN)
@@ -431,3 +431,10 @@ def test_the_published_results_are_read_once(tmp_path):
         results.record(known(name), tmp_path)
     results.table(tmp_path)
     assert published.rows.cache_info().misses == 1
+
+
+def test_the_vfm_is_called_as_it_was_asked_for():
+    family = {"arguments": {"vfm_model": {"type": "tiny", "model": "local-dir:a/mae"}}}
+    names = {"tiny-mae": "tiny-mae", "dino,/big/weights/x.pth": "dino,x.pth", "my/own.py": "own.py", None: "tiny"}
+    assert {asked: columns.vfm({**family, "options": {"vfm": asked}}) for asked in names} == names
+    assert columns.vfm({"arguments": {"vfm_model": None}}) == columns.vfm({}) == "none"

@@ -27,7 +27,7 @@ def columns(cell: Cell) -> tuple[str, str, str]:
     if target is None:
         return "-", "-", "-"
     difference = "-" if number is None else f"{number - target.value:+.2f}"
-    return f"{'' if target.exact else '~'}{target.value:g}", difference, target.source
+    return f"{'' if target.exact else '~'}{target.value:.2f}", difference, target.source
 
 
 def verdict(cells: Iterable[Cell], tolerance: float) -> tuple[bool, str]:
@@ -46,7 +46,7 @@ def verdict(cells: Iterable[Cell], tolerance: float) -> tuple[bool, str]:
         if number is not None and abs(number - target.value) <= tolerance + _ROUNDING:
             good += 1
         elif number is not None:
-            off.append(f"{name}: {number:.2f} instead of {target.value:g}")
+            off.append(f"{name}: {number:.2f} instead of {target.value:.2f}")
         elif cell.run is not None:
             why = "images are left out" if cell.run.get("left_out") else "its record cannot be compared"
             off.append(f"{name}: {why}")

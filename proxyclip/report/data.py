@@ -75,8 +75,7 @@ class Run:
 
     @cached_property
     def vfm(self) -> str:
-        vfm = dig(self.record, "arguments.vfm_model", "none")
-        return str(vfm.get("type", "-")) if isinstance(vfm, Mapping) else str(vfm)
+        return columns.vfm(self.record)
 
     @cached_property
     def label(self) -> str:

@@ -34,9 +34,10 @@ def cell(found: Any) -> str | int | float | bool | None:
 
 
 def vfm(run: Run) -> str:
-    """The VFM of a run in one word, `none` without one."""
-    given = value(run, "arguments.vfm_model")
-    return str(given.get("type", given) if isinstance(given, Mapping) else given or "none")
+    """The VFM of a run in one word, as it was asked for, else by its family; `none` without one."""
+    given = value(run, "options.vfm") or value(run, "arguments.vfm_model")
+    word = str(given.get("type", given) if isinstance(given, Mapping) else given or "none")
+    return re.sub(r"[^,:]*/(?=[^/])", "", word)  # of a file or folder its own name will do
 
 
 def clip(run: Run) -> str:
