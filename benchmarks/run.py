@@ -240,6 +240,7 @@ def _options(setting: Setting, data: Path) -> Options:
         clip=f"local-dir:{setting.folder / 'clip'}",
         vfm=f"dino,local-dir:{setting.folder / 'dino'}",
         cfg_options=("model.attention.type=proxy",),
+        gallery=0,  # it predicts again
         check=False,
     )
 
