@@ -113,3 +113,13 @@ def test_no_path_tricks():
 def test_nothing_heavy_on_import():
     code = "import sys, proxyclip; assert 'torch' not in sys.modules and 'mmseg' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+def test_results_are_looked_at_without_models():
+    """A work dir can be read where neither PyTorch nor MMSegmentation is installed."""
+    code = (
+        "import sys\n"
+        f"for blocked in {sorted(MMLAB | MODELS | {'torch'})}: sys.modules[blocked] = None\n"
+        "import proxyclip.results.__main__, proxyclip.report.__main__\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
