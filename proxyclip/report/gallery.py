@@ -181,7 +181,7 @@ def _legend(run: Run, places: dict[int, int], truth: Any, prediction: Any) -> li
     for found in (truth, prediction):
         labels, scored = (np.zeros(0, np.int32), np.zeros(0, bool)) if isinstance(found, str) else found
         counts = np.bincount(labels[scored], minlength=max(places, default=0) + 1)
-        shares.append(100 * counts / max(1, counts.sum()))
+        shares.append(100 * counts / max(1, int(counts.sum())))
     keys = [Key(run.name(i), paint.PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in places.items()]
     known = not isinstance(truth, str) and not isinstance(prediction, str)
     keys = [key if known else key._replace(truth=100.0, prediction=100.0) for key in keys if key[2] or key[3]]
