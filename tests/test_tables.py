@@ -247,7 +247,7 @@ def test_csv_has_all_columns_in_full_precision(tmp_path):
 def test_the_same_records_give_the_same_bytes(tmp_path):
     for name in ("a1", "b2", "c3"):
         results.record(
-            known(name, end=f"2026-03-04T05:06:{ord(name[0]) - 90:02}.5+02:00", per_class=known()["per_class"]),
+            known(name, end=f"2026-03-04T05:06:{ord(name[0]) - 90:02}.500000+02:00", per_class=known()["per_class"]),
             tmp_path,
         )
     results.table(tmp_path)
