@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> int:
 
         evaluate(Options(**args))
     except KeyboardInterrupt as stop:
-        print(stop or "interrupted", file=sys.stderr)
+        print(str(stop) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
         return _fail(error, args)

@@ -13,7 +13,7 @@ from mmseg.structures import SegDataSample
 from openpyxl import load_workbook
 
 import eval as evaluation_script
-from proxyclip import configs, identities, overrides, pictures, reporting, results
+from proxyclip import configs, identities, overrides, pictures, processes, reporting, results
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -225,3 +225,13 @@ def test_the_data_root_of_one_run_is_not_the_next_ones(monkeypatch, tmp_path):
     assert configs.load(configs.Options(config="configs/cfg_voc21.py")).test_dataloader.dataset.data_root == (
         "before/VOCdevkit/VOC2012"
     )
+
+
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), processes.Terminated("terminated")])
+def test_an_interruption_is_one_word(config, tmp_path, monkeypatch, capsys, stop):
+    def interrupt(*_):
+        raise stop
+
+    monkeypatch.setattr(configs, "load", interrupt)
+    assert evaluate(config, tmp_path) == 130
+    assert capsys.readouterr().err == f"{str(stop) or 'interrupted'}\n"
