@@ -102,3 +102,10 @@ def make_world(folder: Path, images: int = 7) -> Path:
     config = folder / "cfg_dummy.py"
     config.write_text(text.replace("VOCABULARY", str(folder / "cls_dummy.txt")))
     return config
+
+
+def evaluate(config: Path, work_dir: Path, *words: str) -> int:
+    """The exit code of eval.py, run in this process on the CPU."""
+    import eval as script  # not above: eval.py imports this file
+
+    return script.main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import pytest
-from dummy_world import CLASSES, make_world
+from dummy_world import CLASSES, evaluate, make_world
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from openpyxl import load_workbook
@@ -23,10 +23,6 @@ pytestmark = pytest.mark.usefixtures("own_environment")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Path:
     return make_world(tmp_path_factory.mktemp("world"))
-
-
-def evaluate(config: Path, work_dir: Path, *words: str) -> int:
-    return evaluation_script.main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])
 
 
 def only_record(work_dir: Path) -> dict:

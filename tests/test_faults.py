@@ -9,9 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from dummy_world import make_world
+from dummy_world import evaluate, make_world
 
-import eval as evaluation_script
 from proxyclip import reporting, results
 from proxyclip.paths import ROOT
 
@@ -21,10 +20,6 @@ pytestmark = pytest.mark.usefixtures("own_environment")
 @pytest.fixture(scope="module")
 def config(tmp_path_factory) -> Path:
     return make_world(tmp_path_factory.mktemp("world"))
-
-
-def evaluate(config: Path, work_dir: Path, *words: str) -> int:
-    return evaluation_script.main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])
 
 
 def full(*_, **__):

@@ -5,12 +5,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from dummy_world import make_world
+from dummy_world import evaluate, make_world
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-import eval as evaluation_script
 from proxyclip import gallery, results
 from proxyclip.data.metric import count_pairs, image_scores
 
@@ -101,14 +100,13 @@ def test_a_gallery_that_fails_costs_no_result(tmp_path, monkeypatch, capsys):
     draw = gallery.draw
     monkeypatch.setattr(gallery, "draw", fail)
     config = make_world(tmp_path / "world")
-    words = ["--config", str(config), "--work-dir", str(tmp_path), "--device", "cpu"]
-    assert evaluation_script.main([*words, "--gallery", "2"]) == 0
+    assert evaluate(config, tmp_path, "--gallery", "2") == 0
     assert "no pictures for the report" in capsys.readouterr().err
     (run,) = results.records(tmp_path)
     assert [pick["why"] for pick in run["gallery"]] == ["best"] * 2 + ["worst"] * 2 + ["failure"] * 2
     monkeypatch.setattr(gallery, "draw", draw)
-    assert evaluation_script.main([*words, "--gallery", "2"]) == 0
+    assert evaluate(config, tmp_path, "--gallery", "2") == 0
     kept = {int(f.name.split("-")[0]) for f in Path(tmp_path / "gallery" / run["identity"]).iterdir()}
     assert kept == {pick["index"] for pick in run["gallery"]}
-    assert evaluation_script.main([*words, "--gallery", "0"]) == 0
+    assert evaluate(config, tmp_path, "--gallery", "0") == 0
     assert results.records(tmp_path)[0]["gallery"] == []

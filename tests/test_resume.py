@@ -10,9 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from dummy_world import make_world
+from dummy_world import evaluate, make_world
 
-import eval as evaluation_script
 from proxyclip import results
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -25,12 +24,6 @@ pytestmark = pytest.mark.usefixtures("own_environment")
 @pytest.fixture
 def config(tmp_path) -> Path:
     return make_world(tmp_path / "world", IMAGES)
-
-
-def evaluate(config: Path, work_dir: Path, *words: str) -> int:
-    return evaluation_script.main(
-        ["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", "--workers", "0", *words]
-    )
 
 
 def start(config: Path, work_dir: Path, *words: str, hold: str = "") -> subprocess.Popen:
