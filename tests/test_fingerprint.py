@@ -1,6 +1,7 @@
 """What tells data sets and their files apart."""
 
 import hashlib
+import os
 from pathlib import Path
 
 from proxyclip import provenance
@@ -33,6 +34,8 @@ def test_names_and_sizes(tmp_path):
     second, other = fingerprint(data), tokens(data)
     assert first["list_sha256"] == second["list_sha256"] and first["files_sha256"] != second["files_sha256"]
     assert one[0] == other[0] and one[1] != other[1]
+    os.utime(data.files[0], ns=(0, 0))  # made anew with the same size
+    assert fingerprint(data) == second and tokens(data)[0] != other[0] and tokens(data)[1] == other[1]
     data.files[1].unlink()
     assert fingerprint(data)["files_sha256"] != second["files_sha256"]
 

@@ -173,16 +173,21 @@ def _write_without_end(folder, started):
             started.set()
 
 
-def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_path):
+def kill_while(write, folder, delay):
+    """Let `write(folder, started)` run in a process until it has set `started` and some seconds more, then kill it."""
     context = multiprocessing.get_context("fork")
+    started = context.Event()
+    writer = context.Process(target=write, args=(folder, started))
+    writer.start()
+    assert started.wait(60)
+    time.sleep(delay)
+    writer.kill()
+    writer.join()
+
+
+def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_path):
     for delay in (0.0, 0.003, 0.011, 0.02, 0.037):
-        started = context.Event()
-        writer = context.Process(target=_write_without_end, args=(tmp_path, started))
-        writer.start()
-        assert started.wait(60)
-        time.sleep(delay)
-        writer.kill()
-        writer.join()
+        kill_while(_write_without_end, tmp_path, delay)
         whole = [json.loads(path.read_text()) for path in (tmp_path / "records").glob("*.json")]
         assert len(whole) == 3 and all(one["notes"] == list(range(20000)) for one in whole)
     (tmp_path / "records" / ".a1.json.123.tmp").write_text("left by a killed writer")

@@ -13,7 +13,7 @@ from zipfile import ZipFile
 
 import pytest
 from openpyxl import load_workbook
-from test_results import run
+from test_results import kill_while, run
 
 from proxyclip import results
 from proxyclip.results import __main__ as door
@@ -390,15 +390,8 @@ def _without_end(folder, started):
 
 
 def test_sigkill_at_any_moment_leaves_whole_tables(tmp_path):
-    context = multiprocessing.get_context("fork")
     for delay in (0.0, 0.013, 0.029, 0.041):
-        started = context.Event()
-        writer = context.Process(target=_without_end, args=(tmp_path, started))
-        writer.start()
-        assert started.wait(60)
-        time.sleep(delay)
-        writer.kill()
-        writer.join()
+        kill_while(_without_end, tmp_path, delay)
         assert len(results.records(tmp_path)) == 4
         assert {kind: sorted(found) for kind, found in rows_of(tmp_path).items()} == of_each(["0", "1", "2", "3"])
     results.table(tmp_path)  # the lock of a killed process is free

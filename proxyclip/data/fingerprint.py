@@ -25,8 +25,11 @@ def fingerprint(dataset: Any) -> dict[str, Any]:
 
 
 def tokens(dataset: Any) -> list[str]:
-    """A short hash for each sample, of the image's name and the sizes of its files; no two are alike."""
-    found = [sha256([_name(files[0]), *map(_size, files)])[:16] for files in _files(dataset)]
+    """A short hash for each sample, of the image's name and its files' sizes and times of change; no two are alike.
+
+    Times, because a label map without compression that is made anew has the size of the old one.
+    """
+    found = [sha256([_name(files[0]), *map(_changed, files)])[:16] for files in _files(dataset)]
     return found if len(set(found)) == len(found) else [f"{one}-{i}" for i, one in enumerate(found)]
 
 
@@ -51,8 +54,14 @@ def _name(image: Path) -> str:
     return "/".join(image.parts[-3:])
 
 
-def _size(file: Path) -> int | None:
+def _changed(file: Path) -> tuple[int, int] | None:
     try:
-        return file.stat().st_size
+        about = file.stat()
     except OSError:
         return None  # the evaluation will name it
+    return about.st_size, about.st_mtime_ns
+
+
+def _size(file: Path) -> int | None:
+    changed = _changed(file)
+    return changed and changed[0]
