@@ -1,4 +1,6 @@
 # make eval   set everything up and evaluate the embedded tiny world (no GPU, minutes; network for the set-up only)
+# make demo   set everything up and segment a picture: make demo ARGS='photo.jpg --classes "horse; grass; sky"'
+# make web    the same on a page in the browser
 # make test   set everything up and run the tests, in two processes
 # make lint   formatter, linter and type checker
 #
@@ -9,15 +11,22 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --no-input -q
-DEV := sed -n 's/^dev = \[\(.*\)\]/\1/p' pyproject.toml | sed 's/", *"/ /g; s/"//g'
+# the packages of an extra of pyproject.toml
+extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | sed 's/", *"/ /g; s/"//g')
 
 # An environment whose Python no longer starts is made anew.
-$(shell $(BIN)/python -c '' 2>/dev/null || rm -f $(VENV)/.installed $(VENV)/.installed-dev)
+$(shell $(BIN)/python -c '' 2>/dev/null || rm -f $(VENV)/.installed*)
 
-.PHONY: eval test lint setup setup-dev clean
+.PHONY: eval demo web test lint setup setup-web setup-dev clean
 
 eval: setup
 	$(BIN)/python eval.py $(ARGS)
+
+demo: setup
+	$(BIN)/python demo.py $(ARGS)
+
+web: setup-web
+	$(BIN)/python demo.py --web $(ARGS)
 
 test: setup-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
@@ -30,6 +39,7 @@ lint: setup-dev
 	MYPYPATH=benchmarks $(BIN)/python -m mypy --explicit-package-bases benchmarks/*.py
 
 setup: $(VENV)/.installed
+setup-web: $(VENV)/.installed-web
 setup-dev: $(VENV)/.installed-dev
 
 clean:
@@ -42,6 +52,10 @@ $(VENV)/.installed: requirements.txt
 	$(INSTALL) -r requirements.txt
 	touch $@
 
-$(VENV)/.installed-dev: $(VENV)/.installed pyproject.toml
-	$(INSTALL) $$($(DEV))
+$(VENV)/.installed-web: $(VENV)/.installed pyproject.toml
+	$(INSTALL) $(call extra,web)
+	touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed-web pyproject.toml
+	$(INSTALL) $(call extra,dev)
 	touch $@

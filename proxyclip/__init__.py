@@ -1,11 +1,28 @@
 """Open-vocabulary segmentation: ProxyCLIP and its relatives on one evaluation skeleton, built on MMSegmentation.
 
-Importing the package is cheap. Its one effect is `compat.install()`, so that MMSegmentation can be imported beside
-an mmcv without compiled operators; worker processes inherit that by importing the package too.
+    >>> from proxyclip import Segmenter, segment
+
+Importing the package is cheap: those names are loaded when they are asked for. Its one effect is `compat.install()`, so
+that MMSegmentation can be imported beside an mmcv without compiled operators; worker processes inherit that by
+importing the package too.
 """
+
+from typing import TYPE_CHECKING, Any
 
 from proxyclip import compat
 
+if TYPE_CHECKING:
+    from proxyclip.api import Segmentation, Segmenter, segment
+
 __version__ = "0.1.0"
+__all__ = ["Segmentation", "Segmenter", "segment"]
 
 compat.install()
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from proxyclip import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

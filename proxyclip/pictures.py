@@ -1,14 +1,17 @@
-"""Pictures of label maps: overlays, legends, and what --show-dir and demo.py put together from them. All RGB uint8."""
+"""Pictures of an evaluation: what --show-dir writes for each image. All RGB uint8."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 from mmengine.hooks import Hook
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+from PIL import Image, ImageDraw
+
+from proxyclip import letters
+from proxyclip.palette import colours
 
 Entry = tuple[str, np.ndarray]  # a line of a legend: words and colour
 WIDE, HIGH = 190, 22  # pixels of a legend's column and line
@@ -41,31 +44,11 @@ class Pictures(Hook):
             Image.fromarray(np.concatenate([row, below])).save(self.folder / f"{_name(sample, batch_idx, number)}.png")
 
 
-def read_rgb(path: Path) -> np.ndarray:
-    """Any picture file as a person sees it: (H, W, 3) uint8, turned by its EXIF tag, alpha dropped, 16 bits scaled.
-
-    Raises:
-        OSError: missing, damaged, or no picture; the message names the file.
-    """
-    try:
-        with Image.open(path) as file:
-            image = ImageOps.exif_transpose(file)
-            if image.mode.startswith("I"):
-                image = Image.fromarray((np.asarray(image).clip(0, 65535) // 257).astype(np.uint8))
-            return np.array(image.convert("RGB"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"There is no picture {path}") from None
-    except (OSError, SyntaxError, ValueError) as error:
-        raise OSError(f"The picture {path} cannot be read ({error}): is it a whole JPEG, PNG or WebP?") from error
-
-
 def class_palette(palette: Sequence | None, classes: int) -> np.ndarray:
-    """(classes, 3): the dataset's own colours, or evenly spread hues where it has too few."""
+    """(classes, 3) uint8: the dataset's own colours, or where it has too few those of `proxyclip.palette`."""
     if palette is not None and len(palette) >= classes:
         return np.asarray(palette, np.uint8)[:classes]
-    i = np.arange(classes)
-    hsv = np.stack([(i * 111.25) % 180, 255 - 80 * (i % 2), 255 - 60 * (i % 3)], -1).astype(np.uint8)
-    return cv2.cvtColor(hsv[None], cv2.COLOR_HSV2RGB)[0]
+    return colours(classes)
 
 
 def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: float = 0.6) -> np.ndarray:
@@ -77,20 +60,6 @@ def paint(image: np.ndarray, labels: np.ndarray, palette: np.ndarray, alpha: flo
     painted[known] = (alpha * palette[labels[known]] + (1 - alpha) * image[known]).astype(np.uint8)
     painted[~known] //= 3
     return painted
-
-
-def shares(labels: np.ndarray, classes: int) -> list[tuple[int, float]]:
-    """(class, share of the pixels) of the classes that occur, largest first."""
-    areas = np.bincount(labels.ravel(), minlength=classes) / labels.size
-    return [(int(i), float(areas[i])) for i in np.argsort(-areas, kind="stable") if areas[i] > 0]
-
-
-def beside(panels: Mapping[str, np.ndarray], entries: Sequence[Entry]) -> np.ndarray:
-    """Panels of one size side by side under their titles, and a legend in a column on the right."""
-    row = np.concatenate([titled(*pair) for pair in panels.items()], axis=1)
-    column = titled("legend", legend(entries, WIDE))
-    high = max(len(row), len(column))
-    return np.concatenate([_pad(row, high), _pad(column, high)], axis=1)
 
 
 def titled(title: str, picture: np.ndarray) -> np.ndarray:
@@ -107,20 +76,16 @@ def legend(entries: Sequence[Entry], width: int) -> np.ndarray:
     for i, (text, colour) in enumerate(entries):
         x, y = i % columns * WIDE + 6, i // columns * HIGH + 4
         bar[y + 1 : y + 15, x : x + 14] = colour
-        words.append((x + 20, y, text if len(text) <= 24 else f"{text[:22]}..."))
+        words.append((x + 20, y, letters.fitting(letters.clean(text), 12, WIDE - 30)))
     return _write(bar, words)
 
 
 def _write(picture: np.ndarray, words: Sequence[tuple[int, int, str]]) -> np.ndarray:
     image = Image.fromarray(picture)
-    font = ImageFont.load_default(13)
+    draw = ImageDraw.Draw(image)
     for x, y, text in words:
-        ImageDraw.Draw(image).text((x, y), text, fill=(0, 0, 0), font=font)
+        draw.text((x, y + 7), text, (0, 0, 0), letters.font(text, 12), anchor="lm")
     return np.array(image)
-
-
-def _pad(picture: np.ndarray, high: int) -> np.ndarray:
-    return np.pad(picture, ((0, high - len(picture)), (0, 0), (0, 0)), constant_values=255)
 
 
 def sample_labels(field) -> np.ndarray:

@@ -61,8 +61,14 @@ class QuietRunner(Runner):
 def quiet() -> None:
     """Only warnings on the terminal from what mmengine does before a Runner has its log, and no log's own troubles."""
     logging.raiseExceptions = False  # on a full disk each line of the log would bring a traceback
+    logging.getLogger().addFilter(_own_words)
     if not MMLogger.check_instance_created("mmengine"):
         MMLogger.get_instance("mmengine", log_level="WARNING")
+
+
+def _own_words(record: logging.LogRecord) -> bool:
+    """Whether a line is not open_clip's about missing weights, whose error says more."""
+    return not record.getMessage().startswith("Failed to download weights")
 
 
 def console(file=None) -> Console:

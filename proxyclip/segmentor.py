@@ -33,7 +33,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
     Args:
         clip_type, model_type: weights and architecture of CLIP (see `load_clip`).
         vfm_model: family (`dino`), family and size (`dino-s16`), or `dict(type=family, ...)`; None for CLIP alone.
-        name_path: vocabulary file, relative to the current folder or the repository.
+        name_path: vocabulary file, relative to the current folder or the repository; None: `set_vocabulary` says it.
         checkpoint, beta, gamma: weights file of the VFM, options of the attention, where those do not say them.
         prob_thd: pixels whose best probability is below it become class 0; logit_scale: of the softmax over names.
         slide_stride, slide_crop: windows in pixels (0: the whole image); window_batch: most of them in one forward,
@@ -52,7 +52,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         clip_type: str | None,
         model_type: str,
         vfm_model: str | dict[str, Any] | None,
-        name_path: str,
+        name_path: str | None,
         checkpoint: str | None = None,
         prob_thd: float = 0.0,
         logit_scale: float = 40,
@@ -73,7 +73,6 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         slide = (slide_crop, slide_stride)
         super().__init__(slide, window_batch, approximate, refine, keep_logits, prob_thd, data_preprocessor)
         self.arguments = arguments
-        self.vocabulary = vocabulary.read(find(name_path, "vocabulary file"), self.separator)
         self.attention = build_strategy(attention, guided=vfm_model is not None, beta=beta, gamma=gamma)
         if self.approximate.vfm == "image":
             self._check_guided(vfm_model)
@@ -83,18 +82,27 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         self.scale, self.precision = logit_scale, precision
         self.dtype: torch.dtype | None = None  # chosen on the first image, when the device is known
         self.hashes: dict = {}
-        self.register_buffer("index", torch.tensor(self.vocabulary.index), persistent=False)
+        self.register_buffer("index", None, persistent=False)
         self.register_buffer("text", None, persistent=False)
+        read = name_path and vocabulary.read(find(name_path, "vocabulary file"), self.separator)
+        self.set_vocabulary(read or vocabulary.Vocabulary(()))
         self.eval()
+
+    def set_vocabulary(self, words: vocabulary.Vocabulary, text: Tensor | None = None) -> None:
+        """Take other classes; their text features (names, d) are made by the next `prepare` if not given."""
+        device = self.clip.mean.device
+        self.vocabulary, self.text = words, text
+        self.index = torch.tensor(words.index, dtype=torch.int64, device=device)
 
     @torch.no_grad()
     def prepare(self, device: torch.device) -> None:
-        """Embed the vocabulary in float32, then put the image towers into their precision; done once."""
+        """Put the image towers into their precision and embed the vocabulary, if any, in float32; each done once."""
         if self.dtype is None:
-            self.text = self.clip.embed(self.vocabulary.names, self.templates)
             self.hashes = {"clip_sha256": fingerprint(self.clip), "vfm_sha256": self.vfm and fingerprint(self.vfm)}
             self.dtype = pick_dtype(self.precision, device)
             torch.nn.ModuleList(filter(None, (self.clip.model.visual, self.vfm))).to(self.dtype)
+        if self.text is None and self.vocabulary.classes:
+            self.text = self.clip.embed(self.vocabulary.names, self.templates)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -16,6 +17,8 @@ from .approximate import Approximate, guides
 from .batching import Batcher
 from .data.preprocess import MixedSizePreProcessor
 from .refine import build_steps, decide
+
+Strips = Callable[[tuple[int, int]], Iterable[Tensor]]  # size (H0, W0) -> score maps (names, rows, W0) from the top
 
 
 class SlidingSegmentor(BaseSegmentor):
@@ -80,17 +83,22 @@ class SlidingSegmentor(BaseSegmentor):
         """Score maps in strips -> labels (H0, W0) int64, and class probabilities (classes, H0, W0) or None."""
         return decide(strips, self.classify, self.label, image, self.refine, self.prob_thd, self.keep_logits)
 
-    def encode_decode(self, inputs: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[tuple]:
-        """Images (3, H, W) and the sizes of their labels -> for each what `decide` gives.
+    def score(self, inputs: Tensor | Sequence[Tensor]) -> Iterator[Strips]:
+        """Images (3, H, W) -> for each a function: size (H0, W0) -> its score maps in strips (names, rows, W0).
 
-        Windows of all images share forwards; score maps are made one image at a time.
+        Windows of all images share forwards; score maps are made one image at a time, when they are asked for.
         """
         grids = [windows.plan(tuple(x.shape[1:]), *self.slide, self.pad_multiple) for x in inputs]
         tiles = [windows.cut(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
         once = self.approximate.vfm == "image"
         scored = self.extract_windows(tiles, guides(self.guide, inputs, grids, self.pad_multiple) if once else None)
-        for image, grid, size, scores in zip(inputs, grids, sizes, scored, strict=True):
-            yield self.decide(windows.stitch(scores, *grid, size), image)
+        for grid, scores in zip(grids, scored, strict=True):
+            yield partial(windows.stitch, scores, *grid)
+
+    def encode_decode(self, inputs: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[tuple]:
+        """Images (3, H, W) and the sizes of their labels -> for each what `decide` gives."""
+        for image, size, strips in zip(inputs, sizes, self.score(inputs), strict=True):
+            yield self.decide(strips(size), image)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:

@@ -1,141 +1,200 @@
-"""The demo: a drawn scene without arguments, own pictures and words, and messages instead of tracebacks."""
+"""The demo: a drawn scene without arguments, own pictures and words, files, tables, and messages, not tracebacks."""
 
 from __future__ import annotations
+
+import csv
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import demo
-from proxyclip.paths import ROOT
+from proxyclip import demonstration
+from proxyclip.demonstration import Wish
+from proxyclip.tinyworld import scenes
 
-TINY = ("--config", "configs/cfg_tinyworld.py")
+KINDS = ("_seg.png", "_overlay.png", "_mask.png", ".json")
+WORDS = ("--classes", "sky; stone ; boat;")
+
+
+def drawn(path, seed=7):
+    Image.fromarray(scenes.scene(seed, 0).image).save(path)
+    return str(path)
 
 
 def test_without_arguments_a_drawn_scene(tmp_path, capsys):
     assert demo.main(["--out", str(tmp_path)]) == 0
-    scene, picture = (np.asarray(Image.open(tmp_path / f"tinyworld_21{end}.png")) for end in ("", "_seg"))
-    h, w = scene.shape[:2]
-    assert picture.shape[0] >= h
-    assert picture.shape[1] > 2 * w  # image, overlay, legend
-    assert np.array_equal(picture[22 : 22 + h, :w], scene)
-    assert not np.array_equal(picture[22 : 22 + h, w : 2 * w], scene)
+    assert {p.name for p in tmp_path.iterdir()} == {"tinyworld_21.png", *(f"tinyworld_21{kind}" for kind in KINDS)}
     out = capsys.readouterr().out
-    assert "drawn toy" in out
-    assert "%" in out
+    assert "toy" in out
+    assert "balloon" in out
+    truth = scenes.scene(21, 0).mask
+    mask = np.asarray(Image.open(tmp_path / "tinyworld_21_mask.png"))
+    assert (mask == truth).mean() > 0.9
 
 
 def test_own_pictures_and_words(tmp_path, capsys):
-    scene = demo.draw_scene(tmp_path, 7)
-    whole = Image.open(scene)
+    whole = Image.fromarray(scenes.scene(7, 0).image)
     forms = {"gray": whole.convert("L"), "alpha": whole.convert("RGBA"), "dot": whole.resize((1, 1)), "jpg": whole}
     names = []
     for name, image in forms.items():
         names.append(str(tmp_path / f"{name}.{'jpg' if name == 'jpg' else 'png'}"))
         image.save(names[-1])
     out = tmp_path / "out"
-    assert demo.main([*names, "--classes", "sky; stone ; boat;", "--out", str(out), *TINY]) == 0
-    assert sorted(p.name for p in out.iterdir()) == sorted(f"{n}_seg.png" for n in forms)
+    assert demo.main([*names, *WORDS, "--out", str(out), "--tiny"]) == 0
+    assert sorted(p.name for p in out.iterdir()) == sorted(["areas.csv", *(n + kind for n in forms for kind in KINDS)])
     said = capsys.readouterr().out
-    assert set(said.replace(",", " ").split()) & {"sky", "stone", "boat"}
+    assert "gray.png: " in said  # more pictures than are shown as tables
     assert "mushroom" not in said
+    for name, image in forms.items():
+        assert Image.open(out / f"{name}_mask.png").size == image.size
+        assert set(np.unique(Image.open(out / f"{name}_mask.png"))) <= {0, 1, 2}
+        assert Image.open(out / f"{name}_overlay.png").size == image.size
+        found = json.loads((out / f"{name}.json").read_text())
+        assert [one["name"] for one in found["categories"]] == ["sky", "stone", "boat"]
+    with (out / "areas.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["file", "sky", "stone", "boat"]
+    assert [row[0] for row in rows[1:]] == names
+    assert all(sum(map(float, row[1:])) == pytest.approx(100, abs=0.01) for row in rows[1:])
+
+
+def test_folders_and_patterns(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("a/1.jpg", "a/2.PNG", "a/b/3.webp", "a/1_seg.png", "a/notes.txt"):
+        (tmp_path / name).write_bytes(b"")
+    found = [p.relative_to(tmp_path).as_posix() for p in demonstration.pictures([str(tmp_path / "a")])]
+    assert found == ["a/1.jpg", "a/2.PNG"]
+    every = [str(tmp_path / "a/1.jpg"), str(tmp_path / "**/*")]
+    found = [p.relative_to(tmp_path).as_posix() for p in demonstration.pictures(every)]
+    assert found == ["a/1.jpg", "a/2.PNG", "a/b/3.webp"]
+    odd = tmp_path / "a" / "[1].jpg"  # a name, not a pattern
+    odd.write_bytes(b"")
+    assert demonstration.pictures([str(odd)]) == [odd]
+    for empty in (tmp_path, tmp_path / "*.jpg"):
+        with pytest.raises(FileNotFoundError, match="There is no picture in"):
+            demonstration.pictures([str(empty)])
+
+
+def test_files_of_one_name_do_not_overwrite_each_other(tmp_path):
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        drawn(tmp_path / folder / "photo.png", seed=ord(folder))
+    out = tmp_path / "out"
+    words = [str(tmp_path / "a"), str(tmp_path / "b"), *WORDS, "--tiny", "--out", str(out)]
+    assert demo.main(words) == 0
+    assert {p.name for p in out.glob("*.json")} == {"photo.json", "photo-2.json"}
 
 
 def test_a_bad_picture_does_not_stop_the_rest(tmp_path, capsys):
     (tmp_path / "page.jpg").write_bytes(b"<html>")
-    good = demo.draw_scene(tmp_path, 8)
-    files = [str(tmp_path / "page.jpg"), str(tmp_path / "none.jpg"), str(good)]
-    assert demo.main([*files, "--classes", "sky;sand", "--out", str(tmp_path / "out"), *TINY]) == 1
-    assert [p.name for p in (tmp_path / "out").iterdir()] == ["tinyworld_8_seg.png"]
+    files = [str(tmp_path / "page.jpg"), str(tmp_path / "none.jpg"), drawn(tmp_path / "good.png")]
+    assert demo.main([*files, *WORDS, "--out", str(tmp_path / "out"), "--tiny"]) == 1
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {f"good{kind}" for kind in KINDS}
     error = capsys.readouterr().err
-    assert "page.jpg cannot be read" in error
-    assert "no picture" in error
+    assert "page.jpg: is a web page, not a picture" in error
+    assert "There is no picture" in error
+    assert "none.jpg" in error
+
+
+def test_background_and_threshold(tmp_path):
+    picture = drawn(tmp_path / "a.png")
+    for words, names in (
+        (("--background", "sand, water; wood"), ["background", "sky", "stone", "boat"]),
+        (("--background", "0.9"), ["other", "sky", "stone", "boat"]),
+        (("--threshold", "0.9"), ["other", "sky", "stone", "boat"]),
+    ):
+        assert demo.main([picture, *WORDS, *words, "--tiny", "--out", str(tmp_path)]) == 0
+        found = json.loads((tmp_path / "a.json").read_text())
+        assert [one["name"] for one in found["categories"]] == names
+        assert 0 in np.asarray(Image.open(tmp_path / "a_mask.png"))
+
+
+def test_the_attention_of_a_patch(tmp_path, capsys):
+    picture = drawn(tmp_path / "a.png")
+    assert demo.main([picture, *WORDS, "--tiny", "--attention", "40,100", "--out", str(tmp_path)]) == 0
+    assert Image.open(tmp_path / "a_attention.png").width >= Image.open(picture).width
+    assert demo.main([picture, *WORDS, "--tiny", "--attention", "4000,1", "--out", str(tmp_path / "out")]) == 1
+    assert "inside the picture" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        demo.main(["--attention", "4000"])
+    assert "120,80" in capsys.readouterr().err
+
+
+def test_words_from_a_file_and_from_the_config(tmp_path):
+    (tmp_path / "mine.txt").write_text("sky; cloud\nboat\n", encoding="utf-8")
+    wish = Wish(tiny=True, classes=str(tmp_path / "mine.txt"))
+    assert demonstration.model(wish).classes == ("sky", "boat")
+    assert demonstration.model(Wish(tiny=True)).classes[0] == "car"
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
+        demonstration.model(Wish(tiny=True, classes="nowhere.txt"))
+
+
+@pytest.mark.parametrize(
+    "words, given",
+    [(None, None), ("0.25", 0.25), ("wall, ceiling", "wall, ceiling")],
+)
+def test_background_of_the_command_line(words, given):
+    assert demonstration.background(words) == given
+
+
+def test_numbers_and_refinements_reach_the_model():
+    segmenter = demonstration.model(Wish(tiny=True, beta=1.0, refine=("pamr",)))
+    assert segmenter.tunable == {"beta": 1.0, "gamma": 3.0}
+    assert "PAMR" in segmenter.describe()["refine"][0]
 
 
 def test_missing_weights_are_one_message(tmp_path, capsys):
-    picture = demo.draw_scene(tmp_path, 1)
-    assert demo.main([str(picture), "--classes", "cat; dog", "--out", str(tmp_path)]) == 1
+    picture = drawn(tmp_path / "a.png")
+    assert demo.main([picture, "--classes", "cat; dog", "--out", str(tmp_path)]) == 1
     error = capsys.readouterr().err
     assert "Traceback" not in error
-    for part in ("ViT-B-16", "open_clip_model.safetensors", "huggingface.co", "local-dir:FOLDER"):
+    for part in ("ViT-B-16", "open_clip_model.safetensors", "huggingface.co", "local-dir:FOLDER", "--tiny"):
         assert part in error
+
+
+def test_a_picture_without_words_is_searched_for_a_usual_list(tmp_path, capsys):
+    assert demo.main([drawn(tmp_path / "a.png"), "--out", str(tmp_path)]) == 1  # there are no weights
+    assert "configs/cls_coco_stuff.txt" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     "words, message",
     [
         (("--clip", "ViT-B-1"), "ViT-B-16"),
-        ((*TINY, "--method", "sclp"), "Did you mean sclip?"),
-        ((*TINY, "--method", "sclip", "--vfm", "tiny"), "sclip uses no VFM"),
-        ((*TINY, "--vfm-model", "vit_base_patch8_224", "--method", "vanilla"), "vanilla uses no VFM"),
-        ((*TINY, "--vfm", "dyno"), "dinov2"),
-        ((*TINY, "--vfm", "sam"), "sam_vit_b"),
+        (("--tiny", "--method", "sclp"), "Did you mean sclip?"),
+        (("--tiny", "--method", "sclip", "--vfm", "tiny"), "sclip uses no VFM"),
+        (("--tiny", "--vfm", "dyno"), "dinov2"),
+        (("--tiny", "--vfm", "sam"), "sam"),
         (("--clip", "local-dir:nowhere"), "nowhere"),
+        (("--tiny", "--method", "vanilla", "--vfm", "none", "--beta", "2"), "none"),
+        (("--tiny", "--background", ","), "background"),
+        (("--tiny", "--threshold", "2"), "from 0 to 1"),
+        (("--tiny", "--device", "gpu"), "gpu"),
     ],
 )
-def test_wrong_names_are_one_message(tmp_path, capsys, words, message):
-    picture = demo.draw_scene(tmp_path, 1)
-    assert demo.main([str(picture), "--classes", "cat", "--out", str(tmp_path), *words]) == 1
-    assert message in capsys.readouterr().err
+def test_wrong_words_are_one_message(tmp_path, capsys, words, message):
+    picture = drawn(tmp_path / "a.png")
+    assert demo.main([picture, "--classes", "cat", "--out", str(tmp_path), *words]) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert "Traceback" not in error
 
 
-@pytest.mark.parametrize(
-    "words, kind, attention, guide",
-    [
-        ((), "ProxyCLIPSegmentation", "Proxy", "Tiny"),
-        (("--method", "naclip"), "ProxyCLIPSegmentation", "NACLIP", None),
-        (("--method", "naclip", "--vfm", "tiny"), "ProxyCLIPSegmentation", "NACLIP", "Tiny"),
-        (("--method", "maskclip"), "MaskCLIPSegmentation", "MaskCLIP", None),
-        (("--vfm", "none", "--method", "sclip"), "ProxyCLIPSegmentation", "SCLIP", None),
-        (("--clip", "local-dir:proxyclip/tinyworld/weights/clip"), "ProxyCLIPSegmentation", "Proxy", "Tiny"),
-        (
-            ("--vfm", "dino", "--vfm-model", "local-dir:proxyclip/tinyworld/weights/contrast"),
-            "ProxyCLIPSegmentation",
-            "Proxy",
-            "DINO",
-        ),
-    ],
-)
-def test_any_combination(words, kind, attention, guide):
-    model, scale = demo.build(TINY[1], demo.parse(words))
-    assert (type(model).__name__, type(model.attention).__name__) == (kind, attention)
-    assert (guide is None and model.vfm is None) or type(model.vfm).__name__ == guide
-    assert scale == (2048, 192)
+def test_offline_is_said_before_anything_is_imported(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
+    monkeypatch.setattr(demonstration, "run", lambda wish: seen.append(__import__("os").environ["HF_HUB_OFFLINE"]) or 0)
+    assert demo.main(["--offline"]) == 0
+    assert demo.main(["--offline", "x.jpg"]) == 0
+    assert seen == ["1", "1"]
 
 
-def test_words_of_the_parts():
-    """--vfm-model alone keeps the family; --clip-weights goes with --clip."""
-    options = dict(vfm_model=dict(type="mae", model="a", checkpoint="b"))
-    changed = demo.weights(demo.parse(["--vfm-model", "c"]), options)
-    assert changed == dict(vfm_model=dict(type="mae", model="c"), checkpoint=None)
-    changed = demo.weights(demo.parse(["--vfm", "mae", "--vfm-weights", "w"]), dict(vfm_model=dict(type="mae")))
-    assert changed == dict(vfm_model=dict(type="mae", checkpoint="w"), checkpoint=None)
-    assert demo.weights(demo.parse(["--clip-weights", "w"]), options) == dict(clip_type="w")
-    assert demo.weights(demo.parse(["--clip", "x", "--clip-weights", "w"]), options) == {}
+def test_interrupted(monkeypatch, capsys):
+    def interrupt(wish):
+        raise KeyboardInterrupt
 
-
-def test_words_are_asked_for(capsys):
-    with pytest.raises(SystemExit) as stop:
-        demo.main(["photo.jpg"])
-    assert stop.value.code == 2
-    assert "--classes" in capsys.readouterr().err
-
-
-def test_the_demo_shows_what_an_evaluation_measures(tmp_path):
-    """The same labels as the test loop gives for the same picture."""
-    from mmengine.config import Config
-    from mmengine.registry import DefaultScope
-    from mmseg.registry import DATASETS
-
-    from proxyclip.pictures import read_rgb
-
-    model, scale = demo.build(ROOT / "configs/cfg_tinyworld.py", demo.parse([]))
-    cfg = Config.fromfile(ROOT / "configs/cfg_tinyworld.py").test_dataloader.dataset
-    cfg.update(data_root=str(tmp_path), count=2)
-    with DefaultScope.overwrite_default_scope("mmseg"):
-        import proxyclip.data  # noqa: F401  registers the data set
-
-        one = DATASETS.build(cfg)[1]
-    evaluated = model.test_step({"inputs": [one["inputs"]], "data_samples": [one["data_samples"]]})[0]
-    shown = demo.segment(model, read_rgb(tmp_path / "JPEGImages" / f"{evaluated.img_path[-10:]}"), scale)
-    assert np.array_equal(shown, evaluated.pred_sem_seg.data[0].numpy())
+    monkeypatch.setattr(demonstration, "run", interrupt)
+    assert demo.main([]) == 130
+    assert "what was written stays" in capsys.readouterr().err

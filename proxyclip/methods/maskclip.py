@@ -6,6 +6,7 @@ Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), sec
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any, ClassVar
 
 import torch
@@ -18,6 +19,7 @@ from prompts.imagenet_template import maskclip_template
 from ..attention._parts import projected_keys
 from ..data.preprocess import MixedSizePreProcessor
 from ..segmentor import ProxyCLIPSegmentation
+from ..sliding import Strips
 
 SCALE = 100.0  # CLIP's logit scale, fixed in both refinements
 REMOVED = -100.0  # score of a class that prompt denoising removes
@@ -110,16 +112,20 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             scores = smooth(scores, projected_keys(self.clip.last, x), self.key_smoothing, self.parity)
         return scores.unflatten(2, grid)
 
-    def encode_decode(self, inputs: Tensor | Sequence[Tensor], sizes: Sequence[tuple[int, int]]) -> Iterator[tuple]:
+    def score(self, inputs: Tensor | Sequence[Tensor]) -> Iterator[Strips]:
         """As in ProxyCLIPSegmentation; upstream, the padded grid is stretched onto the image, not cut."""
         if self.parity != "upstream":
-            yield from super().encode_decode(inputs, sizes)
+            yield from super().score(inputs)
             return
-        for image, size in zip(inputs, sizes, strict=True):
+        for image in inputs:
             h, w = image.shape[1:]
             padded = F.pad(image, (0, -w % self.clip.patch, 0, -h % self.clip.patch))
             scores = F.interpolate(self.extract_feat(padded[None]), size=(h, w), mode="bilinear")
-            yield self.decide(F.interpolate(scores, size=size, mode="bilinear"), image)
+            yield partial(_stretched, scores)
+
+
+def _stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(scores, size=size, mode="bilinear")
 
 
 def _as_published(tower: nn.Module) -> None:

@@ -16,6 +16,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from PIL import Image
 
+from proxyclip.naming import Word, words
+from proxyclip.palette import PALETTE, slots
 from proxyclip.report import paint
 from proxyclip.report.data import Run, dig
 
@@ -32,7 +34,7 @@ class Drawing(NamedTuple):
     height: int
     uri: str
     under: str | None
-    words: list[paint.Word]
+    words: list[Word]
 
 
 class Panel(NamedTuple):
@@ -138,7 +140,7 @@ def _shots(folder: Path, gallery: Gallery, uses: list[tuple[Run, int]]) -> dict[
             else:
                 photo = gallery.draw(found[1], found[0])
     known = [found for found in maps.values() if not isinstance(found, str)]
-    places = paint.slots({one for labels, scored in known for one in np.unique(labels[scored]).tolist()})
+    places = slots({one for labels, scored in known for one in np.unique(labels[scored]).tolist()})
     drawn: dict[str, Drawing] = {}
 
     def picture(run: Run, kind: str) -> Panel:
@@ -150,7 +152,7 @@ def _shots(folder: Path, gallery: Gallery, uses: list[tuple[Run, int]]) -> dict[
         if same not in drawn:
             names = {one: run.name(one) for one in places}
             uri = paint.label_map(labels, scored, places)
-            drawn[same] = gallery.draw(labels.shape, uri, photo, paint.words(labels, scored, names))
+            drawn[same] = gallery.draw(labels.shape, uri, photo, words(labels, scored, names))
         return Panel(kind, drawn[same])
 
     return {
@@ -182,7 +184,7 @@ def _legend(run: Run, places: dict[int, int], truth: Any, prediction: Any) -> li
         labels, scored = (np.zeros(0, np.int32), np.zeros(0, bool)) if isinstance(found, str) else found
         counts = np.bincount(labels[scored], minlength=max(places, default=0) + 1)
         shares.append(100 * counts / max(1, int(counts.sum())))
-    keys = [Key(run.name(i), paint.PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in places.items()]
+    keys = [Key(run.name(i), PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in places.items()]
     known = not isinstance(truth, str) and not isinstance(prediction, str)
     keys = [key if known else key._replace(truth=100.0, prediction=100.0) for key in keys if key[2] or key[3]]
     return sorted(keys, key=lambda key: -max(key.truth, key.prediction)) if known else keys

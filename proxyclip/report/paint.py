@@ -1,51 +1,24 @@
-"""Label maps as small embedded pictures: colours that colour-blind readers can tell apart, hatching, and names."""
+"""Label maps as small embedded pictures: colours that colour-blind readers can tell apart, and hatching."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from proxyclip.naming import words as words
+from proxyclip.palette import PALETTE
+from proxyclip.palette import slots as slots
+
 PHOTO = 512  # longest side of an embedded photograph
-# Okabe and Ito's colours, then those of Paul Tol's schemes that are not too near to them; neighbours differ.
-PALETTE = (
-    "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#f0e442", "#56b4e9", "#d55e00", "#332288",
-    "#bbcc33", "#882255", "#44aa99", "#ee8866", "#77aadd", "#117733", "#ffaabb", "#999933",
-    "#aa4499", "#99ddff", "#cc6677", "#ddcc77", "#6a51a3", "#8c510a", "#a6dba0", "#364b9a",
-)  # fmt: skip
 RIGHT, WRONG = "#ccd8e6", "#d55e00"
 HATCH = ("#8a8f98", "#c3c7cd")
 _OPAQUE, _VEIL = 205, 190  # of 255: classes and errors over the photograph; the right pixels of an error map
-_SMALL = 0.012  # share of the picture below which a region is not named
-
-
-class Word(NamedTuple):
-    """A class name to write into a picture; x, y and size in its pixels."""
-
-    text: str
-    x: float
-    y: float
-    size: float
-
-
-def slots(classes: Iterable[int]) -> dict[int, int]:
-    """Class -> place in PALETTE: its number modulo the length, or the next that is free among these classes."""
-    found: dict[int, int] = {}
-    free = list(range(len(PALETTE)))
-    for one in sorted(classes):
-        wanted = one % len(PALETTE)
-        if free and wanted not in free:
-            wanted = next((slot for slot in free if slot > wanted), free[0])
-        found[one] = wanted
-        if wanted in free:
-            free.remove(wanted)
-    return found
 
 
 def label_map(labels: np.ndarray, scored: np.ndarray, places: Mapping[int, int]) -> str:
@@ -83,45 +56,6 @@ def read_labels(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
     if classes:
         scored &= labels < classes
     return np.where(scored, labels, 0).astype(np.int32), scored
-
-
-def words(labels: np.ndarray, scored: np.ndarray, names: Mapping[int, str]) -> list[Word]:
-    """The names of the large regions, largest first, each at the point farthest from the edge; none over another."""
-    h, w = labels.shape
-    size, found = 0.043 * max(h, w), list[Word]()
-    for _, depth, x, y, one in sorted(_regions(labels, scored), reverse=True):
-        text = short(names[one])
-        half = _half(text, size)
-        x = min(max(x, half), max(w - half, half))
-        near = (abs(x - other.x) < half + _half(other.text, size) and abs(y - other.y) < size for other in found)
-        if depth > 0.5 * size and half < 3.5 * depth and not any(near):
-            found.append(Word(text, round(x, 1), round(y, 1), round(size, 1)))
-    return [word._replace(y=round(word.y + 0.35 * size, 1)) for word in found]
-
-
-def _regions(labels: np.ndarray, scored: np.ndarray) -> Iterator[tuple[int, float, float, float, int]]:
-    """Area, depth, x and y of the deepest point, and class of each connected region that is not small."""
-    for one in np.unique(labels[scored]).tolist():
-        mask = ((labels == one) & scored).astype(np.uint8)
-        count, parts, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-        for part in range(1, count):
-            area = int(stats[part, cv2.CC_STAT_AREA])
-            if area >= _SMALL * labels.size:
-                inside = np.pad((parts == part).astype(np.uint8), 1)
-                depth = cv2.distanceTransform(inside, cv2.DIST_L2, 3)[1:-1, 1:-1]
-                y, x = divmod(int(depth.argmax()), labels.shape[1])
-                yield area, float(depth.max()), float(x), float(y), one
-
-
-def _half(text: str, size: float) -> float:
-    """About half of the width of a word in bold letters of a size."""
-    return 0.33 * size * len(text)
-
-
-def short(name: str, most: int = 16) -> str:
-    """A class name short enough to write into a picture: the first of several synonyms, cut where still too long."""
-    first = name.split(",")[0].split(";")[0].strip() or name
-    return first if len(first) <= most else f"{first[: most - 1].rstrip()}…"
 
 
 def data_uri(image: Image.Image, kind: str, **options: Any) -> str:

@@ -1,0 +1,47 @@
+"""One picture, your own words: what `from proxyclip import segment, Segmenter` gives.
+
+load.py          from words (clip, vfm, method, config) to a segmentor and the pipeline of its protocol
+words.py         class lists of any form -> a vocabulary, and what the background is
+images.py        pictures of any form -> RGB arrays
+segmenter.py     Segmenter: loads once, segments many
+segmentation.py  Segmentation: labels, probabilities, areas, pictures, files
+attention.py     where a patch looks
+drawing.py       pictures from arrays
+files.py         masks, JSON, and the files of a segmentation
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .images import Image
+from .segmentation import Segmentation
+from .segmenter import Segmenter
+from .words import Classes
+
+__all__ = ["Segmentation", "Segmenter", "segment"]
+
+_last: list[tuple[str, Segmenter]] = []
+
+
+def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
+    """Segment one picture with your own words.
+
+    The model of the last call is kept: with the same options, the next call loads nothing.
+
+    Args:
+        image: see `Segmenter.__call__`.
+        classes: see `Segmenter.set_classes`.
+        options: those of `Segmenter`, `background` and `threshold` among them.
+
+    Example:
+        >>> found = segment("photo.jpg", ["horse", "grass", "sky"])
+        >>> found.labels.shape, found.areas
+        >>> found.picture().save("photo_seg.png")
+    """
+    words = {name: options.pop(name) for name in ("background", "threshold") if name in options}
+    key = repr(sorted(options.items()))
+    if not _last or _last[0][0] != key:
+        _last.clear()  # before the next is loaded: two may not fit into memory
+        _last.append((key, Segmenter(**options)))
+    return _last[0][1].set_classes(classes, **words)(image)
