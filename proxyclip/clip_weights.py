@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib.util
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -148,7 +149,7 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None) -> tuple[nn.Modu
     try:
         check_supported(model_type, open_clip.get_model_config(model_type))
         model = open_clip.create_model(model_type, require_pretrained=True)
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(
@@ -164,11 +165,13 @@ def _load_tag(name: str, tag: str) -> nn.Module:
         return open_clip.create_model(
             name, pretrained=tag, force_quick_gelu=bool(record.get("quick_gelu")), require_pretrained=True
         )
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         repository = (record.get("hf_hub") or "").rstrip("/")
         source = f"https://huggingface.co/{repository}" if repository else record.get("url", "")
+        fetch = f"python -m proxyclip.weights fetch {name if tag == default_tag(name) else f'{name},{tag}'}"
         raise WeightsError(
-            f"The CLIP weights {tag!r} of {name} are not on this machine and could not be fetched ({reason(error)}).\n"
+            f"The CLIP weights {tag!r} of {name} cannot be loaded; get them: {fetch}\n"
+            f"  why:    {reason(error)}\n"
             f"  file:   open_clip_model.safetensors and open_clip_config.json of {source}\n"
             f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
             "  use it: model_type='local-dir:FOLDER', clip_type=None"

@@ -25,9 +25,10 @@ LOW = (
     "plugins.py",
     "positions.py",
     "paths.py",
-    "weights.py",
+    "weights/__init__.py",
+    "weights/reading.py",
 )
-MIDDLE = ("clip.py", "clip_weights.py", "vfm/", "tinyworld/", "disk/")
+MIDDLE = ("clip.py", "clip_weights.py", "vfm/", "tinyworld/", "disk/", "weights/")
 
 
 def room(path: Path) -> str:

@@ -6,6 +6,7 @@ Features are the last block's tokens, or the queries, keys or values of its atte
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from ..paths import find
 from ..positions import resize_positions
 from ..weights import WeightsError, load_into, reason
+from ..weights.catalogue import entries
 from ._cpu import suited_attention
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -118,7 +120,7 @@ def create(name: str, checkpoint: str | None) -> nn.Module:
             vit = timm.create_model(name, **options)
             return load_into(vit, file, ("head.", "fc_norm."), lambda s: _timm_names(s, vit))
         return timm.create_model(name, pretrained=True, **options)
-    except (OSError, RuntimeError, ValueError, AssertionError) as error:
+    except (OSError, RuntimeError, ValueError, AssertionError, pickle.UnpicklingError) as error:
         if isinstance(error, WeightsError) or not _is_known(name):
             raise
         raise WeightsError(_remedy(name, error)) from error
@@ -150,8 +152,11 @@ def _remedy(name: str, error: Exception) -> str:
             f"The timm model in {folder} cannot be loaded: {reason(error)}. It needs config.json and model.safetensors."
         )
     repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
+    known = next((entry.name for entry in entries() if entry.hub == repository), None)
+    fetch = f"; get them: python -m proxyclip.weights fetch {known}" if known else ""
     return (
-        f"The VFM weights {name!r} are not on this machine and could not be fetched ({reason(error)}).\n"
+        f"The VFM weights {name!r} cannot be loaded{fetch}\n"
+        f"  why:    {reason(error)}\n"
         f"  file:   model.safetensors and config.json of https://huggingface.co/{repository}\n"
         f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
         f"  use it: vfm_model=dict(type=..., model='local-dir:FOLDER'), or checkpoint='FOLDER/model.safetensors'"

@@ -44,7 +44,7 @@ class MAE(TimmViT):
             raise WeightsError(
                 "MAE needs its weights named: checkpoint='mae_pretrain_vit_base.pth' (from "
                 "https://github.com/facebookresearch/mae), or vfm_model=dict(type='mae', "
-                "model='vit_base_patch16_224.mae') to let timm fetch them."
+                "model='vit_base_patch16_224.mae') to let timm fetch them, which is --vfm mae-b."
             )
         super().__init__(model, checkpoint, features)
         self.size = size

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -11,9 +12,22 @@ from torch import Tensor, nn
 
 from ..paths import find
 from ..weights import WeightsError, load_into
+from ..weights.catalogue import entries
 from ._timm import MEAN, STD
 
 SIDE = 1024
+
+
+def _fetched(model: str) -> Path:
+    """The checkpoint that `python -m proxyclip.weights fetch` put into this project's own folder."""
+    entry = next((entry for entry in entries() if entry.name == f"sam-{model.removeprefix('vit_')}"), None)
+    if entry is None or entry.place is None:
+        fetch = f"python -m proxyclip.weights fetch {entry.name}, or give it " if entry else ""
+        raise WeightsError(
+            f"SAM {model} is not on this machine: {fetch}checkpoint=<file>: sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth "
+            "or sam_vit_h_4b8939.pth, from https://github.com/facebookresearch/segment-anything#model-checkpoints"
+        )
+    return entry.place
 
 
 class SAM(nn.Module):
@@ -21,7 +35,7 @@ class SAM(nn.Module):
 
     Args:
         model: key of segment_anything.sam_model_registry: vit_b, vit_l or vit_h.
-        checkpoint: the official `sam_vit_*.pth` (required).
+        checkpoint: the official `sam_vit_*.pth`; default the one that `python -m proxyclip.weights fetch sam-b` got.
 
     Raises:
         WeightsError: no checkpoint, or one of another size. ValueError: unknown `model`.
@@ -36,12 +50,7 @@ class SAM(nn.Module):
         super().__init__()
         if model not in sam_model_registry:
             raise ValueError(f"Expected a SAM model of {sorted(sam_model_registry)}, but got {model!r}")
-        if checkpoint is None:
-            raise WeightsError(
-                f"SAM {model} needs checkpoint=<file>: sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth or "
-                "sam_vit_h_4b8939.pth, from https://github.com/facebookresearch/segment-anything#model-checkpoints"
-            )
-        path = find(checkpoint, "SAM checkpoint")
+        path = _fetched(model) if checkpoint is None else find(checkpoint, "SAM checkpoint")
         sam: Any = load_into(sam_model_registry[model](), path)
         self.encoder = sam.image_encoder.requires_grad_(False).eval()
         self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)

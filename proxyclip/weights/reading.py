@@ -1,8 +1,10 @@
-"""What all loaders of pretrained weights share: one kind of error, safe reading, and a fingerprint for the records."""
+"""What all loaders of pretrained weights share: safe reading, and a fingerprint for the records."""
 
 from __future__ import annotations
 
 import hashlib
+import pickletools
+import re
 import warnings
 import zipfile
 from collections.abc import Callable
@@ -11,9 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-
-class WeightsError(RuntimeError):
-    """Pretrained weights are missing, unreadable or of another architecture; the message says the remedy."""
+from . import WeightsError, reason, refusal
 
 
 def is_torchscript(path: Path) -> bool:
@@ -28,7 +28,8 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Tensors of a checkpoint file (.safetensors, .pt, .pth, TorchScript) by name, on the CPU.
 
     Nested under `model`, `state_dict` or `teacher`, and the prefixes `module.` and `backbone.`, are unwrapped.
-    Nothing in the file is executed: torch.load runs with weights_only=True.
+    Nothing in the file is executed: torch.load runs with weights_only=True, and TorchScript that has code to run when
+    it is read is refused.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds something other than tensors.
@@ -38,7 +39,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = _read(path)
     except Exception as error:
-        raise WeightsError(f"The weights file {path} cannot be read ({reason(error)}); get it again.") from error
+        why = reason(error)
+        if why == refusal(""):
+            why = refusal(_wanted(path))
+        raise WeightsError(f"The weights file {path} cannot be read ({why}); get it again.") from error
     for key in ("model", "state_dict", "teacher"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -52,15 +56,65 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path):
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not start or (start == b"PK" and not zipfile.is_zipfile(path)):
+        raise ValueError("it is cut short" if start else "it is empty")
     if path.suffix == ".safetensors":
         from safetensors.torch import load_file
 
         return load_file(str(path))
     if is_torchscript(path):
+        _refuse_code(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # old archives stay old archives
             return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _refuse_code(path: Path) -> None:
+    """TorchScript runs its classes' `__setstate__` while it is read; no published weights have one."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.filename.endswith(".py") and re.search(rb"def\s+__setstate__", archive.read(entry)):
+                raise ValueError(f"{entry.filename} in it has code that runs when it is read; nothing in it was run")
+
+
+def check_readable(path: Path) -> None:
+    """Whether a weights file holds tensors, all of them; large files are looked at without being read whole.
+
+    Raises:
+        WeightsError: damaged, cut short, or a pickle that wants more than tensors; the message names the culprit.
+    """
+    if path.suffix != ".safetensors":
+        read_state_dict(path)
+        return
+    from safetensors import safe_open
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            empty = not file.keys()
+    except Exception as error:
+        raise WeightsError(f"The weights file {path} cannot be read ({reason(error)}); get it again.") from error
+    if empty:
+        raise WeightsError(f"Expected named tensors in {path}, but it holds none.")
+
+
+def _wanted(path: Path) -> str:
+    """The first thing besides tensors that a pickle without an archive around it asks for, `module.name`; else ""."""
+    strings: list[str] = []
+    with path.open("rb") as file:
+        start = file.read(1 << 24)
+    try:
+        for code, argument, _ in pickletools.genops(start):
+            if isinstance(argument, str):
+                strings.append(argument.replace(" ", ".") if code.name == "GLOBAL" else argument)
+            name = {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(code.name)
+            if name and not name[0].startswith(("collections", "torch")):
+                return ".".join(name)
+    except ValueError:  # no pickle, or the end of it
+        pass
+    return ""
 
 
 def load_into(
@@ -105,9 +159,3 @@ def fingerprint(module: nn.Module, skip: str = "\0") -> str:
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
     return digest.hexdigest()
-
-
-def reason(error: Exception, most: int = 140) -> str:
-    """What went wrong, in one line of at most `most` characters, for a message that goes on."""
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-    return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " ..."

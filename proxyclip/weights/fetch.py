@@ -1,0 +1,147 @@
+"""Getting weights: files of the hub through huggingface_hub, others by our own download, each checked by its hash."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from . import WeightsError, hashes, reason
+from .catalogue import CONFIG, WEIGHTS, Entry, own_folder
+from .download import download
+
+Say = Callable[[str], Any]
+
+
+def fetch(entry: Entry, to: Path | None = None, offline: bool = False, say: Say = print) -> Path:
+    """Have an entry's weights on this machine, where open_clip, timm and `sam` find them by name, or in a folder.
+
+    Args:
+        to: a folder that gets the weights and their config, to be used as `local-dir:FOLDER` (SAM: the file alone).
+        offline: look, but fetch nothing.
+        say: gets lines that say what is fetched, how big, from where, under which licence, to where.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        WeightsError: no network, no permission, or other bytes than the server announced; the message says the remedy.
+    """
+    here = entry.place
+    if here is not None and (to is None or entry.file):
+        say(f"{entry.name} is here already: {here}")
+        return here
+    if offline or _hub_is_offline():
+        cause = "--offline" if offline else "HF_HUB_OFFLINE is set"
+        raise WeightsError(f"{entry.name} is not on this machine, and nothing is fetched: {cause}.\n{remedy(entry)}")
+    path = _from_hub(entry, to, say) if entry.hub else _from_url(entry, to, say)
+    say(f"{entry.name} is there: {path}\n  use it: {words(entry, to)}")
+    return path
+
+
+def words(entry: Entry, to: Path | None = None) -> str:
+    """The option that uses an entry's weights where `fetch` put them."""
+    if to is None:
+        return entry.use
+    if entry.kind == "clip":
+        return f"--clip local-dir:{to}"
+    family = entry.name.partition("-")[0].partition(",")[0]
+    return f"--vfm {entry.name},{to / Path(entry.url).name}" if entry.url else f"--vfm {family},local-dir:{to}"
+
+
+def remedy(entry: Entry) -> str:
+    """How to get an entry on another machine and use it on this one."""
+    by_hand = f"hf download {entry.hub} --local-dir FOLDER" if entry.hub else f"curl -LO {entry.url}"
+    return (
+        f"  on a machine with internet access: python -m proxyclip.weights fetch {entry.name} --to FOLDER\n"
+        f"  or without this toolkit:           {by_hand}\n"
+        f"  then copy it here and say:         {words(entry, Path('FOLDER'))}"
+    )
+
+
+def size(count: int | None, exact: bool = False) -> str:
+    """A number of bytes for people."""
+    if count is None:
+        return "of unknown size"
+    text = f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
+    return text if exact else f"about {text}"
+
+
+def _announce(entry: Entry, count: int | None, folder: Path, say: Say) -> None:
+    say(f"{entry.name}: {size(count, exact=True)}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
+    above = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(above).free
+    if count and count > free:
+        raise WeightsError(
+            f"{entry.name} needs {size(count, True)}, but {above} has {size(free, True)} free. HF_HOME and "
+            "PROXYCLIP_CACHE say where weights are kept."
+        )
+
+
+def _from_url(entry: Entry, to: Path | None, say: Say) -> Path:
+    folder = to or own_folder()
+    _announce(entry, entry.bytes, folder, say)
+    try:
+        return download(entry.url, folder / Path(entry.url).name, entry.sha256)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\n{remedy(entry)}") from error
+
+
+def _hub_is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _from_hub(entry: Entry, to: Path | None, say: Say) -> Path:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    try:
+        name, record = _first(entry, lambda file: get_hf_file_metadata(hf_hub_url(entry.hub, file)))
+        _announce(entry, record.size, to or Path(constants.HF_HUB_CACHE), say)
+        path = Path(hf_hub_download(entry.hub, name, local_dir=to))
+        if to is not None or ":" in entry.name:  # a folder, or `hf-hub:`, which are opened by their config
+            hf_hub_download(entry.hub, CONFIG[entry.kind], local_dir=to)
+    except WeightsError:
+        raise
+    except Exception as error:  # of huggingface_hub, or of the HTTP library that its version uses
+        raise WeightsError(_trouble(entry, error)) from error
+    _check(path, record.etag or "", entry)
+    return path
+
+
+def _first(entry: Entry, ask: Callable[[str], Any]) -> tuple[str, Any]:
+    """The first of the weights' usual file names that the repository has, and what the hub says of it."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for name in WEIGHTS[entry.kind]:
+        try:
+            return name, ask(name)
+        except EntryNotFoundError:
+            continue
+    raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS[entry.kind])}.")
+
+
+def _check(path: Path, etag: str, entry: Entry) -> None:
+    """The hub's client compares lengths only."""
+    wrong = hashes.mismatch(path, etag) if hashes.is_hash(etag) else None
+    if wrong:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise WeightsError(f"What {entry.source} gave is damaged: {path.name}: {wrong}. It was deleted; try again.")
+
+
+def _trouble(entry: Entry, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{entry.name} is given only to those who accept its terms ({entry.licence}).\n"
+            f"  accept them:  {entry.source}   (logged in, in a browser)\n"
+            "  log in here:  hf auth login   (or set HF_TOKEN)\n"
+            f"  then again:   python -m proxyclip.weights fetch {entry.name}"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{entry.source} does not exist, or is private: hf auth login ({reason(error)})."
+    return f"{entry.name} could not be fetched from {entry.source} ({reason(error)}).\n{remedy(entry)}"
