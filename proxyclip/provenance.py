@@ -22,7 +22,7 @@ _PACKAGES = (
 )  # fmt: skip
 
 _LARGE = 1 << 24  # bytes
-_VIEWS = ("results", "report", "grid")  # packages
+_VIEWS = ("results", "report", "grid", "api", "web", "demonstration.py")  # packages and files
 
 
 def versions() -> dict[str, Any]:

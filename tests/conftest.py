@@ -13,6 +13,7 @@ for _name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     else:
         os.environ.setdefault(_name, "2")
 os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_CACHE"] = str(Path(__file__).parents[1] / ".pytest_cache" / "no-hub")  # not the user's own
 
 import pytest  # noqa: E402
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
+import urllib.request
 
 import pytest
 from doors import call, commands, enter
@@ -22,9 +24,16 @@ SHORT = ("--limit", "2", "--workers", "0")
 EXPECTED = {
     "python eval.py": (0, "mIoU", SHORT),
     "python demo.py": (0, "demo_out/tinyworld_21_seg.png", ()),
-    'python demo.py photo.jpg --classes "horse; grass; sky"': (1, "hf download timm/vit_base_patch16_clip_224", ()),
-    'python demo.py photo.jpg --classes "horse; grass; sky" --clip local-dir:CLIP_FOLDER --vfm-model '
-    "local-dir:DINO_FOLDER": (0, "photo_seg.png", ()),
+    'python demo.py photo.jpg --classes "horse; grass, lawn; sky"': (
+        1,
+        "hf download timm/vit_base_patch16_clip_224",
+        (),
+    ),
+    'python demo.py photo.jpg --classes "boat; sky; sand" --tiny --attention 60,40': (0, "photo_attention.png", ()),
+    'python demo.py photo.jpg --classes "horse; sky" --background "grass, trees" --clip local-dir:CLIP_FOLDER --vfm '
+    "dino,local-dir:DINO_FOLDER": (0, "photo_seg.png", ()),
+    "python demo.py --web --tiny": (0, "http://127.0.0.1", ("--port", "0")),
+    "python -m proxyclip.weights list": (0, "ViT-bigG-14", ()),
     "python eval.py --config configs/cfg_voc21.py --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
     "bash dist_test.sh configs/cfg_voc21.py 4 --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
     "python eval_all.py --data-root /datasets": (0, "no data", (*SHORT, "--dry-run")),
@@ -70,6 +79,9 @@ IN_DOCS = {
         "sbatch work_dirs/array.sh",
         SHORT,
     ),
+    "python -m proxyclip.weights fetch ViT-B-16 dino": (1, "hf download timm/vit_base_patch16_clip_224", ()),
+    "python -m proxyclip.weights fetch ViT-B-16 --to": (1, "--clip local-dir:FOLDER", ()),
+    "python -m proxyclip.weights verify": (0, "tiny-clip", ()),
     "python -m proxyclip.results work_dirs": (0, "work_dirs/results.xlsx", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
     "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "text")),
@@ -119,7 +131,9 @@ def test_command_of_the_docs(desk, command, monkeypatch, capfd):
 
 
 def check(desk, command, code, words, more, monkeypatch, capfd):
-    if command == AS_PROGRAMS[0] or command.startswith(AS_PROGRAMS[1:]):
+    if "--web" in command:
+        got, said = serve(desk, command, more)
+    elif command == AS_PROGRAMS[0] or command.startswith(AS_PROGRAMS[1:]):
         got, said = start(desk, command, more)
     else:
         enter(monkeypatch, desk)
@@ -130,12 +144,32 @@ def check(desk, command, code, words, more, monkeypatch, capfd):
     assert "Traceback" not in said
 
 
-def start(desk, command, more):
+def program(desk, command, more):
+    """What `subprocess` is given for a command as a user of the folder `desk` says it."""
     python, *rest = shlex.split(command.replace("voc21.py 4", "voc21.py 1"))  # four would say the same
-    program = [sys.executable] if python == "python" else [python]
     environment = os.environ | {"PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", "PWD": str(desk)}
-    done = subprocess.run([*program, *rest, *more], cwd=desk, env=environment, capture_output=True, text=True)
+    return dict(args=[sys.executable if python == "python" else python, *rest, *more], cwd=desk, env=environment)
+
+
+def start(desk, command, more):
+    done = subprocess.run(**program(desk, command, more), capture_output=True, text=True)
     return done.returncode, done.stdout + done.stderr
+
+
+def serve(desk, command, more):
+    """Start the page, load it as soon as it says where it is, and end it with Ctrl-C."""
+    pytest.importorskip("gradio")
+    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with subprocess.Popen(**program(desk, command, more), **pipes) as page:
+        said = ""
+        for line in page.stdout:
+            said += line
+            address = re.search(r"http://127\.0\.0\.1:\d+", line)
+            if address:
+                with urllib.request.urlopen(address[0], timeout=60) as answer:
+                    said += answer.read().decode()
+                page.send_signal(signal.SIGINT)
+        return page.wait(timeout=60), said
 
 
 def test_files_the_readme_names_exist():
