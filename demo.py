@@ -56,7 +56,10 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--web", action="store_true", help="open a page where pictures, words and numbers can be changed")
     add("--port", type=int, default=7860, help="of the page (default: %(default)s)")
     add("--host", default="127.0.0.1", help="address of the page (default: %(default)s, this machine only)")
-    return parser.parse_args(argv)
+    args = parser.parse_args(argv)
+    if args.web and args.images:
+        parser.error(f"--web takes no pictures: drop {args.images[0]} on the page")
+    return args
 
 
 def point(text: str) -> tuple[int, int]:

@@ -191,6 +191,32 @@ def test_offline_is_said_before_anything_is_imported(monkeypatch, tmp_path):
     assert seen == ["1", "1"]
 
 
+def test_the_page_is_served_with_what_was_said(monkeypatch, capsys):
+    served = []
+    monkeypatch.setattr("proxyclip.web.serve", served.append)
+    words = [
+        "--web",
+        "--tiny",
+        "--port",
+        "0",
+        "--classes",
+        "sky; sea",
+        "--beta",
+        "1",
+        "--method",
+        "naclip",
+        "--vfm",
+        "clip",
+    ]
+    assert demo.main(words) == 0
+    (said,) = served
+    assert (said.tiny, said.port, said.host, said.classes, said.beta) == (True, 0, "127.0.0.1", "sky; sea", 1)
+    assert (said.method, said.vfm, said.gamma) == ("naclip", "clip", None)
+    with pytest.raises(SystemExit):
+        demo.main(["--web", "photo.jpg"])
+    assert "drop photo.jpg on the page" in capsys.readouterr().err
+
+
 def test_interrupted(monkeypatch, capsys):
     def interrupt(wish):
         raise KeyboardInterrupt

@@ -1,0 +1,46 @@
+"""What the command line says about the page."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How the page is served, and with which model.
+
+    Args:
+        config, clip, vfm, method, device, precision: those of `Segmenter`; None is the default there.
+        refine: steps on the maps, such as pamr, of every model.
+        classes, background, threshold, beta, gamma: what the page says at first. Classes may be the path of a
+            vocabulary file, and a number as background is a threshold without words.
+        tiny: the embedded toy world, which needs no download.
+        port: 0 is any that is free. host: another address than this machine's own lets others use the page.
+        open_browser: whether the page is opened at once.
+    """
+
+    config: str | None = None
+    clip: str | None = None
+    vfm: str | None = None
+    method: str | None = None
+    classes: str | None = None
+    background: str | None = None
+    threshold: float = 0.0
+    beta: float | None = None
+    gamma: float | None = None
+    refine: tuple[str, ...] = ()
+    port: int = 7860
+    host: str = "127.0.0.1"
+    device: str = "auto"
+    precision: str | None = None
+    tiny: bool = False
+    open_browser: bool = False
+
+    @property
+    def private(self) -> bool:
+        """Whether only this machine reaches the page."""
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return self.host == "localhost"

@@ -1,0 +1,279 @@
+"""The web page in a real browser: a picture goes in, and what comes out is what the API says of it."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from proxyclip.web import Settings
+
+pytest.importorskip("gradio")
+sync = pytest.importorskip("playwright.sync_api")
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+if CHROMIUM is None:
+    pytest.skip("no Chromium on this machine", allow_module_level=True)
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")  # what gradio calls, not what we call
+WORDS = "grass, lawn; brick wall; boat; butterfly; water; snowman"
+X, Y = 40, 60  # a pixel of the picture
+
+
+@pytest.fixture(scope="module")
+def address():
+    from proxyclip.web.server import Server
+
+    with Server(Settings(tiny=True, port=0)) as running:
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        yield running.url
+        running.stop()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync.sync_playwright() as driver:
+        chromium = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Opens the page as somebody new; what it asked for is in `requests`, what went wrong in `errors`."""
+    contexts = []
+
+    def visit(url: str = address, width: int = 1300, height: int = 900, **options):
+        context = browser.new_context(viewport=dict(width=width, height=height), **options)
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(30000)
+        page.requests, page.errors = [], []
+        page.on("request", lambda request: page.requests.append(request.url))
+        page.on("pageerror", lambda error: page.errors.append(error))
+        page.goto(url)
+        page.wait_for_selector("#go")
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="module")
+def picture(tmp_path_factory) -> Path:
+    from proxyclip.web import given
+
+    path = tmp_path_factory.mktemp("picture") / "garden.png"
+    path.write_bytes(given.example(1).data)
+    return path
+
+
+@pytest.fixture(scope="module")
+def expected(picture):
+    from proxyclip import Segmenter
+
+    segmenter = Segmenter(WORDS, config="configs/cfg_tinyworld.py")
+    return segmenter, segmenter(picture)
+
+
+def upload(page, path: Path) -> None:
+    page.set_input_files("#file input[type=file]", path)
+
+
+def segment(page, path: Path, words: str = WORDS) -> None:
+    upload(page, path)
+    page.wait_for_selector(".preview img")
+    page.fill("#classes textarea", words)
+    page.press("#classes textarea", "Enter")
+    page.wait_for_selector(".result.overlay")
+
+
+def message(page) -> str:
+    text = page.wait_for_selector("#message .message").inner_text()
+    assert "Traceback" not in text
+    return text
+
+
+def click_pixel(page, x: int, y: int) -> None:
+    box = page.locator(".stage").first.bounding_box()
+    place = dict(x=(x + 0.5) / 192 * box["width"], y=(y + 0.5) / 160 * box["height"])
+    page.locator(".stage").first.click(position=place)
+
+
+def test_from_a_picture_to_a_mask(visit, picture, expected, tmp_path):
+    page, found = visit(), expected[1]
+    segment(page, picture)
+    assert page.locator(".classes [data-class]").count() == 6
+    names = page.locator(".classes ul .name").all_inner_texts()
+    assert names == [*found.areas]
+    assert f"{found.areas['boat']:.1f} %" in page.locator("[data-name=boat]").inner_text()
+    with page.expect_download() as download:
+        page.click("text=Mask (PNG)")
+    assert download.value.suggested_filename == "garden_mask.png"
+    download.value.save_as(tmp_path / "mask.png")
+    assert np.array_equal(np.array(Image.open(tmp_path / "mask.png")), found.labels)
+
+    # Nothing but this machine was asked, and nothing failed.
+    assert {url.split("/")[2].split(":")[0] for url in page.requests if url.startswith(("http", "ws"))} == {"127.0.0.1"}
+    assert all(url.startswith(("http://127.0.0.1", "data:", "blob:")) for url in page.requests)
+    assert not page.errors
+
+
+def test_classes_and_pixels_can_be_asked(visit, picture, expected):
+    from proxyclip.api import drawing
+    from proxyclip.web import encode
+
+    page, (segmenter, found) = visit(), expected
+    segment(page, picture)
+
+    # The pointer on a class darkens the others; on the picture it says the class.
+    page.hover("[data-name=boat]")
+    pixels = "shade => [...shade.getContext('2d').getImageData(0, 0, shade.width, shade.height).data]"
+    shade = np.array(page.locator(".shade").evaluate(pixels)).reshape(*found.labels.shape, 4)
+    assert np.array_equal(shade[..., 3] == 0, found.labels == found.index("boat"))
+    page.locator(".stage").hover(position=dict(x=5, y=5))
+    assert page.locator(".tip").inner_text() == found.names[found.labels[0, 0]]
+
+    # A click on a class: its probability, in the colours of the map.
+    page.click("[data-name=boat]")
+    page.wait_for_selector(".result.probability")
+    assert page.locator("h2").inner_text() == "Probability of boat"
+    wanted = drawing.probability(encode.fit(found.probability("boat")))
+    assert page.locator(".layer").get_attribute("src") == encode.jpeg(wanted)
+
+    # A click on a pixel: where its patch looks, and the classes there.
+    click_pixel(page, X, Y)
+    page.wait_for_selector(".result.attention")
+    assert page.locator("h2").inner_text() == f"Pixel {X}, {Y}: where its patch looks"
+    looks = segmenter.attention(found.image, X, Y)
+    assert page.locator(".layer").get_attribute("src") == encode.heat(found.image, looks, (X, Y))
+    rows = page.locator(".pixel tbody tr").all_inner_texts()
+    best = int(found.probabilities[:, Y, X].argmax())
+    assert rows[0].split("\t")[0] == found.names[best]
+    assert f"{100 * found.probabilities[best, Y, X]:.1f} %" in rows[0]
+
+    # Escape goes back; arrow keys and Enter ask as the pointer does.
+    page.keyboard.press("Escape")
+    page.locator(".stage").focus()
+    page.wait_for_selector(".result.overlay")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".result.attention")
+    assert page.locator("h2").inner_text().startswith(f"Pixel {int(0.52 * 192)}, 80:")
+    assert not page.errors
+
+
+def test_two_sides_and_sliders(visit, picture):
+    page = visit()
+    segment(page, picture)
+    before = page.locator(".layer").get_attribute("src")
+    page.fill("#beta input[type=number]", "0.2")
+    page.keyboard.press("Tab")
+    page.wait_for_function("before => document.querySelector('.layer').src !== before", arg=before)
+
+    page.check("#compare input")
+    page.wait_for_selector("text=Method, right")
+    page.click("#go")
+    page.wait_for_selector(".stages.two")
+    assert page.locator("figcaption b").all_inner_texts() == ["proxy", "sclip"]
+    assert re.search(r"the same class on \d+\.\d % of the pixels", page.locator(".classes h3").inner_text())
+    click_pixel(page, X, Y)
+    page.wait_for_selector(".pixel")
+    assert "no attention map" in page.locator("figure >> nth=1").inner_text()
+    assert page.locator(".files p a").count() == 4
+
+    # Without proxy attention on either side there is nothing to slide.
+    assert page.is_visible("#beta")
+    choose(page, "Method", "vanilla")
+    page.wait_for_selector("#beta", state="hidden")
+    assert page.input_value("#vfm input") == "none"
+    choose(page, "VFM", "tiny")
+    page.click("#go")
+    assert "vanilla works without a VFM, but tiny is chosen" in message(page)
+    assert page.locator(".result").count() == 1  # what was there stays
+    assert not page.errors
+
+
+def choose(page, label: str, word: str) -> None:
+    page.get_by_label(label, exact=True).click()
+    page.get_by_role("option", name=word, exact=True).click()
+
+
+def test_errors_are_words(visit, picture, tmp_path):
+    page = visit()
+    page.click("#go")
+    assert "Choose a picture first" in message(page)
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(picture.read_bytes()[:5000])
+    upload(page, broken)
+    page.wait_for_selector("text=The picture broken cannot be read")
+    upload(page, picture)
+    page.wait_for_selector(".preview img")
+    page.fill("#classes textarea", " ")
+    page.click("#go")
+    page.wait_for_selector("text=Say what to look for: one or more classes")
+    page.fill("#classes textarea", "<img src=x onerror=alert(1)>; boat")
+    page.click("#go")
+    page.wait_for_selector(".result.overlay")
+    assert page.locator(".classes [data-class='0']").get_attribute("data-name") == "<img src=x onerror=alert(1)>"
+    assert page.locator("#message .message").count() == 0 and not page.errors
+
+
+def test_somebody_else_sees_nothing_of_it(visit, picture):
+    mine, theirs = visit(), visit()
+    segment(mine, picture)
+    theirs.click("#go")
+    assert "Choose a picture first" in message(theirs)
+    assert theirs.locator(".result, .preview").count() == 0
+
+
+def test_narrow_and_dark(visit):
+    page = visit(width=420, color_scheme="dark")
+    page.click("[data-example='2']")
+    page.wait_for_selector(".preview img")
+    page.click("#go")
+    page.wait_for_selector(".result.overlay")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 420
+    stage, sliders = (page.locator(name).bounding_box() for name in (".stage", "#numbers"))
+    assert stage["width"] > 350 and sliders["y"] > stage["y"]
+    background = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert max(map(int, re.findall(r"\d+", background)[:3])) < 60
+
+
+def test_missing_weights_offer_the_tiny_world(visit, picture, monkeypatch):
+    from proxyclip.web import models, server
+    from proxyclip.weights import WeightsError
+
+    real = models.Segmenter
+
+    def segmenter(config: str, **options):
+        if "tiny" not in config:
+            raise WeightsError("The weights of ViT-B-16 are not on this machine")
+        return real(config=config, **options)
+
+    monkeypatch.setattr(models, "Segmenter", segmenter)
+    with server.Server(Settings(port=0)) as running:
+        thread = threading.Thread(target=running.run)
+        thread.start()
+        try:
+            page = visit(running.url)
+            upload(page, picture)
+            page.wait_for_selector(".preview img")
+            page.fill("#classes textarea", WORDS)
+            page.click("#go")
+            assert "ViT-B-16 are not on this machine" in message(page)
+            page.click("#rescue")
+            page.wait_for_selector("#message .message", state="detached")
+            page.wait_for_function("document.querySelector('#vfm input').value === 'tiny'")
+            page.click("#go")
+            page.wait_for_selector(".result.overlay")
+        finally:
+            running.stop()
+            thread.join()
