@@ -6,7 +6,7 @@ import csv
 import glob
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -66,7 +66,7 @@ def run(wish: Wish) -> int:
     for file, name in zip(files, names, strict=True):
         try:
             found = replace(segmenter(file), name=name)
-            written = save(found, segmenter, file, wish)
+            written = save(found, segmenter, wish)
         except (OSError, ValueError) as error:
             print(f"error: {_with(file, error)}", file=sys.stderr)
             failed += 1
@@ -75,11 +75,12 @@ def run(wish: Wish) -> int:
         if len(files) <= TABLES:
             print(file)
             console().print(table(found))
+            print(*written, sep="\n", flush=True)
         else:
-            print(f"{file}: {', '.join(f'{name} {share:.1f} %' for name, share in found.areas.items())}")
-        print(*written, sep="\n")
+            shares = ", ".join(f"{name} {share:.1f} %" for name, share in found.areas.items())
+            print(f"{file}: {shares}", flush=True)
     if len(rows) > 1:
-        print(areas_file(rows, segmenter.classes, out / "areas.csv"))
+        print(f"{areas_file(rows, segmenter.classes, out / 'areas.csv')}: {len(rows)} pictures, results beside it")
     return failed
 
 
@@ -192,12 +193,12 @@ def background(words: str | None) -> float | str | None:
         return words
 
 
-def save(found: Segmentation, segmenter: Segmenter, file: Path, wish: Wish) -> Iterator[Path]:
+def save(found: Segmentation, segmenter: Segmenter, wish: Wish) -> list[Path]:
     """Write the files of one picture, with --attention the map of the patch too, and return their paths."""
     written = list(found.save(wish.out).values())
     if wish.attention is not None:
         written.append(_attention(found, segmenter, wish.attention, Path(wish.out)))
-    return iter(written)
+    return written
 
 
 def _attention(found: Segmentation, segmenter: Segmenter, point: tuple[int, int], out: Path) -> Path:
