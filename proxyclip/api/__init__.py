@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from . import words
 from .images import Image
 from .segmentation import Segmentation
 from .segmenter import Segmenter
@@ -39,9 +40,10 @@ def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
         >>> found.labels.shape, found.areas
         >>> found.picture().save("photo_seg.png")
     """
-    words = {name: options.pop(name) for name in ("background", "threshold") if name in options}
+    others = {name: options.pop(name) for name in ("background", "threshold") if name in options}
+    words.read(classes, **others)  # before the minutes a download may take
     key = repr(sorted(options.items()))
     if not _last or _last[0][0] != key:
         _last.clear()  # before the next is loaded: two may not fit into memory
         _last.append((key, Segmenter(**options)))
-    return _last[0][1].set_classes(classes, **words)(image)
+    return _last[0][1].set_classes(classes, **others)(image)

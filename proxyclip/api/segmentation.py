@@ -71,6 +71,21 @@ class Segmentation:
             return self.probabilities[index]
         return np.concatenate([part[index] for part in self._maps.parts()])
 
+    def at(self, x: int, y: int) -> np.ndarray:
+        """(classes,) float32: the probabilities at the pixel of column x and row y, counted from 0.
+
+        Raises:
+            ValueError: a pixel outside the picture.
+        """
+        height, width = self.labels.shape
+        if not (0 <= x < width and 0 <= y < height):
+            raise ValueError(f"Expected a pixel inside the picture of {width} x {height}, but got {x}, {y}")
+        for part in self._maps.parts():  # from the top, until its row
+            if y < part.shape[1]:
+                return part[:, y, x]
+            y -= part.shape[1]
+        raise AssertionError("the strips are shorter than the picture")
+
     def index(self, which: str | int) -> int:
         """The label of a class."""
         if isinstance(which, str) and which in self.names:

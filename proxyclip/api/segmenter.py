@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-import math
 from collections.abc import Iterable, Iterator, Sized
 from itertools import islice
 from numbers import Real
@@ -25,6 +24,7 @@ from .segmentation import Segmentation
 from .words import Background, Classes
 
 _TEXTS = 4096  # names whose features are kept; a few kilobytes each
+_MOST = 1e6  # for numbers of the attention: far beyond what makes sense, and far below an overflow
 
 
 class Segmenter:
@@ -120,18 +120,19 @@ class Segmenter:
         """Change numbers of the attention without loading anything.
 
         Raises:
-            ValueError: one that the method does not have, or no finite value; the message lists those it has.
+            ValueError: one that the method does not have, or too large a number; the message says what goes.
         """
-        wrong = {k: v for k, v in numbers.items() if not (isinstance(v, Real) and math.isfinite(v))}
+        wrong = {k: v for k, v in numbers.items() if not (isinstance(v, Real) and abs(v) <= _MOST)}
         if wrong:
-            raise ValueError(f"Expected finite numbers, but got {wrong}")
+            raise ValueError(f"Expected numbers up to {_MOST:g}, but got {wrong}")
         unknown = sorted(set(numbers) - set(self.tunable))
         if unknown:
             known = ", ".join(self.tunable) or "none"
             raise ValueError(f"Expected numbers that this method has ({known}), but got {', '.join(unknown)}")
-        model = self._view()
-        model.attention = dataclasses.replace(model.attention, **numbers)
-        self._model = model
+        if numbers:
+            model = self._view()
+            model.attention = dataclasses.replace(model.attention, **numbers)
+            self._model = model
         return self
 
     def fork(self) -> Segmenter:
@@ -209,7 +210,7 @@ class Segmenter:
         """Everything that can change a result: arguments, attention, precision, hashes of the weights, words."""
         self._ready()
         names = [list(synonyms) for synonyms in self._words.vocabulary.classes]
-        now = dict(prob_thd=self._model.prob_thd, classes=names, names=self.classes, threshold=self._words.threshold)
+        now = dict(prob_thd=self._words.threshold, classes=names, names=self.classes)
         found = self._model.describe()
         return found | {k: v for k, v in self.tunable.items() if k in found} | now
 

@@ -51,8 +51,8 @@ def read(classes: Classes, background: Background = None, threshold: float = 0.0
         ValueError, TypeError: no class, an empty or repeated name, or a background that is neither; the message says
             what is expected. FileNotFoundError: a vocabulary file that does not exist.
     """
-    named = _named(classes)
-    if _is_number(background):
+    named, other = _named(classes), _is_number(background)
+    if other:
         if threshold:
             raise ValueError(f"Expected one threshold, but got background={background} and threshold={threshold}")
         background, threshold = None, cast(float, background)
@@ -65,7 +65,9 @@ def read(classes: Classes, background: Background = None, threshold: float = 0.0
         background = [name for names in split(background) for name in names]
     if background is not None:
         named = {BACKGROUND: _synonyms(background, "the background"), **_without(named, BACKGROUND)}
-    elif threshold:
+    if not isinstance(classes, Vocabulary) and not _is_file(classes):  # of a file, reading it warns
+        _check_once(named)
+    if other or (threshold and background is None):
         return Words(_vocabulary(named), (OTHER, *_without(named, OTHER)), threshold)
     return Words(_vocabulary(named), tuple(named), threshold)
 
@@ -79,8 +81,9 @@ def _named(classes: Classes) -> dict[str, tuple[str, ...]]:
     """Name -> synonyms, in order."""
     if isinstance(classes, Vocabulary):
         parts: list = [list(names) for names in classes.classes]
-    elif isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt")):
-        parts = [list(names) for names in vocabulary.read(find(classes, "file of classes")).classes]
+    elif _is_file(classes):
+        path = find(cast(Path, classes), "file of classes")
+        parts = [list(names) for names in vocabulary.read(path).classes]
     elif isinstance(classes, str):
         parts = split(classes)
     elif isinstance(classes, Mapping):
@@ -91,6 +94,20 @@ def _named(classes: Classes) -> dict[str, tuple[str, ...]]:
         raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
     several = [_synonyms(part, "a class") for part in parts]
     return _distinct([(names[0], names) for names in several])
+
+
+def _is_file(classes: Classes) -> bool:
+    return isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt"))
+
+
+def _check_once(named: Mapping[str, tuple[str, ...]]) -> None:
+    """Refuse a word of two classes: only the first of them could ever win."""
+    owner: dict[str, str] = {}
+    for name, synonyms in named.items():
+        for word in synonyms:
+            if word in owner:
+                raise ValueError(f"Expected every word once, but {word!r} stands for {owner[word]!r} and {name!r}")
+            owner[word] = name
 
 
 def _distinct(parts: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:

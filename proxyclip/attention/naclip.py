@@ -34,6 +34,10 @@ class NACLIP:
     gamma: float = 3.0
     guided: ClassVar[None] = None  # with or without a VFM
 
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ValueError(f"Expected sigma of NACLIP's window to be above 0, but got {self.sigma}")
+
     def __call__(
         self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
     ) -> tuple[Tensor, tuple[int, int]]:

@@ -39,9 +39,10 @@ def segment(models: Models, given: Picture | None, ask: Ask) -> list[Side]:
     """
     if given is None:
         raise ValueError("Choose a picture first: drop one above, or take an example")
-    if not words.split(ask.classes):
+    classes = words.split(ask.classes)  # a list, whatever is typed: text that ends in .txt would be read as a file
+    if not classes:
         raise ValueError('Say what to look for: one or more classes, such as "horse; grass; sky"')
-    chosen = words.read(ask.classes, split(ask.background) or None, ask.threshold)
+    chosen = words.read(classes, split(ask.background) or None, ask.threshold)
     if len(chosen.vocabulary.names) > NAMES:
         raise ValueError(f"Expected at most {NAMES} names, but got {len(chosen.vocabulary.names)}")
     for choice in ask.sides:
@@ -92,7 +93,7 @@ def probability(models: Models, sides: list[Side], index: int) -> list[np.ndarra
 def _side(models: Models, given: Picture, rgb: np.ndarray, ask: Ask, choice: Choice) -> Side:
     segmenter = models.segmenter(choice)
     start = time.perf_counter()
-    segmenter.set_classes(ask.classes, split(ask.background) or None, ask.threshold)
+    segmenter.set_classes(words.split(ask.classes), split(ask.background) or None, ask.threshold)
     numbers = {name: value for name, value in ask.numbers if name in TUNED and name in segmenter.tunable}
     if numbers:
         segmenter.tune(**numbers)
