@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import PIL.Image
 import pytest
 import torch
 from mmengine.dataset import Compose
@@ -453,3 +454,27 @@ def test_describe_is_json_and_says_what_is_set(picture):
     assert said["classes"] == [["boat", "ship"], ["sky"]]
     assert (said["prob_thd"], said["gamma"], said["beta"], said["slide_stride"]) == (0.3, 2.0, 1.2, 96)
     assert len(said["clip_sha256"]) == 64
+
+
+def test_one_pixel_and_the_name_of_the_file(plain, picture, tmp_path):
+    path = tmp_path / "my photo.png"
+    PIL.Image.fromarray(picture).save(path)
+    found = plain.set_classes(PLAIN, background=0.5)(path)
+    h, w = found.labels.shape
+    for x, y in ((0, 0), (w - 1, h - 1), (w // 3, h // 2)):
+        assert np.array_equal(found.at(x, y), found.probabilities[:, y, x])
+    for x, y in ((w, 0), (0, h), (-1, 0)):
+        with pytest.raises(ValueError, match=f"inside the picture of {w} x {h}"):
+            found.at(x, y)
+    assert (found.name, found.file_name) == ("my photo", "my photo.png")
+    assert found.to_coco()["images"][0]["file_name"] == "my photo.png"
+    assert plain(picture).to_coco()["images"][0]["file_name"] == "image"
+
+
+def test_gradients_are_as_before(plain, picture):
+    found = plain.set_classes(PLAIN)(picture)
+    assert torch.is_grad_enabled()
+    for _ in found._maps.parts():
+        assert torch.is_grad_enabled()
+    for _ in plain.each([picture], progress=False):
+        assert torch.is_grad_enabled()

@@ -131,9 +131,14 @@ def _write(segmentation: Savable, kind: str, path: Path) -> Path:
     return path
 
 
-def _json(segmentation: Savable) -> Callable[[Path], Any]:
+def json_text(segmentation: Savable) -> str:
+    """COCO's format, with the names of the classes and their areas in percent."""
     content = segmentation.to_coco() | dict(names=[*segmentation.names], areas=dict(segmentation.areas))
-    text = json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+    return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
+
+
+def _json(segmentation: Savable) -> Callable[[Path], Any]:
+    text = json_text(segmentation)
     return lambda place: place.write_text(text, encoding="utf-8")
 
 

@@ -27,9 +27,9 @@ def is_batch(images: Any) -> bool:
     return isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == 4
 
 
-def title(image: Any) -> str:
-    """The name of a picture's file without its ending, or `image`."""
-    return Path(image).stem if isinstance(image, (str, Path)) else "image"
+def file_name(image: Any) -> str:
+    """The name of a picture's file, or nothing where it is none."""
+    return Path(image).name if isinstance(image, (str, Path)) else ""
 
 
 def as_rgb(image: Any) -> np.ndarray:

@@ -57,18 +57,15 @@ def _grey(image: np.ndarray) -> np.ndarray:
     return cv2.cvtColor(cv2.cvtColor(np.ascontiguousarray(image), cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
 
 
-def heat(
-    image: np.ndarray, values: np.ndarray, point: tuple[int, int], window: tuple[int, int, int, int] | None = None
-) -> np.ndarray:
+def heat(image: np.ndarray, values: np.ndarray, point: tuple[int, int]) -> np.ndarray:
     """An attention map as colours from black (none) over red to yellow (most), over the image in grey.
 
     The brightest colour is what one pixel of 200 of the window exceeds, so that a single peak does not hide the rest.
 
     Args:
         image: (H, W, 3) uint8 RGB.
-        values: (H, W), not negative; NaN outside of the window.
+        values: (H, W), not negative; NaN outside of the window, which is framed.
         point: (x, y) in pixels of the place that attends, marked with a cross.
-        window: (x0, y0, x1, y1) that is framed; default the smallest that holds all values.
 
     Raises:
         ValueError: shapes that do not go together, or a point outside of the image.
@@ -77,7 +74,7 @@ def heat(
     (h, w), (x, y) = values.shape, point
     if not (0 <= x < w and 0 <= y < h):
         raise ValueError(f"Expected a point inside of the image, 0 <= x < {w} and 0 <= y < {h}, but got ({x}, {y})")
-    x0, y0, x1, y1 = window or _box(np.isfinite(values))
+    x0, y0, x1, y1 = _box(np.isfinite(values))
     inside = np.s_[y0:y1, x0:x1]
     cut = np.asarray(values[inside], np.float32)
     top = float(np.percentile(cut, 99.5)) or float(cut.max()) or 1.0

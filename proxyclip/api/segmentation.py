@@ -16,6 +16,7 @@ from torch import Tensor
 
 from .. import palette
 from ..refine import best_class
+from ..sliding import SlidingSegmentor, Strips
 from . import drawing, files
 from .words import Words
 
@@ -28,25 +29,16 @@ class Segmentation:
         image: (H, W, 3) uint8 RGB.
         labels: (H, W) int32, indices of `names`.
         names: the classes; the background first, where there is one.
-        name: of the picture's file without its ending, or `image`.
+        name: of the picture's file without its ending, or `image`; what `save` calls its files.
+        file_name: of the picture's file, or empty.
     """
 
     image: np.ndarray = field(repr=False)
     labels: np.ndarray = field(repr=False)
     names: tuple[str, ...]
     name: str
+    file_name: str
     _maps: Maps = field(repr=False)
-
-    @classmethod
-    def of(cls, model: Any, words: Words, strips: Any, inputs: Tensor, image: np.ndarray, name: str) -> Segmentation:
-        """Labels from the score maps that a model gave for an image.
-
-        Args:
-            strips: size (H, W) -> score maps (names, rows, W) from the top.
-            inputs: (3, h, w), what they were made from.
-        """
-        maps = Maps(model, words, strips, inputs, image.shape[:2])
-        return cls(image, maps.labels(), words.names, name, maps)
 
     def __repr__(self) -> str:
         found = ", ".join(f"{name} {share:.1f} %" for name, share in self.areas.items())
@@ -125,7 +117,7 @@ class Segmentation:
 
     def to_coco(self) -> dict[str, Any]:
         """COCO's format: the image, the categories (ids from 1), and an RLE annotation of every class that occurs."""
-        return files.to_coco(self.labels, self.names, self.name)
+        return files.to_coco(self.labels, self.names, self.file_name or self.name)
 
     def save(self, where: str | Path) -> dict[str, Path]:
         """Write picture, overlay, mask and JSON into a folder; or the overlay (.png, .jpg, .webp) or JSON to a file.
@@ -144,35 +136,41 @@ class Segmentation:
 
 @dataclass(frozen=True)
 class Maps:
-    """Score maps of a picture, still on the model's grid, and the model as it was when they were made."""
+    """Score maps of a picture, still on the model's grid, and the model as it was when they were made.
+
+    Args:
+        strips: size (H, W) -> score maps (names, rows, W) from the top.
+        inputs: (3, h, w), what they were made from.
+        size: (H, W) of the picture.
+    """
 
     model: Any
     words: Words
-    strips: Any
+    strips: Strips
     inputs: Tensor
     size: tuple[int, int]
 
+    @torch.no_grad()
     def labels(self) -> np.ndarray:
         """(H, W) int32."""
-        with torch.no_grad():
-            if not self.words.has_other:
-                return _array(self.model.decide(self.strips(self.size), self.inputs)[0], np.int32)
-            return np.concatenate([_array(self._or_other(part), np.int32) for part in self._probabilities()])
+        if not self.words.has_other:
+            return _array(self.model.decide(self.strips(self.size), self.inputs)[0], np.int32)
+        return np.concatenate([_array(self._or_other(part), np.int32) for part in self._probabilities()])
 
+    @torch.no_grad()
     def parts(self) -> Iterator[np.ndarray]:
         """Class probabilities (classes, rows, W) float32 from the top, `other` included."""
-        with torch.no_grad():
-            for part in self._probabilities():
-                found = _array(part, np.float32)
-                yield np.pad(found, ((1, 0), (0, 0), (0, 0))) if self.words.has_other else found
+        for part in self._probabilities():
+            found = _array(part, np.float32)
+            yield np.pad(found, ((1, 0), (0, 0), (0, 0))) if self.words.has_other else found
 
     def _or_other(self, part: Tensor) -> Tensor:
         padded = torch.cat([part.new_full((1, *part.shape[1:]), -1.0), part])
         return best_class(padded, self.words.threshold)
 
     def _probabilities(self) -> Iterator[Tensor]:
-        """Of the classes with words, (classes, rows, W): in strips, or whole where steps look at the whole map."""
-        if not self.model.refine:
+        """Of the classes with words, (classes, rows, W): in strips, or whole where something looks at the whole map."""
+        if not self.model.refine and type(self.model).decide is SlidingSegmentor.decide:
             yield from map(self.model.classify, self.strips(self.size))
             return
         model = copy.copy(self.model)

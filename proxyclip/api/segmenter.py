@@ -18,9 +18,9 @@ from tqdm import tqdm
 
 from ..vocabulary import Vocabulary
 from . import attention, words
-from .images import Image, as_rgb, is_batch, title
+from .images import Image, as_rgb, file_name, is_batch
 from .load import REAL, load, pick_device
-from .segmentation import Segmentation
+from .segmentation import Maps, Segmentation
 from .words import Background, Classes
 
 _TEXTS = 4096  # names whose features are kept; a few kilobytes each
@@ -184,7 +184,7 @@ class Segmenter:
         rest = iter(images)
         with tqdm(total=total, unit="picture", disable=not progress) as bar:
             while some := list(islice(rest, batch)):
-                for found in self._segment([as_rgb(image) for image in some], [title(image) for image in some]):
+                for found in self._segment(some):
                     yield found
                     bar.update()
 
@@ -214,12 +214,15 @@ class Segmenter:
         found = self._model.describe()
         return found | {k: v for k, v in self.tunable.items() if k in found} | now
 
-    def _segment(self, pictures: list[np.ndarray], names: list[str]) -> Iterator[Segmentation]:
-        with torch.no_grad():
-            inputs = self._prepared(pictures)
-            scored = list(self._model.score(inputs))
-        for name, picture, given, strips in zip(names, pictures, inputs, scored, strict=True):
-            yield Segmentation.of(self._model, self._words, strips, given, picture, name)
+    @torch.no_grad()
+    def _segment(self, images: list[Image]) -> Iterator[Segmentation]:
+        pictures = [as_rgb(image) for image in images]
+        inputs = self._prepared(pictures)
+        scored = list(self._model.score(inputs))
+        for image, picture, given, strips in zip(images, pictures, inputs, scored, strict=True):
+            maps = Maps(self._model, self._words, strips, given, picture.shape[:2])
+            name = file_name(image)
+            yield Segmentation(picture, maps.labels(), self._words.names, Path(name).stem or "image", name, maps)
 
     def _prepared(self, pictures: list[np.ndarray]) -> list[Tensor]:
         """RGB pictures -> CLIP-normalised (3, h, w) each, on the device; the model is ready then."""

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import base64
 import io
-import json
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 import PIL.Image
 
-from ..api import Segmentation, drawing
+from ..api import Segmentation, drawing, files
 from .results import Side
 
 LEAST, MOST = 720, 1400  # longest side in pixels of what is shown; smaller pictures are enlarged by a whole number
@@ -37,12 +36,10 @@ def overlay(side: Side) -> str:
 
 def heat(image: np.ndarray, looks: np.ndarray, point: tuple[int, int]) -> str:
     """Where the patch under a point (x, y) looks. looks: (H, W), NaN outside of its window."""
-    shown, values = fit(image), fit(looks)
+    shown = fit(image)
     (h, w), (high, wide) = image.shape[:2], shown.shape[:2]
     at = int((point[0] + 0.5) * wide / w), int((point[1] + 0.5) * high / h)
-    rows, columns = (np.flatnonzero(np.isfinite(values).any(axis)) for axis in (1, 0))
-    window = int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-    return jpeg(drawing.heat(shown, np.nan_to_num(values), at, window))
+    return jpeg(drawing.heat(shown, fit(looks), at))
 
 
 def mask(found: Segmentation) -> str:
@@ -54,8 +51,7 @@ def mask(found: Segmentation) -> str:
 
 def coco(found: Segmentation) -> str:
     """What `Segmentation.save` writes as JSON."""
-    content = found.to_coco() | dict(names=[*found.names], areas=dict(found.areas))
-    return address(json.dumps(content, ensure_ascii=False).encode(), "json")
+    return address(files.json_text(found).encode(), "json")
 
 
 def fit(values: np.ndarray) -> np.ndarray:
