@@ -57,8 +57,8 @@ EXPECTED = {
     "python -m proxyclip.report work_dirs": (0, "work_dirs/report.html", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods all --vfms tiny tiny-mae clip": (
         0,
-        "[16/16]",
-        ("--limit", "1", "--workers", "0"),
+        "[10/10]",  # nine methods, naclip with and without a VFM
+        ("--limit", "1", "--workers", "0", "--vfms", "tiny"),
     ),
 }
 BY_MAKE = {"make eval", "make test"}  # what .ci/run does
