@@ -10,12 +10,12 @@ importing the package too.
 from typing import TYPE_CHECKING, Any
 
 from proxyclip import compat
+from proxyclip.version import __version__
 
 if TYPE_CHECKING:
     from proxyclip.api import Segmentation, Segmenter, segment
 
-__version__ = "0.1.0"
-__all__ = ["Segmentation", "Segmenter", "segment"]
+__all__ = ["Segmentation", "Segmenter", "__version__", "segment"]
 
 compat.install()
 

@@ -13,8 +13,9 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from proxyclip import __version__, compat
+from proxyclip import compat
 from proxyclip.paths import ROOT
+from proxyclip.version import __version__
 
 _PACKAGES = (
     "torch", "torchvision", "mmcv", "mmcv-lite", "mmengine", "mmsegmentation", "open_clip_torch", "timm",

@@ -25,6 +25,8 @@ LOW = (
     "plugins.py",
     "positions.py",
     "paths.py",
+    "atomic.py",
+    "version.py",
     "weights/__init__.py",
     "weights/reading.py",
 )

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
-from ..results.store import replace
+from ..atomic import replace
 
 PICTURES = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 ENDINGS = (*PICTURES, ".json")

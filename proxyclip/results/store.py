@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
-import threading
 import time
-import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
@@ -16,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from proxyclip.atomic import replace
 from proxyclip.provenance import sha256
 
 # 2: confusion as sparse entries; scoring, classes_in, data_check. 3: approximations, as lists of words.
@@ -98,28 +96,6 @@ def confusion(run: Mapping[str, Any]) -> np.ndarray:
     return matrix
 
 
-def replace(target: Path, write: Callable[[Path], Any]) -> None:
-    """Put a new file in the place of `target`, whole or not at all, even if the power fails.
-
-    Args:
-        write: writes the content to the path it is given, a temporary file beside the target.
-
-    Raises:
-        OSError: it cannot be written (no space, say) or put in place; the old file is as it was.
-    """
-    mark = f"{os.getpid()}-{threading.get_ident()}-{uuid.uuid4().hex[:8]}"
-    temporary = target.with_name(f".{target.name}.{mark}.tmp")
-    try:
-        write(temporary)
-        with temporary.open("rb+") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-        _sync_folder(target.parent)
-    finally:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-
 def clean(folder: Path) -> None:
     """Remove what writers that were killed have left in a folder of records and tables, once it is a day old."""
     left = [*(folder / "records").glob(".*.json.*.tmp"), *folder.glob(".results*.tmp")]
@@ -147,16 +123,6 @@ def _read(path: Path) -> dict[str, Any]:
     if not (isinstance(run, dict) and isinstance(run.get("identity"), str) and isinstance(run.get("metrics"), dict)):
         raise ValueError("expected a JSON object with `identity`, a text, and `metrics`, an object")
     return run
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder last; systems that cannot open folders do it by themselves."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
 
 
 def _layout(value: Any, indent: str = "") -> str:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from proxyclip.atomic import replace
+
 from . import store, text
 
 WORKBOOK, CSV, MARKDOWN = "results.xlsx", "results.csv", "results.md"
@@ -52,10 +54,10 @@ def _put(target: Path, content: bytes) -> Path:
     try:
         if target.is_file() and not target.stat().st_mode & 0o222:
             raise PermissionError("it is write-protected")
-        store.replace(target, lambda temporary: temporary.write_bytes(content))
+        replace(target, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
         beside = target.with_name(f"{target.stem}-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}{target.suffix}")
-        store.replace(beside, lambda temporary: temporary.write_bytes(content))
+        replace(beside, lambda temporary: temporary.write_bytes(content))
         print(f"warning: {target} cannot be replaced ({error}); written to {beside} instead", file=sys.stderr)
         return beside
     return target

@@ -164,14 +164,12 @@ def _clip(words: str) -> Entry | None:
         return _of_hub(name.removeprefix("hf-hub:"), words, "clip")
     if ":" in name or tag.endswith(SUFFIXES):
         return None
+    import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
-    from ..clip_weights import default_tag, names
-
-    try:
-        repository = get_pretrained_cfg(names(name), tag or default_tag(name) or "").get("hf_hub", "")
-    except ValueError:
-        return None
+    known = {model.lower(): model for model in open_clip.list_models()}
+    record = get_pretrained_cfg(known.get(_plain(name).lower(), name), tag or "openai")
+    repository = record.get("hf_hub") or ""
     return _of_hub(repository.rstrip("/"), words, "clip") if repository.endswith("/") else None
 
 
