@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip import report, results
+from proxyclip import naming, palette, report, results
 from proxyclip.report import charts, facts, paint
 from proxyclip.report.__main__ import main
 from proxyclip.report.data import Run, views
@@ -358,22 +358,22 @@ def test_the_command_writes_one_file(work, tmp_path, capsys):
 
 
 def test_colours_differ_while_there_are_some():
-    assert len(set(paint.slots(range(24)).values())) == 24
-    assert paint.slots([3, 27]) == {3: 3, 27: 4}  # 27 would take the place of 3
-    assert len(paint.slots(range(60))) == 60
+    assert len(set(palette.slots(range(24)).values())) == 24
+    assert palette.slots([3, 27]) == {3: 3, 27: 4}  # 27 would take the place of 3
+    assert len(palette.slots(range(60))) == 60
 
 
 def test_large_regions_are_named_inside_the_picture():
     labels = np.zeros((48, 96), int)
     labels[:, 60:] = 1
-    found = paint.words(labels, np.ones(labels.shape, bool), {0: "sky", 1: "tv, television set"})
+    found = naming.words(labels, np.ones(labels.shape, bool), {0: "sky", 1: "tv, television set"})
     assert [one.text for one in found] == ["sky", "tv"]
     assert 0 < found[0].x < 60 < found[1].x < 96 and all(0 < one.y < 48 for one in found)
 
 
 def test_names_in_a_picture_do_not_lie_over_each_other():
     stripes = np.tile(np.arange(96) // 10, (48, 1))
-    found = paint.words(stripes, np.ones(stripes.shape, bool), dict.fromkeys(range(10), "a long name"))
+    found = naming.words(stripes, np.ones(stripes.shape, bool), dict.fromkeys(range(10), "a long name"))
     places = sorted(one.x for one in found)
     assert 1 < len(found) < 10 and min(np.diff(places)) > 0.6 * found[0].size * len("a long name")
 

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image, ImageOps
 
-from proxyclip.naming import words as words
 from proxyclip.palette import PALETTE
-from proxyclip.palette import slots as slots
 
 PHOTO = 512  # longest side of an embedded photograph
 RIGHT, WRONG = "#ccd8e6", "#d55e00"
