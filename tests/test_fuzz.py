@@ -80,8 +80,8 @@ CLASSES = st.one_of(
     st.text(alphabet=st.characters() | st.sampled_from(";,\n {}"), max_size=30),
     st.none() | st.integers() | st.binary(max_size=3) | st.lists(st.none() | st.integers(), max_size=2),
 )
-BACKGROUNDS = st.none() | st.floats(0, 1) | st.lists(NAMES, max_size=3) | st.text(max_size=9) | st.floats()
-THRESHOLDS = st.just(0.0) | st.just(0.0) | st.floats(0, 1) | st.floats()
+BACKGROUNDS = st.none() | st.floats(0, 1) | st.lists(TEXT, min_size=1, max_size=3) | st.text(max_size=9) | st.floats()
+THRESHOLDS = st.floats(0, 1) | st.floats()
 NUMBERS = st.floats(-3, 9) | st.floats(-1e6, 1e6) | st.floats()
 STARTS = [b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff\xe0", b"GIF89a", b"RIFF", b"BM", b"II*\0", b"P6 3 3 255 "]
 THINGS = st.recursive(
@@ -89,6 +89,22 @@ THINGS = st.recursive(
     lambda some: st.lists(some, max_size=3) | st.dictionaries(st.text(max_size=2), some, max_size=2),
     max_leaves=4,
 )
+
+
+@st.composite
+def sound(draw):
+    """Classes, some with synonyms, background and threshold that go together."""
+    names = draw(st.lists(TEXT, min_size=1, max_size=9, unique=True))
+    taken = draw(st.integers(0, min(2, len(names) - 1)))
+    several = draw(st.integers(1, 3))
+    classes = [names[i : i + several] for i in range(taken, len(names), several)]
+    threshold = draw(st.just(0.0) | st.floats(0, 1))
+    if not taken and draw(st.booleans()):
+        return classes, threshold, 0.0
+    return classes, names[:taken] or None, threshold
+
+
+ASKED = st.one_of(sound(), st.tuples(CLASSES, st.none(), st.just(0.0)), st.tuples(CLASSES, BACKGROUNDS, THRESHOLDS))
 
 
 @st.composite
@@ -214,9 +230,9 @@ def test_long_and_thin_pictures(whole, long, thick, wide, at):
 
 
 @examples(80)
-@given(classes=CLASSES, background=BACKGROUNDS, threshold=THRESHOLDS)
-def test_any_words(tiny, classes, background, threshold):
-    before = tiny.classes
+@given(asked=ASKED)
+def test_any_words(tiny, asked):
+    (classes, background, threshold), before = asked, tiny.classes
     try:
         tiny.set_classes(classes, background, threshold)
     except DOCUMENTED as error:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from torch import Tensor
 
@@ -27,43 +26,37 @@ def of_pixel(model: Any, inputs: Tensor, size: tuple[int, int], x: int, y: int) 
             "Expected a method with proxy attention, a map that follows from the VFM alone (--method proxy), but "
             f"got {type(model).__name__} with {model.attention!r}"
         )
-    h, w = inputs.shape[1], inputs.shape[2]
     crop, stride = model.slide
-    rows, columns = windows.plan((h, w), crop, stride, model.pad_multiple)
-    v, u = _to(y, size[0], h), _to(x, size[1], w)
-    (i, top), (j, left) = _nearest(rows, v), _nearest(columns, u)
+    rows, columns = windows.plan(tuple(inputs.shape[1:]), crop, stride, model.pad_multiple)
+    (i, top), (j, left) = _nearest(rows, size[0], y), _nearest(columns, size[1], x)
     number = i * len(columns.starts) + j
     if model.approximate.vfm == "image":
         guide = guides(model.guide, [inputs], [(rows, columns)], model.pad_multiple)[0][number, None]
     else:
         guide = model.guide(windows.cut(inputs, rows, columns)[number, None])
-    grid = guide.shape[2:]
-    cell = [
-        int((at - start + axis.before) * cells / axis.padded)
-        for at, start, axis, cells in zip((v, u), (top, left), (rows, columns), grid, strict=True)
-    ]
-    row = weights(guide)[0, cell[0] * grid[1] + cell[1]].reshape(grid).float().cpu().numpy()
-    return _place(row, (rows, columns), (top, left), (h, w), size)
+    h, w = guide.shape[2:]
+    down, across = _cells(rows, top, h, size[0]), _cells(columns, left, w, size[1])
+    row = weights(guide)[0, down[y] * w + across[x]].reshape(h, w).float().cpu().numpy()
+    found = np.full(size, np.nan, np.float32)
+    inside = np.ix_(down >= 0, across >= 0)
+    found[inside] = row[np.ix_(down[down >= 0], across[across >= 0])]
+    return found
 
 
-def _to(place: int, of: int, to: int) -> float:
-    """Middle of a pixel on another scale."""
-    return (place + 0.5) * to / of
+def _middles(axis: Axis, pixels: int) -> np.ndarray:
+    """Where the middles of a picture's pixels are along an axis of the resized picture."""
+    return (np.arange(pixels) + 0.5) * axis.length / pixels
 
 
-def _nearest(axis: Axis, place: float) -> tuple[int, int]:
+def _nearest(axis: Axis, pixels: int, pixel: int) -> tuple[int, int]:
     """Number and start of the window whose middle is nearest among those that hold a pixel."""
+    place = float(_middles(axis, pixels)[pixel])
     held = [(i, s) for i, s in enumerate(axis.starts) if s <= place < s + axis.tile]
     return min(held, key=lambda pair: abs(pair[1] + axis.tile / 2 - place))
 
 
-def _place(
-    row: np.ndarray, axes: tuple[Axis, Axis], at: tuple[int, int], whole: tuple[int, int], size: tuple[int, int]
-) -> np.ndarray:
-    """Weights of a window's cells on the pixels of the picture, NaN outside the window."""
-    rows, columns = axes
-    tile = cv2.resize(row, (columns.padded, rows.padded), interpolation=cv2.INTER_NEAREST_EXACT)
-    tile = tile[rows.before : rows.before + rows.tile, columns.before : columns.before + columns.tile]
-    canvas = np.full(whole, np.nan, np.float32)
-    canvas[at[0] : at[0] + rows.tile, at[1] : at[1] + columns.tile] = tile
-    return cv2.resize(canvas, size[::-1], interpolation=cv2.INTER_NEAREST_EXACT)
+def _cells(axis: Axis, start: int, cells: int, pixels: int) -> np.ndarray:
+    """The cell of a window that each pixel of the picture belongs to along an axis, -1 outside the window."""
+    places = _middles(axis, pixels) - start
+    found = ((places + axis.before) * cells / axis.padded).astype(int)
+    return np.where((places >= 0) & (places < axis.tile), found, -1)
