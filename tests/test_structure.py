@@ -114,7 +114,10 @@ def test_no_path_tricks():
 
 
 def test_nothing_heavy_on_import():
-    code = "import sys, proxyclip; assert 'torch' not in sys.modules and 'mmseg' not in sys.modules"
+    code = (
+        "import sys, proxyclip; assert {'segment', 'Segmenter', '__version__'} <= {*dir(proxyclip)}; "
+        "assert 'torch' not in sys.modules and 'mmseg' not in sys.modules"
+    )
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
 
 
