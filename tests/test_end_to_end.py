@@ -11,18 +11,14 @@ import eval as door
 from prompts.imagenet_template import sub_imagenet_template
 from proxyclip.segmentor import ProxyCLIPSegmentation
 
+SCENES = ("--limit", "24")
 TINY_MODELS = (
     "model.model_type=local-dir:proxyclip/tinyworld/weights/clip",
     "model.clip_type=None",
     "model.vfm_model.model=local-dir:proxyclip/tinyworld/weights/contrast",
     "model.precision=fp32",
+    "model.slide_stride=336",
 )
-
-
-@pytest.fixture(scope="module")
-def drawn(tmp_path_factory):
-    """One data folder for all, so that the scenes are drawn once."""
-    return tmp_path_factory.mktemp("data")
 
 
 def run(work_dir, *words):
@@ -33,9 +29,8 @@ def run(work_dir, *words):
 
 
 @pytest.fixture(scope="module")
-def methods(drawn, tmp_path_factory):
-    where = ("--data-root", str(drawn), "--limit", "40")
-    return {m: run(tmp_path_factory.mktemp(m), *where, "--method", m) for m in ("vanilla", "maskclip", "proxy")}
+def methods(tmp_path_factory):
+    return {m: run(tmp_path_factory.mktemp(m), *SCENES, "--method", m) for m in ("vanilla", "maskclip", "proxy")}
 
 
 def test_the_tiny_world_shows_the_method(methods):
@@ -46,8 +41,8 @@ def test_the_tiny_world_shows_the_method(methods):
     assert miou["maskclip"] > miou["vanilla"] + 15
 
 
-def test_a_second_run_gives_the_same_number(methods, drawn, tmp_path):
-    again = run(tmp_path, "--data-root", str(drawn), "--limit", "40", "--method", "proxy")
+def test_a_second_run_gives_the_same_number(methods, tmp_path):
+    again = run(tmp_path, *SCENES, "--method", "proxy")
     assert again["metrics"] == methods["proxy"]["metrics"]
     assert again["metrics_sha256"] == methods["proxy"]["metrics_sha256"]
     assert again["identity"] == methods["proxy"]["identity"]
@@ -75,7 +70,7 @@ def test_the_record_says_what_can_change_the_number(methods):
     ],
 )
 def test_published_configs_run_on_real_files(samples, tmp_path, monkeypatch, config, folder):
-    """As they stand but for the data root, the tiny models, and seven templates for eighty to save minutes."""
+    """As they stand but for the data root, tiny models, and fewer templates and windows, which saves minutes."""
     monkeypatch.setattr(ProxyCLIPSegmentation, "templates", sub_imagenet_template)
     words = [f"test_dataloader.dataset.data_root={samples / folder}", *TINY_MODELS]
     once = ("--limit", "1", "--gallery", "0")
