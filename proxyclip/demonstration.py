@@ -1,4 +1,4 @@
-"""What demo.py does: finds the pictures, says what will be fetched, segments one after the other, shows and saves."""
+"""What demo.py does: finds the pictures, segments one after the other, shows and saves."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from proxyclip.paths import find
 if TYPE_CHECKING:
     from proxyclip.api import Segmentation, Segmenter
 
-REAL, TINY = "configs/base_config.py", "configs/cfg_tinyworld.py"
+TINY = "configs/cfg_tinyworld.py"
 USUAL = "configs/cls_coco_stuff.txt"  # what is looked for in a picture without --classes
 ENDINGS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
 MADE = ("_seg.png", "_overlay.png", "_mask.png", "_attention.png")  # by an earlier run into the same folder
@@ -142,7 +142,6 @@ def model(wish: Wish) -> Segmenter:
     if classes is None and config is None:
         classes = USUAL
         print(f"No --classes: looking for what {USUAL} lists. Name your own: --classes 'horse; grass; sky'")
-    get_weights(wish, config)
     from proxyclip.api import Segmenter
 
     options: dict[str, Any] = {k: v for k, v in dict(config=config, precision=wish.precision).items() if v}
@@ -154,28 +153,6 @@ def model(wish: Wish) -> Segmenter:
     )  # fmt: skip
     numbers = {k: v for k, v in dict(beta=wish.beta, gamma=wish.gamma).items() if v is not None}
     return segmenter.tune(**numbers) if numbers else segmenter
-
-
-def get_weights(wish: Wish, config: str | None) -> None:
-    """Download what the models need and this machine lacks, saying what, how big, from where and to where.
-
-    Raises:
-        WeightsError: it cannot be had; the message says the remedy. Offline, the models themselves say what they lack.
-    """
-    from huggingface_hub import constants
-
-    from proxyclip import configs
-    from proxyclip.weights.catalogue import needed
-    from proxyclip.weights.fetch import fetch
-
-    cfg = configs.merged(configs.Options(config or REAL, method=wish.method, vfm=wish.vfm, clip=wish.clip)).model
-    guide = cfg.get("vfm_model") and (wish.vfm or cfg.vfm_model["type"])
-    tower = ",".join(filter(None, (cfg.get("model_type"), cfg.get("clip_type"))))
-    absent = [entry for entry in needed(tower, guide) if entry.place is None]
-    if absent and not constants.HF_HUB_OFFLINE:
-        print("Weights that are not on this machine yet are downloaded once (docs/install.md: without network)")
-        for entry in absent:
-            fetch(entry)
 
 
 def _file_or_text(words: str | None) -> str | Path | None:

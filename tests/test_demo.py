@@ -10,8 +10,10 @@ import pytest
 from PIL import Image
 
 import demo
-from proxyclip import demonstration
+from proxyclip import configs, demonstration
+from proxyclip.api import load
 from proxyclip.demonstration import Wish
+from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
 
 KINDS = ("_seg.png", "_overlay.png", "_mask.png", ".json")
@@ -180,6 +182,42 @@ def test_wrong_words_are_one_message(tmp_path, capsys, words, message):
     error = capsys.readouterr().err
     assert message in error
     assert "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--classes", ";"), ("--threshold", "2"), ("--method", "sclip", "--vfm", "dino"), ("--vfm", "none")],
+)
+def test_nothing_is_fetched_for_what_cannot_be(tmp_path, monkeypatch, words):
+    fetched = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("proxyclip.weights.fetch.fetch", fetched.append)
+    picture = drawn(tmp_path / "a.png")
+    assert demo.main([picture, "--classes", "cat", "--out", str(tmp_path), *words]) == 1
+    assert fetched == []
+
+
+@pytest.mark.parametrize(
+    "words, model, names",
+    [
+        ((), "", ["ViT-B-16", "dino-b8"]),
+        (("--method", "maskclip"), "", ["ViT-B-16"]),
+        (("--vfm", "dinov2-s"), "", ["ViT-B-16", "dinov2-s"]),
+        (("--clip", "local-dir:proxyclip/tinyworld/weights/clip"), "", ["dino-b8"]),
+        ((), "vfm_model=dict(type='dino', checkpoint='own.pth')", ["ViT-B-16"]),
+        ((), "checkpoint='own.pth'", ["ViT-B-16"]),
+        ((), "vfm_model=dict(type='dino', model='vit_small_patch8_224.dino')", ["ViT-B-16", "dino-s8"]),
+    ],
+)
+def test_what_a_first_run_fetches(tmp_path, monkeypatch, words, model, names):
+    fetched = []
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
+    monkeypatch.setattr("proxyclip.weights.fetch.fetch", lambda entry: fetched.append(entry.name))
+    (tmp_path / "own.py").write_text(f"_base_ = '{ROOT}/configs/base_config.py'\nmodel = dict({model})\n")
+    said = demo.parse(["a.png", *words])
+    options = configs.Options(str(tmp_path / "own.py"), method=said.method, clip=said.clip, vfm=said.vfm)
+    load.get_weights(configs.merged(options).model, said.vfm)
+    assert fetched == names
 
 
 def test_offline_is_said_before_anything_is_imported(monkeypatch, tmp_path):

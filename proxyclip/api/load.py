@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
+from huggingface_hub import constants
 from mmengine.logging import MMLogger
 from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
 from .. import choices, configs, overrides
+from ..weights import fetch
+from ..weights.catalogue import needed
 
 REAL = "configs/base_config.py"
 TINY = "configs/cfg_tinyworld.py"
@@ -31,8 +35,37 @@ def load(
     overrides.put(cfg, **options)
     overrides.check_model_arguments(cfg)
     configs.check_model(cfg, method)
+    get_weights(cfg.model, vfm)
     configs.register()
     return MODELS.build(choices.buildable(cfg.model)), Pipeline(cfg.test_pipeline)
+
+
+def get_weights(model: Mapping[str, Any], vfm: str | None = None) -> None:
+    """Download what a model needs and this machine lacks, saying what, how big, from where and to where.
+
+    Args:
+        model: of a config. vfm: the words of --vfm, where they were said.
+
+    Raises:
+        WeightsError: it cannot be had; the message says the remedy. Offline, the models themselves say what they lack.
+    """
+    tower = ",".join(filter(None, (model.get("model_type"), model.get("clip_type"))))
+    absent = [entry for entry in needed(tower, vfm or _guide(model)) if entry.place is None]
+    if absent and not constants.HF_HUB_OFFLINE:
+        print("Weights that are not on this machine yet are downloaded once (docs/install.md: without network)")
+        for entry in absent:
+            fetch.fetch(entry)
+
+
+def _guide(model: Mapping[str, Any]) -> str | None:
+    """The VFM of a config in the words of --vfm; None where there is none, or its weights are a file."""
+    said = model.get("vfm_model")
+    if not said:
+        return None
+    spec = {"type": said} if isinstance(said, str) else said
+    if spec.get("checkpoint") or model.get("checkpoint"):
+        return None
+    return ",".join(filter(None, (spec["type"], spec.get("model"))))
 
 
 class Pipeline:
