@@ -205,7 +205,7 @@ def check_drawn(found, h, w):
     assert min(found.picture().size) > 100
 
 
-@examples(40)
+@examples(12)
 @given(image=pixels(), form=st.sampled_from(sorted(FORMS)))
 def test_any_picture_in_any_form(tiny, image, form):
     formed = FORMS[form](image)
@@ -215,7 +215,7 @@ def test_any_picture_in_any_form(tiny, image, form):
     assert np.array_equal(found.image, image) or form in OTHERS
 
 
-@examples(12)
+@examples(8)
 @given(long=st.integers(300, 6000), thick=st.integers(1, 2), wide=st.booleans(), at=st.floats(0, 0.999))
 def test_long_and_thin_pictures(whole, long, thick, wide, at):
     size = (thick, long) if wide else (long, thick)
@@ -245,7 +245,7 @@ def test_any_words(tiny, asked):
     check_drawn(found, 4, 5)
 
 
-@examples(30)
+@examples(15)
 @given(image=pixels(), number=st.integers(0, len(METHODS) - 1))
 def test_any_method(segmenters, image, number):
     check(segmenters[number](image), *image.shape[:2])
@@ -261,7 +261,7 @@ def test_any_batch(tiny, images, batch):
         assert np.array_equal(one.image, image)
 
 
-@examples(20)
+@examples(12)
 @given(beta=NUMBERS, gamma=NUMBERS, image=pixels())
 def test_any_numbers(tiny, beta, gamma, image):
     tiny.set_classes(PLAIN)
@@ -275,7 +275,7 @@ def test_any_numbers(tiny, beta, gamma, image):
         tiny.tune(beta=1.2, gamma=3.0)
 
 
-@examples(30)
+@examples(15)
 @given(image=pixels(), right=st.floats(-0.2, 1.2), down=st.floats(-0.2, 1.2))
 def test_attention_anywhere(tiny, image, right, down):
     h, w = image.shape[:2]
@@ -312,7 +312,7 @@ def test_anything_at_all(tiny, thing):
         tiny(thing)
 
 
-@examples(12)
+@examples(8)
 @given(names=st.lists(TEXT, min_size=1, max_size=5, unique=True), image=pixels())
 def test_files_of_any_words(tiny, tmp_path_factory, names, image):
     found = tiny.set_classes(names)(image)
