@@ -48,6 +48,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     add("--gamma", type=float, help="proxy attention: how sharp it is (3.0)")
     add("--refine", nargs="+", default=[], metavar="STEP", help="pamr (sharper edges), area (no specks)")
     add("--config", metavar="FILE", help="a config whose model, resize and windows are used")
+    add("--checkpoint", metavar="FILE", help="with the --config of a model that train.py has trained: its weights")
     add("--device", default="auto", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
     add("--precision", choices=("auto", "fp32", "fp16", "bf16"), help="of the networks (default: the config's, auto)")
     add("--offline", action="store_true", help="use what is on this machine, fetch nothing (HF_HUB_OFFLINE=1)")
@@ -59,6 +60,8 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.web and args.images:
         parser.error(f"--web takes no pictures: drop {args.images[0]} on the page")
+    if args.checkpoint and not args.config:
+        parser.error("--checkpoint goes with --config, the config that was trained")
     return args
 
 

@@ -6,8 +6,10 @@
 # and PORT set, and a --work-dir that all of them share.
 set -euo pipefail
 
+if [[ ${BASH_SOURCE[0]} == "$0" ]]; then program=eval.py; fi # dist_train.sh reads this file, and says train.py
+
 if [[ $# -lt 1 || $1 == -h || $1 == --help ]]; then
-    sed -n '2,6s/^# \{0,1\}//p' "${BASH_SOURCE[0]}"
+    sed -n '2,6s/^# \{0,1\}//p' "$0"
     [[ $# -ge 1 ]] && exit 0 || exit 2
 fi
 
@@ -43,7 +45,7 @@ else
     where=(--nnodes "$nodes" --node-rank "${NODE_RANK:-0}" --master-addr "${MASTER_ADDR:-127.0.0.1}"
         --master-port "${PORT:-29500}")
 fi
-# torchrun, less its own page of text when a process fails or a signal ends it: eval.py has said what went wrong
+# torchrun, less its own page of text when a process fails or a signal ends it: the program has said what went wrong
 exec "$PYTHON" -c '
 import logging, sys
 from torch.distributed import run
@@ -56,4 +58,4 @@ except ChildFailedError as error:
     sys.exit(max(1, error.get_first_failure()[1].exitcode))
 except SignalException as error:
     sys.exit(128 + error.sigval)
-' "${where[@]}" --nproc-per-node "$gpus" "$here/eval.py" --config "$config" --launcher pytorch "$@"
+' "${where[@]}" --nproc-per-node "$gpus" "$here/$program" --config "$config" --launcher pytorch "$@"

@@ -25,6 +25,7 @@ def parse(argv: list[str] | None = None) -> argparse.Namespace:
         "--vfm", metavar="NAME", help="another VFM: dino, dino-s16, sam-b, clip, my/own.py; NAME,MODEL; NAME,FILE; none"
     )
     add("--clip", metavar="NAME", help="another CLIP: ViT-L-14, ViT-H-14,TAG, ViT-B-16,FILE, local-dir:FOLDER")
+    add("--checkpoint", metavar="FILE", help="the weights of a trained model, as train.py wrote them")
     add(
         "--work-dir", "--workdir", default="work_dirs", help="for results.xlsx, records and logs (default: %(default)s)"
     )
@@ -73,11 +74,12 @@ def main(argv: list[str] | None = None) -> int:
         print(str(stop) or "interrupted", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
-        return _fail(error, args)
+        return fail(error, args)
     return 0
 
 
-def _fail(error: Exception, args: dict) -> int:
+def fail(error: Exception, args: dict) -> int:
+    """Print an error for a person, log its traceback, and return the exit code."""
     try:
         from proxyclip.configs import ConfigNotFound
         from proxyclip.reporting import log_failure, message, speaks

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from proxyclip import choices, configs, gallery, identities, provenance, results
+from proxyclip import checkpoint, choices, configs, gallery, identities, provenance, results
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import fingerprint, short_names
 from proxyclip.data.metric import image_scores
@@ -31,6 +31,7 @@ def setting(cfg: Config, options: Options, model: Any, dataset: Any) -> dict[str
         "arguments": arguments,
         "files": provenance.named_files(cfg.model),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
+        **checkpoint.facts(cfg, model),
         **_words(model, cfg),
         "dataset": {"type": type(dataset).__name__, **fingerprint(dataset)},
         "protocol": {
@@ -44,11 +45,11 @@ def setting(cfg: Config, options: Options, model: Any, dataset: Any) -> dict[str
     }
 
 
-def origin(device: str) -> dict[str, Any]:
+def origin(cfg: Config, device: str) -> dict[str, Any]:
     """Where it ran: code, packages, machine."""
     return {
         "git": provenance.git_state(),
-        "code_sha256": provenance.code_sha256(),
+        "code_sha256": provenance.code_sha256(choices.from_training_room(cfg.model)),
         "versions": provenance.versions(),
         "device": device,
         "device_name": provenance.device_name(device),

@@ -94,6 +94,18 @@ def buildable(model: Mapping[str, Any]) -> dict[str, Any]:
     return {**model, "type": segmentor(kind) if isinstance(kind, str) and plugins.is_file(kind) else kind}
 
 
+def trained(model: Mapping[str, Any]) -> bool:
+    """Whether a model has weights of its own that train.py made, and so needs a checkpoint."""
+    kind = model["type"]
+    return kind != BASE and bool(getattr(segmentor(kind), "trained", False))
+
+
+def from_training_room(model: Mapping[str, Any]) -> bool:
+    """Whether the code of a model is in proxyclip/trained: a trained one, or a teacher that is evaluated alone."""
+    kind = model["type"]
+    return kind != BASE and getattr(segmentor(kind), "__module__", "").startswith("proxyclip.trained.")
+
+
 def guided(model: Mapping[str, Any]) -> bool | None:
     """Whether a model needs a VFM: True or False; None for one that works with and without, or that is not ours."""
     kind = model["type"]
@@ -104,13 +116,18 @@ def guided(model: Mapping[str, Any]) -> bool | None:
 
 
 def method_name(model: Mapping[str, Any]) -> str | None:
-    """What a table calls the method of a model: the name of the file of its segmentor, or else of its attention."""
+    """What a table calls the method of a model: what its segmentor says, or its file or package, or its attention's."""
     kind, attention = model["type"], model.get("attention")
     if plugins.is_file(kind):
         return Path(kind).stem
-    module = "" if kind == BASE else getattr(segmentor(kind), "__module__", "")
+    cls = None if kind == BASE else segmentor(kind)
+    if isinstance(says := getattr(cls, "method", None), str):
+        return says
+    module = getattr(cls, "__module__", "")
     if module.startswith("proxyclip.methods."):
         return module.rpartition(".")[2]
+    if module.startswith("proxyclip.trained."):
+        return module.split(".")[2]
     if not attention:
         return ("proxy" if model.get("vfm_model") else "vanilla") if _ours(kind) else None
     name = _type(attention)

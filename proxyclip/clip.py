@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import open_clip
 import torch
-import torch.nn.functional as F
-from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
-from open_clip.transformer import TextTransformer, VisionTransformer, text_global_pool
+from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from . import vocabulary
+from .clip_text import TextCLIP
 from .clip_weights import check_supported, default_tag, load_model, names, supported
 from .positions import resize_positions
-from .weights import fingerprint
 
 __all__ = ["DenseCLIP", "Strategy", "check_supported", "default_tag", "load_clip", "names", "supported"]
 
-TEXT_BATCH = {"cpu": 80, "cuda": 2048}  # prompts at once; on 2 CPU cores 640 took 1.7 times as long as 80
 Strategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
 
 
-class DenseCLIP(nn.Module):
+class DenseCLIP(TextCLIP):
     """An open_clip model with a ViT image tower, frozen.
-
-    "CLIP-normalised" images are so by OpenAI's mean and standard deviation, whichever CLIP it is; one that was trained
-    with others (LAION's L/14, CLIPA) gets them inside.
 
     Args:
         model: open_clip.CLIP or CustomTextCLIP whose `visual` is open_clip's VisionTransformer.
@@ -37,24 +30,12 @@ class DenseCLIP(nn.Module):
         TypeError: another kind of tower (SigLIP, EVA, CoCa, ResNet), which has no such last block.
     """
 
-    mean: Tensor
-    std: Tensor
-    own_mean: Tensor
-    own_std: Tensor
     position_offset = 0.1  # how position tables are resized, see `resize_positions`
 
     def __init__(self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]) -> None:
-        super().__init__()
-        visual: Any = getattr(model, "visual", None)
-        _check_towers(model, visual)
-        self.model: Any = model.requires_grad_(False).eval()
-        self.tokenizer = tokenizer
-        self.patch = visual.patch_size[0]
-        own = tuple(visual.preprocess_cfg["mean"]), tuple(visual.preprocess_cfg["std"])
-        values = dict(mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD, own_mean=own[0], own_std=own[1])
-        for name, value in values.items():
-            self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
-        self.renormalises = own != (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+        _check_towers(model, getattr(model, "visual", None))
+        super().__init__(model, tokenizer)
+        self.patch = self.model.visual.patch_size[0]
 
     @property
     def activation(self) -> str:
@@ -75,56 +56,6 @@ class DenseCLIP(nn.Module):
     def depth(self) -> int:
         """Number of residual attention blocks of the image tower."""
         return len(self.blocks)
-
-    def to_rgb(self, images: Tensor) -> Tensor:
-        """Undo CLIP's normalisation: (B, 3, H, W) -> RGB in [0, 1]."""
-        return images * self.std + self.mean
-
-    def from_rgb(self, images: Tensor) -> Tensor:
-        """CLIP's normalisation: RGB in [0, 1] (B, 3, H, W) -> (B, 3, H, W)."""
-        return (images - self.mean) / self.std
-
-    @property
-    def _text_tower(self) -> Any:
-        """What has the text tower's parts: the model itself, or its `text` where that is a module of its own."""
-        return getattr(self.model, "text", self.model)
-
-    @property
-    def _text_pooling(self) -> str:
-        """Which token is the text feature: argmax or eos (the end token), last or first."""
-        m = self._text_tower
-        return m.pool_type if isinstance(m, TextTransformer) else m.text_pool_type
-
-    def encode_text(self, tokens: Tensor) -> Tensor:
-        """Text features (B, d), not normalised, of token ids (B, L).
-
-        L may be shorter than the context: in a causal tower what follows the end token changes nothing; for another
-        (CLIPA) the zeros that were cut off are put back.
-        """
-        m, pooling = self._text_tower, self._text_pooling
-        if m.attn_mask is None or pooling == "last":
-            tokens = F.pad(tokens, (0, m.context_length - tokens.shape[1]))
-        length = tokens.shape[1]
-        x = m.token_embedding(tokens) + m.positional_embedding[:length]
-        mask = None if m.attn_mask is None else m.attn_mask[:length, :length]
-        x = m.ln_final(m.transformer(x, attn_mask=mask))
-        x = text_global_pool(x, tokens, pooling, m.eos_id if isinstance(m, TextTransformer) else m.text_eos_id)
-        if m.text_projection is None:
-            return x
-        return m.text_projection(x) if isinstance(m.text_projection, nn.Linear) else x @ m.text_projection
-
-    def embed(self, names: Sequence[str], templates: Sequence[str]) -> Tensor:
-        """Text features (names, d) of names over templates, float32, from the disk cache where it has them."""
-        device = self.mean.device
-        weights = fingerprint(self.model, skip="visual.")
-        block = self._text_tower.transformer.resblocks[0]
-        tower = [repr(block), block.attn.num_heads, self._text_pooling]
-        key = [weights, *tower, type(self.tokenizer).__name__, open_clip.__version__, device.type]
-        batch = TEXT_BATCH.get(device.type, TEXT_BATCH["cuda"])
-        return vocabulary.cached(
-            [*key, list(names), list(templates)],
-            lambda: vocabulary.embed(names, templates, self.tokenizer, lambda t: self.encode_text(t.to(device)), batch),
-        ).to(device)
 
     def tokens(self, images: Tensor, layer: int | None = None) -> tuple[Tensor, tuple[int, int]]:
         """Tokens after `layer` blocks, class token first; by default the input of the last block.
@@ -151,9 +82,7 @@ class DenseCLIP(nn.Module):
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         v = self.model.visual
-        if self.renormalises:
-            images = ((self.to_rgb(images) - self.own_mean) / self.own_std).to(images.dtype)
-        x = v.conv1(images)
+        x = v.conv1(self.renormalise(images))
         grid = (x.shape[2], x.shape[3])
         x = torch.cat([v.class_embedding.expand(len(x), 1, -1), x.flatten(2).mT], dim=1)
         positions = resize_positions(v.positional_embedding, v.grid_size, grid, self.position_offset)

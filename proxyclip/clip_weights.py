@@ -79,7 +79,7 @@ def refusal(config: dict[str, Any]) -> str | None:
     tower = vision.get("timm_model_name")
     if tower:
         return next(why for part, why in TIMM_TOWERS.items() if part in tower)
-    if isinstance(vision.get("layers"), (list, tuple)):
+    if is_resnet(config):
         return "a ResNet consists of convolutions and has no last attention block"
     if "multimodal_cfg" in config or text.get("embed_cls"):
         return "CoCa compares texts with what an attentional pooler makes of the patches, not with patches"
@@ -95,12 +95,21 @@ def refusal(config: dict[str, Any]) -> str | None:
     return None
 
 
-def load_model(model_type: str, clip_type: str | None) -> tuple[nn.Module, Any]:
-    """An open_clip model with its weights and its tokenizer; arguments and errors are those of `clip.load_clip`."""
+def is_resnet(config: dict[str, Any]) -> bool:
+    """Whether the image tower of an open_clip `model_cfg` is one of OpenAI's ResNets."""
+    return isinstance(config.get("vision_cfg", {}).get("layers"), (list, tuple))
+
+
+def load_model(model_type: str, clip_type: str | None, resnets: bool = False) -> tuple[nn.Module, Any]:
+    """An open_clip model with its weights and its tokenizer; arguments and errors are those of `clip.load_clip`.
+
+    Args:
+        resnets: whether a ResNet as image tower will do; it has no last attention block.
+    """
     if ":" in model_type:
-        return _load_folder_or_hub(model_type, clip_type)
+        return _load_folder_or_hub(model_type, clip_type, resnets)
     name = names(model_type)
-    check_supported(name)
+    check_supported(name, resnets=resnets)
     tags = list_pretrained_tags_by_model(name)
     if not clip_type:
         listed = ", ".join(tags) or "open_clip has none for it"
@@ -109,17 +118,18 @@ def load_model(model_type: str, clip_type: str | None) -> tuple[nn.Module, Any]:
     return model, _tokenizer(name)
 
 
-def check_supported(name: str, config: dict[str, Any] | None = None) -> None:
+def check_supported(name: str, config: dict[str, Any] | None = None, resnets: bool = False) -> None:
     """Refuse what cannot be used, before anything is downloaded.
 
     Args:
         config: its `model_cfg`, where open_clip does not know it by `name`.
+        resnets: whether OpenAI's ResNets are let through.
 
     Raises:
         TypeError: another kind of model; the message has the reason. WeightsError: its tokenizer is not installed.
     """
     config = open_clip.get_model_config(name) if config is None else config
-    why = refusal(config)
+    why = None if resnets and is_resnet(config) else refusal(config)
     if why is not None:
         raise TypeError(f"Expected a CLIP with open_clip's own VisionTransformer, but got {name!r}: {why}")
     tokenizer = config.get("text_cfg", {}).get("hf_tokenizer_name")
@@ -138,7 +148,7 @@ def _tokenizer(name: str) -> Any:
         ) from error
 
 
-def _load_folder_or_hub(model_type: str, clip_type: str | None) -> tuple[nn.Module, Any]:
+def _load_folder_or_hub(model_type: str, clip_type: str | None, resnets: bool) -> tuple[nn.Module, Any]:
     schema, _, where = model_type.partition(":")
     if schema not in ("local-dir", "hf-hub"):
         raise ValueError(f"Expected 'hf-hub:<repository>' or 'local-dir:<folder>', but got {model_type!r}")
@@ -147,7 +157,7 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None) -> tuple[nn.Modu
     if schema == "local-dir":
         model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
     try:
-        check_supported(model_type, open_clip.get_model_config(model_type))
+        check_supported(model_type, open_clip.get_model_config(model_type), resnets)
         model = open_clip.create_model(model_type, require_pretrained=True)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         if isinstance(error, WeightsError):

@@ -15,7 +15,7 @@ from typing import Any
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from proxyclip import choices, plugins
+from proxyclip import checkpoint, choices, plugins
 from proxyclip.overrides import apply_method, override, put
 from proxyclip.paths import ROOT
 
@@ -50,6 +50,7 @@ class Options:
     method: str | None = None
     vfm: str | None = None
     clip: str | None = None
+    checkpoint: str | None = None
     check: bool = True
     scoring: str = "correct"
     skip_bad: bool = False
@@ -68,25 +69,30 @@ def load(options: Options) -> Config:
 
     Raises:
         ConfigNotFound: no such config or method; the message has the closest names.
-        Unfit: a method, a VFM and a CLIP that do not go together.
-        ValueError: an unknown name, or an override that fits nothing in the config.
+        Unfit: a method, a VFM and a CLIP that do not go together, or any of them with a trained model.
+        ValueError: an unknown name, an override that fits nothing in the config, or a trained model without checkpoint.
+        FileNotFoundError: there is no such checkpoint.
     """
     cfg = merged(options)
+    checkpoint.settle(cfg, options)
     _apply(cfg, options)
     check_model(cfg, options.method)
     return cfg
 
 
 def merged(options: Options) -> Config:
-    """The config alone: its file, over it the method, the VFM, the CLIP, and last the single values."""
+    """The config alone: its file, over it the method, the VFM, the CLIP, the checkpoint, and last single values."""
     with _variable(DATA_ROOT, options.data_root), _variable(HOME, str(ROOT)):
         cfg = Config.fromfile(find_config(options.config))
+        checkpoint.refuse_parts(cfg, options)
         if options.method is not None:
             apply_method(cfg, find_method(options.method))
     if options.vfm is not None:
         put(cfg, vfm_model=choices.vfm(options.vfm), **({"checkpoint": None} if "checkpoint" in cfg.model else {}))
     if options.clip is not None:
         put(cfg, **choices.clip(options.clip, cfg.model))
+    if options.checkpoint is not None:
+        put(cfg, checkpoint=options.checkpoint)
     override(cfg, options.cfg_options)
     return cfg
 
@@ -141,8 +147,11 @@ def find_config(name: str) -> Path:
     for place in (Path(name), ROOT / name):
         if place.is_file():
             return place.resolve()
-    guess = difflib.get_close_matches(name.replace("\\", "/"), _known_configs(), n=1, cutoff=0.5)
-    hint = f"did you mean {guess[0]}?" if guess else f"known are {', '.join(_known_configs()) or 'none'}"
+    known = _known_configs()
+    guess = difflib.get_close_matches(name.replace("\\", "/"), known, n=1, cutoff=0.5)
+    few = [one for one in known if not one.startswith("configs/trained/")]
+    more = f" and {len(known) - len(few)} below configs/trained" if len(known) > len(few) else ""
+    hint = f"did you mean {guess[0]}?" if guess else f"known are {', '.join(few) or 'none'}{more}"
     raise ConfigNotFound(f"There is no config {name!r}: {hint}")
 
 
@@ -184,7 +193,7 @@ def _apply(cfg: Config, options: Options) -> None:
     loader = cfg.test_dataloader
     if options.limit is not None:
         loader.dataset.indices = options.limit
-    _place_data(loader.dataset, options.data_root)
+    place_data(loader.dataset, options.data_root)
     if options.scoring != "correct":
         _score_as(cfg, options.scoring)
     if options.workers is not None:
@@ -211,7 +220,8 @@ def _score_as(cfg: Config, scoring: str) -> None:
         evaluator["scoring"] = scoring
 
 
-def _place_data(dataset: MutableMapping, given: str | None) -> None:
+def place_data(dataset: MutableMapping, given: str | None) -> None:
+    """Find the data of a dataset's config: below the folder of --data-root, else where it says, else in the repository."""
     root = dataset.get("data_root")
     if not root:
         return
@@ -224,9 +234,9 @@ def _place_data(dataset: MutableMapping, given: str | None) -> None:
 
 
 def _known_configs() -> list[str]:
-    patterns = ("cfg_*.py", "sclip/cfg_*.py", "method/*.py")
-    files = [f for pattern in patterns for f in (ROOT / "configs").glob(pattern)]
-    return sorted(f.relative_to(ROOT).as_posix() for f in files)
+    patterns = ("cfg_*.py", "sclip/cfg_*.py", "method/*.py", "trained/**/*.py")
+    files = [f.relative_to(ROOT) for pattern in patterns for f in (ROOT / "configs").glob(pattern)]
+    return sorted(f.as_posix() for f in files if not any(part.startswith("_") for part in f.parts))  # no `_base_`
 
 
 def register() -> None:

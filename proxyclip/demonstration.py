@@ -33,6 +33,7 @@ class Wish:
     threshold: float = 0.0
     out: str = "demo_out"
     config: str | None = None
+    checkpoint: str | None = None
     method: str | None = None
     clip: str | None = None
     vfm: str | None = None
@@ -144,7 +145,8 @@ def model(wish: Wish) -> Segmenter:
         print(f"No --classes: looking for what {USUAL} lists. Name your own: --classes 'horse; grass; sky'")
     from proxyclip.api import Segmenter
 
-    options: dict[str, Any] = {k: v for k, v in dict(config=config, precision=wish.precision).items() if v}
+    given = dict(config=config, precision=wish.precision, checkpoint=wish.checkpoint)
+    options: dict[str, Any] = {k: v for k, v in given.items() if v}
     if wish.refine:
         options["refine"] = list(wish.refine)
     segmenter = Segmenter(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -100,7 +101,7 @@ def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> d
         "config_sha256": provenance.sha256(resolved),
         **account.setting(cfg, options, model, dataset),
         "precision": dtype,
-        **account.origin(device),
+        **account.origin(cfg, device),
         "metrics": metrics,
         **account.numbers(loop),
         "processes": world,
@@ -152,7 +153,7 @@ def _prepare(model: Any, cfg: Config, device: str) -> str:
     """Let the model finish loading (one process before the others), outside the measured time; its number format."""
     if hasattr(model, "prepare"):
         with first_process_first():
-            model.prepare(next(model.buffers()).device)
+            model.prepare(next(chain(model.buffers(), model.parameters())).device)
     dtype = getattr(model, "dtype", None) or pick_dtype(cfg.model.get("precision", "auto"), device)
     return next((name for name, known in PRECISIONS.items() if known is dtype), str(dtype))
 

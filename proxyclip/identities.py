@@ -8,10 +8,9 @@ from typing import Any
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from proxyclip import configs
+from proxyclip import checkpoint, configs
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import fingerprint
-from proxyclip.provenance import code_sha256, named_files
 from proxyclip.results import identity
 from proxyclip.runtime import pick_dtype
 
@@ -26,7 +25,7 @@ def changes(options: Options) -> list[str]:
 def of_run(cfg: Config, device: str) -> str:
     """The identity of a run before it starts: the parts of the config that can change a number, the files the model
     names, the code, the data, and the number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no
-    part: data that were moved are the same data.
+    part: data, and a checkpoint, that were moved are the same.
 
     Raises:
         FileNotFoundError, ValueError: the data are not there, or do not fit together.
@@ -38,9 +37,10 @@ def both(cfg: Config, device: str) -> tuple[str, str]:
     """The identity of a run, and what it is known by while unfinished: the same without the data on disk."""
     loader = {k: v for k, v in cfg.test_dataloader.items() if k in ("dataset", "batch_size", "sampler")}
     loader["dataset"] = {k: v for k, v in loader["dataset"].items() if k != "data_root"}
-    keys = ("model", "test_cfg", "test_evaluator", "data_preprocessor", "randomness")
+    model, files, code = checkpoint.known_by(cfg.model)
+    keys = ("test_cfg", "test_evaluator", "data_preprocessor", "randomness")
     dtype = str(pick_dtype(cfg.model.get("precision", "auto"), device))
-    parts = ({key: cfg.get(key) for key in keys}, loader, named_files(cfg.model), code_sha256(), device, dtype)
+    parts = ({"model": model} | {key: cfg.get(key) for key in keys}, loader, files, code, device, dtype)
     return identity(*parts, _data(cfg)), identity(*parts)
 
 

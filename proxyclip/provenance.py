@@ -45,15 +45,19 @@ def git_state() -> dict[str, Any]:
     return {"commit": commit or None, "dirty": bool(changed) if changed is not None else None}
 
 
-def code_sha256() -> str:
+def code_sha256(trained: bool = False) -> str:
     """Hash of what can change a number: the package with the weights inside it, the prompts, the evaluation script.
 
     What shows numbers that are there, or starts evaluations, has no part in it.
+
+    Args:
+        trained: of a model from `proxyclip/trained`, which can change no other one's number and counts for these alone.
     """
     home = ROOT / "proxyclip"
     folders = (home, "*.py"), (home, "*.safetensors"), (ROOT / "prompts", "*.py")
     files = sorted(f for folder, kind in folders for f in folder.rglob(kind) if f.is_file())
-    files = [f for f in files if not f.is_relative_to(home) or f.relative_to(home).parts[0] not in _VIEWS]
+    others = _VIEWS if trained else (*_VIEWS, "trained")
+    files = [f for f in files if not f.is_relative_to(home) or f.relative_to(home).parts[0] not in others]
     files += [f for f in (ROOT / "eval.py",) if f.is_file()]
     return sha256("".join(f"{f.relative_to(ROOT).as_posix()} {file_sha256(f)}\n" for f in files))
 

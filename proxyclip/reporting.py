@@ -28,6 +28,7 @@ from proxyclip.configs import config_name
 from proxyclip.loop import ResumableLoop
 from proxyclip.processes import first_process_first
 from proxyclip.results import target_of
+from proxyclip.results.columns import ZERO_SHOT, class_name
 from proxyclip.samples import LoaderDied
 
 _ROWS = 200  # classes the console shows
@@ -99,7 +100,7 @@ def summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
         for column in table.columns[1:]:
             column.justify = "right"
         for row in run["per_class"][:_ROWS]:
-            table.add_row(escape(str(row["name"])), _percent(row.get("iou")), _percent(row.get("acc")))
+            table.add_row(escape(class_name(row)), _percent(row.get("iou")), _percent(row.get("acc")))
         if len(run["per_class"]) > _ROWS:
             table.add_row(f"... and {len(run['per_class']) - _ROWS} more: see results.xlsx", "", "")
         out.print(table)
@@ -124,6 +125,10 @@ def rules(run: Mapping[str, Any]) -> list[str]:
             f"{number['mIoU_gt']} labelled ones (detectron2's) it is mIoU_gt {_percent(metrics['mIoU_gt'])}; "
             f"weighted by pixels, fwIoU {_percent(metrics['fwIoU'])}"
         )
+    if "hIoU" in metrics:
+        over = {name: f" ({n} class{'es' * (n != 1)})" for name, n in number.items() if name in ZERO_SHOT}
+        parts = [f"{key} {_percent(metrics[key])}{over.get(key, '')}" for key in ZERO_SHOT if key in metrics]
+        said.append(f"{', '.join(parts)}, the harmonic mean of both")
     if run.get("scoring") == "published":
         said.append("--scoring published: where labels have 16 bits, unlabelled pixels count and class 255 does not")
     return said

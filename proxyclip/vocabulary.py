@@ -94,8 +94,9 @@ def embed(
     encode: Callable[[Tensor], Tensor],
     batch: int = 80,
     together: int = 64,
+    unit: bool = True,
 ) -> Tensor:
-    """One text feature a name: the mean over templates of unit features, made unit again.
+    """One text feature a name: the mean over templates of unit features, made unit again unless `unit` is False.
 
     Args:
         templates: format strings with one `{}`.
@@ -116,7 +117,8 @@ def embed(
         order = lengths.argsort()
         parts = [encode(tokens[some, : int(lengths[some[-1]])]).float() for some in order.split(batch)]
         features = F.normalize(torch.cat(parts), dim=-1)[order.argsort().to(parts[0].device)]
-        rows.append(F.normalize(features.unflatten(0, (len(chosen), -1)).mean(1), dim=-1))
+        means = features.unflatten(0, (len(chosen), -1)).mean(1)
+        rows.append(F.normalize(means, dim=-1) if unit else means)
     return torch.cat(rows)
 
 

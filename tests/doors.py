@@ -15,6 +15,7 @@ from mmengine.logging import MMLogger
 import demo
 import eval as eval_script
 import eval_all
+import train
 from proxyclip import check
 from proxyclip.grid import jobs
 from proxyclip.paths import ROOT
@@ -23,6 +24,7 @@ DOORS = {
     "eval.py": eval_script.main,
     "eval_all.py": eval_all.main,
     "demo.py": demo.main,
+    "train.py": train.main,
     "datasets/check.py": check.main,
 }
 

@@ -15,6 +15,7 @@ from mmseg.registry import DATASETS, MODELS
 from proxyclip import Segmenter, api, choices, configs, overrides, segment, windows
 from proxyclip.api import segmenter
 from proxyclip.clip import DenseCLIP
+from proxyclip.paths import ROOT
 from proxyclip.tinyworld import CLASSES, scenes
 
 TINY = "configs/cfg_tinyworld.py"
@@ -23,11 +24,21 @@ SYNONYMS = "sky;cloud\nsand;beach\nboat;ship\nbrick wall\ntree;wood;house\nwater
 PLAIN = ["boat", "sky", "sand", "water"]
 
 
+# The tiny world at half its size: two or three windows an image
+SMALL = f"""
+_base_ = {str(ROOT / TINY)!r}
+test_pipeline = _base_.test_pipeline
+test_pipeline[1]["scale"] = (2048, 96)
+test_dataloader = dict(dataset=dict(count=2, pipeline=test_pipeline))
+"""
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
-    """Folder of three scenes, a vocabulary with synonyms, and a picture of another form."""
+    """Folder of a config with two scenes, and a vocabulary with synonyms."""
     folder = tmp_path_factory.mktemp("world")
     (folder / "cls.txt").write_text(SYNONYMS)
+    (folder / "cfg_small.py").write_text(SMALL)
     return folder
 
 
@@ -43,9 +54,8 @@ def picture():
 
 def evaluation(folder, options, method=None, vfm=None):
     """Model and samples of eval.py."""
-    cfg = configs.load(configs.Options(TINY, data_root=str(folder), method=method, vfm=vfm))
+    cfg = configs.load(configs.Options(str(folder / "cfg_small.py"), data_root=str(folder), method=method, vfm=vfm))
     overrides.put(cfg, **options)
-    cfg.test_dataloader.dataset.update(count=2)
     configs.register()
     with DefaultScope.overwrite_default_scope("mmseg"):
         dataset = DATASETS.build(cfg.test_dataloader.dataset)
@@ -88,7 +98,7 @@ def test_equals_an_evaluation(world, method, vfm):
         with pytest.raises(choices.Unfit, match="VFM"):
             Segmenter(config=TINY, method=method, vfm=vfm)
         return
-    mine = Segmenter(config=TINY, method=method, vfm=vfm, **options)
+    mine = Segmenter(config=str(world / "cfg_small.py"), method=method, vfm=vfm, **options)
     assert mine.classes == CLASSES
     for batch in (1, 4):
         same(mine.each(files(samples), batch, progress=False), evaluated(model, samples, batch))
@@ -120,15 +130,15 @@ REFINED = [
 
 @pytest.mark.parametrize("options", REFINED, ids=str)
 def test_equals_an_evaluation_with_synonyms_thresholds_and_steps(world, options):
-    options = dict(slide_stride=96) | options
+    options, config = dict(slide_stride=96) | options, str(world / "cfg_small.py")
     model, samples = evaluation(world, options | dict(name_path=str(world / "cls.txt")))
     expected = evaluated(model, samples, 1)
-    mine = Segmenter(config=TINY, name_path=str(world / "cls.txt"), **options)
+    mine = Segmenter(config=config, name_path=str(world / "cls.txt"), **options)
     assert mine.classes == ("sky", "sand", "boat", "brick wall", "tree", "water")
     same(mine.each(files(samples), 1, progress=False), expected)
     threshold = options.get("prob_thd", 0.0)
     own = {k: v for k, v in options.items() if k != "prob_thd"}
-    again = Segmenter(SYNONYMS.partition("\n")[2].replace(";", ","), config=TINY, background="sky, cloud",
+    again = Segmenter(SYNONYMS.partition("\n")[2].replace(";", ","), config=config, background="sky, cloud",
                       threshold=threshold, **own)  # fmt: skip
     assert again.classes == ("background", "sand", "boat", "brick wall", "tree", "water")
     same(again.each(files(samples), 1, progress=False), expected)

@@ -13,7 +13,8 @@ from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, METRICS
 from PIL import Image
 
-from proxyclip import data
+from proxyclip import data, tinyworld
+from proxyclip.data import splits
 from proxyclip.paths import ROOT
 
 
@@ -111,6 +112,9 @@ def test_predicting_the_ground_truth_of_real_samples_gives_100(samples, name, tm
         assert metric.confusion[256:].sum() > 1000  # labels that 8 bits would have folded
 
 
+QUICK = dict(serialize_data=False)  # which collects garbage, a third of a second
+
+
 def make(folder, names=("a", "b"), size=(8, 6), kind="PascalVOCDataset", **changes):
     """A data set in VOC's layout, and the function that builds it."""
     for part in ("images", "labels"):
@@ -124,7 +128,7 @@ def make(folder, names=("a", "b"), size=(8, 6), kind="PascalVOCDataset", **chang
         pipeline = Config.fromfile(ROOT / "configs/base_config.py").test_pipeline
         prefix = dict(img_path="images", seg_map_path="labels")
         options = dict(type=kind, data_root=str(folder), ann_file="val.txt", data_prefix=prefix, pipeline=pipeline)
-        return DATASETS.build({**options, **changes, **more})
+        return DATASETS.build({**options, **QUICK, **changes, **more})
 
     return build
 
@@ -272,7 +276,7 @@ def folder_set(folder, **changes):
         Image.fromarray(labels).save(folder / "masks" / f"{name.partition('.')[0]}.png")
     (folder / "classes.txt").write_text("ground; floor\nthing\n")
     cfg = Config.fromfile(ROOT / "configs/cfg_folder.py").test_dataloader.dataset
-    return DATASETS.build({**cfg, "data_root": str(folder), **changes})
+    return DATASETS.build({**cfg, "data_root": str(folder), **QUICK, **changes})
 
 
 def test_a_folder_of_your_own(tmp_path):
@@ -290,3 +294,115 @@ def test_a_folder_of_your_own(tmp_path):
     (tmp_path / "classes.txt").unlink()
     with pytest.raises(FileNotFoundError, match=r"no file .*classes.txt: expected one class a line"):
         DATASETS.build(dict(type="FolderDataset", data_root=str(tmp_path)))
+
+
+# class ids after zero-label reduction
+UNSEEN = {
+    "PascalVOC20Dataset": (15, 16, 17, 18, 19),
+    "PascalVOCDataset": (16, 17, 18, 19, 20),
+    "COCOStuffDataset": (19, 23, 28, 29, 36, 51, 76, 88, 94, 112, 133, 136, 137, 157, 160),
+    "PascalContext60Dataset": (1, 7, 8, 15, 20, 25, 32, 34, 49, 55),
+    "PascalContext59Dataset": (0, 6, 7, 14, 19, 24, 31, 33, 48, 54),
+}
+
+
+@pytest.mark.parametrize("kind", UNSEEN)
+def test_the_usual_zero_shot_splits(tmp_path, kind):
+    build = make(tmp_path, ("a",), kind=kind, ann_file="", seg_map_suffix=".png", img_suffix=".jpg")
+    dataset = build(zero_shot=True)
+    assert dataset.metainfo["unseen"] == dataset.get_data_info(0)["unseen"] == UNSEEN[kind]
+    plain = build()
+    assert "unseen" not in plain.metainfo and "unseen" not in plain.get_data_info(0)
+    assert {**plain.metainfo, "unseen": UNSEEN[kind]} == dataset.metainfo
+
+
+def test_data_sets_without_a_usual_split_take_ones_own(tmp_path):
+    build = make(tmp_path, ("a",), kind="CityscapesDataset", ann_file="", seg_map_suffix=".png", img_suffix=".jpg")
+    with pytest.raises(ValueError, match=r"CityscapesDataset has no usual .*metainfo=dict\(unseen=\[\.\.\.\]\)"):
+        build(zero_shot=True)
+    for zero_shot in (False, True):
+        assert build(zero_shot=zero_shot, metainfo=dict(unseen=["car", 2, "bus"])).metainfo["unseen"] == (2, 13, 15)
+    own = make(tmp_path)(zero_shot=True, metainfo=dict(unseen=np.array([3, 1])))
+    assert own.metainfo["unseen"] == (1, 3) and len(own.metainfo["classes"]) == 21
+    assert "unseen" not in make(tmp_path)(metainfo=dict(unseen=None)).metainfo
+    folder = folder_set(tmp_path / "mine", metainfo=dict(unseen=("thing",)))
+    assert folder.metainfo["unseen"] == (1,) and folder.metainfo["classes"] == ("ground", "thing")
+    other = dict(type="FolderDataset", data_root=str(tmp_path / "mine"), metainfo=dict(classes=("a", "b")), **QUICK)
+    assert DATASETS.build(other).metainfo["classes"] == ("a", "b")
+
+
+def test_a_split_of_chosen_classes_has_their_ids(tmp_path):
+    chosen = dict(classes=("cow", "sheep", "cat"), unseen=["sheep"])
+    assert make(tmp_path)(metainfo=chosen).metainfo["unseen"] == (1,)
+    with pytest.raises(ValueError, match="'pottedplant' is none of the 3 classes"):
+        make(tmp_path)(zero_shot=True, metainfo=dict(classes=chosen["classes"]))
+
+
+@pytest.mark.parametrize(
+    ("unseen", "words"),
+    [
+        ([21], r"0\.\.20, or names, but got 21"),
+        ([-1], "but got -1"),
+        ([True], "but got True"),
+        ([1.0], r"but got 1\.0"),
+        ([], "between 1 and 20 unseen classes of 21, but got 0"),
+        (range(21), "between 1 and 20 unseen classes of 21, but got 21"),
+        (["sheep", 17], "sheep is there more than once"),
+        (["potted plant"], "'potted plant' is none of the 21 classes: did you mean pottedplant"),
+        (7, "a list of class names or ids, but got 7"),
+    ],
+)
+def test_splits_that_are_none(unseen, words):
+    with pytest.raises(ValueError, match=rf"{words}.*metainfo=dict\(unseen="):
+        splits.resolve(unseen, data.PascalVOCDataset.METAINFO["classes"])
+
+
+def test_the_tiny_world_has_a_split_that_its_scenes_show():
+    scenes = [tinyworld.scenes.scene(2, i).mask for i in range(40)]
+    kind, classes = data.TinyWorldDataset, list(tinyworld.CLASSES)
+    unseen = [classes.index(name) for name in kind.unseen_classes]
+    assert sorted(unseen) == [1, 3, 10, 11, 14]
+    assert [name in tinyworld.OBJECTS for name in kind.unseen_classes] == [True] * 4 + [False]
+    shown = np.array([[(mask == k).sum() for k in unseen] for mask in scenes])
+    assert ((shown > 100).sum(0) >= 4).all()  # in a tenth of the scenes and more
+
+
+TRAIN = [
+    dict(type="LoadImageFromFile"),
+    dict(type="MyLoadAnnotations"),
+    dict(type="RandomCrop", crop_size=(4, 4), cat_max_ratio=0.75),
+    dict(type="RandomFlip", prob=0.5),
+    dict(type="PackSegInputs"),
+]
+
+
+def test_the_tiny_world_is_a_training_set_too(tmp_path):
+    prefix = dict(img_path="JPEGImages", seg_map_path="SegmentationClass")
+    split = "ImageSets/Segmentation/val.txt"
+    common = dict(type="TinyWorldDataset", ann_file=split, data_prefix=prefix, count=3, **QUICK)
+    train = DATASETS.build(
+        {**common, "data_root": str(tmp_path / "train"), "seed": 7, "test_mode": False, "zero_shot": True}
+        | {"pipeline": TRAIN}
+    )
+    test = DATASETS.build({**common, "data_root": str(tmp_path / "test"), "seed": 2})
+    assert train.metainfo["unseen"] == (1, 3, 10, 11, 14) and not train.test_mode and len(train) == 3
+    images = [Image.open(dataset.get_data_info(0)["img_path"]) for dataset in (train, test)]
+    assert [image.tobytes() == tinyworld.scenes.scene(7, 0).image.tobytes() for image in images] == [True, False]
+    samples = [train[i] for i in range(3)]
+    assert {tuple(one["inputs"].shape) for one in samples} == {(3, 4, 4)}
+    assert max(one["data_samples"].gt_sem_seg.data.max() for one in samples) < 19
+
+
+@pytest.mark.parametrize("kind", UNSEEN)
+def test_training_sets_are_read_as_test_sets_are(tmp_path, kind):
+    """An image that cannot be read is an error there too, where MMEngine would take another one."""
+    build = make(tmp_path, kind=kind, ann_file="", seg_map_suffix=".png", img_suffix=".jpg")
+    dataset = build(test_mode=False, zero_shot=True, pipeline=TRAIN)
+    expected = 3 - dataset.reduce_zero_label
+    for one in (dataset[0], dataset[1]):
+        assert one["data_samples"].gt_sem_seg.data.unique().tolist() == [expected]
+        assert tuple(one["inputs"].shape) == (3, 4, 4)
+    image = tmp_path / "images/b.jpg"
+    image.write_bytes(image.read_bytes()[:200])
+    with pytest.raises(OSError, match=r"images/b\.jpg"):
+        dataset[1]

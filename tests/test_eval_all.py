@@ -12,7 +12,7 @@ import pytest
 from dummy_world import make_world
 
 import eval_all
-from proxyclip import configs, identities, results
+from proxyclip import configs, identities, provenance, results
 from proxyclip.grid import cells as grid
 from proxyclip.grid import compare, jobs, runs
 from proxyclip.paths import ROOT
@@ -27,7 +27,7 @@ def world(tmp_path, monkeypatch):
     """A work dir, good configs, one that fails and one without data; the runs are acted, not run."""
     for name in ("DATA_ROOT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(identities, "code_sha256", lambda: "the code")  # it may be edited while this runs
+    monkeypatch.setattr(provenance, "code_sha256", lambda trained=False: "the code")  # may be edited while this runs
     good = make_world(tmp_path)
     text = good.read_text()
     for name, old, new in (

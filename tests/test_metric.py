@@ -7,8 +7,12 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from dummy_world import evaluate, make_world
 from PIL import Image
+from reference import arrays
 
+from proxyclip import results
+from proxyclip.data import splits
 from proxyclip.data.metric import SegMetric, sum_pairs
 
 
@@ -182,3 +186,63 @@ def test_predictions_are_written_exactly(tmp_path, classes, mode):
     with Image.open(tmp_path / "a.png") as image:
         assert image.mode == mode
         assert np.array(image).tolist() == [[1, top + 1]]
+
+
+SPLIT = ("mIoU_seen", "mIoU_unseen", "hIoU")
+
+
+def test_seen_and_unseen_equal_the_reference():
+    known = arrays("trained/gzsl_metrics")
+    samples = [sample(label, prediction) for label, prediction in zip(known["label"], known["pred"], strict=True)]
+    found, metric = score(samples, 7, unseen=tuple(known["unseen"].tolist()))
+    for name in ("aAcc", "mIoU", *SPLIT):
+        assert found[name] == pytest.approx(100 * float(known[name]), rel=1e-6), name
+    assert [one["iou"] for one in metric.per_class] == pytest.approx((100 * known["IoU"]).tolist(), rel=1e-6)
+    assert [one["unseen"] for one in metric.per_class] == [k in (2, 5) for k in range(7)]
+    again = SegMetric()
+    again.dataset_meta = metric.dataset_meta
+    assert again.score(metric.results[::-1]) == found  # from counts, in any order: resumed, or of several processes
+
+
+def test_a_split_adds_three_numbers_and_changes_none():
+    samples = list(random_samples(12))
+    plain, without = score(samples, 12)
+    found, metric = score(samples, 12, unseen=(0, 10, 11))
+    assert list(found) == [*plain, *SPLIT] and {name: found[name] for name in plain} == plain
+    assert "unseen" not in without.per_class[0] and without.classes_in.keys() == {"mIoU", "mIoU_gt"}
+    ious = [one["iou"] for one in metric.per_class]  # 10 is predicted only and counts as 0, 11 does not occur
+    seen, unseen = float(np.mean(ious[1:10])), ious[0] / 2
+    assert ious[10] == 0 and np.isnan(ious[11])
+    assert [found[name] for name in SPLIT] == pytest.approx([seen, unseen, 2 * seen * unseen / (seen + unseen)])
+    assert metric.classes_in == {"mIoU": 11, "mIoU_gt": 10, "mIoU_seen": 9, "mIoU_unseen": 2}
+    assert score(samples, 12, unseen=["c0", "c10", "c11"])[0] == found  # a data set of MMSegmentation's own kind
+    with pytest.raises(ValueError, match="none of the 12 classes"):
+        score(samples, 12, unseen=["cat"])
+
+
+def test_harmonic_mean_of_nothing():
+    iou = np.array([0.5, np.nan, 0.25, 0.0])
+    assert splits.means(iou, [2, 1]) == pytest.approx(dict(zip(SPLIT, (0.25, 0.25, 0.25), strict=True)))
+    assert splits.means(iou, [3])["hIoU"] == splits.means(iou * 0, [0])["hIoU"] == 0
+    absent = splits.means(iou, [1])  # as with a limit of few images
+    assert absent["mIoU_seen"] == 0.25 and np.isnan(absent["mIoU_unseen"]) and np.isnan(absent["hIoU"])
+
+
+def test_a_zero_shot_run_from_the_command_line_to_the_tables(tmp_path, own_environment, capsys):
+    """Also after an interruption: the three numbers come from counts."""
+    config, split = make_world(tmp_path / "world", 4), "test_dataloader.dataset.metainfo.unseen=['bright']"
+    words = ("--no-check", "--workers", "0", "--gallery", "0", "--cfg-options", split)
+    image = tmp_path / "world/data/images/2.png"
+    whole = image.read_bytes()
+    image.write_bytes(whole[:100])
+    assert evaluate(config, tmp_path / "out", *words) == 1
+    image.write_bytes(whole)
+    assert evaluate(config, tmp_path / "out", *words) == 0
+    said = capsys.readouterr().out
+    (run,) = results.records(tmp_path / "out")
+    found, ious = run["metrics"], [one["iou"] for one in run["per_class"]]
+    assert run["resumed_images"] == 2 and [one["unseen"] for one in run["per_class"]] == [False, False, True]
+    assert (found["mIoU_seen"], found["mIoU_unseen"]) == pytest.approx((sum(ious[:2]) / 2, ious[2]))
+    assert f"mIoU_unseen {ious[2]:.2f} (1 class), hIoU {found['hIoU']:.2f}, the harmonic mean" in said
+    assert "bright (unseen)" in said and "dark (unseen)" not in said
+    assert f"{found['hIoU']:.2f} |" in (tmp_path / "out" / results.MARKDOWN).read_text()

@@ -4,12 +4,15 @@ import json
 import re
 
 import pytest
+from mmengine.config import Config
 
 from proxyclip import results
+from proxyclip.overrides import override
 from proxyclip.paths import ROOT
 from proxyclip.results import published
 
 ROWS = published.rows()
+UPSTREAM = "model.parity=upstream"
 MODEL = {
     "type": "ProxyCLIPSegmentation",
     "model_type": "ViT-B/16",
@@ -50,7 +53,8 @@ def test_every_row_names_what_the_toolkit_has(row):
     assert set(row) == {
         "method", "model", "weights", "vfm", "configs", "changes", "protocol", "exact", "source", "evidence", "mIoU",
     }  # fmt: skip
-    assert (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
+    trained = row["method"] in ("maskclip_teacher", *(p.name for p in (ROOT / "configs/trained").iterdir()))
+    assert trained or (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
     for pattern in row["configs"]:
         for dataset in row["mIoU"]:
             assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
@@ -58,7 +62,7 @@ def test_every_row_names_what_the_toolkit_has(row):
     assert row["evidence"] in ("table", "third-party table", "second-hand note")
     assert row["source"] and row["protocol"] and isinstance(row["exact"], bool)
     assert row["mIoU"] and all(0 < value < 100 for value in row["mIoU"].values())
-    assert all(re.fullmatch(r"model\.\w+=\S+", change) for change in row["changes"])
+    assert all(re.fullmatch(r"model(\.\w+)+=\S+", change) for change in row["changes"])
 
 
 def test_the_clips_are_ones_that_can_be_opened():
@@ -92,8 +96,21 @@ def test_only_the_own_configs_of_a_paper_are_exact():
     for row in ROWS:
         own = row["method"] == "proxy" and row["configs"] == ["cfg_{dataset}"]
         own |= row["method"] == "sclip" and row["configs"] == ["sclip/cfg_{dataset}"] and row["evidence"] == "table"
+        own |= row["method"] == "maskclip_teacher" and UPSTREAM in row["changes"]
         assert not row["exact"] or own or list(row["mIoU"]) == ["tinyworld"]
-    assert sum(row["exact"] for row in ROWS) == 3 + 1 + 17
+    assert sum(row["exact"] for row in ROWS) == 3 + 1 + 17 + 3
+
+
+def test_rows_of_trained_models_say_which_clip_taught():
+    rows = [row for row in ROWS if row["method"] in ("maskclip_plus", "maskclip_teacher")]
+    assert len(rows) > 20 and not any(row["exact"] for row in rows if "teacher" not in row["configs"][0])
+    for row in rows:
+        for pattern in row["configs"]:
+            for dataset in row["mIoU"]:
+                config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py")
+                override(config, row["changes"])  # refuses what fits nothing
+                teacher = config.model.teacher
+                assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
 
 
 def test_the_tiny_world_has_the_numbers_of_the_readme():
@@ -208,3 +225,20 @@ def test_a_record_of_an_older_schema_has_none():
     old = record(schema=3)
     del old["changes"], old["options"], old["left_out"]
     assert results.target_of(old) is None and results.target_of({"identity": "a", "metrics": {}}) is None
+
+
+def test_a_trained_model_is_known_by_the_clip_of_its_teacher():
+    name = "trained/maskclip_plus/annofree/context59_segformer_b5"
+    teacher = {"model_type": "ViT-B-16", "clip_type": "openai", "residual": True}
+    model = {"type": "MaskCLIPPlus", "teacher": teacher, "student": {"type": "segformer_b5"}, "checkpoint": "a.pth"}
+    found = results.target(name, model, "maskclip_plus")
+    assert found is not None and found.value == 33.88 and not found.exact
+    resnet = {**model, "teacher": {**teacher, "model_type": "RN50"}}
+    assert results.target(name, resnet, "maskclip_plus") is None  # without the override that says so
+    found = results.target(name, resnet, "maskclip_plus", ["model.teacher.model_type=RN50"])
+    assert found is not None and found.value == 22.87
+    assert results.target(name, {**model, "teacher": {**teacher, "clip_type": None}}, "maskclip_plus") is None
+    alone = {"type": "MaskCLIPTeacher", "teacher": teacher}
+    context = "trained/maskclip_plus/teacher/context59"
+    values = [results.target(context, alone, "maskclip_teacher", change) for change in ([], [UPSTREAM])]
+    assert [(found.value, found.exact) for found in values] == [(21.7, False), (21.7, True)]

@@ -230,6 +230,23 @@ def test_class_rows_shares_and_confusions(work, text):
     assert wanted in Page(text).titles
 
 
+def test_seen_and_unseen(tmp_path):
+    old = run(tmp_path / "runs", "old")
+    before = report.build(tmp_path / "runs")
+    assert "hIoU" not in before and "unseen" not in before
+    split = {**old["metrics"], "mIoU_seen": 61.5, "mIoU_unseen": 20.25, "hIoU": 30.47}
+    classes = [{**one, "unseen": one["name"] == "sheep"} for one in old["per_class"]]
+    trained = {"checkpoint": "iter_200.pth", "sha256": "e" * 64, "iteration": 200}
+    run(tmp_path / "runs", "new", metrics=split, per_class=classes, trained=trained)
+    text = report.build(tmp_path / "runs")
+    page, row = Page(text), cells(text, "method new")
+    assert row[7:10] == ["61.50", "20.25", "30.47"] and cells(text, "method old")[7:10] == ["–"] * 3
+    assert "hIoU 30.47" in page.text("run-new") and "hIoU" not in page.text("run-old")
+    assert page.text("run-new").count("unseen 20.25") == 1 and "iter_200.pth" in page.text("run-new")
+    assert re.search(r">sheep</span> <span class=\"badge\">unseen</span></th>", text)
+    assert text.count('class="badge">unseen') == 1 and "hIoU" not in page.text("cmp-metrics")
+
+
 def test_histogram_counts_every_image():
     found = charts.histogram([0.0, 4.9, 5.0, 100.0, None])
     assert [bar.count for bar in found["bars"]][:2] == [2, 1] and found["bars"][-1].count == 1

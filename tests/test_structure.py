@@ -30,7 +30,7 @@ LOW = (
     "weights/__init__.py",
     "weights/reading.py",
 )
-MIDDLE = ("clip.py", "clip_weights.py", "vfm/", "tinyworld/", "disk/", "weights/")
+MIDDLE = ("clip.py", "clip_text.py", "clip_weights.py", "vfm/", "tinyworld/", "disk/", "weights/")
 
 
 def room(path: Path) -> str:

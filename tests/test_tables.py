@@ -18,6 +18,7 @@ from test_results import kill_while, run
 from proxyclip import results
 from proxyclip.results import __main__ as door
 from proxyclip.results import columns, published, tables
+from proxyclip.results.text import TITLES
 
 ROOT = Path(__file__).parents[1]
 NAMES = (results.WORKBOOK, results.CSV, results.MARKDOWN)
@@ -70,7 +71,7 @@ def test_workbook_order_types_and_looks(tmp_path):
     header, rows = sheet(path)
     assert header[:7] == ("Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc") == results.FIRST_COLUMNS
     assert header[7:11] == ("method", "protocol", "published", "difference") and header[-1] == "identity"
-    assert header[11:14] == ("mIoU_gt", "fwIoU", "scoring") and len(set(header)) == len(header)
+    assert header[11:13] == ("mIoU_gt", "fwIoU") and len(set(header)) == len(header)
     assert [row["identity"] for row in rows] == ["b2", "a1"]
     assert rows[0]["VFM"] == "dino" and rows[0]["Model"] == "ViT-B/16" and rows[0]["CLIP"] == "openai"
     assert rows[0]["mIoU"] == 37.123456789 and rows[0]["dirty"] is False and rows[0]["crop"] == 336
@@ -431,3 +432,53 @@ def test_the_vfm_is_called_as_it_was_asked_for():
     names = {"tiny-mae": "tiny-mae", "dino,/big/weights/x.pth": "dino,x.pth", "my/own.py": "own.py", None: "tiny"}
     assert {asked: columns.vfm({**family, "options": {"vfm": asked}}) for asked in names} == names
     assert columns.vfm({"arguments": {"vfm_model": None}}) == columns.vfm({}) == "none"
+
+
+def zero_shot(identity: str = "z1", **more) -> dict:
+    """A record of a trained model and of a data set with a zero-shot split: `horse` is unseen."""
+    made = known(identity, end="2026-02-01", config_name="trained/cfg_voc21", method="maskclip_plus")
+    made["metrics"] |= {"mIoU_seen": 80.25, "mIoU_unseen": 20.0, "hIoU": 32.02}
+    made["per_class"] = [{**one, "unseen": one["name"] == "horse"} for one in made["per_class"]]
+    made["arguments"] = {**made["arguments"], "student": {"type": "segformer_b0"}, "vfm_model": None}
+    trained = {"checkpoint": "iter_200.pth", "sha256": "e" * 64, "iteration": 200}
+    return {**made, "trained": trained, **more}
+
+
+def test_seen_and_unseen_have_columns(tmp_path):
+    results.record(known("a1", arguments={**known()["arguments"], "checkpoint": "dino.pth"}), tmp_path)
+    results.record(zero_shot(partial=True), tmp_path)
+    book = load_workbook(results.table(tmp_path))
+    header, (plain, split) = sheet(tmp_path / results.WORKBOOK)
+    assert header[11:17] == ("mIoU_gt", "fwIoU", "mIoU_seen", "mIoU_unseen", "hIoU", "scoring")
+    names = ("mIoU_seen", "mIoU_unseen", "hIoU", "student", "checkpoint")
+    assert [split[name] for name in names] == [80.25, 20, 32.02, "segformer_b0", "iter_200.pth"]
+    assert [plain[name] for name in names] == [None] * 5  # the VFM's file is no checkpoint of ours
+    cell = book["Summary"].cell(3, header.index("hIoU") + 1)
+    assert cell.number_format == '0.00"*"' and cell.font.italic
+    _, (_, made) = sheet(tmp_path / results.WORKBOOK, "Environment")
+    assert (made["checkpoint sha256"], made["iteration"]) == ("e" * 64, 200)
+    with (tmp_path / results.CSV).open(encoding="utf-8", newline="") as file:
+        assert [row["hIoU"] for row in csv.DictReader(file)] == ["", "32.02"]
+
+
+def test_unseen_classes_are_marked_in_their_sheet(tmp_path):
+    results.record(zero_shot(), tmp_path)
+    results.record(known("a1", config_name="trained/cfg_voc21"), tmp_path)
+    book = load_workbook(results.table(tmp_path))
+    named = {name: [row[0].value for row in book[name].iter_rows(min_row=7)] for name in book.sheetnames[1:-1]}
+    marked = named.pop("trained voc21 (2)")
+    assert (marked, named) == (["sky", "horse (unseen)"], {"trained voc21": ["sky", "horse"]})
+
+
+def test_the_short_table_has_the_zero_shot_columns_only_where_there_are_such_runs(tmp_path):
+    results.record(known("a1"), tmp_path)
+    results.table(tmp_path)
+    before = (tmp_path / results.MARKDOWN).read_text()
+    results.record(zero_shot(), tmp_path)
+    results.table(tmp_path)
+    header, rule, plain, split, *_, legend = (tmp_path / results.MARKDOWN).read_text().splitlines()
+    titles = [part.strip() for part in header.strip("|").split("|")]
+    assert titles == [*TITLES[:7], "mIoU_seen", "mIoU_unseen", "hIoU", *TITLES[7:]]
+    assert "hIoU" not in before and legend.endswith("hIoU: their harmonic mean.")
+    cells = [[part.strip() for part in line.strip("|").split("|")][7:10] for line in (rule, plain, split)]
+    assert [part[-1] for part in cells[0]] == [":"] * 3 and cells[1:] == [["-"] * 3, ["80.25", "20.00", "32.02"]]

@@ -12,7 +12,7 @@ from mmengine.logging import MMLogger
 from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
-from .. import choices, configs, overrides
+from .. import checkpoint, choices, configs, overrides
 from ..weights import fetch
 from ..weights.catalogue import needed
 
@@ -31,8 +31,10 @@ def load(
     """
     if not MMLogger.check_instance_created("mmengine"):
         MMLogger.get_instance("mmengine", log_level="WARNING")
-    cfg = configs.merged(configs.Options(config, method=method, vfm=vfm, clip=clip))
+    given = configs.Options(config, method=method, vfm=vfm, clip=clip)
+    cfg = configs.merged(given)
     overrides.put(cfg, **options)
+    checkpoint.settle(cfg, given)
     overrides.check_model_arguments(cfg)
     configs.check_model(cfg, method)
     get_weights(cfg.model, vfm)

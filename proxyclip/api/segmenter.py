@@ -41,7 +41,8 @@ class Segmenter:
         config: a config file, whose model, resize and windows are used; `configs/cfg_tinyworld.py` needs no download.
         device: `cuda`, `cpu`, `cuda:1`, ..., or `auto`, a GPU if there is one.
         precision: `fp32`, `fp16`, `bf16`, or `auto` (see `proxyclip.runtime.pick_dtype`).
-        options: any argument of the segmentor (`beta`, `gamma`, `slide_crop`, `refine`, ...).
+        options: any argument of the segmentor (`beta`, `gamma`, `slide_crop`, `refine`, ...); `checkpoint`, the file
+            of train.py, for the config of a trained model.
 
     Raises:
         WeightsError: weights that are not on this machine and cannot be fetched. ValueError, TypeError: words and

@@ -1,4 +1,4 @@
-"""What all test sets share: finding the files, saying what is wrong with them, and what their labels may be."""
+"""What all data sets share: finding the files, saying what is wrong with them, and what their labels may be."""
 
 from __future__ import annotations
 
@@ -12,22 +12,29 @@ from mmseg import datasets as mm
 from ..disk.labels import Legal
 from ..disk.listing import Layout, Pair, find
 from ..disk.problems import Problem
+from . import splits
 
 
 class BenchmarkDataset(mm.BaseSegDataset):
-    """A test set on disk: images, label maps, and perhaps a list of names.
+    """A data set on disk: images, label maps, and perhaps a list of names.
 
     Subclasses say what is theirs: `METAINFO`, `defaults` (arguments of BaseSegDataset), `source` (how to get the data),
     `counts` (images of each split, a split being the name of the list or of the folder of images), `marks` (values of
-    the files that mean "not scored", besides 0 with reduce_zero_label; None: ignore_index alone) and `without_labels`.
+    the files that mean "not scored", besides 0 with reduce_zero_label; None: ignore_index alone), `without_labels` and
+    `unseen_classes` (names of the usual zero-shot split; None where there is none).
 
     `ignore_index` goes into the metainfo and, with what else labels may be, into every sample: loader, metric and
-    pictures take it from there. `test_mode` is on unless switched off: an unreadable image is an error, never replaced
+    pictures take it from there. `test_mode` is on unless switched off; an unreadable image is an error, never replaced
     by another one.
+
+    Args:
+        ann_file, data_root, kwargs: as in BaseSegDataset.
+        zero_shot: put `unseen`, the ids of the classes of `unseen_classes` after zero-label reduction, into the
+            metainfo and every sample. `metainfo=dict(unseen=[...])`, names or ids, does so with a split of one's own.
 
     Raises:
         FileNotFoundError: a folder, the list, or files the list names do not exist, or there is no image.
-        ValueError: the list has a name twice, or two images have one name.
+        ValueError: the list has a name twice, two images have one name, or the zero-shot split is not possible.
     """
 
     defaults: ClassVar[dict[str, Any]] = {}
@@ -35,14 +42,22 @@ class BenchmarkDataset(mm.BaseSegDataset):
     counts: ClassVar[Mapping[str, int]] = {}
     marks: tuple[int, ...] | None = None
     without_labels: ClassVar[frozenset[str]] = frozenset()
+    unseen_classes: ClassVar[tuple[str, ...] | None] = None
 
-    def __init__(self, ann_file: str = "", data_root: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any
+    ) -> None:
+        if zero_shot:
+            kwargs["metainfo"] = self._with_split(kwargs.get("metainfo"))
         if data_root is not None and str(data_root).startswith("~"):
             data_root = str(Path(data_root).expanduser())
         if "ignore_index" in kwargs:
             self.marks = None  # the user knows the files
         super().__init__(ann_file, data_root=data_root, **{"test_mode": True, **self.defaults, **kwargs})
         self._metainfo["ignore_index"] = self.ignore_index
+        unseen = self._metainfo.pop("unseen", None)
+        if unseen is not None:
+            self._metainfo["unseen"] = splits.resolve(unseen, self._metainfo["classes"])
         if self.label_map and len(self._metainfo["classes"]) > 255:  # 255 marks classes left out
             raise ValueError(f"Expected at most 255 chosen classes, but got {len(self._metainfo['classes'])}")
 
@@ -101,7 +116,8 @@ class BenchmarkDataset(mm.BaseSegDataset):
     def get_data_info(self, idx: int) -> dict:
         """The sample's files, and what its labels may be."""
         legal = self.legal
-        says = {"num_classes": legal.classes, "ignore_index": legal.ignore, "ignored_values": legal.marks}
+        says: dict[str, Any] = {"num_classes": legal.classes, "ignore_index": legal.ignore}
+        says |= {"ignored_values": legal.marks, **{k: v for k, v in self._metainfo.items() if k == "unseen"}}
         return {**super().get_data_info(idx), **says}
 
     def prepare_data(self, idx: int) -> Any:
@@ -119,6 +135,15 @@ class BenchmarkDataset(mm.BaseSegDataset):
                 raise
             said = " ".join(str(error).split()) or type(error).__name__
             raise RuntimeError(f"{files[0]} does not go through the pipeline: {said}") from error
+
+    @classmethod
+    def _with_split(cls, metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
+        given = dict(metainfo or {})
+        if given.get("unseen") is None:
+            if cls.unseen_classes is None:
+                raise ValueError(f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {splits.OWN}")
+            given["unseen"] = cls.unseen_classes
+        return given
 
     def _refuse(self, errors: list[Problem]) -> Exception:
         kinds = Counter(problem.kind for problem in errors)

@@ -16,6 +16,7 @@ from mmseg import datasets as mm
 from mmseg.registry import DATASETS
 
 from .. import tinyworld, vocabulary
+from . import splits
 from .benchmark import BenchmarkDataset
 
 _NAMES = json.loads(Path(__file__).with_name("classes.json").read_text(encoding="utf-8"))
@@ -31,7 +32,8 @@ def distinct_palette(count: int) -> list[list[int]]:
 
 class _VOC2012(BenchmarkDataset):
     source = "The data are VOCtrainval_11-May-2012.tar of host.robots.ox.ac.uk/pascal/VOC/voc2012, unpacked."
-    counts: ClassVar[dict] = {"val": 1449, "train": 1464, "trainval": 2913}
+    counts: ClassVar[dict] = {"val": 1449, "train": 1464, "trainval": 2913, "trainaug": 10582}
+    unseen_classes = splits.VOC
 
 
 @DATASETS.register_module(force=True)
@@ -64,6 +66,7 @@ class PascalContext60Dataset(_Context):
     """PASCAL Context, 59 classes and background; nothing is ignored."""
 
     METAINFO = _CONTEXT
+    unseen_classes = splits.CONTEXT
 
 
 @DATASETS.register_module()
@@ -72,6 +75,7 @@ class PascalContext59Dataset(_Context):
 
     METAINFO: ClassVar[dict] = {"classes": _CONTEXT["classes"][1:], "palette": _CONTEXT["palette"][1:]}
     defaults: ClassVar[dict] = {"reduce_zero_label": True}
+    unseen_classes = splits.CONTEXT
 
 
 @DATASETS.register_module()
@@ -138,6 +142,7 @@ class COCOStuffDataset(BenchmarkDataset):
     METAINFO = _STUFF
     defaults: ClassVar[dict] = {"seg_map_suffix": "_labelTrainIds.png"}
     counts = _COCO
+    unseen_classes = splits.COCO_STUFF
     source = (
         "The data are val2017.zip of images.cocodataset.org and stuffthingmaps_trainval2017.zip; "
         "datasets/prepare_coco_stuff164k.py writes the *_labelTrainIds.png."
@@ -194,7 +199,8 @@ class FolderDataset(BenchmarkDataset):
                 )
             classes = [names[0] for names in vocabulary.read(file).classes]
         metainfo = dict(classes=tuple(classes), palette=distinct_palette(len(classes)))
-        super().__init__(data_root=data_root, **{"metainfo": metainfo, **kwargs})
+        given = kwargs.pop("metainfo", None) or {}
+        super().__init__(data_root=data_root, metainfo=given if "classes" in given else metainfo | given, **kwargs)
 
 
 @DATASETS.register_module()
@@ -202,11 +208,13 @@ class TinyWorldDataset(BenchmarkDataset):
     """The embedded drawn scenes, in Pascal VOC's layout; drawn into `data_root` first if they are not there.
 
     Args:
+        data_root: of these scenes alone: a training set and a test set have a folder each.
         count, seed: how many scenes, and of which seed.
     """
 
     METAINFO: ClassVar[dict] = {"classes": tinyworld.CLASSES, "palette": [list(c) for c in tinyworld.PALETTE]}
     defaults: ClassVar[dict] = {"img_suffix": ".png"}
+    unseen_classes = splits.TINY_WORLD
     marks = ()
 
     def __init__(self, data_root: str, count: int = 500, seed: int = 1, **kwargs: Any) -> None:

@@ -9,6 +9,9 @@ Areas are summed over all images first and IoU is taken per class. Which classes
 They differ where a set lacks classes, as Context-459 and ADE20K-847 do. `mAcc` is over classes of the ground truth in
 both, `fwIoU` weighs IoU with the labelled pixels of its class, `aAcc` is the share of labelled pixels that are right.
 Counts are int64, and labels keep their own width, so it is safe above 255 classes.
+
+Of a data set with a zero-shot split (`unseen` in its metainfo) there are also `mIoU_seen`, `mIoU_unseen` and their
+harmonic mean `hIoU`; `splits.means` has the formula.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from PIL import Image
 from prettytable import PrettyTable
 from torch import Tensor
 
+from . import splits
 from .loading import agree
 
 Counts = tuple[np.ndarray, np.ndarray]
@@ -40,8 +44,8 @@ class SegMetric(IoUMetric):
     Takes the place of MMSegmentation's IoUMetric, whose ignored value is 255 whatever the dataset says.
 
     After `compute_metrics` (in process 0): `confusion` (K, K) int64, rows are labels and columns predictions;
-    `per_class`, a list of dict(name, iou, acc, pixels) in percent and labelled pixels, NaN where undefined; and
-    `classes_in`, the number of classes in the mean of mIoU and of mIoU_gt.
+    `per_class`, a list of dict(name, iou, acc, pixels) in percent and labelled pixels, NaN where undefined, and with
+    a zero-shot split `unseen`; and `classes_in`, the number of classes in each of the means of IoU.
 
     Args:
         ignore_index: label that is not scored; None takes the dataset's word, else 255.
@@ -108,7 +112,7 @@ class SegMetric(IoUMetric):
         """The metrics in percent; also logs the table of classes.
 
         Raises:
-            ValueError: there is no labelled pixel.
+            ValueError: there is no labelled pixel, or `unseen` of the data set is no split of its classes.
         """
         if self.format_only:
             return {}
@@ -139,7 +143,20 @@ class SegMetric(IoUMetric):
         found = {k if k == "aAcc" else f"m{k}": 100 * float(np.nanmean(v)) for k, v in columns.items()}
         weights = labels.numpy()[present]
         by_rule = {"mIoU_gt": iou[present].mean(), "fwIoU": (iou[present] * weights).sum() / weights.sum()}
-        return found | {name: 100 * float(value) for name, value in by_rule.items()}
+        found |= {name: 100 * float(value) for name, value in by_rule.items()}
+        return found | self._zero_shot(iou, names)
+
+    def _zero_shot(self, iou: np.ndarray, names: list[str]) -> dict[str, float]:
+        """The means over seen and unseen classes; marks the classes. Nothing where the data set has no split."""
+        unseen = (self.dataset_meta or {}).get("unseen")
+        if unseen is None:
+            return {}
+        unseen = splits.resolve(unseen, names)
+        for k, one in enumerate(self.per_class):
+            one["unseen"] = k in unseen
+        known = int((~np.isnan(iou[list(unseen)])).sum())
+        self.classes_in |= {"mIoU_seen": self.classes_in["mIoU"] - known, "mIoU_unseen": known}
+        return {name: 100 * value for name, value in splits.means(iou, unseen).items()}
 
 
 def image_scores(result: Counts, classes: int) -> tuple[float, float]:

@@ -101,7 +101,7 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
         if upstream:
             self.templates = maskclip_template
             self.clip.position_offset = 0.0
-            _as_published(self.clip.model.visual)
+            as_published(self.clip.model.visual)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Scores of every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
@@ -128,7 +128,8 @@ def _stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(scores, size=size, mode="bilinear")
 
 
-def _as_published(tower: nn.Module) -> None:
+def as_published(tower: nn.Module) -> None:
+    """Give an image tower the activation and the epsilon that the published code runs it with."""
     for module in tower.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = 1e-6

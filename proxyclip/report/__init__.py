@@ -21,6 +21,7 @@ from proxyclip.report import compare as comparing
 from proxyclip.report.data import METRICS, Run, views
 from proxyclip.report.gallery import KINDS, TITLES, collect
 from proxyclip.report.marks import badges, best
+from proxyclip.results.columns import ZERO_SHOT
 
 PICTURES = 6
 _PAGE = Path(__file__).parent / "page"
@@ -75,6 +76,7 @@ def build(
             kinds=KINDS,
             titles=TITLES,
             metrics=METRICS,
+            zero_shot=ZERO_SHOT,
         )
         + "\n"
     )

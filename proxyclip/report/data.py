@@ -14,11 +14,12 @@ import numpy as np
 from proxyclip import results
 from proxyclip.results import columns, published
 
-METRICS = ("mIoU", "aAcc", "mAcc", "mIoU_gt", "fwIoU")
+METRICS = ("mIoU", "aAcc", "mAcc", "mIoU_gt", "fwIoU", *columns.ZERO_SHOT)
 
 
 class ClassRow(NamedTuple):
-    """One class of a run: percent, labelled pixels, and their share of all labelled pixels in percent."""
+    """One class of a run: percent, labelled pixels, and their share of all labelled pixels in percent; and whether a
+    zero-shot split has it as unseen."""
 
     number: int
     name: str
@@ -26,6 +27,7 @@ class ClassRow(NamedTuple):
     acc: float | None
     pixels: int | None
     share: float | None
+    unseen: bool = False
 
 
 def dig(record: Any, where: str, default: Any = None) -> Any:
@@ -89,6 +91,11 @@ class Run:
     def miou(self) -> float | None:
         return self.metrics["mIoU"]
 
+    @property
+    def zero_shot(self) -> bool:
+        """Whether the run has means over seen and unseen classes."""
+        return any(self.metrics[name] is not None for name in columns.ZERO_SHOT)
+
     @cached_property
     def target(self) -> published.Target | None:
         return published.target_of(self.record)
@@ -146,6 +153,7 @@ class Run:
                 number(one.get("acc")),
                 None if p is None else int(p),
                 100 * p / total if p is not None and total else None,
+                one.get("unseen") is True,
             )
             for i, (one, p) in enumerate(zip(rows, pixels, strict=True))
         ]

@@ -12,7 +12,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
 from . import style
-from .columns import Run, cell, left_out, methods, tower, value, vfm, whole
+from .columns import Run, cell, class_name, left_out, methods, tower, value, vfm, whole
 
 _HEAD = ("method", "VFM", "CLIP", "images", "mIoU")  # lines above the header proper
 _FIRST = 3  # the column of the first run
@@ -21,7 +21,8 @@ Groups = dict[tuple[str, tuple[str, ...]], list[Run]]
 
 
 def add_sheets(book: Workbook, runs: Sequence[Run]) -> None:
-    """Add a sheet for every config; runs with another list of classes on one config get a sheet of their own."""
+    """Add a sheet for every config; runs with another list of classes on one config, or another zero-shot split, get a
+    sheet of their own."""
     for (name, classes), members in sorted(_groups(runs).items(), key=lambda item: item[0][0]):
         _fill(book.create_sheet(_title(name, book.sheetnames)), classes, members)
 
@@ -36,7 +37,7 @@ def _groups(runs: Sequence[Run]) -> Groups:
     groups: Groups = {}
     for run in runs:
         name = str(run.get("config_name") or value(run, "dataset.type") or "runs")
-        classes = tuple(str(one.get("name")) for one in per_class(run))
+        classes = tuple(map(class_name, per_class(run)))
         if classes:
             groups.setdefault((name, classes), []).append(run)
     return groups

@@ -12,6 +12,7 @@ from .published import target_of
 
 Run = Mapping[str, Any]
 FIRST_COLUMNS = ("Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc")
+ZERO_SHOT = ("mIoU_seen", "mIoU_unseen", "hIoU")  # metrics that runs with a zero-shot split have
 
 
 def value(run: Run, where: str) -> Any:
@@ -59,6 +60,11 @@ def protocol(run: Run) -> str:
     windows = None if crop is None else "whole" if crop == "0" else f"{crop}/{stride}"
     parts = ", ".join(str(part) for part in (resize, windows) if part is not None)
     return ": ".join(filter(None, (str(run.get("config_name") or ""), parts)))
+
+
+def class_name(one: Mapping[str, Any]) -> str:
+    """The name of a row of `per_class`; `(unseen)` behind it where the run has a zero-shot split."""
+    return f"{one.get('name')}{' (unseen)' if one.get('unseen') is True else ''}"
 
 
 def left_out(run: Run) -> int | None:
@@ -114,11 +120,14 @@ COLUMNS: dict[str, str | Callable[[Run], Any]] = {
     "difference": difference,
     "mIoU_gt": "metrics.mIoU_gt",
     "fwIoU": "metrics.fwIoU",
+    **{name: f"metrics.{name}" for name in ZERO_SHOT},
     "scoring": "scoring",
     "changes": "changes",
     "attention": "arguments.attention",
     "refine": "arguments.refine",
     "VFM model": "arguments.vfm_model.model",
+    "student": "arguments.student.type",
+    "checkpoint": "trained.checkpoint",
     "vocabulary": "arguments.name_path",
     "prob_thd": "arguments.prob_thd",
     "logit_scale": "arguments.logit_scale",

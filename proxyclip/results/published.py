@@ -45,12 +45,15 @@ def target(
     """The published number of a config with a method, or None; an exact one first, then in the order of the file.
 
     Args:
-        model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`.
+        model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`; of a method that is trained, the
+            CLIP is that of its `teacher`, and a checkpoint is no weights file of the user's.
         changes: the overrides that can change the number, as `model.refine=pamr`.
     """
-    if model.get("checkpoint") or _own_file(model):
+    teacher = model.get("teacher")
+    if (model.get("checkpoint") and not teacher) or _own_file(model):
         return None
-    parts = method, _clip(model.get("model_type")), model.get("clip_type") or None, _vfm(model.get("vfm_model"))
+    clip = teacher or model
+    parts = method, _clip(clip.get("model_type")), clip.get("clip_type") or None, _vfm(model.get("vfm_model"))
     wanted = _same(changes)
     fits = [
         Target(value, *(row[key] for key in ("exact", "source", "protocol", "evidence")))

@@ -18,12 +18,12 @@ from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
 from . import classes, style
-from .columns import COLUMNS, Run, cell, row, value, whole
+from .columns import COLUMNS, ZERO_SHOT, Run, cell, row, value, whole
 from .published import target_of
 
 SUMMARY, ENVIRONMENT = "Summary", "Environment"
 _LONG_AGO = datetime(2000, 1, 1)  # a workbook's times have no zone
-_METRICS = ("aAcc", "mIoU", "mAcc", "mIoU_gt", "fwIoU")
+_METRICS = ("aAcc", "mIoU", "mAcc", "mIoU_gt", "fwIoU", *ZERO_SHOT)
 _AS_GIVEN = ("prob_thd", "logit_scale")  # may need more than two decimals
 # column -> paths into a record, the first that leads to anything counts: older records have other ones
 _ENVIRONMENT = {
@@ -39,6 +39,9 @@ _ENVIRONMENT = {
     "code sha256": ("code_sha256",),
     "CLIP sha256": ("weights.clip", "arguments.clip_sha256"),
     "VFM sha256": ("weights.vfm", "arguments.vfm_sha256"),
+    "checkpoint": ("trained.checkpoint",),
+    "checkpoint sha256": ("trained.sha256",),
+    "iteration": ("trained.iteration",),
     "vocabulary": ("vocabulary.file", "arguments.name_path"),
     "classes": ("vocabulary.classes",),
     "names": ("vocabulary.names",),

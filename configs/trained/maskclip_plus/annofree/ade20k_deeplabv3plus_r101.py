@@ -1,0 +1,9 @@
+"""Annotation-free ADE20K: DeepLabv3+-R101, 8000 iterations.
+
+No published run is known: the settings are DeepLabv2's.
+"""
+
+_base_ = ["../_base_/data_ade20k.py", "../_base_/student_deeplabv3plus_r101.py"]
+
+model = dict(student=_base_.student)
+train_cfg = dict(max_iters=8000, val_interval=4000)

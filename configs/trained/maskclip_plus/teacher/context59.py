@@ -1,0 +1,7 @@
+"""MaskCLIP alone, the teacher, on PASCAL Context, 59 classes: nothing is trained."""
+
+_base_ = "../_base_/data_context59.py"
+
+model = dict(type="MaskCLIPTeacher")
+train_dataloader, train_cfg = None, None
+val_dataloader, val_cfg, val_evaluator = None, None, None

@@ -1,0 +1,88 @@
+"""Decode modules of the students: backbone features -> one vector of the text's dimension for each position.
+
+They have no classifier of their own, that is the text. DeepLabv2's sum of atrous convolutions (Chen et al., arXiv
+1606.00915) is written here as MaskCLIP+ has it (Zhou et al., arXiv 2112.01071): batch norm and ReLU on each branch. The
+others are decode heads of MMSegmentation whose classifier is the identity: DeepLabv3+ (arXiv 1802.02611), SegFormer
+(arXiv 2105.15203), or any other. Names in the state dict are MMSegmentation's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mmseg.models.decode_heads.aspp_head import ASPPModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from .parts import options_of, resolve
+
+OURS = ("channels", "num_classes", "out_channels")  # follow from the text
+
+
+@MODELS.register_module()
+class SumASPP(nn.Module):
+    """DeepLabv2's decode module: the sum of 3x3 convolutions of several dilations, each with batch norm and ReLU.
+
+    Args:
+        in_channels: of the feature map that is read.
+        channels: D, of the result.
+        dilations: one a branch, each above 1, in positions of that feature map.
+        in_index: which of the backbone's feature maps is read.
+        norm_cfg: normalisation of the branches, as MMSegmentation spells it.
+
+    Raises:
+        ValueError: a dilation below 2.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        dilations: Sequence[int] = (6, 12, 18, 24),
+        in_index: int = -1,
+        norm_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not dilations or min(dilations) < 2:  # ASPPModule would make a 1x1 convolution of dilation 1
+            raise ValueError(f"Expected dilations of 2 or more, but got {tuple(dilations)}")
+        self.in_index = in_index
+        norm = norm_cfg or dict(type="BN", requires_grad=True)
+        self.aspp_modules = ASPPModule(tuple(dilations), in_channels, channels, None, norm, dict(type="ReLU"))
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Feature maps [(N, C_i, h_i, w_i)] -> (N, D, h, w) on the grid of the one that is read."""
+        first, *others = (branch(features[self.in_index]) for branch in self.aspp_modules)
+        for other in others:
+            first = first + other
+        return first
+
+
+def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int) -> nn.Module:
+    """A decode module from `dict(type=..., **options)`.
+
+    Args:
+        config: `type` is a name of MMSegmentation's registry, or a file my/own.py with one class. A decode head of
+            MMSegmentation loses its classifier and, where `dropout_ratio` is not given, its dropout. `in_channels` and
+            `c1_in_channels` follow from the backbone where they are not given.
+        features: channels of the backbone's feature maps.
+        channels: D, of the result; options of that meaning are refused.
+
+    Raises:
+        ValueError: unknown type. TypeError: an option that the type does not have, or that follows from the text.
+    """
+    cls, options = resolve("decoder", config)
+    fixed = [key for key in OURS if key in options]
+    if fixed:
+        raise TypeError(f"The student's decoder got {fixed}, which follow from the text model: leave them out")
+    accepted = options_of(cls)
+    index = options.get("in_index", -1)
+    read = [features[i] for i in index] if isinstance(index, Sequence) else features[index]
+    known: dict[str, Any] = dict(in_channels=read, c1_in_channels=features[0], channels=channels)
+    options = {key: value for key, value in known.items() if key in accepted} | options
+    if not issubclass(cls, BaseDecodeHead):
+        return cls(**options)
+    head = cls(**dict(dropout_ratio=0.0, init_cfg=None, loss_decode=[]) | options, num_classes=channels)
+    head.conv_seg = nn.Identity()
+    return head

@@ -1,0 +1,175 @@
+"""One training from options to checkpoint and evaluation: what train.py runs."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from .. import configs, outcome, reporting
+from ..configs import Options
+from ..evaluation import evaluate, pick_device
+from ..processes import (
+    close_distributed,
+    first_process_first,
+    first_process_says,
+    init_distributed,
+    set_threads,
+    sigterm_interrupts,
+)
+from . import checkpoints, settings
+from .guards import NonFiniteLoss, NonFiniteWeights
+from .lines import TrainingLines
+from .runner import TrainRunner
+
+
+class TrainingFailed(RuntimeError):
+    """The training cannot go on as it is; the message says what can be done."""
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """What the command line of train.py says."""
+
+    config: str
+    work_dir: str = "work_dirs"
+    data_root: str | None = None
+    cfg_options: tuple[str, ...] = ()
+    resume: bool = False
+    fresh: bool = False
+    amp: bool = False
+    seed: int | None = None
+    load_from: str | None = None
+    device: str = "auto"
+    workers: int | None = None
+    launcher: str = "none"
+    evaluate: bool = True
+    debug: bool = False
+
+    def evaluation(self, checkpoint: Path | str | None = None) -> Options:
+        """The same for the evaluation of a checkpoint."""
+        same = ("config", "work_dir", "data_root", "cfg_options", "device", "workers", "launcher", "debug")
+        file = None if checkpoint is None else str(checkpoint)
+        return Options(checkpoint=file, **{name: getattr(self, name) for name in same})
+
+    def command(self, checkpoint: Path | str) -> str:
+        """The command line of that evaluation."""
+        words = ["python", "eval.py", "--config", self.config, "--checkpoint", str(checkpoint)]
+        words += ["--work-dir", self.work_dir] if self.work_dir != "work_dirs" else []
+        words += ["--data-root", self.data_root] if self.data_root is not None else []
+        words += ["--cfg-options", *self.cfg_options] if self.cfg_options else []
+        return shlex.join(words)
+
+
+def train(options: TrainOptions) -> Path:
+    """Train, evaluate the last checkpoint as eval.py does (unless told not to), and return that checkpoint.
+
+    Every process of a distributed run calls this; process 0 alone prints and writes.
+
+    Raises:
+        ValueError: the config is not for training, or an earlier training has left its checkpoints.
+        FileNotFoundError: the config, or data it names, do not exist.
+        TrainingFailed: losses or weights became NaN.
+    """
+    reporting.quiet()
+    device = pick_device(options.device)
+    cfg = settings.load(options)
+    outcome.check_writable(Path(options.work_dir))
+    start = _start(options, Path(cfg.work_dir))
+    rank, world = init_distributed(options.launcher, device)
+    set_threads(world)
+    settings.settle(cfg, options, device, world)
+    with sigterm_interrupts():
+        last = Path(_run(cfg, options, start, device, rank, world))
+        if options.evaluate:
+            evaluate(options.evaluation(last))
+    close_distributed()
+    return last
+
+
+def _start(options: TrainOptions, folder: Path) -> str | None:
+    """The file to begin with: of the training to go on with, or of weights; None for none.
+
+    Raises:
+        ValueError: there are checkpoints that a new training would overwrite, and nobody said that it may.
+        FileNotFoundError: there is no such file.
+    """
+    last = checkpoints.latest(folder)
+    start = options.load_from
+    if start is not None and not Path(start).is_file():
+        raise FileNotFoundError(f"There is no file {start}: expected --load-from to be a checkpoint")
+    if start is None and options.resume and last is not None:
+        start = str(last)
+    if last is not None and not (options.resume or options.fresh):
+        raise ValueError(
+            f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after it, "
+            "--fresh deletes them and starts anew, and another --work-dir leaves them as they are."
+        )
+    return start
+
+
+def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, rank: int, world: int) -> str:
+    """Train; the last checkpoint."""
+    folder = Path(cfg.work_dir)
+    if options.fresh:
+        with first_process_first():
+            checkpoints.remove(folder)
+    cfg.load_from, cfg.resume = start, options.resume and start is not None
+    cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
+    runner: Any = TrainRunner.from_cfg(cfg)
+    lines = TrainingLines(settings.interval_of_lines(cfg))
+    runner.register_hook(lines)
+    with first_process_first():  # a dataset may have to make its data first
+        loop, _ = runner.train_loop, runner.val_loop
+    if rank == 0:
+        _announce(cfg, options, len(loop.dataloader.dataset), device, world, start)
+    try:
+        runner.train()
+    except (NonFiniteLoss, NonFiniteWeights) as error:
+        raise TrainingFailed(_remedy(error, runner, options, folder)) from error
+    except BaseException as error:
+        if rank == 0:
+            _say_saved(folder, error)
+        raise
+    finally:
+        lines.close()
+    last = first_process_says(lambda: str(checkpoints.latest(folder)))
+    if rank == 0:
+        print(f"checkpoint: {last}\nto evaluate it again: {options.command(last)}", flush=True)
+    return last
+
+
+def _announce(cfg: Config, options: TrainOptions, images: int, device: str, world: int, start: str | None) -> None:
+    dataset, batch = settings.innermost(cfg.train_dataloader.dataset).type, cfg.train_dataloader.batch_size
+    processes = "1 process" if world == 1 else f"{world} processes"
+    precision = cfg.optim_wrapper.get("dtype", "bfloat16") if "Amp" in cfg.optim_wrapper.type else "float32"
+    print(f"{configs.config_name(cfg)}: {cfg.model.type} on {images} images of {dataset}", flush=True)
+    print(f"{cfg.train_cfg.max_iters} iterations of {batch} images, {precision} on {device}, {processes}", flush=True)
+    if start is not None:
+        print(f"{'going on after' if cfg.resume else 'starting from'} {start}", flush=True)
+    elif options.resume:
+        print("there is no checkpoint to resume: starting from the beginning", flush=True)
+
+
+def _say_saved(folder: Path, error: BaseException) -> None:
+    last = checkpoints.latest(folder)
+    if last is not None:
+        print(f"{last} is saved; the same command with --resume goes on after it", file=sys.stderr, flush=True)
+    elif not isinstance(error, Exception):  # somebody has stopped it
+        print("no checkpoint is saved yet", file=sys.stderr, flush=True)
+
+
+def _remedy(error: Exception, runner: Any, options: TrainOptions, folder: Path) -> str:
+    last = checkpoints.latest(folder)
+    rate = runner.cfg.optim_wrapper.optimizer.get("lr")
+    lower = f"a lower learning rate, such as --cfg-options optim_wrapper.optimizer.lr={(rate or 1e-3) / 2:g}"
+    without = ", or without --amp" if options.amp else ""
+    text = f"Iteration {runner.iter + 1} failed: {error}. "
+    if last is None:
+        return f"{text}No checkpoint was saved before it. Start again with {lower}{without}."
+    return f"{text}The last checkpoint is {last}, which is whole: go on after it with --resume and {lower}{without}."
