@@ -153,7 +153,7 @@ def text(setting: Setting) -> Iterator[Row]:
         os.environ["PROXYCLIP_CACHE"] = cache
         many = vocabulary.read(ADE847).names
         width = clip.model.visual.proj.shape[1]
-        with mock.patch.object(vocabulary, "embed", lambda *_: torch.randn(len(many), width)):  # any numbers do
+        with mock.patch.object(vocabulary, "embed", lambda *_, **__: torch.randn(len(many), width)):  # any numbers do
             clip.embed(many, openai_imagenet_template)
         loaded = medians([lambda: clip.embed(many, openai_imagenet_template)], setting.rounds)[0]
         del os.environ["PROXYCLIP_CACHE"]

@@ -51,7 +51,7 @@ CONFIGS = ROOT / "configs/trained/maskclip_plus"
 TINY_WORLD = "tinyworld"
 STUDENTS = ("deeplabv2_r101", "deeplabv3plus_r101", "segformer_b0", "segformer_b5", TINY_WORLD)
 SMALL = ("deeplab_tiny", "segformer_tiny", TINY_WORLD)
-USUAL = {"cpu": dict(batch=2, crop=256, rounds=2), "cuda": dict(batch=4, crop=512, rounds=20)}
+USUAL = {"cpu": dict(batch=2, crop=256, rounds=3), "cuda": dict(batch=4, crop=512, rounds=20)}
 PARTS = ("teacher", "student forward", "loss and pseudo labels", "backward", "optimiser", "preparing images")
 TEACHER, STUDENT, LOSS, BACKWARD, OPTIMISER, PREPARING = PARTS
 COMPARISONS = ("labels", "networks", "amp", "memory")
@@ -288,7 +288,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     add("--device", choices=("cpu", "cuda"), default="cuda" if torch.cuda.is_available() else "cpu")
     add("--batch", type=int, help="images a step (default: 2 on a CPU, 4 on a GPU)")
     add("--crop", type=int, help="their side in pixels (default: 256, 512)")
-    add("--rounds", type=int, help="steps of each kind that count (default: 2, 20)")
+    add("--rounds", type=int, help="steps of each kind that count (default: 3, 20)")
     add("--small", action="store_true", help="tiny networks: tries the script, measures nothing of use")
     add("--json", type=Path, help="file for the figures")
     add("--peak", help=argparse.SUPPRESS)  # the process whose memory is measured

@@ -101,9 +101,9 @@ def trained(model: Mapping[str, Any]) -> bool:
 
 
 def from_training_room(model: Mapping[str, Any]) -> bool:
-    """Whether the code of a model is in proxyclip/trained: a trained one, or a teacher that is evaluated alone."""
+    """Whether the code in proxyclip/trained has a part in a model: a trained one, or a teacher evaluated alone."""
     kind = model["type"]
-    return kind != BASE and getattr(segmentor(kind), "__module__", "").startswith("proxyclip.trained.")
+    return trained(model) or (kind != BASE and "proxyclip.trained." in getattr(segmentor(kind), "__module__", ""))
 
 
 def guided(model: Mapping[str, Any]) -> bool | None:

@@ -221,12 +221,13 @@ def _score_as(cfg: Config, scoring: str) -> None:
 
 
 def place_data(dataset: MutableMapping, given: str | None) -> None:
-    """Find the data of a dataset's config: below the folder of --data-root, else where it says, else in the repository."""
+    """Say where the data of a dataset are: below the folder of --data-root, else as it says, else in the repository."""
     root = dataset.get("data_root")
     if not root:
         return
-    if given is not None and not Path(root).is_relative_to(given):
-        dataset["data_root"] = given  # a config that does not read the environment variable
+    if given is not None:
+        if not Path(root).is_relative_to(given):
+            dataset["data_root"] = given  # a config that does not read the environment variable
     elif Path(root).exists() or os.environ.get(DATA_ROOT):
         return
     elif (ROOT / root).exists() or dataset.get("type") in SELF_MADE:

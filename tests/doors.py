@@ -44,7 +44,7 @@ def enter(monkeypatch, folder: Path) -> None:
             return start(words, env, log)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            return eval_script.main(words[2:])
+            return eval_script.main([*words[2:], "--gallery", "0"])  # which would predict again
 
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PWD", str(folder))

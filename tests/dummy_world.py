@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -102,6 +103,16 @@ def make_world(folder: Path, images: int = 7) -> Path:
     config = folder / "cfg_dummy.py"
     config.write_text(text.replace("VOCABULARY", str(folder / "cls_dummy.txt")))
     return config
+
+
+def run_apart(words: list[str], said: Path, variables: dict[str, str]) -> None:
+    """eval.py in a process of its own, with variables; its standard error goes to the file `said`."""
+    import eval as script
+
+    os.environ.update(variables)
+    with said.open("w") as file:
+        os.dup2(file.fileno(), sys.stderr.fileno())
+        sys.exit(script.main(words))
 
 
 def evaluate(config: Path, work_dir: Path, *words: str) -> int:

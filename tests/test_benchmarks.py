@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from pathlib import Path
+import multiprocessing
+from contextlib import contextmanager, nullcontext
+from functools import partial
+from types import SimpleNamespace
 
+import benches
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
 FIGURES = {
     "overhead": ["forwards alone, fp32", "46 names, 375x500, bf16", "847 classes, 512x683, bf16"],
     "precision": ["fp32 / bf16", "worst of 2 photographs"],
@@ -20,23 +20,43 @@ FIGURES = {
     "approximations": ["tiny world, exact", "approximate: vfm=image", "approximate: stride=96"],
 }
 
-
-def bench(*words: str, cache: Path) -> str:
-    command = [sys.executable, "-W", "ignore", "benchmarks/run.py", "--small", "--rounds", "1", *words]
-    environment = os.environ | {"PROXYCLIP_CACHE": str(cache)}
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+pytestmark = pytest.mark.usefixtures("own_environment")
 
 
-@pytest.mark.parametrize("parts", [["overhead", "precision", "text", "memory"], ["loop", "scale", "approximations"]])
-def test_every_part_gives_its_figures(parts, tmp_path):
+@contextmanager
+def one_pool(monkeypatch, script):
+    """One process of its own for all that the script would start one for, each of which imports everything."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        context = SimpleNamespace(Pool=lambda processes: nullcontext(pool))
+        monkeypatch.setattr(script, "multiprocessing", SimpleNamespace(get_context=lambda kind: context))
+        yield
+
+
+@pytest.mark.parametrize("part", FIGURES)
+def test_every_part_gives_its_figures(part, tmp_path, monkeypatch, capfd):
+    """In this process, with small images and label maps, no galleries, and one process where there should be two."""
     from PIL import Image
 
     for name in ("a.jpg", "b.png"):
         Image.effect_noise((60, 40), 40).convert("RGB").save(tmp_path / name)
-    table = bench("--photos", str(tmp_path), "--only", *parts, cache=tmp_path / "cache")
-    for part in parts:
-        for figure in FIGURES[part]:
-            assert figure in table
-    assert "threads, torch" in table
+    script, started = benches.module(monkeypatch, "run"), []
+    sample = script.sample
+
+    def launch(words, check, cwd, env, capture_output):
+        code, processes = benches.distributed(tmp_path / "stub", words, cwd, **env)
+        assert code == 0
+        started.append(processes)
+
+    monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=launch))
+    monkeypatch.setattr(script, "CROP", 112)
+    monkeypatch.setattr(script, "INPUT", (112, 160))
+    monkeypatch.setattr(script, "Options", partial(script.Options, gallery=0))
+    monkeypatch.setattr(script, "sample", lambda size: sample((size[0] // 4, size[1] // 4)))
+    monkeypatch.setenv("PROXYCLIP_CACHE", str(tmp_path / "cache"))
+    words = ("--small", "--rounds", "1", "--photos", str(tmp_path), "--only", part)
+    with one_pool(monkeypatch, script) if part == "memory" else nullcontext():
+        assert benches.call(monkeypatch, "run", *words) == 0
+    table = capfd.readouterr().out
+    for figure in FIGURES[part]:
+        assert figure in table
+    assert "threads, torch" in table and started == ([1, 2] if part == "scale" else [])

@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-import os
-import subprocess
-import sys
 import warnings
 from pathlib import Path
 
+import benches
 import pytest
 import torch
 
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks/gpu.py"
 
 
-def call(folder: Path, *words: str) -> subprocess.CompletedProcess:
-    """The script without a GPU and without a compiler, from another folder."""
-    env = os.environ | dict(CUDA_VISIBLE_DEVICES="", TORCHDYNAMO_DISABLE="1")
-    return subprocess.run([sys.executable, str(SCRIPT), *words], capture_output=True, text=True, env=env, cwd=folder)
+@pytest.fixture
+def alone(monkeypatch, own_environment):
+    """The script without a GPU and without a compiler, on small images of two windows each."""
+    gpu = benches.module(monkeypatch, "gpu")
+    case, small = gpu.case, dict(slide_crop=112, slide_stride=48)
+
+    def smaller(name):
+        one = case(name)
+        return dataclasses.replace(one, inputs=(112, 160), labels=(93, 125), options=one.options | small)
+
+    monkeypatch.setattr(gpu, "case", smaller)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
+    return monkeypatch
 
 
-def test_every_figure_is_in_the_table(tmp_path):
-    tiny = ["--device", "cpu", "--small", "--seconds", "0.05", "--shapes", "voc21", "--precisions", "fp32"]
-    done = call(tmp_path, *tiny, "--json", "figures.json")
-    assert done.returncode == 0, done.stderr
+def test_every_figure_is_in_the_table(tmp_path, alone, capfd):
+    tiny = ["--device", "cpu", "--small", "--seconds", "0.01", "--shapes", "voc21", "--precisions", "fp32"]
+    assert benches.call(alone, "gpu", *tiny, "--json", str(tmp_path / "figures.json")) == 0
+    said = capfd.readouterr().out
     record = json.loads((tmp_path / "figures.json").read_text())
     rows = {row["figure"]: row for row in record["rows"]}
     assert len(rows) == len(record["rows"])  # no figure stands twice
@@ -42,21 +51,21 @@ def test_every_figure_is_in_the_table(tmp_path):
         "compile max-autotune-no-cudagraphs",
     ):
         (figure, *_) = [figure for figure in rows if figure.startswith(f"voc21 fp32: {part}")]
-        assert figure[:45] in done.stdout
+        assert figure[:45] in said
     assert rows["voc21 fp32: predict / bare forwards, batch 1"]["value"] > 0
     assert rows["voc21 fp32: images/s, batch 1"]["good"] is None  # tiny models have no goals
-    assert "verdict" in done.stdout
-    assert done.stdout.splitlines()[-1].startswith("CPU, torch ")
+    assert "verdict" in said
+    assert said.splitlines()[-1].startswith("CPU, torch ")
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [((), "torch finds no CUDA device"), (("--device", "cpu"), "precision='fp16' needs a CUDA device")],
 )
-def test_one_line_says_what_is_missing(tmp_path, words, said):
-    done = call(tmp_path, *words)
-    assert done.returncode != 0 and not done.stdout
-    assert said in done.stderr and len(done.stderr.splitlines()) == 1
+def test_one_line_says_what_is_missing(alone, capfd, words, said):
+    assert benches.call(alone, "gpu", *words) != 0
+    found = capfd.readouterr()
+    assert not found.out and said in found.err and len(found.err.splitlines()) == 1
 
 
 def test_what_does_not_run_is_a_row(tmp_path, monkeypatch):

@@ -17,7 +17,7 @@ FILES = {
     **dict(re.findall(r"```python\n(?:# (my/\w+\.py)\n)(.*?)```", TEXT, re.DOTALL)),
     **dict(re.findall(r"`(my/[\w.]+)`:\n\n```text\n(.*?)```", TEXT, re.DOTALL)),
 }
-PLUG_INS = ("my/nearest.py", "my/colours.py", "my/blur.py", "my/mirror.py")
+PLUG_INS = ("my/nearest.py", "my/colours.py", "my/blur.py", "my/mirror.py", "my/probe.py")
 SMALL = ("--cfg-options", "model.slide_crop=96", "model.slide_stride=48")  # of the tiny CLIP on larger pictures
 # Beginning of a command -> method and VFM of its record.
 RUNS = {
@@ -30,6 +30,8 @@ RUNS = {
     "python datasets/check.py": None,
     "python eval.py --config my/cfg_shapes.py": ("proxy", "my/colours.py"),
     "python eval.py --limit 2 --cfg-options model.type": ("mirror", "tiny"),
+    "python train.py my/cfg_probe.py": ("probe", "none"),
+    "python eval.py --config my/cfg_probe.py": ("probe", "none"),
 }
 
 
@@ -59,6 +61,7 @@ def desk(tmp_path_factory):
 
 def test_all_files_are_there_and_short():
     short = {"my/nearest.py": 40, "my/colours.py": 25, "my/blur.py": 40, "my/mirror.py": 25, "my/nearest8.py": 4}
+    short |= {"my/probe.py": 45, "my/cfg_probe.py": 25}
     assert sorted(FILES) == sorted([*short, "my/cfg_shapes.py", "my/cls_shapes.txt"])
     for name, lines in short.items():
         assert len(FILES[name].splitlines()) + 1 < lines, name  # and the line with its name
@@ -81,7 +84,7 @@ def records(desk):
 
 
 def vfm(run):
-    return (run["arguments"]["vfm_model"] or {}).get("type", "none")
+    return (run["arguments"].get("vfm_model") or {}).get("type", "none")
 
 
 def test_every_command_is_known():

@@ -112,6 +112,22 @@ def test_a_step_of_the_published_code(towers, case):
     assert bool(calls) == (stage == GUIDED and case != "zs_nounlabeled"), "the teacher is asked where it must be"
 
 
+@pytest.mark.parametrize("case", ["annofree_vit_kspd", "zs_self_it4"])
+def test_mixed_precision_leaves_scores_alone(towers, case, monkeypatch):
+    """The same features, from teacher or student, get the same pseudo labels and logits under autocast."""
+    ids, stage, options = CASES[case]
+    model, stored = build(towers, **options), tensors(TRAIN)
+    image, labels = stored["image"], stored[f"{case}/gt_in"][:, 0].long()
+    with torch.no_grad():
+        dense, found = model.decode_head([stored["feat3"]]), model.guide.features(image, model.data_preprocessor)
+    monkeypatch.setattr(model.guide, "features", lambda *_: found)
+    model.stage = stage
+    plain = model.guess(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = model.guess(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
+    assert all(torch.equal(a, b) for a, b in zip(plain, mixed, strict=True))
+
+
 def test_evaluation_of_the_decode_module(towers):
     stored, model = tensors(TRAIN), build(towers).eval()
     with torch.no_grad():

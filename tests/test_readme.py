@@ -9,7 +9,9 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
+import benches
 import pytest
 from doors import call, commands, enter
 
@@ -19,7 +21,13 @@ from proxyclip.tinyworld import scenes
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
-SHORT = ("--limit", "2", "--workers", "0")
+SHORT = ("--limit", "1", "--workers", "0")
+EVALUATED = (*SHORT, "--gallery", "0")  # which predicts again; the first command has one
+DRAWN = ("--data-root", "drawn", "--workers", "0", "--cfg-options", "test_dataloader.dataset.count=2")
+TRAINED = (
+    *DRAWN, "train_dataloader.dataset.count=4", "train_dataloader.batch_size=2", "train_cfg.max_iters=2",
+    "train_cfg.val_interval=2",
+)  # fmt: skip
 # What to expect of a command: its exit code, words in its output, and arguments that only shorten it.
 EXPECTED = {
     "python eval.py": (0, "mIoU", SHORT),
@@ -31,7 +39,7 @@ EXPECTED = {
     ),
     'python demo.py photo.jpg --classes "boat; sky; sand" --tiny --attention 60,40': (0, "photo_attention.png", ()),
     'python demo.py photo.jpg --classes "horse; sky" --background "grass, trees" --clip local-dir:CLIP_FOLDER --vfm '
-    "dino,local-dir:DINO_FOLDER": (0, "photo_seg.png", ()),
+    "dino,local-dir:DINO_FOLDER": (0, "photo_seg.png", ("--config", "configs/cfg_tinyworld.py")),  # small windows
     "python demo.py --web --tiny": (0, "http://127.0.0.1", ("--port", "0")),
     "python -m proxyclip.weights list": (0, "ViT-bigG-14", ()),
     "python eval.py --config configs/cfg_voc21.py --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
@@ -45,8 +53,8 @@ EXPECTED = {
     "python datasets/check.py --config configs/cfg_voc21.py --data-root /datasets": (1, "does not exist", ()),
     "python eval.py --config configs/cfg_folder.py --data-root my_data": (1, "hf download timm/vit_base_patch", ()),
     "python eval.py --limit 20 --show-dir work_dirs/pictures --cfg-options model.prob_thd=0.1 "
-    "model.attention.beta=1.0": (0, "pictures", SHORT),
-    "python eval.py --method naclip --vfm tiny-mae": (0, "naclip, tiny", SHORT),
+    "model.attention.beta=1.0": (0, "pictures", EVALUATED),
+    "python eval.py --method naclip --vfm tiny-mae": (0, "naclip, tiny", EVALUATED),
     "python eval.py --config configs/cfg_voc21.py --method naclip --vfm dinov2 --clip ViT-L-14 --data-root /datasets": (
         1,
         "VOCtrainval_11-May-2012.tar",
@@ -55,6 +63,19 @@ EXPECTED = {
     "python eval_all.py --data-root /datasets --gpus 0,1,2,3": (0, "no data", (*SHORT, "--dry-run")),
     "python eval_all.py --data-root /datasets --compare --strict 0.5 --dry-run": (1, "reproduced: 0 of 9", ()),
     "python -m proxyclip.report work_dirs": (0, "work_dirs/report.html", ()),
+    "python train.py": (0, "mIoU", TRAINED),
+    "python train.py configs/trained/maskclip_plus/tinyworld_deeplab.py": (0, "checkpoint: ", TRAINED),
+    "python train.py configs/trained/maskclip_plus/tinyworld_zero_shot.py": (0, "hIoU", TRAINED),
+    "python eval.py --config configs/trained/maskclip_plus/tinyworld_teacher.py": (0, "maskclip_teacher", DRAWN),
+    "bash dist_train.sh configs/trained/maskclip_plus/annofree/voc20_deeplabv2_r101.py 4 --data-root /datasets": (
+        1,
+        "VOCtrainval_11-May-2012.tar",
+        (),
+    ),
+    "python train.py configs/trained/maskclip_plus/zero_shot/context60_segformer_b5.py --data-root /datasets "
+    "--resume --amp": (1, "VOCtrainval_03-May-2010.tar", ()),
+    "python eval.py --config configs/trained/maskclip_plus/annofree/context59_segformer_b0.py --checkpoint FILE "
+    "--data-root /datasets": (1, "checkpoint", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods all --vfms tiny tiny-mae clip": (
         0,
         "[10/10]",  # nine methods, naclip with and without a VFM
@@ -62,8 +83,10 @@ EXPECTED = {
     ),
 }
 BY_MAKE = {"make eval", "make test"}  # what .ci/run does
-# One start of Python for all, what is no Python, and what is no door; the rest is called.
-AS_PROGRAMS = ("python eval.py", "bash", "python benchmarks/")
+# One start of Python for all, and what is no Python; the rest is called.
+AS_PROGRAMS = ("python eval.py", "bash")
+# Called once instead of four times; two processes are started below, by test_dist.py and by test_train.py.
+ONE_CALLED = ("bash dist_test.sh configs/cfg_voc21.py 4", "bash dist_train.sh")
 # In the docs: the start of a command, and what to expect of it. There is no data set but my_data.
 IN_DOCS = {
     "python datasets/prepare_": (2, "/downloads/", ()),
@@ -71,7 +94,7 @@ IN_DOCS = {
     "python datasets/check.py": (1, "does not exist", ()),
     "python eval.py --config configs/cfg_folder.py": (1, "hf download", ()),
     "python eval.py --config configs/": (1, "not on disk", ()),
-    "python eval.py": (0, "mIoU", SHORT),
+    "python eval.py": (0, "mIoU", EVALUATED),
     "python eval_all.py --configs configs/cfg_tinyworld.py --compare": (0, "this toolkit", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py --strict": (1, "reproduced: 0 of 1", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods proxy maskclip --slurm": (
@@ -84,9 +107,9 @@ IN_DOCS = {
     "python -m proxyclip.weights verify": (0, "tiny-clip", ()),
     "python -m proxyclip.results work_dirs": (0, "work_dirs/results.xlsx", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
-    "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "text")),
+    "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "loop")),
     "python benchmarks/gpu.py": (1, "no CUDA device", ()),
-    "bash dist_test.sh configs/cfg_tinyworld.py 2": (0, "2 processes", SHORT),
+    "bash dist_test.sh configs/cfg_tinyworld.py 2": (0, "2 processes", ("--limit", "2", *EVALUATED[2:])),
 }
 # extending.md has a test of its own
 PAGES = [path for path in sorted((ROOT / "docs").glob("*.md")) if path.name != "extending.md"]
@@ -133,6 +156,15 @@ def test_command_of_the_docs(desk, command, monkeypatch, capfd):
 def check(desk, command, code, words, more, monkeypatch, capfd):
     if "--web" in command:
         got, said = serve(desk, command, more)
+    elif command.startswith(ONE_CALLED):
+        enter(monkeypatch, desk)
+        got, processes = benches.distributed(desk / "stub", [*shlex.split(command), *more], desk)
+        said = "".join(capfd.readouterr())
+        assert processes == 4
+    elif command.startswith("python benchmarks/"):
+        enter(monkeypatch, desk)
+        got = benches.call(monkeypatch, Path(shlex.split(command)[1]).stem, *shlex.split(command)[2:], *more)
+        said = "".join(capfd.readouterr())
     elif command == AS_PROGRAMS[0] or command.startswith(AS_PROGRAMS[1:]):
         got, said = start(desk, command, more)
     else:
@@ -146,7 +178,7 @@ def check(desk, command, code, words, more, monkeypatch, capfd):
 
 def program(desk, command, more):
     """What `subprocess` is given for a command as a user of the folder `desk` says it."""
-    python, *rest = shlex.split(command.replace("voc21.py 4", "voc21.py 1"))  # four would say the same
+    python, *rest = shlex.split(command)
     environment = os.environ | {"PYTHON": sys.executable, "HF_HUB_OFFLINE": "1", "PWD": str(desk)}
     return dict(args=[sys.executable if python == "python" else python, *rest, *more], cwd=desk, env=environment)
 

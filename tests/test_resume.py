@@ -1,6 +1,7 @@
 """Evaluations that are killed, stopped or fed damaged files: what was counted stays, and the record is the same."""
 
 import json
+import multiprocessing
 import os
 import random
 import signal
@@ -10,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from dummy_world import evaluate, make_world
+from dummy_world import evaluate, make_world, run_apart
 
 from proxyclip import results
 
@@ -26,22 +27,43 @@ def config(tmp_path) -> Path:
     return make_world(tmp_path / "world", IMAGES)
 
 
-def start(config: Path, work_dir: Path, *words: str, hold: str = "") -> subprocess.Popen:
-    command = [sys.executable, str(ROOT / "eval.py"), "--config", str(config), "--work-dir", str(work_dir)]
-    slowly = {"DUMMY_HOLD": hold, "DUMMY_SECONDS": "0.02"}
-    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests"), **slowly}
-    return subprocess.Popen(
-        [*command, "--device", "cpu", "--workers", "0", *words], env=environment, stderr=subprocess.PIPE, text=True
-    )
+class Apart:
+    """eval.py in a process of its own, forked from one that has imported everything."""
+
+    def __init__(self, config: Path, work_dir: Path, *words: str, hold: str = "") -> None:
+        words = ("--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", "--workers", "0", *words)
+        self.said = config.parent / "stderr"
+        slowly = {"DUMMY_HOLD": hold, "DUMMY_SECONDS": "0.02"}
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(["dummy_world", "proxyclip.evaluation", "mmseg.models", "mmseg.evaluation"])
+        self.process = context.Process(target=run_apart, args=(list(words), self.said, slowly))
+        self.process.start()
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def end(self, number: int) -> tuple[int | None, str]:
+        """Send it a signal; its exit code and what it has said."""
+        os.kill(self.process.pid, number)
+        self.process.join(120)
+        return self.poll(), self.said.read_text()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def paths():
+    """For the process that others are forked from."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+        yield
 
 
 def saved(work_dir: Path) -> list[Path]:
     return sorted((work_dir / "unfinished").glob("*/*.npz"))
 
 
-def wait_for(process: subprocess.Popen, work_dir: Path, files: int) -> None:
+def wait_for(process: subprocess.Popen | Apart, work_dir: Path, files: int) -> None:
     while len(saved(work_dir)) < files:
-        assert process.poll() is None, process.stderr and process.stderr.read()
+        assert process.poll() is None, f"it ended with {process.poll()}"
         time.sleep(0.002)
 
 
@@ -61,12 +83,10 @@ def test_killed_at_three_random_moments_the_record_is_the_same(config, tmp_path,
     print(f"seed {seed}")
     draw, before = random.Random(seed), 0
     for _ in range(3):
-        process = start(config, work_dir, "--save-every", "1", hold=LAST)
+        process = Apart(config, work_dir, "--save-every", "1", hold=LAST)
         wait_for(process, work_dir, min(before + draw.randint(1, 6), IMAGES - 1))
         time.sleep(draw.uniform(0, 0.02))
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL and not (work_dir / "records").exists()
+        assert process.end(signal.SIGKILL)[0] == -signal.SIGKILL and not (work_dir / "records").exists()
         assert before <= len(saved(work_dir)) < IMAGES
         before = len(saved(work_dir))
     capfd.readouterr()
@@ -82,11 +102,10 @@ def test_killed_at_three_random_moments_the_record_is_the_same(config, tmp_path,
 def test_sigterm_saves_and_two_processes_go_on(config, tmp_path):
     assert evaluate(config, tmp_path / "calm") == 0
     work_dir = tmp_path / "stopped"
-    process = start(config, work_dir, "--save-every", "7", hold=LAST)
+    process = Apart(config, work_dir, "--save-every", "7", hold=LAST)
     wait_for(process, work_dir, 1)
-    process.terminate()
-    said = process.communicate()[1]
-    assert process.returncode == 130 and "the same command goes on after them" in said and "Traceback" not in said
+    code, said = process.end(signal.SIGTERM)
+    assert code == 130 and "the same command goes on after them" in said and "Traceback" not in said
     words = ["bash", str(ROOT / "dist_test.sh"), str(config), "2", "--work-dir", str(work_dir), "--device", "cpu"]
     environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "tests")}
     done = subprocess.run(words, env=environment, capture_output=True, text=True)

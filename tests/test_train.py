@@ -144,7 +144,8 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, capfd):
     """SIGKILL in iteration 6, then --resume with another number of loading processes."""
     victim = fork(held, "killed")
     limit = time.time() + 60
-    while not (folder("killed") / "iter_4.pth").exists() and victim.is_alive() and time.time() < limit:
+    while checkpoints.latest(folder("killed")) != folder("killed") / "iter_4.pth":
+        assert victim.is_alive() and time.time() < limit
         time.sleep(0.02)
     victim.kill()
     victim.join()

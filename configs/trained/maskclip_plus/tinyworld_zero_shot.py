@@ -10,4 +10,4 @@ train_pipeline[2]["which"] = "unseen"  # SuppressLabels
 train_dataloader = dict(dataset=dict(zero_shot=True, pipeline=train_pipeline))
 test_dataloader = dict(dataset=dict(zero_shot=True))
 
-custom_hooks = [dict(type="StageHook", guided=(1, 80), self_training=(81, -1)), dict(type="VocabularyCheckHook")]
+custom_hooks = [dict(type="StageHook", guided=(1, 160), self_training=(161, -1)), dict(type="VocabularyCheckHook")]

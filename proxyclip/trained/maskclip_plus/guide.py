@@ -68,7 +68,8 @@ class Guide:
             weights: factors of the classes (N, C); dtype: number format of the image tower.
         """
         features, keys = self.features(images, shown, dtype)
-        return scores(features, keys, text, weights=weights, parity=self.parity, **self.refinement)
+        with torch.autocast(images.device.type, enabled=False):  # bfloat16 is too coarse to tell cosines apart
+            return scores(features, keys, text, weights=weights, parity=self.parity, **self.refinement)
 
     @torch.no_grad()
     def features(self, images: Tensor, shown: Any, dtype: torch.dtype | None = None) -> tuple[Tensor, Tensor]:

@@ -226,7 +226,8 @@ class MaskCLIPPlus(TrainedSegmentor):
         if self.stage == GUIDED:
             found = self.guide.score(inputs, self.data_preprocessor, rows)
         else:
-            found = torch.einsum("ndhw,cd->nchw", dense.detach().float(), rows)
+            with torch.autocast(dense.device.type, enabled=False):
+                found = torch.einsum("ndhw,cd->nchw", dense.detach().float(), rows)
         return fill(labels, found, ids, self.conf_thresh, self.parity)
 
     def _distill(self, inputs: Tensor, labels: Tensor, dense: Tensor) -> Tensor:
