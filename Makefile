@@ -1,6 +1,7 @@
 # make eval   set everything up and evaluate the embedded tiny world (no GPU, minutes; network for the set-up only)
 # make demo   set everything up and segment a picture: make demo ARGS='photo.jpg --classes "horse; grass; sky"'
 # make web    the same on a page in the browser
+# make train  set everything up and train a small student on the tiny world: make train ARGS="CONFIG --data-root DIR"
 # make test   set everything up and run the tests, in two processes
 # make lint   formatter, linter and type checker
 #
@@ -17,7 +18,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | sed 's/", *"/ /g;
 # An environment whose Python no longer starts is made anew.
 $(shell $(BIN)/python -c '' 2>/dev/null || rm -f $(VENV)/.installed*)
 
-.PHONY: eval demo web test lint setup setup-web setup-dev clean
+.PHONY: eval demo web train test lint setup setup-web setup-dev clean
 
 eval: setup
 	$(BIN)/python eval.py $(ARGS)
@@ -27,6 +28,9 @@ demo: setup
 
 web: setup-web
 	$(BIN)/python demo.py --web $(ARGS)
+
+train: setup
+	$(BIN)/python train.py $(ARGS)
 
 test: setup-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)

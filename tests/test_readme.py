@@ -64,7 +64,7 @@ EXPECTED = {
     "python eval_all.py --data-root /datasets --compare --strict 0.5 --dry-run": (1, "reproduced: 0 of 9", ()),
     "python -m proxyclip.report work_dirs": (0, "work_dirs/report.html", ()),
     "python train.py": (0, "mIoU", TRAINED),
-    "python train.py configs/trained/maskclip_plus/tinyworld_deeplab.py": (0, "checkpoint: ", TRAINED),
+    "python train.py configs/trained/maskclip_plus/tinyworld_deeplab.py": (0, "bfloat16 on cpu", ("--amp", *TRAINED)),
     "python train.py configs/trained/maskclip_plus/tinyworld_zero_shot.py": (0, "hIoU", TRAINED),
     "python eval.py --config configs/trained/maskclip_plus/tinyworld_teacher.py": (0, "maskclip_teacher", DRAWN),
     "bash dist_train.sh configs/trained/maskclip_plus/annofree/voc20_deeplabv2_r101.py 4 --data-root /datasets": (
@@ -79,7 +79,7 @@ EXPECTED = {
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods all --vfms tiny tiny-mae clip": (
         0,
         "[10/10]",  # nine methods, naclip with and without a VFM
-        ("--limit", "1", "--workers", "0", "--vfms", "tiny"),
+        (*SHORT, "--vfms", "tiny", "--cfg-options", "model.slide_stride=96"),
     ),
 }
 BY_MAKE = {"make eval", "make test"}  # what .ci/run does
