@@ -88,14 +88,16 @@ def vfm(run):
 
 
 def test_every_command_is_known():
-    assert len(commands(TEXT)) == len(RUNS) == 9
+    assert len(commands(TEXT)) == len(RUNS) == 11
 
 
 def test_the_options_of_a_file_are_in_the_record(desk):
     runs = records(desk)
-    attentions = {run["arguments"]["attention"] for run in runs}
+    attentions = {run["arguments"].get("attention") for run in runs}
     assert {"Nearest(neighbours=8)", "Nearest(neighbours=32)"} < attentions
-    assert any("Blur(radius=3)" in run["arguments"]["refine"] for run in runs)
+    assert any("Blur(radius=3)" in run["arguments"].get("refine", ()) for run in runs)
     (shapes,) = [run for run in runs if run["config_name"] == "cfg_shapes"]
     assert [row["name"] for row in shapes["per_class"]] == ["meadow", "disc", "box"]
     assert shapes["dataset"]["images"] == 3
+    trained = [run["trained"] for run in runs if run["method"] == "probe"]
+    assert trained and all(one["iteration"] == 30 for one in trained)

@@ -482,3 +482,12 @@ def test_the_short_table_has_the_zero_shot_columns_only_where_there_are_such_run
     assert "hIoU" not in before and legend.endswith("hIoU: their harmonic mean.")
     cells = [[part.strip() for part in line.strip("|").split("|")][7:10] for line in (rule, plain, split)]
     assert [part[-1] for part in cells[0]] == [":"] * 3 and cells[1:] == [["-"] * 3, ["80.25", "20.00", "32.02"]]
+
+
+def test_a_sheet_is_named_by_the_end_of_a_long_name():
+    from proxyclip.results.classes import _title
+
+    assert _title("sclip/cfg_voc21", []) == "sclip voc21"
+    name = "trained/maskclip_plus/annofree/context59_deeplabv2_r101"
+    assert _title(name, []) == "context59_deeplabv2_r101"
+    assert _title("trained/maskclip_plus/zero_shot/voc20_segformer_b0", []) == "zero_shot voc20_segformer_b0"

@@ -44,9 +44,12 @@ def _groups(runs: Sequence[Run]) -> Groups:
 
 
 def _title(name: str, taken: Sequence[str]) -> str:
-    """A title that spreadsheet programs accept and that is not there yet: `sclip/cfg_voc21` -> `sclip voc21`."""
+    """A title that spreadsheet programs accept and that is not there yet: `sclip/cfg_voc21` -> `sclip voc21`; of a long
+    name, the last folders that there is room for."""
     *folders, last = name.split("/")
-    words = " ".join([*folders, last.removeprefix("cfg_")])
+    words = last.removeprefix("cfg_")
+    while folders and len(f"{folders[-1]} {words}") <= _LONGEST:
+        words = f"{folders.pop()} {words}"
     words = re.sub(r"[\[\]:*?/\\\s]+", " ", style.clean(words)).strip(" '") or "runs"
     known = {title.lower() for title in taken} | {"history"}  # reserved by Excel
     title, number = words[:_LONGEST].rstrip(" '"), 1
