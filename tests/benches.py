@@ -12,6 +12,7 @@ from types import ModuleType
 
 import torch
 from doors import DOORS
+from mmengine.logging import MMLogger
 
 from proxyclip.paths import ROOT
 
@@ -46,7 +47,16 @@ def call(monkeypatch, name: str, *words: str) -> int:
         torch.set_num_threads(threads)
         torch.set_grad_enabled(grad)
         log.setLevel(level)
+        _close_logs()
     return 0
+
+
+def _close_logs() -> None:
+    """A script's folders are gone when it ends; nothing is to be written there any more."""
+    for log in MMLogger._instance_dict.values():
+        for handler in [one for one in log.handlers if isinstance(one, logging.FileHandler)]:
+            log.removeHandler(handler)
+            handler.close()
 
 
 def write_models(monkeypatch, folder: Path) -> None:

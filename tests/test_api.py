@@ -288,7 +288,8 @@ def test_words_set_while_pictures_come_are_for_later_calls(plain, picture):
     assert plain.classes == ("other", "fish", "tree", "boat")
     plain.set_classes(PLAIN).tune(beta=1.2)
     assert {one.names for one in found} == {tuple(PLAIN)}
-    assert all(np.array_equal(one.probabilities, found[0].probabilities) for one in found)
+    for one in found:  # the third shares its forward with no other, which may round otherwise
+        np.testing.assert_allclose(one.probabilities, found[0].probabilities, atol=1e-5)
 
 
 def test_pictures_are_read_when_it_is_their_turn(plain, picture):
