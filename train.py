@@ -53,7 +53,8 @@ def main(argv: list[str] | None = None) -> int:
     if args["device"] == "cpu":
         os.environ["CUDA_VISIBLE_DEVICES"] = ""  # mmengine takes every GPU it sees
     try:
-        from proxyclip.trained.training import TrainOptions, train
+        from proxyclip.trained.options import TrainOptions
+        from proxyclip.trained.training import train
 
         train(TrainOptions(**args))
     except KeyboardInterrupt as stop:

@@ -8,15 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.config import Config
 
 from proxyclip import choices, provenance
+from proxyclip.options import Options
 from proxyclip.paths import find
-
-if TYPE_CHECKING:
-    from proxyclip.configs import Options
 
 TRAINING = (
     "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",

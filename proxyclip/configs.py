@@ -8,18 +8,16 @@ import os
 import uuid
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from proxyclip import checkpoint, choices, plugins
+from proxyclip.options import Options
 from proxyclip.overrides import apply_method, override, put
 from proxyclip.paths import ROOT
 
-DEFAULT_CONFIG = "configs/cfg_tinyworld.py"
 SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
 PARTS = (
     "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor",
@@ -32,36 +30,6 @@ HOME = "PROXYCLIP"  # the one that configs outside the repository find their bas
 
 class ConfigNotFound(FileNotFoundError):
     """The config named on the command line does not exist."""
-
-
-@dataclass(frozen=True)
-class Options:
-    """What the command line of eval.py says."""
-
-    config: str = DEFAULT_CONFIG
-    work_dir: str = "work_dirs"
-    data_root: str | None = None
-    cfg_options: tuple[str, ...] = ()
-    limit: int | None = None
-    show_dir: str | None = None
-    launcher: str = "none"
-    device: str = "auto"
-    workers: int | None = None
-    method: str | None = None
-    vfm: str | None = None
-    clip: str | None = None
-    checkpoint: str | None = None
-    check: bool = True
-    scoring: str = "correct"
-    skip_bad: bool = False
-    fresh: bool = False
-    save_every: int = 50
-    gallery: int = 6
-    debug: bool = False
-
-    def but(self, **changes: Any) -> Options:
-        """The same options with some changed."""
-        return replace(self, **changes)
 
 
 def load(options: Options) -> Config:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mmengine.config import Config
 
 from .. import configs, overrides
 from . import optim
-
-if TYPE_CHECKING:
-    from .training import TrainOptions
+from .options import TrainOptions
 
 NEEDED = ("train_dataloader", "train_cfg", "optim_wrapper")
 LINES = 50  # iterations from one line to the next, where the config says nothing

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import uuid
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
 from .. import configs, outcome, reporting
-from ..configs import Options
 from ..evaluation import evaluate, pick_device
 from ..processes import (
     close_distributed,
@@ -25,45 +22,12 @@ from ..processes import (
 from . import checkpoints, settings
 from .guards import NonFiniteLoss, NonFiniteWeights
 from .lines import TrainingLines
+from .options import TrainOptions
 from .runner import TrainRunner
 
 
 class TrainingFailed(RuntimeError):
     """The training cannot go on as it is; the message says what can be done."""
-
-
-@dataclass(frozen=True)
-class TrainOptions:
-    """What the command line of train.py says."""
-
-    config: str
-    work_dir: str = "work_dirs"
-    data_root: str | None = None
-    cfg_options: tuple[str, ...] = ()
-    resume: bool = False
-    fresh: bool = False
-    amp: bool = False
-    seed: int | None = None
-    load_from: str | None = None
-    device: str = "auto"
-    workers: int | None = None
-    launcher: str = "none"
-    evaluate: bool = True
-    debug: bool = False
-
-    def evaluation(self, checkpoint: Path | str | None = None) -> Options:
-        """The same for the evaluation of a checkpoint."""
-        same = ("config", "work_dir", "data_root", "cfg_options", "device", "workers", "launcher", "debug")
-        file = None if checkpoint is None else str(checkpoint)
-        return Options(checkpoint=file, **{name: getattr(self, name) for name in same})
-
-    def command(self, checkpoint: Path | str) -> str:
-        """The command line of that evaluation."""
-        words = ["python", "eval.py", "--config", self.config, "--checkpoint", str(checkpoint)]
-        words += ["--work-dir", self.work_dir] if self.work_dir != "work_dirs" else []
-        words += ["--data-root", self.data_root] if self.data_root is not None else []
-        words += ["--cfg-options", *self.cfg_options] if self.cfg_options else []
-        return shlex.join(words)
 
 
 def train(options: TrainOptions) -> Path:
