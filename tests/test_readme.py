@@ -109,6 +109,7 @@ IN_DOCS = {
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
     "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "loop")),
     "python benchmarks/gpu.py": (1, "no CUDA device", ()),
+    "python benchmarks/training.py": (0, "images/s", ("--small", "--students", "tinyworld", "--only", "labels")),
     "bash dist_test.sh configs/cfg_tinyworld.py 2": (0, "2 processes", ("--limit", "2", *EVALUATED[2:])),
 }
 # extending.md has a test of its own

@@ -1,4 +1,4 @@
-"""What a training step of MaskCLIP+ costs, and where its time goes: `python benchmarks/train.py`.
+"""What a training step of MaskCLIP+ costs, and where its time goes: `python benchmarks/training.py`.
 
 The students on ADE20K's 150 classes without annotations, with a ViT-B/16 as teacher: random weights of the real
 architectures, random images, on a CPU or a GPU. The column `tinyworld` is the config that train.py takes by default.
@@ -230,8 +230,8 @@ def parameters(case: Case) -> Iterator[Row]:
     student = sum(p.numel() for p in case.model.parameters() if p.requires_grad)
     whole, image = (sum(p.numel() for p in part.parameters()) for part in (clip, clip.visual))
     yield figure("parameters, trained", student / 1e6, " M")
-    yield figure("parameters, teacher's image tower", image / 1e6, " M")
-    yield figure("parameters, teacher's text tower", (whole - image) / 1e6, " M")
+    yield figure("parameters, CLIP's images", image / 1e6, " M")
+    yield figure("parameters, CLIP's text", (whole - image) / 1e6, " M")
 
 
 def memory(setting: Setting, name: str) -> Iterator[Row]:

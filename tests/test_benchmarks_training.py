@@ -1,4 +1,4 @@
-"""benchmarks/train.py runs to its end with tiny students; its figures are of no use then, and no test looks at them."""
+"""benchmarks/training.py runs to its end with tiny students; no test looks at its figures, of no use then."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from types import SimpleNamespace
 
 import pytest
 
-SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks/train.py"
+SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks/training.py"
 STEP = ("images a step x side", "images/s", "steps/s", "seconds a step", "step / step with labels")
 STEP += ("step / bare networks", "step, --amp / float32")
 SPLIT = ("teacher", "student forward", "loss and pseudo labels", "backward", "optimiser", "preparing images")
-SIZE = tuple(f"parameters, {of}" for of in ("trained", "teacher's image tower", "teacher's text tower"))
+SIZE = tuple(f"parameters, {of}" for of in ("trained", "CLIP's images", "CLIP's text"))
 MEMORY = ("memory before a step", "memory in a step")
 
 
 @pytest.fixture
 def bench(monkeypatch, own_environment):
-    """The script as a module, under a name that is not the other train.py's; its children run in this process."""
+    """The script as a module, under a name of its own; its children run in this process."""
     monkeypatch.syspath_prepend(SCRIPT.parent)
-    spec = importlib.util.spec_from_file_location("benchmarks_train", SCRIPT)
+    spec = importlib.util.spec_from_file_location("benchmarks_training", SCRIPT)
     module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, spec.name, module)
     spec.loader.exec_module(module)
