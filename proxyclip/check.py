@@ -130,6 +130,7 @@ def main(argv: list[str] | None = None) -> int:
     add("--config", required=True, help="config file, such as configs/cfg_voc21.py")
     add("--data-root", metavar="DIR", help="folder with the data sets (default: the variable DATA_ROOT, or ./data)")
     add("--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override the config")
+    add("--train", action="store_true", help="look at the training data of a config for train.py instead")
     add("--report", metavar="FILE", help="where the JSON goes (default: work_dirs/check/CONFIG.json)")
     add("--workers", type=int, default=min(_cores(), 16), help="threads (default: %(default)s)")
     args = parser.parse_args(argv)
@@ -138,14 +139,15 @@ def main(argv: list[str] | None = None) -> int:
     reporting.quiet()
     options = configs.Options(args.config, data_root=args.data_root, cfg_options=tuple(args.cfg_options))
     try:
-        cfg = configs.load(options)
+        cfg = _data_of(configs.merged(options), args)
         configs.register()
         configs.use_scope(cfg)
         report = full(cfg, args.workers, _bar)
     except Exception as error:
         print(f"error: {reporting.message(error)}", file=sys.stderr)
         return BAD_CONFIG if isinstance(error, configs.ConfigNotFound) else UNFIT
-    file = Path(args.report or f"work_dirs/check/{configs.config_name(cfg)}.json")
+    suffix = "-train" if args.train else ""
+    file = Path(args.report or f"work_dirs/check/{configs.config_name(cfg)}{suffix}.json")
     _say(report)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -157,6 +159,19 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: the report {file} cannot be written ({error}): choose another --report", file=sys.stderr)
         return UNFIT
     return UNFIT if report["errors"] else FIT
+
+
+def _data_of(cfg: Config, args: argparse.Namespace) -> Config:
+    """The config with the data set in question as its test set; no model is asked for."""
+    from . import configs
+
+    if args.train and cfg.get("train_dataloader") is None:
+        raise ValueError(f"{args.config} has no training data: leave out --train")
+    if args.train:
+        cfg.test_dataloader = cfg.train_dataloader
+    cfg.setdefault("default_scope", "mmseg")
+    configs.place_data(cfg.test_dataloader.dataset, args.data_root)
+    return cfg
 
 
 def _build(cfg: Config, **changes: Any) -> BenchmarkDataset | None:

@@ -212,3 +212,18 @@ def test_the_pipeline_is_tried_before_the_model_is_built(tmp_path, capsys):
     assert evaluate(tmp_path, root, pipeline, "model.model_type=no-such-model") == (1, None)
     said = capsys.readouterr().err
     assert "images/0.jpg does not go through the pipeline: reduce_zero_label is False in the dataset but True" in said
+
+
+def test_the_training_data_of_a_config(tmp_path, capsys, monkeypatch):
+    """No checkpoint is asked for, and no model is built."""
+    monkeypatch.chdir(tmp_path)
+    trained = ("--config", "configs/trained/maskclip_plus/tinyworld_segformer.py", "--data-root", "drawn")
+    counts = ("--cfg-options", "train_dataloader.dataset.count=3", "test_dataloader.dataset.count=2")
+    assert check.main([*trained, "--train", *counts]) == 0 and check.main([*trained, *counts]) == 0
+    found = {path.name: json.loads(path.read_text()) for path in (tmp_path / "work_dirs/check").rglob("*.json")}
+    assert {name: one["images"] for name, one in found.items()} == {
+        "tinyworld_segformer-train.json": 3,
+        "tinyworld_segformer.json": 2,
+    }
+    assert check.main(["--config", "configs/cfg_tinyworld.py", "--data-root", "drawn", "--train"]) == 1
+    assert "has no training data: leave out --train" in capsys.readouterr().err
