@@ -35,7 +35,7 @@ def setting(cfg: Config, options: Options, model: Any, dataset: Any) -> dict[str
         **_words(model, cfg),
         "dataset": {"type": type(dataset).__name__, **fingerprint(dataset)},
         "protocol": {
-            "resize": _resize(cfg.test_dataloader.dataset.get("pipeline") or []),
+            "resize": resize(cfg.test_dataloader.dataset.get("pipeline") or []),
             **{k: arguments.get(k) for k in ("slide_crop", "slide_stride", "prob_thd", "logit_scale")},
         },
         "data_check": "quick" if options.check else "none",
@@ -104,10 +104,13 @@ def _words(model: Any, cfg: Config) -> dict[str, Any]:
     return found
 
 
-def _resize(pipeline: list[Mapping[str, Any]]) -> str | None:
+def resize(pipeline: list[Mapping[str, Any]]) -> str | None:
+    """What a pipeline does to the size of images, in words; None if it keeps it."""
     for step in pipeline:
+        scale = step.get("scale")
+        if step.get("type") == "ResizeShortestEdge":
+            return f"short side {scale}"
         if step.get("type") == "Resize":
-            scale = step.get("scale")
             size = "x".join(map(str, scale)) if isinstance(scale, (list, tuple)) else str(scale)
             return f"{size} keep ratio" if step.get("keep_ratio") else size
     return None

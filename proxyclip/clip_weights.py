@@ -95,6 +95,21 @@ def refusal(config: dict[str, Any]) -> str | None:
     return None
 
 
+def architecture(model_type: str) -> dict[str, Any]:
+    """open_clip's `model_cfg` of a CLIP: `embed_dim`, `vision_cfg`, `text_cfg`; its weights are not touched.
+
+    Raises:
+        ValueError: an unknown name. FileNotFoundError: no such folder.
+    """
+    schema, _, where = model_type.partition(":")
+    if schema == "local-dir":
+        model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
+    config = open_clip.get_model_config(model_type if where else names(model_type))
+    if config is None:
+        raise ValueError(f"Expected a CLIP that open_clip knows, but got {model_type!r}")
+    return config
+
+
 def is_resnet(config: dict[str, Any]) -> bool:
     """Whether the image tower of an open_clip `model_cfg` is one of OpenAI's ResNets."""
     return isinstance(config.get("vision_cfg", {}).get("layers"), (list, tuple))

@@ -13,7 +13,8 @@ from torch import Tensor
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
 import demo
-from proxyclip.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher, StageHook, SuppressLabels
+from proxyclip.trained.labels import SuppressLabels
+from proxyclip.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher, StageHook
 from proxyclip.trained.maskclip_plus.class_weight import weigh
 from proxyclip.trained.maskclip_plus.decoders import SumASPP
 from proxyclip.trained.maskclip_plus.losses import accuracy, cross_entropy, distillation

@@ -6,6 +6,7 @@ import re
 import pytest
 from mmengine.config import Config
 
+from proxyclip import data as datasets
 from proxyclip import results
 from proxyclip.overrides import override
 from proxyclip.paths import ROOT
@@ -13,6 +14,7 @@ from proxyclip.results import published
 
 ROWS = published.rows()
 UPSTREAM = "model.parity=upstream"
+OTHERS = ("aAcc", "mIoU_seen", "mIoU_unseen", "hIoU")
 MODEL = {
     "type": "ProxyCLIPSegmentation",
     "model_type": "ViT-B/16",
@@ -50,9 +52,10 @@ def test_the_file_says_what_its_keys_are():
 
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_every_row_names_what_the_toolkit_has(row):
-    assert set(row) == {
+    assert set(row) - set(OTHERS) == {
         "method", "model", "weights", "vfm", "configs", "changes", "protocol", "exact", "source", "evidence", "mIoU",
     }  # fmt: skip
+    assert all(row[key].keys() <= row["mIoU"].keys() for key in set(OTHERS) & row.keys())
     trained = row["method"] in ("maskclip_teacher", *(p.name for p in (ROOT / "configs/trained").iterdir()))
     assert trained or (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
     for pattern in row["configs"]:
@@ -111,6 +114,24 @@ def test_rows_of_trained_models_say_which_clip_taught():
                 override(config, row["changes"])  # refuses what fits nothing
                 teacher = config.model.teacher
                 assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
+
+
+def test_rows_of_seen_and_unseen_classes_agree_with_themselves():
+    """Each number within the rounding of the two it is made of; CLIP-RC's are six, with the CLIP of its configs."""
+    rows = [row for row in ROWS if row["method"] == "clip_rc" and "tinyworld" not in row["mIoU"]]
+    assert len(rows) == 6 and not any(row["exact"] or row["changes"] for row in rows)
+    for row in rows:
+        ((data, mean),), (pattern,) = row["mIoU"].items(), row["configs"]
+        _, seen, unseen, both = (row[key][data] for key in OTHERS)
+        assert both == pytest.approx(2 * seen * unseen / (seen + unseen), abs=0.1)
+        config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=data)}.py")
+        dataset = getattr(datasets, config.test_dataloader.dataset.type)
+        classes, few = len(dataset.METAINFO["classes"]), len(dataset.unseen_classes)
+        assert mean == pytest.approx(((classes - few) * seen + few * unseen) / classes, abs=0.051)
+        assert (config.model.model_type, config.model.clip_type) == (row["model"], row["weights"])
+        name, model = pattern.format(dataset=data), config.model.to_dict() | {"checkpoint": "iter_1.pth"}
+        assert published.target(name, model, "clip_rc").value == mean
+        assert published.target(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
 
 
 def test_the_tiny_world_has_the_numbers_of_the_readme():

@@ -105,6 +105,7 @@ IN_DOCS = {
     "python -m proxyclip.weights fetch ViT-B-16 dino": (1, "hf download timm/vit_base_patch16_clip_224", ()),
     "python -m proxyclip.weights fetch ViT-B-16 --to": (1, "--clip local-dir:FOLDER", ()),
     "python -m proxyclip.weights verify": (0, "tiny-clip", ()),
+    "python -m proxyclip.trained.flops": (0, "GFLOPs", ()),
     "python -m proxyclip.results work_dirs": (0, "work_dirs/results.xlsx", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
     "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "loop")),

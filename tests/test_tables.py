@@ -174,6 +174,7 @@ def test_protocol_is_said_in_short_words():
 
     assert said("cfg_voc21", "2048x336 keep ratio", **sizes) == "cfg_voc21: 336, 336/112"
     assert said("cfg_a", "512x512", slide_crop=[224, 336], slide_stride=56) == "cfg_a: 512x512, 224x336/56"
+    assert said("cfg_a", "short side 512", slide_crop=512, slide_stride=426) == "cfg_a: short side 512, 512/426"
     assert said("cfg_a", None, slide_crop=0, slide_stride=112) == "cfg_a: whole" and said(None, None) == ""
 
 

@@ -221,6 +221,71 @@ def test_a_stopped_training_says_how_to_go_on(capfd):
     assert "there is no checkpoint to resume: starting from the beginning" in said.out and len(lines("stopped")) == 3
 
 
+@pytest.fixture
+def second(world) -> str:
+    """A config that starts from the training of another one."""
+    text = "_base_ = './cfg_learner.py'\nstarts_from = 'cfg_learner/iter_6.pth'\ntrain_cfg = dict(max_iters=2)\n"
+    (world / "cfg_second.py").write_text(text)
+    return "cfg_second.py"
+
+
+def start(config: str, out: str, *words: str) -> int:
+    return train_script.main([config, "--work-dir", out, "--device", "cpu", "--no-eval", *words])
+
+
+def weights_of(file: Path) -> list:
+    return [value.tolist() for value in checkpoints.read(file)[0].values()]
+
+
+def iterations(folder: Path) -> list[int]:
+    return [json.loads(line)["iter"] for line in (folder / "losses.jsonl").read_text().splitlines()]
+
+
+def test_a_config_starts_from_another_training(whole, second, capfd):
+    """Weights alone: iterations are counted from 1, and the learning rate is this config's, here none."""
+    shutil.copytree(whole, "both")
+    own, still = Path("both/train/cfg_second"), ("--cfg-options", "optim_wrapper.optimizer.lr=0")
+    assert start(second, "both", *still) == 0
+    usual, other = folder("both") / "iter_6.pth", folder("both") / "iter_8.pth"
+    assert f"starting from {usual}\n" in capfd.readouterr().out and iterations(own) == [1, 2]
+    assert weights_of(own / "iter_2.pth") == weights_of(usual) != weights_of(other)
+    assert start(second, "both", "--fresh", "--load-from", str(other), *still) == 0
+    assert f"starting from {other}\n" in capfd.readouterr().out
+    assert weights_of(own / "iter_2.pth") == weights_of(other)
+
+
+def test_to_resume_is_to_go_on_with_the_training_itself(whole, second, capfd):
+    """Not with the one it starts from, which is at iteration 6 of 2."""
+    shutil.copytree(whole, "again")
+    own = Path("again/train/cfg_second")
+    assert start(second, "again", "--resume", "--cfg-options", "model.trouble=stop", "model.at=2") == 130
+    said = capfd.readouterr().out
+    assert "there is no checkpoint to resume: starting from the beginning" in said
+    assert f"starting from {folder('again') / 'iter_6.pth'}\n" in said and not checkpoints.numbered(own)
+    assert start(second, "again", "--resume") == 0 and list(checkpoints.numbered(own)) == [2]
+    assert start(second, "again", "--resume", "--cfg-options", "train_cfg.max_iters=4") == 0
+    assert f"going on after {own / 'iter_2.pth'}\n" in capfd.readouterr().out and iterations(own) == [1, 2, 3, 4]
+
+
+def test_the_training_to_start_from_is_named(second, capfd):
+    assert start(second, "alone") == 1
+    error = capfd.readouterr().err
+    assert f"cfg_second.py starts from {folder('alone') / 'iter_6.pth'}, a checkpoint of another training" in error
+    assert "python train.py configs/trained/cfg_learner.py, or say another one with --load-from FILE" in error
+    assert not Path("alone/train/cfg_second").exists()
+
+
+def test_checkpoints_that_are_kept():
+    """Iterations 1 and 3 are saved out of turn, and outlive those that come after them; --fresh deletes all."""
+    words = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
+    assert run("kept", "--no-eval", "--cfg-options", *words) == 0
+    assert list(checkpoints.numbered(folder("kept"))) == [1, 3, 8]
+    assert checkpoints.read(folder("kept") / "iter_3.pth")[1]["iter"] == 3
+    assert checkpoints.latest(folder("kept")) == folder("kept") / "iter_8.pth"
+    assert run("kept", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
+    assert list(checkpoints.numbered(folder("kept"))) == [1]
+
+
 def one_of_two(rank: int, port: int) -> None:
     os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LEARNER_DUMP": "dumps"}

@@ -12,9 +12,9 @@ from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
 from proxyclip import vocabulary
 from proxyclip.clip_text import TextCLIP
-from proxyclip.clip_weights import load_model
+from proxyclip.clip_weights import architecture, load_model
 from proxyclip.trained.maskclip_plus.class_weight import ClassWeight, weigh
-from proxyclip.trained.maskclip_plus.teacher import ResNetTeacher, ViTTeacher, build_teacher, scores, text_width
+from proxyclip.trained.maskclip_plus.teacher import ResNetTeacher, ViTTeacher, build_teacher, scores
 
 WEIGHT = "trained/maskclip_classweight"
 SETTINGS = [(0.0, 0.0), (0.0, 0.5), (0.6, 0.0), (1.0, 0.0), (1.0, 0.5)]
@@ -170,9 +170,9 @@ def test_residual_is_a_choice():
 
 def test_width_of_the_space_without_weights():
     widths = {"RN50": 1024, "RN50x16": 768, "ViT-B/16": 512, TINY: 128}
-    assert {name: text_width(name) for name in widths} == widths
+    assert {name: architecture(name)["embed_dim"] for name in widths} == widths
     with pytest.raises(ValueError, match="ViT-B-16"):
-        text_width("ViT-B-17")
+        architecture("ViT-B-17")
 
 
 def test_unknown_parity():

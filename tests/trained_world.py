@@ -13,9 +13,13 @@ from safetensors.torch import save_file
 from proxyclip.tinyworld import WEIGHTS
 
 VIT, RESNET = "trained/maskclip_vit_e2e", "trained/maskclip_rn_e2e"
+PROMPTED = "trained/cliprc_encoder"
 TEXT = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+OWN = ("w/region_tokens",)  # of CLIP-RC, as its prompts are
+SMALL = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 3, "head_width": 8, "mlp_ratio": 4}
 CONFIGS = {
-    VIT: {"image_size": 32, "patch_size": 8, "width": 32, "layers": 3, "head_width": 8, "mlp_ratio": 4},
+    VIT: SMALL,
+    PROMPTED: SMALL,
     RESNET: {"image_size": 64, "layers": [3, 4, 6, 3], "width": 8, "head_width": 32},
 }
 TINY = f"local-dir:{WEIGHTS / 'clip'}"
@@ -28,9 +32,14 @@ def tensors(name: str) -> dict[str, torch.Tensor]:
 
 def folder_of(root: Path, name: str) -> str:
     """The reference's image tower as an open_clip folder, with a text tower of zeros; its name for open_clip."""
-    config = {"embed_dim": 16, "vision_cfg": CONFIGS[name], "text_cfg": TEXT}
+    quick = name == PROMPTED
+    config = {"embed_dim": 16, "vision_cfg": CONFIGS[name], "text_cfg": TEXT, "quick_gelu": quick}
     state = {k: torch.zeros_like(v) for k, v in CLIP(**config).state_dict().items()}
-    tower = {f"visual.{k[2:]}": v for k, v in tensors(name).items() if k.startswith("w/")}
+    tower = {
+        f"visual.{k[2:]}": v
+        for k, v in tensors(name).items()
+        if k.startswith("w/") and k not in OWN and "prompt" not in k
+    }
     assert set(tower) <= set(state)
     root.mkdir()
     save_file({k: v.contiguous() for k, v in (state | tower).items()}, root / "open_clip_model.safetensors")

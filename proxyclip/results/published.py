@@ -45,14 +45,14 @@ def target(
     """The published number of a config with a method, or None; an exact one first, then in the order of the file.
 
     Args:
-        model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`; of a method that is trained, the
-            CLIP is that of its `teacher`, and a checkpoint is no weights file of the user's.
+        model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`; of a student that is trained, the
+            CLIP is that of its `teacher`. The checkpoint of a training is no weights file of the user's.
         changes: the overrides that can change the number, as `model.refine=pamr`.
     """
-    teacher = model.get("teacher")
-    if (model.get("checkpoint") and not teacher) or _own_file(model):
+    trained = str(config_name).startswith("trained/")
+    if (model.get("checkpoint") and not trained) or _own_file(model):
         return None
-    clip = teacher or model
+    clip = model.get("teacher") or model
     parts = method, _clip(clip.get("model_type")), clip.get("clip_type") or None, _vfm(model.get("vfm_model"))
     wanted = _same(changes)
     fits = [

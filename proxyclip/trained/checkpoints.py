@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -140,12 +140,22 @@ class SafeCheckpointHook(CheckpointHook):
 
     train.py puts it in the place of the config's `CheckpointHook`. Counts iterations and keeps the newest 2, if not
     told otherwise. The Runner writes the files whole or not at all.
+
+    Args:
+        keep: iterations that are saved and never deleted, besides those of the interval.
     """
 
-    def __init__(self, by_epoch: bool = False, max_keep_ckpts: int = 2, **kwargs: Any) -> None:
+    def __init__(
+        self, by_epoch: bool = False, max_keep_ckpts: int = 2, keep: Sequence[int] = (), **kwargs: Any
+    ) -> None:
         if by_epoch:
             raise ValueError("Expected default_hooks.checkpoint.by_epoch to be False: train.py counts iterations")
         super().__init__(by_epoch=False, max_keep_ckpts=max_keep_ckpts, **kwargs)
+        self.keep = set(keep)
+
+    def every_n_train_iters(self, runner: Any, n: int, start: int = 0) -> bool:
+        """Whether to save after this iteration."""
+        return runner.iter + 1 in self.keep or super().every_n_train_iters(runner, n, start)
 
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
         name = self.filename_tmpl.format(step)
@@ -163,6 +173,7 @@ class SafeCheckpointHook(CheckpointHook):
             folder = Path(self.out_dir)
             atomic.replace(folder / LAST, lambda temporary: temporary.write_text(name, encoding="utf-8"))
             if self.max_keep_ckpts > 0:
-                older = [file for iteration, file in numbered(folder).items() if iteration <= step]
+                files = numbered(folder).items()
+                older = [file for iteration, file in files if iteration <= step and iteration not in self.keep]
                 for file in older[: -self.max_keep_ckpts]:
                     file.unlink(missing_ok=True)

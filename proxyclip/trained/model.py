@@ -24,6 +24,8 @@ from ..vocabulary import Vocabulary
 from . import checkpoints
 from .guards import check_finite
 
+PARITIES = ("paper", "upstream")
+
 
 class WholeImageSegmentor(BaseSegmentor):
     """Scores whole images: `logits` -> bilinear to the image -> bilinear to its original size -> the best class.
@@ -200,3 +202,9 @@ class TrainedSegmentor(WholeImageSegmentor):
         """As in MMEngine's BaseModel; a loss that is not finite ends the training before it reaches a weight."""
         check_finite(losses)
         return super().parse_losses(losses)
+
+
+def check_parity(parity: str) -> None:
+    """Refuse an unknown parity: "paper", or "upstream" with the quirks of the published code."""
+    if parity not in PARITIES:
+        raise ValueError(f"Expected parity to be one of {', '.join(PARITIES)}, but got {parity!r}")

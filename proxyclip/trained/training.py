@@ -44,7 +44,7 @@ def train(options: TrainOptions) -> Path:
     device = pick_device(options.device)
     cfg = settings.load(options)
     outcome.check_writable(Path(options.work_dir))
-    start = _start(options, Path(cfg.work_dir))
+    start = _start(options, Path(cfg.work_dir), cfg.get("starts_from"))
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
     settings.settle(cfg, options, device, world)
@@ -56,8 +56,11 @@ def train(options: TrainOptions) -> Path:
     return last
 
 
-def _start(options: TrainOptions, folder: Path) -> str | None:
+def _start(options: TrainOptions, folder: Path, usual: str | None) -> str | None:
     """The file to begin with: of the training to go on with, or of weights; None for none.
+
+    Args:
+        usual: what the config starts from, a checkpoint of another training, below the folder `train` of the work dir.
 
     Raises:
         ValueError: there are checkpoints that a new training would overwrite, and nobody said that it may.
@@ -74,7 +77,18 @@ def _start(options: TrainOptions, folder: Path) -> str | None:
             f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after it, "
             "--fresh deletes them and starts anew, and another --work-dir leaves them as they are."
         )
-    return start
+    return start or (_usual(options, usual) if usual is not None else None)
+
+
+def _usual(options: TrainOptions, file: str) -> str:
+    path = Path(options.work_dir, "train", file)
+    if not path.is_file():
+        other = Path("configs/trained", file).parent.with_suffix(".py")
+        raise FileNotFoundError(
+            f"{options.config} starts from {path}, a checkpoint of another training, which is not there: train that "
+            f"first, python train.py {other}, or say another one with --load-from FILE"
+        )
+    return str(path)
 
 
 def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, rank: int, world: int) -> str:
@@ -83,7 +97,8 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
     if options.fresh:
         with first_process_first():
             checkpoints.remove(folder)
-    cfg.load_from, cfg.resume = start, options.resume and start is not None
+    own = options.load_from is not None or checkpoints.latest(folder) is not None  # not what the config starts from
+    cfg.load_from, cfg.resume = start, options.resume and own
     cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner: Any = TrainRunner.from_cfg(cfg)
     lines = TrainingLines(settings.interval_of_lines(cfg))
@@ -114,10 +129,10 @@ def _announce(cfg: Config, options: TrainOptions, images: int, device: str, worl
     precision = cfg.optim_wrapper.get("dtype", "bfloat16") if "Amp" in cfg.optim_wrapper.type else "float32"
     print(f"{configs.config_name(cfg)}: {cfg.model.type} on {images} images of {dataset}", flush=True)
     print(f"{cfg.train_cfg.max_iters} iterations of {batch} images, {precision} on {device}, {processes}", flush=True)
+    if options.resume and not cfg.resume:
+        print("there is no checkpoint to resume: starting from the beginning", flush=True)
     if start is not None:
         print(f"{'going on after' if cfg.resume else 'starting from'} {start}", flush=True)
-    elif options.resume:
-        print("there is no checkpoint to resume: starting from the beginning", flush=True)
 
 
 def _say_saved(folder: Path, error: BaseException) -> None:

@@ -4,11 +4,9 @@ teacher      dense CLIP features and their scores, of a ViT or a ResNet
 students     named backbones and decode modules; pretrained: their first weights
 segmentor    MaskCLIPTeacher, MaskCLIPPlus
 stages       StageHook: when the teacher guides and when the student trains itself
-labels       SuppressLabels: which classes are unlabelled
 """
 
-from .labels import SuppressLabels
 from .segmentor import MaskCLIPPlus, MaskCLIPTeacher
 from .stages import StageHook
 
-__all__ = ["MaskCLIPPlus", "MaskCLIPTeacher", "StageHook", "SuppressLabels"]
+__all__ = ["MaskCLIPPlus", "MaskCLIPTeacher", "StageHook"]

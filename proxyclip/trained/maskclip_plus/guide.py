@@ -9,8 +9,9 @@ import torch
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
+from ..model import check_parity
 from .class_weight import ClassWeight, check_tau, files_of
-from .teacher import Teacher, build_teacher, check_parity, scores
+from .teacher import Teacher, build_teacher, scores
 
 Spec = dict[str, Any]
 

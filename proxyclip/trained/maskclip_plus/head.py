@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -54,9 +51,3 @@ class TextHead(BaseModule):
                 return logits
             first = logits.shape[1] - weights.shape[1]
             return torch.cat([logits[:, :first], logits[:, first:] * weights[..., None, None]], 1)
-
-
-def digest(names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """What text features are made of, as a hash (32,) uint8."""
-    said = json.dumps([list(names), list(templates)]).encode()
-    return torch.tensor(list(hashlib.sha256(said).digest()), dtype=torch.uint8)

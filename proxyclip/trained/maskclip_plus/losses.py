@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .labels import UNLABELLED
+from ..labels import UNLABELLED
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, ignore: int, parity: str) -> Tensor:

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .labels import UNLABELLED
+from ..labels import UNLABELLED
 
 
 def fill(labels: Tensor, scores: Tensor, ids: Sequence[int], threshold: float = 0.0, parity: str = "paper") -> Tensor:
@@ -35,17 +35,3 @@ def fill(labels: Tensor, scores: Tensor, ids: Sequence[int], threshold: float = 
             result[weak if parity == "upstream" else weak & open_] = UNLABELLED
         filled.append(result)
     return torch.stack(filled)
-
-
-def check_hidden(labels: Tensor, ids: Sequence[int]) -> None:
-    """Refuse labels that have a class which was to be unlabelled: the training would have seen what it must not.
-
-    Raises:
-        ValueError: the message has the ids.
-    """
-    leaked = torch.isin(labels, torch.as_tensor(ids, device=labels.device))
-    if leaked.any():
-        found = labels[leaked].unique().tolist()
-        raise ValueError(
-            f"Labels have classes {found}, which are unlabelled in this training: is SuppressLabels there?"
-        )

@@ -6,7 +6,6 @@ Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), sec
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
@@ -18,17 +17,18 @@ from torch import Tensor
 from prompts.imagenet_template import maskclip_template
 
 from ...clip_text import TextCLIP
+from ...clip_weights import architecture
 from ...methods.maskclip import IMAGENET, SCALE
-from ..model import TrainedSegmentor, WholeImageSegmentor
+from ..labels import UNLABELLED, check_hidden
+from ..model import WholeImageSegmentor
+from ..text import TextSegmentor
 from .guide import Guide, Spec
-from .head import TextHead, digest
-from .labels import UNLABELLED
+from .head import TextHead
 from .losses import accuracy, cross_entropy, distillation
 from .pretrained import load_pretrained
-from .pseudo import check_hidden, fill
+from .pseudo import fill
 from .stages import GUIDED, SELF_TRAINING
 from .students import build_student
-from .teacher import text_width
 
 
 @MODELS.register_module()
@@ -89,7 +89,7 @@ class MaskCLIPTeacher(WholeImageSegmentor):
 
 
 @MODELS.register_module()
-class MaskCLIPPlus(TrainedSegmentor):
+class MaskCLIPPlus(TextSegmentor):
     """A student with text features as its classifier. An evaluation needs the checkpoint alone, no CLIP.
 
     Args:
@@ -131,15 +131,13 @@ class MaskCLIPPlus(TrainedSegmentor):
     ) -> None:
         arguments = {k: v for k, v in locals().items() if k not in ("self", "data_preprocessor", "__class__")}
         shown = IMAGENET | (data_preprocessor or {})
+        channels = architecture(teacher["model_type"])["embed_dim"]
         super().__init__(
-            checkpoint, name_path=name_path, background=background, templates=templates, precision=precision,
+            checkpoint, channels, name_path=name_path, background=background, templates=templates, precision=precision,
             data_preprocessor=shown,
         )  # fmt: skip
-        channels = text_width(teacher["model_type"])
         self.backbone, decoder, self.pretrained = build_student(student, channels)
         self.decode_head = TextHead(decoder, channels, background, unit_features)
-        self.register_buffer("text", torch.zeros(len(self.names), channels))
-        self.register_buffer("words", torch.zeros(32, dtype=torch.uint8))  # what `text` was made of
         self.guide = Guide(teacher, class_weight, parity, key_smoothing, prompt_denoising)
         self.parity, self.ignore, self.conf_thresh = parity, ignore_index, conf_thresh
         self.distill = None if distill is None else dict(weight=1.0, labelled=False) | distill
@@ -152,7 +150,7 @@ class MaskCLIPPlus(TrainedSegmentor):
         super().init_weights()
         if self.pretrained is not None:
             load_pretrained(self.backbone, self.pretrained)
-        self._embed(device)
+        self.embed()
         self.guide.open_weights(self.names, self.templates, device)
 
     def prepare(self, device: torch.device) -> None:
@@ -160,17 +158,6 @@ class MaskCLIPPlus(TrainedSegmentor):
         if self.dtype is None:
             super().prepare(device)
             self.guide.open_weights(self.names, self.templates, device)
-
-    def take(self, state: dict[str, Tensor], path: Path) -> None:
-        """As in `TrainedSegmentor`; for other names than those of the training, text features are made anew."""
-        words, text, device = state.get("words"), state.get("text"), self.text.device
-        other = words is not None and not torch.equal(words.cpu(), digest(self.names, self.templates))
-        if other and text is not None and text.shape[1] == self.text.shape[1]:
-            state = state | {"text": self.text.new_zeros(len(self.names), text.shape[1])}
-            self.text = state["text"]
-        super().take(state, path)
-        if other and self.names:
-            self._embed(device)
 
     @property
     def clip(self) -> TextCLIP:
@@ -239,10 +226,6 @@ class MaskCLIPPlus(TrainedSegmentor):
     def _weights(self, samples: Sequence[SegDataSample] | None) -> Tensor | None:
         found = self.guide.weigh(samples)
         return None if found is None else found * found.shape[1]
-
-    def _embed(self, device: torch.device) -> None:
-        self.text = self.guide.open(device).clip.embed(self.names, self.templates)
-        self.words = digest(self.names, self.templates).to(device)
 
     def _suppressed(self, samples: Sequence[SegDataSample]) -> list[int]:
         found = {tuple(sample.metainfo.get("suppressed", ())) for sample in samples}

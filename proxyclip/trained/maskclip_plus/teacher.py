@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import open_clip
 import torch
 import torch.nn.functional as F
 from open_clip.modified_resnet import ModifiedResNet
@@ -18,11 +17,9 @@ from ...attention._parts import projected_keys
 from ...attention.maskclip import MaskCLIP
 from ...clip import DenseCLIP
 from ...clip_text import TextCLIP
-from ...clip_weights import load_model, names
+from ...clip_weights import load_model
 from ...methods.maskclip import as_published, denoise, smooth
-from ...paths import find
-
-PARITIES = ("paper", "upstream")
+from ..model import check_parity
 
 
 class Teacher(nn.Module):
@@ -123,27 +120,6 @@ def build_teacher(
     if isinstance(model.visual, ModifiedResNet):
         return ResNetTeacher(TextCLIP(model, tokenizer), attention_pooling)
     return ViTTeacher(DenseCLIP(model, tokenizer), residual, parity)
-
-
-def text_width(model_type: str) -> int:
-    """Dimension D of the image-text space of a CLIP; its weights are not touched.
-
-    Raises:
-        ValueError: an unknown name. FileNotFoundError: no such folder.
-    """
-    schema, _, where = model_type.partition(":")
-    if schema == "local-dir":
-        model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
-    config = open_clip.get_model_config(model_type if where else names(model_type))
-    if config is None:
-        raise ValueError(f"Expected a CLIP that open_clip knows, but got {model_type!r}")
-    return int(config["embed_dim"])
-
-
-def check_parity(parity: str) -> None:
-    """Refuse an unknown parity."""
-    if parity not in PARITIES:
-        raise ValueError(f"Expected parity to be one of {', '.join(PARITIES)}, but got {parity!r}")
 
 
 def scores(

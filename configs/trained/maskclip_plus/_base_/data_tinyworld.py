@@ -4,7 +4,7 @@ The teacher is its tiny CLIP without the residual of the last block, which that 
 the size that the tiny CLIP knows; the test is on whole images.
 """
 
-_base_ = "./runtime.py"
+_base_ = ["./runtime.py", "../../_base_/tinyworld.py"]
 
 model = dict(
     teacher=dict(model_type="local-dir:proxyclip/tinyworld/weights/clip", clip_type=None, residual=False),
@@ -19,20 +19,11 @@ del train_pipeline[6]  # PhotoMetricDistortion: things are known by their colour
 test_pipeline = _base_.test_pipeline
 test_pipeline[1]["scale"] = (2048, 192)
 
-tinyworld = dict(
-    type="TinyWorldDataset",
-    ann_file="ImageSets/Segmentation/val.txt",
-    data_prefix=dict(img_path="JPEGImages", seg_map_path="SegmentationClass"),
-)
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
     persistent_workers=False,
-    dataset=dict(
-        **tinyworld, data_root="{{$DATA_ROOT:data}}/tinyworld_train", count=1000, seed=3, pipeline=train_pipeline
-    ),
+    dataset=dict(**_base_.files.train, pipeline=train_pipeline),
 )
-test_dataloader = dict(
-    dataset=dict(**tinyworld, data_root="{{$DATA_ROOT:data}}/tinyworld", count=500, seed=2, pipeline=test_pipeline)
-)
+test_dataloader = dict(dataset=dict(**_base_.files.test, pipeline=test_pipeline))
 val_dataloader, val_cfg, val_evaluator = None, None, None

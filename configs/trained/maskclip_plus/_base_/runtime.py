@@ -3,7 +3,8 @@
 4 images a GPU; the published runs had 4 GPUs, so 16 images a step.
 """
 
-default_scope = "mmseg"
+_base_ = "../../_base_/runtime.py"
+
 custom_imports = dict(imports=["proxyclip.trained.maskclip_plus"])
 
 # The student stands in student_*.py, the vocabulary in data_*.py.
@@ -36,43 +37,9 @@ test_pipeline = [
     dict(type="MyLoadAnnotations"),
     dict(type="PackSegInputs"),
 ]
-train_dataloader = dict(
-    batch_size=4,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type="SeededSampler", shuffle=True),
-    dataset=dict(pipeline=train_pipeline),
-)
-test_dataloader = dict(
-    batch_size=1,
-    num_workers=2,
-    sampler=dict(type="DefaultSampler", shuffle=False),
-    dataset=dict(test_mode=True, pipeline=test_pipeline),
-)
+train_dataloader = dict(batch_size=4, dataset=dict(pipeline=train_pipeline))
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 val_dataloader = test_dataloader
-test_evaluator = dict(type="SegMetric", iou_metrics=["mIoU"])
-val_evaluator = test_evaluator
 
-train_cfg = dict(type="SeededTrainLoop")  # max_iters and val_interval: in each config
-val_cfg = dict(type="ValLoop")
-test_cfg = dict(type="TestLoop")
-
-env_cfg = dict(
-    cudnn_benchmark=False,
-    mp_cfg=dict(mp_start_method="fork", opencv_num_threads=0),
-    dist_cfg=dict(backend="nccl"),
-)
-default_hooks = dict(
-    timer=dict(type="IterTimerHook"),
-    logger=dict(type="LoggerHook", interval=50),
-    param_scheduler=dict(type="ParamSchedulerHook"),
-    checkpoint=dict(type="CheckpointHook", by_epoch=False),  # as often as there is an evaluation, see train_cfg
-    sampler_seed=dict(type="DistSamplerSeedHook"),
-)
 # Without annotations the teacher guides to the end; zero_shot_*.py hand over to the student itself.
 custom_hooks = [dict(type="StageHook", guided=(1, -1), self_training=None), dict(type="VocabularyCheckHook")]
-launcher = "none"
-randomness = dict(seed=0)
-log_level = "INFO"
-load_from = None
-resume = False

@@ -1,4 +1,4 @@
-"""What a label map says in training: a class, "not scored", or "to be guessed"."""
+"""What a label map says in training: a class, "not scored", or "unlabelled", which is to be guessed or left out."""
 
 from __future__ import annotations
 
@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmseg.registry import TRANSFORMS
+from torch import Tensor
 
 UNLABELLED = -1
 
 
 @TRANSFORMS.register_module()
 class SuppressLabels(BaseTransform):
-    """Turns labels of some classes into -1, "unlabelled", which MaskCLIP+ fills with pseudo labels.
+    """Turns labels of some classes into -1, "unlabelled", so that a training cannot see them.
 
     Comes after the annotations are loaded; without annotations the whole map is -1. The ignore value stays. Maps become
     int32, in which OpenCV resizes and pads -1 unharmed. Adds `suppressed`, the ids, for `PackSegInputs(meta_keys=...)`.
@@ -58,3 +60,17 @@ class SuppressLabels(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(which={self.which!r})"
+
+
+def check_hidden(labels: Tensor, ids: Sequence[int]) -> None:
+    """Refuse labels that have a class which was to be unlabelled: the training would have seen what it must not.
+
+    Raises:
+        ValueError: the message has the ids.
+    """
+    leaked = torch.isin(labels, torch.as_tensor(ids, device=labels.device))
+    if leaked.any():
+        found = labels[leaked].unique().tolist()
+        raise ValueError(
+            f"Labels have classes {found}, which are unlabelled in this training: is SuppressLabels there?"
+        )

@@ -1,0 +1,285 @@
+"""CLIP-RC: zero-shot segmentation by a frozen CLIP with prompts, regional tokens and a small decoder.
+
+Zhang et al., "Exploring Regional Clues in CLIP for Zero-Shot Semantic Segmentation" (CVPR 2024).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from mmseg.models.losses import accuracy
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from ... import windows
+from ...clip import DenseCLIP
+from ...clip_weights import architecture
+from ...methods.maskclip import IMAGENET
+from ...sliding import Strips
+from ...vocabulary import Vocabulary
+from ...weights import WeightsError
+from ..labels import UNLABELLED, check_hidden
+from ..model import check_parity
+from ..text import TextSegmentor, digest
+from . import losses
+from .decoder import Decoded, Recovery, RegionDecoder, init_as_intended
+from .encoder import Features, Prompts, encode, region_mask
+from .frozen import Frozen, grid_of
+from .labels import check_setting, guess, look_up, table
+
+Spec = dict[str, Any]
+LOSS_WEIGHTS = dict(mask=100.0, dice=1.0, recovery=2.0)
+NOT_SAID = -1  # of `seen`, before a training
+
+
+@MODELS.register_module()
+class CLIPRC(TextSegmentor):
+    """CLIP-RC. A checkpoint has the prompts, the decoder and the text features; CLIP itself is loaded again.
+
+    Which classes are unseen says `split`, called by SplitHook with what the training's data set says.
+
+    Args:
+        model_type, clip_type: CLIP, as in `clip.load_clip`; a ViT.
+        name_path: vocabulary file, one name a class; templates: over which the names are embedded.
+        setting: what a training knows. "inductive": the names of the seen classes, and their labels; "transductive":
+            all names, and where unseen classes are, but not which; "fully": all labels.
+        prompts: K, of every block. regions: M, a square number.
+        decoder: `layers`, `heads`, `hidden`, `dropout`, of `RegionDecoder`.
+        loss_weights: `mask` (the focal loss), `dice`, `recovery`; recovery=0 leaves its decoder out.
+        slide_crop: side of a training crop, and of a window; slide_stride: of the windows of an evaluation, in pixels.
+        seen_bias: what an inductive evaluation subtracts from the scores of seen classes, which are in (0, 1).
+        parity: "upstream" with the quirks of the published code: images with ImageNet's mean and deviation, the class
+            embedding added twice, ignored pixels as negatives of all classes, PyTorch's own first weights of the
+            decoder, weight decay of norms (`ParityOptimWrapperConstructor`), text features rounded to float16. "paper":
+            none of them.
+        ignore_index: label that is not scored.
+        checkpoint: file of train.py, for an evaluation; precision: there (auto, fp32, fp16, bf16).
+
+    Raises:
+        ValueError: an option out of its range, or unknown.
+    """
+
+    seen: Tensor
+
+    def __init__(
+        self,
+        model_type: str,
+        name_path: str,
+        clip_type: str | None = None,
+        templates: Sequence[str] = ("a photo of a {}",),
+        setting: str = "inductive",
+        prompts: int = 10,
+        regions: int = 16,
+        decoder: Spec | None = None,
+        loss_weights: Spec | None = None,
+        slide_crop: int = 512,
+        slide_stride: int = 426,
+        seen_bias: float = 0.1,
+        parity: str = "upstream",
+        ignore_index: int = 255,
+        checkpoint: str | None = None,
+        precision: str = "fp32",
+        data_preprocessor: Spec | None = None,
+    ) -> None:
+        arguments = {k: v for k, v in locals().items() if k not in ("self", "data_preprocessor", "__class__")}
+        check_parity(parity)
+        check_setting(setting)
+        windows.check(slide_crop, slide_stride)
+        config = architecture(model_type)
+        width, vision = config["embed_dim"], config["vision_cfg"]
+        super().__init__(
+            checkpoint, width, name_path=name_path, background=False, templates=templates, precision=precision,
+            data_preprocessor=(IMAGENET if parity == "upstream" else {}) | (data_preprocessor or {}),
+        )  # fmt: skip
+        grid = grid_of(slide_crop, vision)
+        region_mask(grid, prompts, regions)  # refuses a number of regions that cannot be
+        self.frozen = Frozen(model_type, clip_type, grid, regions)
+        self.prompts = Prompts(prompts, vision["width"], vision["layers"], vision["patch_size"])
+        self.decode_head = RegionDecoder(width, **(decoder or {}))
+        if parity == "paper":
+            init_as_intended(self.decode_head)
+        self.loss_weights = LOSS_WEIGHTS | (loss_weights or {})
+        options = {key: value for key, value in (decoder or {}).items() if key != "layers"}
+        self.recovery = Recovery(width, **options) if self.loss_weights["recovery"] else None
+        self.register_buffer("seen", torch.full((len(self.names),), NOT_SAID, dtype=torch.int8))
+        self.register_buffer("tower", torch.zeros(32, dtype=torch.uint8))  # hash of CLIP's image tower
+        self.setting, self.parity, self.ignore = setting, parity, ignore_index
+        self.crop, self.stride, self.seen_bias = slide_crop, slide_stride, seen_bias
+        self.arguments = arguments | dict(vfm_model=None)
+
+    @property
+    def clip(self) -> DenseCLIP:
+        """The frozen CLIP."""
+        return self.frozen.open(self.text.device).clip
+
+    def ids(self, seen: bool) -> list[int]:
+        """The seen or the unseen classes."""
+        return (self.seen == int(seen)).nonzero().flatten().tolist()
+
+    def split(self, unseen: Sequence[int] | None) -> None:
+        """Say which classes are unseen, before a training; in the setting "fully" none is.
+
+        Raises:
+            ValueError: nobody says so, or the weights that the training starts from have seen some of them.
+            WeightsError: those are of another CLIP.
+        """
+        if self.tower.any():
+            self._check_tower("What the training starts from")
+        if self.words.any() and not torch.equal(self.words.cpu(), digest(self.names, self.templates)):
+            self.embed()  # the weights brought those of other templates
+        if self.setting == "fully":
+            self.seen.fill_(1)
+            return
+        if not unseen:
+            raise ValueError(
+                f"setting={self.setting!r} needs a data set that says which classes are unseen: zero_shot=True, or "
+                "metainfo=dict(unseen=[...])"
+            )
+        leaked = sorted(set(unseen) & set(self.ids(seen=True)))
+        if leaked:
+            raise ValueError(
+                f"The training starts from weights that were trained with labels of {self._named(leaked)}, which are "
+                "unseen in its data: start from a checkpoint of the same split"
+            )
+        self.seen.fill_(1)
+        self.seen[list(unseen)] = 0
+
+    def check_split(self, unseen: Sequence[int] | None) -> None:
+        """Refuse to evaluate classes as unseen whose labels the training had."""
+        leaked = set(unseen or ()) & set(self.ids(seen=True))
+        if leaked and self.setting != "fully":
+            raise ValueError(
+                f"The data set says that {self._named(sorted(leaked))} are unseen, but this model was trained with "
+                "their labels: evaluate it with the split of its training"
+            )
+
+    def init_weights(self) -> None:
+        """Begin a training: CLIP and text features."""
+        super().init_weights()
+        self.embed()
+        self.tower = self.frozen.hash(self.text.device)
+
+    def embed(self) -> None:
+        """As in `TextSegmentor`; in the parity "upstream" rounded to float16, as the published code stores them."""
+        super().embed()
+        if self.parity == "upstream":
+            self.text = self.text.half().float()
+
+    def take(self, state: dict[str, Tensor], path: Path) -> None:
+        """As in `TextSegmentor`; with other names than those of the training, none counts as seen.
+
+        Raises:
+            WeightsError: the training had another CLIP.
+        """
+        known = state.get("seen")
+        if known is not None and len(known) != len(self.seen):
+            state = state | {"seen": torch.full_like(self.seen, NOT_SAID)}
+        super().take(state, path)
+        self._check_tower(path)
+
+    def set_vocabulary(self, words: Vocabulary, text: Tensor | None = None) -> None:
+        """As in `WholeImageSegmentor`; none of the words counts as seen."""
+        super().set_vocabulary(words, text)
+        self.seen = self.seen.new_full((len(words.names),), NOT_SAID)
+
+    def halve(self, dtype: torch.dtype | None) -> None:
+        """Image tower, prompts and decoder; text features stay as they are."""
+        tower = self.frozen.open(self.text.device)
+        tower.clip.model.visual.to(dtype)
+        for part in (tower.positions, tower.regions):
+            part.data = part.data.to(dtype)
+        self.prompts.to(dtype)
+        self.decode_head.to(dtype)
+
+    def extract_feat(self, inputs: Tensor) -> Features:
+        """Features of square images (N, 3, S, S), normalised by the data preprocessor."""
+        tower = self.frozen.open(inputs.device)
+        images = tower.clip.renormalise(inputs) if self.parity == "paper" else inputs
+        return encode(tower, self.prompts, images.to(tower.positions.dtype), self.parity)
+
+    def decode(self, inputs: Tensor, text: Tensor) -> Decoded:
+        """Square images (N, 3, S, S) and text rows (C, D) -> logits and what is to be recovered."""
+        number = self.decode_head.query_proj.weight.dtype
+        features = Features(*(part.to(number) for part in self.extract_feat(inputs)))
+        return self.decode_head(features, text.to(number))
+
+    def logits(self, inputs: Tensor, samples: Sequence[SegDataSample] | None) -> Tensor:
+        """Logits of square images (N, 3, S, S) on CLIP's grid, (N, names, S / patch, S / patch)."""
+        return self.decode(inputs, self.text).logits
+
+    def scores(self, crops: Tensor) -> Tensor:
+        """Scores of square crops (N, 3, S, S) in pixels: (N, names, S, S), sigmoids less the bias of seen classes."""
+        found = F.interpolate(self.logits(crops, None), size=crops.shape[2:], mode="bilinear").sigmoid()
+        if self.setting == "inductive":
+            found -= self.seen_bias * (self.seen == 1).to(found)[:, None, None]
+        return found
+
+    def slide(self, image: Tensor) -> Tensor:
+        """Scores of an image (3, H, W) of any size, (names, H, W): the mean over the windows that have a pixel."""
+        h, w = image.shape[1:]
+        image = F.pad(image, (0, max(self.crop - w, 0), 0, max(self.crop - h, 0)))
+        rows, columns = windows.plan(tuple(image.shape[1:]), self.crop, self.stride, 1)
+        total = image.new_zeros(len(self.text), *image.shape[1:], dtype=torch.float32)
+        times = torch.zeros_like(total[0])
+        for y in rows.starts:
+            for x in columns.starts:
+                place = (..., slice(y, y + self.crop), slice(x, x + self.crop))
+                total[place] += self.scores(image[None][place])[0]
+                times[place] += 1
+        return (total / times)[:, :h, :w]
+
+    def score(
+        self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
+    ) -> Iterator[Strips]:
+        """As in `WholeImageSegmentor`, of windows."""
+        for image in inputs:
+            yield partial(windows.stitch, self.slide(image)[None], *windows.plan(image.shape[1:], 0, 1, 1))
+
+    def encode_decode(self, inputs: Tensor, batch_img_metas: Any = None) -> Tensor:
+        """Scores at the size of the images: (N, 3, H, W) -> (N, names, H, W)."""
+        return torch.stack([self.slide(image) for image in inputs])
+
+    def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
+        """Losses of a training step.
+
+        Raises:
+            ValueError: labels of unseen classes, which were to be hidden, are there.
+        """
+        labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
+        if self.setting != "fully":
+            check_hidden(labels, self.ids(seen=False))
+        return self.step(inputs, labels)
+
+    def step(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Weighted losses of images (N, 3, S, S) at labels (N, S, S): class ids, -1 (hidden) or the ignored one."""
+        seen = self.ids(seen=True)
+        decoded = self.decode(inputs, self.text[seen] if self.setting == "inductive" else self.text)
+        logits = F.interpolate(decoded.logits, size=labels.shape[1:], mode="bilinear")
+        labels = look_up(labels, table(self.setting, seen, self.ignore))
+        if self.setting == "transductive":
+            labels = guess(labels, logits.detach(), self.ids(seen=False))
+        labels = torch.where(labels == UNLABELLED, self.ignore, labels)
+        weights = self.loss_weights
+        focal, dice = losses.segmentation(logits, labels, self.ignore, self.parity)
+        found = {"loss_mask": weights["mask"] * focal, "loss_dice": weights["dice"] * dice}
+        if self.recovery is not None:
+            q, f = self.recovery(decoded.queries, decoded.patches)
+            found["recovery_loss_q"] = weights["recovery"] * losses.recovery(q, decoded.first_queries)
+            found["recovery_loss_k"] = weights["recovery"] * losses.recovery(f, decoded.first_patches)
+        return found | {"acc_seg": accuracy(logits, labels, ignore_index=self.ignore)}
+
+    def _check_tower(self, weights: Path | str) -> None:
+        if not torch.equal(self.tower, self.frozen.hash(self.text.device)):
+            raise WeightsError(
+                f"{weights} was trained on another image tower than that of model_type={self.frozen.name[0]!r}, "
+                f"clip_type={self.frozen.name[1]!r}: use the CLIP it was trained on"
+            )
+
+    def _named(self, ids: Sequence[int]) -> str:
+        return ", ".join(self.names[i] for i in ids)

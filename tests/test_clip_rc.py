@@ -1,0 +1,331 @@
+"""CLIP-RC: the published code's arrays, and what the register of its quirks says."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from reference import arrays, check
+from torch import Tensor, nn
+from trained_world import folder_of, tensors
+
+from proxyclip.clip import load_clip
+from proxyclip.trained.clip_rc import CLIPRC, losses
+from proxyclip.trained.clip_rc.decoder import Recovery, RegionDecoder, align
+from proxyclip.trained.clip_rc.encoder import Features, Prompts, Tower, encode, first_tokens, region_mask
+from proxyclip.trained.clip_rc.labels import guess, look_up, table
+from proxyclip.trained.clip_rc.losses import segmentation
+
+ENCODER, HEAD, STEP, SLIDE = (f"trained/cliprc_{name}" for name in ("encoder", "head", "train_step", "slide"))
+close = dict(rtol=1e-4, atol=1e-5)
+BASE, NOVEL = [0, 1, 3, 4, 6], [2, 5]
+LAYER = {"attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_o": "o"}
+
+
+def linear(stored: dict[str, Tensor], name: str, into: nn.Module) -> None:
+    into.load_state_dict({"weight": stored[f"{name}_w"], "bias": stored[f"{name}_b"]})
+
+
+def stream(stored: dict[str, Tensor], name: str, layers: nn.ModuleList) -> None:
+    for number, layer in enumerate(layers):
+        for part in ("attn_q", "attn_k", "attn_v", "attn_o", "ffn1", "ffn2", "ln1", "ln2"):
+            linear(stored, f"w/{name}/{number}/{part}", getattr(layer, LAYER.get(part, part)))
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory):
+    """The reference's image tower as an open_clip folder."""
+    return folder_of(tmp_path_factory.mktemp("cliprc") / "clip", ENCODER)
+
+
+def tower(clip: str) -> Tower:
+    found = Tower(load_clip(clip, None), 4, 4)
+    found.regions.data = tensors(ENCODER)["w/region_tokens"]
+    return found
+
+
+def prompts(dropout: float = 0.0) -> Prompts:
+    stored, found = tensors(ENCODER), Prompts(3, 32, 3, 8, dropout)
+    found.first.data, found.deep.data = stored["w/prompt/first"], stored["w/prompt/deep"]
+    linear(stored, "w/prompt/proj", found.project)
+    linear(stored, "w/prompt/ln", found.norm)
+    return found
+
+
+def decoder() -> RegionDecoder:
+    stored, found = tensors(HEAD), RegionDecoder(16, 3, 4, 64, 0.0)
+    stream(stored, "dq", found.streams.queries)
+    stream(stored, "dv", found.streams.patches)
+    linear(stored, "w/query_proj", found.query_proj)
+    linear(stored, "w/feat_proj", found.patch_proj)
+    return found
+
+
+def recovery() -> Recovery:
+    stored, found = tensors(HEAD), Recovery(16, 4, 64, 0.0)
+    stream(stored, "rq", found.streams.queries)
+    stream(stored, "rv", found.streams.patches)
+    for name, part in (("q_in", "query_in"), ("v_in", "patch_in"), ("q_out", "query_out"), ("v_out", "patch_out")):
+        linear(stored, f"w/rec/{name}", getattr(found, part))
+    return found
+
+
+def features(images: int = 2) -> Features:
+    stored = tensors(HEAD)
+    return Features(*(stored[name][:images] for name in ("patch_feat", "global_feat", "region_feat")))
+
+
+@pytest.fixture(scope="module")
+def names(tmp_path_factory):
+    file = tmp_path_factory.mktemp("cliprc") / "cls.txt"
+    file.write_text("\n".join("abcdefg"))
+    return str(file)
+
+
+def build(clip: str, names: str, **options) -> CLIPRC:
+    """The reference's model: a tiny CLIP whose tower, prompts, decoder and text rows are put in."""
+    model = CLIPRC(
+        model_type=clip, name_path=names, prompts=3, regions=4, slide_crop=32, slide_stride=26,
+        decoder=dict(layers=3, heads=4, hidden=64, dropout=0.0), **options,
+    )  # fmt: skip
+    model.frozen.tower, model.prompts = tower(clip), prompts()
+    model.decode_head, model.recovery = decoder(), recovery()
+    model.text = tensors(ENCODER)["text"]
+    model.split(NOVEL)
+    return model
+
+
+@pytest.mark.parametrize("name", arrays("trained/cliprc_attn_mask"))
+def test_masks(name):
+    grid, number, regions = (int("".join(filter(str.isdigit, part))) for part in name.split("_"))
+    mask = region_mask(grid, number, regions)
+    assert torch.equal(mask, tensors("trained/cliprc_attn_mask")[name])
+    assert not mask.all(1).any() and not mask[0, : 1 + number + grid**2].any()
+
+
+def test_first_tokens():
+    stored = tensors("trained/cliprc_init")
+    positions, regions = first_tokens(stored["pos_in"], stored["cls_in"], 16, 4)
+    torch.testing.assert_close(positions, stored["pos_out"], **close)
+    torch.testing.assert_close(regions, stored["region_out"], **close)
+
+
+def test_encoder(clip):
+    stored = tensors(ENCODER)
+    with torch.no_grad():
+        found = encode(tower(clip), prompts().eval(), stored["image"])
+    for got, name in zip(found, ("patch_feat", "global_feat", "region_feat"), strict=True):
+        torch.testing.assert_close(got, stored[name], **close)
+        torch.testing.assert_close(got.norm(dim=1), torch.ones_like(got[:, 0]))
+
+
+def test_head():
+    stored = tensors(HEAD)
+    assert torch.equal(align(features(), stored["text"]), stored["query_tokens"])
+
+
+@torch.no_grad()
+def test_evaluation(clip, names):
+    image = tensors(ENCODER)["image"]
+    model = build(clip, names).eval()
+    check(model.scores(image), HEAD, "eval_inductive", 1e-5)
+    model.setting = "transductive"
+    check(model.scores(image), HEAD, "eval_selftrain", 1e-5)
+
+
+def test_training_outputs():
+    stored = tensors(HEAD)
+    decoded = decoder()(features(), stored["text"][BASE])
+    logits = nn.functional.interpolate(decoded.logits, size=(32, 32), mode="bilinear")
+    check(logits.detach(), HEAD, "train_pred_logits", 1e-5)
+    torch.testing.assert_close(decoded.first_queries, stored["train_query_tokens"], **close)
+    q, f = recovery()(decoded.queries, decoded.patches)
+    torch.testing.assert_close(q, stored["train_rec_q"], **close)
+    torch.testing.assert_close(f, stored["train_rec_feat"], **close)
+
+
+def test_losses():
+    stored = tensors("trained/cliprc_losses")
+    focal, dice = segmentation(stored["logits"], stored["label"].long(), 255, "upstream")
+    torch.testing.assert_close(focal, stored["focal_raw"], **close)
+    torch.testing.assert_close(dice, stored["dice_raw"], **close)
+
+
+@pytest.mark.parametrize("case", ["inductive", "inductive_allignore", "transductive", "fully"])
+def test_training_step(clip, names, case):
+    stored = tensors(STEP)
+    labels = stored["gt_raw_allignore" if "all" in case else "gt_raw"][:, 0].long()
+    model = build(clip, names, setting=case.split("_")[0])
+    found = model.step(stored["image"], labels)
+    for name in ("loss_mask", "loss_dice", "recovery_loss_q", "recovery_loss_k", "acc_seg"):
+        torch.testing.assert_close(found[name].squeeze(), stored[f"{case}/{name}"].squeeze(), **close)
+    if case == "inductive":
+        sum(value for name, value in found.items() if "loss" in name).backward()
+        got = dict(
+            prompt_first=model.prompts.first, prompt_deep=model.prompts.deep,
+            query_proj_w=model.decode_head.query_proj.weight, feat_proj_w=model.decode_head.patch_proj.weight,
+        )  # fmt: skip
+        for name, parameter in got.items():
+            torch.testing.assert_close(parameter.grad, stored[f"inductive/grad_{name}"], **close)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("setting", ["inductive", "transductive"])
+def test_windows(clip, names, setting):
+    stored, model = tensors(SLIDE), build(clip, names, setting=setting).eval()
+    averaged = model.slide(stored["image"][0])
+    check(averaged, SLIDE, f"{setting}/slide", 1e-5)
+    strips = next(model.score(stored["image"]))((31, 48))
+    scores = torch.cat(list(strips), 1)
+    check(scores, SLIDE, f"{setting}/slide_ori", 1e-5)
+    assert torch.equal(model.label(scores), stored[f"{setting}/label"][0].long())
+
+
+def test_label_tables():
+    stored = tensors(STEP)
+    assert torch.equal(table("inductive", BASE, 255), stored["seen_map"].long())
+    # The published table of the transductive setting leaves 200 as it is, a label that no data set here has.
+    known = stored["seen_map_st"].long()
+    assert known[200] == 200
+    known = torch.where(torch.arange(256) == 200, -1, known)
+    assert torch.equal(table("transductive", BASE, 255), known)
+    assert torch.equal(table("fully", BASE, 255), torch.arange(256))
+
+
+@pytest.mark.parametrize("case", ["inductive", "transductive", "fully"])
+def test_labels_of_a_step(clip, names, case):
+    stored, model = tensors(STEP), build(clip, names, setting=case)
+    labels = look_up(stored["gt_raw"][:, 0].long(), table(case, BASE, 255))
+    if case == "transductive":
+        logits = model.decode(stored["image"], model.text).logits
+        labels = guess(labels, nn.functional.interpolate(logits, size=(32, 32), mode="bilinear"), NOVEL)
+    assert torch.equal(torch.where(labels == -1, 255, labels), stored[f"{case}/label"][:, 0].long())
+
+
+def test_guesses_fill_only_what_is_hidden():
+    labels = torch.tensor([[[0, -1], [255, -1]]])
+    logits = torch.zeros(1, 4, 2, 2)
+    logits[0, 0] = 9  # a seen class, the best everywhere
+    logits[0, 2, 0, 1], logits[0, 3, 1, 1] = 1, 1
+    assert guess(labels, logits, [2, 3]).tolist() == [[[0, 2], [255, 3]]]
+
+
+def test_hidden_labels_are_those_of_the_table():
+    """SuppressLabels hides in the pipeline what the table would turn into -1."""
+    labels = torch.tensor([0, 1, 2, 5, 6, 255])
+    hidden = torch.where(torch.isin(labels, torch.tensor(NOVEL)), -1, labels)
+    for setting in ("inductive", "transductive"):
+        numbers = table(setting, BASE, 255)
+        assert torch.equal(look_up(labels, numbers), look_up(hidden, numbers))
+
+
+@torch.no_grad()
+def test_a_region_hears_of_its_cell_alone(clip):
+    """In a tower of one block, other pixels of cell (0, 0) change region 0 and no other."""
+    one, few = tower(clip), prompts().eval()
+    blocks = one.clip.model.visual.transformer.resblocks
+    one.clip.model.visual.transformer.resblocks = blocks[:1]
+    image = tensors(ENCODER)["image"][:1]
+    other = image.clone()
+    other[..., :16, :16] += 1  # 2 x 2 patches of 8
+    first, second = encode(one, few, image).regions, encode(one, few, other).regions
+    changed = (first - second).abs().amax(1)[0] > 1e-6
+    assert changed.tolist() == [[True, False], [False, False]]
+
+
+@torch.no_grad()
+def test_the_class_embedding_counts_twice_upstream(clip):
+    """Adding it once is the published encoder with half of it, where the other half of the token is the position."""
+    one, few, image = tower(clip), prompts().eval(), tensors(ENCODER)["image"]
+    paper = encode(one, few, image, "paper")
+    assert not torch.allclose(paper.whole, encode(one, few, image).whole, atol=1e-3)
+    visual = one.clip.model.visual
+    visual.class_embedding.data /= 2
+    torch.testing.assert_close(encode(one, few, image), paper)
+
+
+@torch.no_grad()
+def test_another_size_resizes_the_positions(clip):
+    one, few = tower(clip), prompts().eval()
+    assert encode(one, few, torch.randn(1, 3, 48, 48)).patches.shape == (1, 16, 6, 6)
+    with pytest.raises(ValueError, match="multiple of 8, but got 32 x 40"):
+        encode(one, few, torch.randn(1, 3, 32, 40))
+    with pytest.raises(ValueError, match="multiple of 8, but got 36 x 36"):
+        encode(one, few, torch.randn(1, 3, 36, 36))
+
+
+def test_left_over_patches_see_no_region():
+    mask = region_mask(5, 0, 4)
+    patches, regions = mask[1:26, 26:], mask[26:, 1:26]
+    seen = (~patches).sum(1).view(5, 5)
+    assert seen[:4, :4].eq(1).all() and seen[4].eq(0).all() and seen[:, 4].eq(0).all()
+    assert torch.equal(patches, regions.T)
+    for wrong in (0, 3, 36):
+        with pytest.raises(ValueError, match=f"square number up to 25, but got {wrong}"):
+            region_mask(5, 0, wrong)
+
+
+def test_one_region_without_a_voice_is_the_descriptor_of_the_image():
+    seen = Features(torch.randn(2, 16, 4, 4), torch.randn(2, 16), torch.zeros(2, 16, 1, 1))
+    text = torch.randn(3, 16)
+    expected = torch.cat([seen.whole[:, None] * text, text.expand(2, 3, 16)], 2)
+    assert torch.equal(align(seen, text), expected)
+
+
+def test_both_streams_are_of_the_layer_before():
+    streams = decoder().streams
+    q, f = torch.randn(1, 3, 16), torch.randn(1, 5, 16)
+    together, apart = streams(q, f), (q, f)
+    for of_queries, of_patches in zip(streams.queries, streams.patches, strict=True):
+        q = of_queries(apart[0], apart[1])
+        apart = q, of_patches(apart[1], q)
+    assert not torch.allclose(together[1], apart[1], atol=1e-3)
+
+
+def test_recovery_does_not_move_its_targets():
+    seen = Features(*(part.requires_grad_() for part in features()))
+    decoded = decoder()(seen, tensors(HEAD)["text"])
+    found = recovery()(decoded.queries.detach(), decoded.patches.detach())
+    loss = losses.recovery(found[0], decoded.first_queries) + losses.recovery(found[1], decoded.first_patches)
+    loss.backward()
+    assert all(part.grad is None for part in seen)
+
+
+def test_weighted_losses():
+    stored = tensors("trained/cliprc_losses")
+    assert stored["focal_weighted"] == pytest.approx(100 * stored["focal_raw"])
+    assert stored["dice_weighted"] == stored["dice_raw"]
+
+
+def test_ignored_pixels_are_negatives_upstream_and_nothing_in_the_paper():
+    torch.manual_seed(0)
+    logits, labels = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
+    labels[0, :4] = 255
+    changed = logits.clone()
+    changed[0, :, :4] += 3
+    for parity, same in (("upstream", False), ("paper", True)):
+        first, second = (segmentation(x, labels, 255, parity) for x in (logits, changed))
+        assert torch.allclose(first[0], second[0]) == torch.allclose(first[1], second[1]) == same
+    whole = torch.where(labels == 255, 1, labels)
+    for first, second in zip(*(segmentation(logits, whole, 255, p) for p in ("upstream", "paper")), strict=True):
+        torch.testing.assert_close(first, second)
+
+
+def test_a_batch_without_labels():
+    logits = torch.zeros(1, 3, 8, 8, requires_grad=True)
+    empty = torch.full((1, 8, 8), 255)
+    focal, dice = segmentation(logits, empty, 255, "paper")
+    assert focal == dice == 0
+    (focal + dice).backward()
+    assert not logits.grad.any()
+    assert segmentation(logits, empty, 255, "upstream")[0] > 0
+
+
+@torch.no_grad()
+def test_windows_of_small_and_exact_images(clip, names):
+    model = build(clip, names).eval()
+    image = tensors(ENCODER)["image"]
+    torch.testing.assert_close(model.slide(image[0]), model.scores(image[:1])[0])
+    small = torch.randn(3, 20, 40)
+    padded = nn.functional.pad(small, (0, 0, 0, 12))
+    torch.testing.assert_close(model.slide(small), model.slide(padded)[:, :20])
+    assert model.encode_decode(image).shape == (2, 7, 32, 32)
