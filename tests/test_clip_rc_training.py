@@ -245,6 +245,7 @@ def test_losses_are_float32_under_autocast(config):
     plain = model.loss(images, samples)
     with torch.autocast("cpu", torch.bfloat16):
         mixed = model.loss(images, samples)
+        assert model.decode(images, model.text).logits.dtype is torch.float32
     for name in TERMS if config != "fully" else TERMS[:2]:
         assert mixed[name].dtype is torch.float32
         torch.testing.assert_close(mixed[name], plain[name], rtol=0.05, atol=0.02)
@@ -481,7 +482,17 @@ def test_another_clip_than_that_of_the_training_is_refused(whole, capfd):
     for more in ((), ("--resume",)):
         words = ("--no-eval", "--load-from", str(saved(whole, 2)), *more)
         assert run("clip_training", *words, config="other_clip") == 1
-        assert f"What the training starts from {said}" in capfd.readouterr().err
+        assert f"iter_2.pth {said}" in capfd.readouterr().err
+
+
+def test_only_names_of_the_training_count_as_seen(whole, tmp_path):
+    """As many other names, or the same in another order, are not those whose labels the training had."""
+    (tmp_path / "cls.txt").write_text("\n".join(reversed(CLASSES)))
+    known, other = loaded(saved(whole, 4)), loaded(saved(whole, 4), templates=["a drawing of a {}"])
+    assert known.ids(seen=False) == other.ids(seen=False) == NOVEL and not torch.equal(known.text, other.text)
+    turned = loaded(saved(whole, 4), name_path=str(tmp_path / "cls.txt"))
+    assert turned.ids(seen=True) == turned.ids(seen=False) == []
+    torch.testing.assert_close(turned.text.flip(0), known.text)
 
 
 @torch.no_grad()
@@ -493,12 +504,11 @@ def test_half_precision_is_close(whole):
         half.halve(dtype)
         found = half.scores(images)
         assert found.dtype is torch.float32 and not torch.equal(found, scores)
-        torch.testing.assert_close(found, scores, rtol=0, atol=0.05)
-        assert (found.argmax(1) == scores.argmax(1)).float().mean() > 0.95
+        assert (found - scores).abs().mean() < 0.01 and (found.argmax(1) == scores.argmax(1)).float().mean() > 0.9
         assert half.text.dtype is torch.float32 and half.frozen.open(CPU).clip.model.visual.proj.dtype is dtype
     bf16 = loaded(saved(whole, 4), precision="bf16")
     assert {p.dtype for p in (*bf16.prompts.parameters(), *bf16.decode_head.parameters())} == {torch.bfloat16}
-    assert (bf16.predict(images) == exact.predict(images)).float().mean() > 0.95
+    assert (bf16.predict(images) == exact.predict(images)).float().mean() > 0.9
     with pytest.raises(ValueError, match="fp16' needs a CUDA device"):
         loaded(saved(whole, 4), precision="fp16")
 
@@ -601,13 +611,12 @@ def test_q11_streams_begin_as_copies():
 
 
 def test_q12_weight_decay_of_norms():
-    cfg = Config.fromfile(ROOT / "configs/trained/clip_rc/tinyworld_inductive.py")
-    wrapper = cfg.optim_wrapper
-    wrapper.optimizer.lr = 2e-4
-    found = {}
+    """146 tensors, whatever the CLIP: 6 of the prompts, 100 of the decoder with its three layers, 40 of recovery."""
+    cfg, found = Config.fromfile("inductive.py"), {}
+    cfg.model.decoder.layers = 3
     for parity in ("upstream", "paper"):
         model = MODELS.build({**cfg.model, "parity": parity})
-        groups = build_optim_wrapper(model, copy.deepcopy(wrapper)).optimizer.param_groups
+        groups = build_optim_wrapper(model, copy.deepcopy(cfg.optim_wrapper)).optimizer.param_groups
         known = {id(p): name for name, p in model.named_parameters()}
         found[parity] = {known[id(p)]: (g["lr"], g["weight_decay"]) for g in groups for p in g["params"]}
         assert set(found[parity]) == set(known.values()) and len(found[parity]) == 146

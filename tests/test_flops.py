@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import dummy_trained  # noqa: F401  registers DummyTrained
 import pytest
 import torch
+from mmseg.registry import MODELS
 from torch import nn
 
 from proxyclip import configs
 from proxyclip.clip_weights import architecture
 from proxyclip.options import Options
 from proxyclip.paths import ROOT
-from proxyclip.trained import flops
+from proxyclip.trained import flops, outline
 from proxyclip.trained.flops.__main__ import FILE, main
+from proxyclip.trained.model import TrainedSegmentor
 
 REFERENCE = json.loads((ROOT / "tests/golden/trained/cliprc_model_size.json").read_text())
 VOC, COCO = (next(value for name, value in REFERENCE.items() if part in name) for part in ("voc", "coco"))
@@ -132,18 +135,39 @@ def tiny():
     return flops.count(model_of("clip_rc/tinyworld_inductive"))
 
 
+@MODELS.register_module(force=True)
+class Pixels(TrainedSegmentor):
+    """A method of one's own that says nothing of its parts."""
+
+    def __init__(self, name_path, checkpoint=None):
+        super().__init__(checkpoint, name_path=name_path, background=False, templates=(), precision="fp32",
+                         data_preprocessor=None)  # fmt: skip
+        self.conv = nn.Conv2d(3, len(self.names), 1)
+
+    def logits(self, inputs, samples):
+        return self.conv(inputs)
+
+
+def test_a_method_of_ones_own(tmp_path):
+    (tmp_path / "cls.txt").write_text("sky\nsand\n")
+    found = flops.count(dict(type="Pixels", name_path=str(tmp_path / "cls.txt")), (10, 20))
+    assert found.parts == (flops.Part("model", 8, 8, 10 * 20 * 3 * 2),) and found.classes == 2
+    with pytest.raises(ValueError, match="DummyTrained to be a TrainedSegmentor, which says its `sizes`"):
+        flops.count(dict(type="DummyTrained"), (10, 20))
+
+
 def test_windows(tiny):
     """As many as an evaluation has, which counts the same."""
     model, shape = model_of("clip_rc/tinyworld_inductive"), (96, 97)
-    built = flops.MODELS.build(model).eval().requires_grad_(False)
+    built = MODELS.build(model).eval().requires_grad_(False)
     sizes = {(96, 96): 1, (50, 30): 1, shape: 2, (1, 144): 2, (192, 240): 12}
-    assert {size: flops._windows(built, size) for size in sizes} == sizes
+    assert {size: built.sizes(size).windows for size in sizes} == sizes
     found = flops.count(model, shape)
     assert (found.windows, found.window) == (2, (96, 96)) and (tiny.windows, tiny.shape) == (1, (96, 96))
     assert found.total.macs == 2 * tiny.total.macs and found.total.parameters == tiny.total.parameters
-    with flops._fake():
-        list(flops._clip_rc(built))  # puts the outline of CLIP in
-        assert flops.macs_of(built.encode_decode, torch.zeros(1, 3, *shape)) == found.total.macs
+    with outline.fake():
+        list(built.sizes(shape).pieces)  # puts the outline of CLIP in
+        assert outline.macs_of(built.encode_decode, torch.zeros(1, 3, *shape)) == found.total.macs
 
 
 def test_parity_and_setting(tiny):
@@ -156,10 +180,10 @@ def test_attention_is_counted():
     """With a mask and without: PyTorch has one operation for all of it on a CPU, of which it counts nothing."""
     layer = nn.MultiheadAttention(32, 4, batch_first=True).eval().requires_grad_(False)
     macs = 10 * 4 * 32 * 32 + 2 * 10 * 10 * 32
-    with flops._fake():
+    with outline.fake():
         x, mask = torch.zeros(1, 10, 32), torch.zeros(10, 10)
         for options in ({}, {"need_weights": False}, {"need_weights": False, "attn_mask": mask}):
-            assert flops.macs_of(lambda o=options: layer(x, x, x, **o)) == macs
+            assert outline.macs_of(lambda o=options: layer(x, x, x, **o)) == macs
     assert torch.backends.mha.get_fastpath_enabled()  # as it was
 
 

@@ -74,8 +74,25 @@ EXPECTED = {
     ),
     "python train.py configs/trained/maskclip_plus/zero_shot/context60_segformer_b5.py --data-root /datasets "
     "--resume --amp": (1, "VOCtrainval_03-May-2010.tar", ()),
-    "python eval.py --config configs/trained/maskclip_plus/annofree/context59_segformer_b0.py --checkpoint FILE "
-    "--data-root /datasets": (1, "checkpoint", ()),
+    "python train.py configs/trained/clip_rc/tinyworld_start.py": (0, "mIoU_unseen", TRAINED[:-2]),
+    "python train.py configs/trained/clip_rc/tinyworld_inductive.py": (0, "hIoU", TRAINED),
+    # half-way of two iterations is not that of the config; with it: test_clip_rc_training.py
+    "python train.py configs/trained/clip_rc/tinyworld_transductive.py": (1, "clip_rc/tinyworld_inductive.py", ()),
+    "python train.py configs/trained/clip_rc/voc20_transductive.py --load-from FILE --data-root /datasets": (
+        1,
+        "VOCtrainval_11-May-2012.tar",
+        (),
+    ),
+    "python eval.py --config configs/trained/clip_rc/voc20_inductive.py --checkpoint FILE --data-root /datasets": (
+        1,
+        "checkpoint",
+        (),
+    ),
+    "python -m proxyclip.trained.flops configs/trained/clip_rc/voc20_inductive.py --shape 512 512": (
+        0,
+        "36,941,568",
+        (),
+    ),
     "python eval_all.py --configs configs/cfg_tinyworld.py --methods all --vfms tiny tiny-mae clip": (
         0,
         "[10/10]",  # nine methods, naclip with and without a VFM
@@ -106,6 +123,7 @@ IN_DOCS = {
     "python -m proxyclip.weights fetch ViT-B-16 --to": (1, "--clip local-dir:FOLDER", ()),
     "python -m proxyclip.weights verify": (0, "tiny-clip", ()),
     "python -m proxyclip.trained.flops": (0, "GFLOPs", ()),
+    "python train.py configs/trained/clip_rc/tinyworld_fully.py": (0, "hIoU", TRAINED),
     "python -m proxyclip.results work_dirs": (0, "work_dirs/results.xlsx", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
     "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "loop")),

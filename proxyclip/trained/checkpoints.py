@@ -142,16 +142,16 @@ class SafeCheckpointHook(CheckpointHook):
     told otherwise. The Runner writes the files whole or not at all.
 
     Args:
-        keep: iterations that are saved and never deleted, besides those of the interval.
+        keep: iterations (or one) that are saved and never deleted, besides those of the interval.
     """
 
     def __init__(
-        self, by_epoch: bool = False, max_keep_ckpts: int = 2, keep: Sequence[int] = (), **kwargs: Any
+        self, by_epoch: bool = False, max_keep_ckpts: int = 2, keep: int | Sequence[int] = (), **kwargs: Any
     ) -> None:
         if by_epoch:
             raise ValueError("Expected default_hooks.checkpoint.by_epoch to be False: train.py counts iterations")
         super().__init__(by_epoch=False, max_keep_ckpts=max_keep_ckpts, **kwargs)
-        self.keep = set(keep)
+        self.keep = {keep} if isinstance(keep, int) else set(keep)
 
     def every_n_train_iters(self, runner: Any, n: int, start: int = 0) -> bool:
         """Whether to save after this iteration."""

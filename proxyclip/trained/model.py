@@ -23,6 +23,7 @@ from ..sliding import SlidingSegmentor, Strips
 from ..vocabulary import Vocabulary
 from . import checkpoints
 from .guards import check_finite
+from .outline import Piece, Shape, Sizes, macs_of
 
 PARITIES = ("paper", "upstream")
 
@@ -195,8 +196,16 @@ class TrainedSegmentor(WholeImageSegmentor):
         """
         checkpoints.fit(self, state, path, whole=True)
 
+    def begin(self, path: Path) -> None:
+        """Check, and put right, what a training starts from or goes on with, when the weights of a file are in."""
+
     def halve(self, dtype: torch.dtype | None) -> None:
         """Put what may be less exact than float32 into the precision of an evaluation."""
+
+    def sizes(self, shape: Shape) -> Sizes:
+        """Its parts, and what an image (3, *shape) takes of each, for `proxyclip.trained.flops`; among fake tensors."""
+        macs = macs_of(self.encode_decode, torch.zeros(1, 3, *shape))
+        return Sizes(1, shape, [Piece("model", [*self.parameters()], macs)])
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """As in MMEngine's BaseModel; a loss that is not finite ends the training before it reaches a weight."""

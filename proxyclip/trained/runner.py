@@ -46,6 +46,9 @@ class TrainRunner(QuietRunner):
             left = checkpoints.fit(unwrap(self.model), checkpoint["state_dict"], path, whole=False)
             if left and is_main_process():
                 print(f"--load-from {path} lacks {len(left)} tensors of the model, such as {', '.join(left[:3])}")
+        model: Any = unwrap(self.model)
+        if hasattr(model, "begin"):
+            model.begin(path)
         self._has_loaded = True
         return checkpoint
 

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from .model import TrainedSegmentor
 
+NAMES = 16  # bytes of `words` that are of the names
+
 
 class TextSegmentor(TrainedSegmentor):
     """A trained model with the text features of its names, so that an evaluation needs no text tower for them.
@@ -34,6 +36,17 @@ class TextSegmentor(TrainedSegmentor):
         self.text = self.clip.embed(self.names, self.templates)
         self.words = digest(self.names, self.templates).to(device)
 
+    @property
+    def foreign(self) -> bool:
+        """Whether the text features are of other names or templates than the model's."""
+        return not torch.equal(self.words.cpu(), digest(self.names, self.templates))
+
+    def begin(self, path: Path) -> None:
+        """As in `TrainedSegmentor`; text features of other words than the config's are made anew."""
+        super().begin(path)
+        if self.foreign:
+            self.embed()
+
     def take(self, state: dict[str, Tensor], path: Path) -> None:
         """As in `TrainedSegmentor`; for other names than those of the training, text features are made anew."""
         words, text = state.get("words"), state.get("text")
@@ -47,6 +60,6 @@ class TextSegmentor(TrainedSegmentor):
 
 
 def digest(names: Sequence[str], templates: Sequence[str]) -> Tensor:
-    """What text features are made of, as a hash (32,) uint8."""
-    said = json.dumps([list(names), list(templates)]).encode()
-    return torch.tensor(list(hashlib.sha256(said).digest()), dtype=torch.uint8)
+    """What text features are made of, as hashes (32,) uint8: 16 of the names, then 16 of the templates."""
+    said = (hashlib.sha256(json.dumps(list(words)).encode()).digest()[:NAMES] for words in (names, templates))
+    return torch.tensor(list(b"".join(said)), dtype=torch.uint8)

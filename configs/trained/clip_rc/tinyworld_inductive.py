@@ -1,5 +1,6 @@
-"""Inductive zero-shot segmentation of the tiny world: minutes on two CPU cores."""
+"""Inductive zero-shot segmentation of the tiny world: 14 classes have labels; 5 are first named when it is tested."""
 
 _base_ = "./_base_/data_tinyworld.py"
 
-train_cfg = dict(max_iters=2000, val_interval=1000)  # which says when to save, too
+train_cfg = dict(max_iters=2400, val_interval=1200)  # which says when to save, too
+default_hooks = dict(checkpoint=dict(keep=(1200,)))  # half-way: tinyworld_transductive.py starts there

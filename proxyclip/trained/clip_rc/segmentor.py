@@ -26,12 +26,14 @@ from ...vocabulary import Vocabulary
 from ...weights import WeightsError
 from ..labels import UNLABELLED, check_hidden
 from ..model import check_parity
-from ..text import TextSegmentor, digest
+from ..outline import Shape, Sizes
+from ..text import NAMES, TextSegmentor, digest
 from . import losses
 from .decoder import Decoded, Recovery, RegionDecoder, init_as_intended
 from .encoder import Features, Prompts, encode, region_mask
 from .frozen import Frozen, grid_of
 from .labels import check_setting, guess, look_up, table
+from .sizes import sizes
 
 Spec = dict[str, Any]
 LOSS_WEIGHTS = dict(mask=100.0, dice=1.0, recovery=2.0)
@@ -127,12 +129,7 @@ class CLIPRC(TextSegmentor):
 
         Raises:
             ValueError: nobody says so, or the weights that the training starts from have seen some of them.
-            WeightsError: those are of another CLIP.
         """
-        if self.tower.any():
-            self._check_tower("What the training starts from")
-        if self.words.any() and not torch.equal(self.words.cpu(), digest(self.names, self.templates)):
-            self.embed()  # the weights brought those of other templates
         if self.setting == "fully":
             self.seen.fill_(1)
             return
@@ -165,6 +162,15 @@ class CLIPRC(TextSegmentor):
         self.embed()
         self.tower = self.frozen.hash(self.text.device)
 
+    def begin(self, path: Path) -> None:
+        """As in `TextSegmentor`; refuses weights that were trained with another CLIP.
+
+        Raises:
+            WeightsError: the message says which.
+        """
+        super().begin(path)
+        self._check_tower(path)
+
     def embed(self) -> None:
         """As in `TextSegmentor`; in the parity "upstream" rounded to float16, as the published code stores them."""
         super().embed()
@@ -177,8 +183,8 @@ class CLIPRC(TextSegmentor):
         Raises:
             WeightsError: the training had another CLIP.
         """
-        known = state.get("seen")
-        if known is not None and len(known) != len(self.seen):
+        words = state.get("words")
+        if words is not None and not torch.equal(words[:NAMES].cpu(), digest(self.names, self.templates)[:NAMES]):
             state = state | {"seen": torch.full_like(self.seen, NOT_SAID)}
         super().take(state, path)
         self._check_tower(path)
@@ -274,12 +280,16 @@ class CLIPRC(TextSegmentor):
             found["recovery_loss_k"] = weights["recovery"] * losses.recovery(f, decoded.first_patches)
         return found | {"acc_seg": accuracy(logits, labels, ignore_index=self.ignore)}
 
-    def _check_tower(self, weights: Path | str) -> None:
+    def _check_tower(self, path: Path) -> None:
         if not torch.equal(self.tower, self.frozen.hash(self.text.device)):
             raise WeightsError(
-                f"{weights} was trained on another image tower than that of model_type={self.frozen.name[0]!r}, "
+                f"{path} was trained on another image tower than that of model_type={self.frozen.name[0]!r}, "
                 f"clip_type={self.frozen.name[1]!r}: use the CLIP it was trained on"
             )
+
+    def sizes(self, shape: Shape) -> Sizes:
+        """As in `TrainedSegmentor`."""
+        return sizes(self, shape)
 
     def _named(self, ids: Sequence[int]) -> str:
         return ", ".join(self.names[i] for i in ids)

@@ -21,12 +21,14 @@ from ...clip_weights import architecture
 from ...methods.maskclip import IMAGENET, SCALE
 from ..labels import UNLABELLED, check_hidden
 from ..model import WholeImageSegmentor
+from ..outline import Shape, Sizes
 from ..text import TextSegmentor
 from .guide import Guide, Spec
 from .head import TextHead
 from .losses import accuracy, cross_entropy, distillation
 from .pretrained import load_pretrained
 from .pseudo import fill
+from .sizes import sizes
 from .stages import GUIDED, SELF_TRAINING
 from .students import build_student
 
@@ -216,6 +218,10 @@ class MaskCLIPPlus(TextSegmentor):
             with torch.autocast(dense.device.type, enabled=False):
                 found = torch.einsum("ndhw,cd->nchw", dense.detach().float(), rows)
         return fill(labels, found, ids, self.conf_thresh, self.parity)
+
+    def sizes(self, shape: Shape) -> Sizes:
+        """As in `TrainedSegmentor`; the teacher is among the parts, which trains and is not trained."""
+        return sizes(self, shape)
 
     def _distill(self, inputs: Tensor, labels: Tensor, dense: Tensor) -> Tensor:
         options: Any = self.distill
