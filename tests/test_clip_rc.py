@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from reference import arrays, check
@@ -12,7 +14,7 @@ from proxyclip.clip import load_clip
 from proxyclip.trained.clip_rc import CLIPRC, losses
 from proxyclip.trained.clip_rc.decoder import Recovery, RegionDecoder, align
 from proxyclip.trained.clip_rc.encoder import Features, Prompts, Tower, encode, first_tokens, region_mask
-from proxyclip.trained.clip_rc.labels import guess, look_up, table
+from proxyclip.trained.clip_rc.labels import guess, learnt, look_up, table
 from proxyclip.trained.clip_rc.losses import segmentation
 
 ENCODER, HEAD, STEP, SLIDE = (f"trained/cliprc_{name}" for name in ("encoder", "head", "train_step", "slide"))
@@ -194,11 +196,10 @@ def test_label_tables():
 @pytest.mark.parametrize("case", ["inductive", "transductive", "fully"])
 def test_labels_of_a_step(clip, names, case):
     stored, model = tensors(STEP), build(clip, names, setting=case)
-    labels = look_up(stored["gt_raw"][:, 0].long(), table(case, BASE, 255))
-    if case == "transductive":
-        logits = model.decode(stored["image"], model.text).logits
-        labels = guess(labels, nn.functional.interpolate(logits, size=(32, 32), mode="bilinear"), NOVEL)
-    assert torch.equal(torch.where(labels == -1, 255, labels), stored[f"{case}/label"][:, 0].long())
+    logits = model.decode(stored["image"], model.text).logits
+    logits = nn.functional.interpolate(logits, size=(32, 32), mode="bilinear")
+    labels = learnt(stored["gt_raw"][:, 0].long(), logits, case, BASE, NOVEL, 255)
+    assert torch.equal(labels, stored[f"{case}/label"][:, 0].long())
 
 
 def test_guesses_fill_only_what_is_hidden():
@@ -329,3 +330,21 @@ def test_windows_of_small_and_exact_images(clip, names):
     padded = nn.functional.pad(small, (0, 0, 0, 12))
     torch.testing.assert_close(model.slide(small), model.slide(padded)[:, :20])
     assert model.encode_decode(image).shape == (2, 7, 32, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (dict(loss_weights=dict(dise=2.0)), "loss_weights of mask, dice, recovery, but got {'dise': 2.0}"),
+        (dict(setting="zero-shot"), "one of inductive, transductive, fully, but got 'zero-shot'"),
+        (dict(parity="sane"), "one of paper, upstream, but got 'sane'"),
+        (dict(regions=5), "square number up to 16, but got 5"),
+        (dict(slide_crop=36), "multiple of the patch size 8, but got 36"),
+        (dict(slide_stride=0), "0 < slide_stride <= slide_crop, but got 0 and 32"),
+        (dict(decoder=dict(heads=3)), "decoder.heads to divide 16"),
+    ],
+)
+def test_options_that_make_no_sense(clip, names, options, words):
+    given = dict(model_type=clip, name_path=names, regions=4, slide_crop=32, slide_stride=26) | options
+    with pytest.raises(ValueError, match=re.escape(words)):
+        CLIPRC(**given)

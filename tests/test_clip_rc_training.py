@@ -34,8 +34,9 @@ from proxyclip.clip import load_clip
 from proxyclip.paths import ROOT
 from proxyclip.tinyworld import CLASSES, WEIGHTS, scenes
 from proxyclip.trained import checkpoints
-from proxyclip.trained.clip_rc import CLIPRC, SplitHook, losses
+from proxyclip.trained.clip_rc import CLIPRC, losses
 from proxyclip.trained.clip_rc.encoder import Prompts
+from proxyclip.trained.split import SplitHook
 
 UNSEEN = ("tree", "boat", "rocket", "duck", "sand")
 NOVEL = [CLASSES.index(name) for name in UNSEEN]
@@ -347,7 +348,7 @@ def test_two_processes_are_one_with_the_double_batch(monkeypatch):
 def test_a_training_has_to_know_its_split(capfd):
     assert run("no_split", "--no-eval", config="no_split") == 1
     error = capfd.readouterr().err
-    assert "setting='inductive' needs a data set that says which classes are unseen: zero_shot=True" in error
+    assert "CLIPRC needs a data set that says which classes are unseen in its training: zero_shot=True" in error
     assert not saved("no_split", 2, "no_split").exists()
 
 

@@ -4,13 +4,12 @@ encoder      the frozen ViT with prompts and region tokens; frozen: CLIP, loaded
 decoder      queries of regions and classes, two streams, and their recovery in training
 losses       focal and dice loss, recovery
 labels       what becomes of labels in each setting
+slide        windows of an evaluation; sizes: parameters and FLOPs
 segmentor    CLIPRC
-split        SplitHook: from the data set to the model, which classes are unseen
 optim        ParityOptimWrapperConstructor: weight decay of norms
 """
 
 from .optim import ParityOptimWrapperConstructor
 from .segmentor import CLIPRC
-from .split import SplitHook
 
-__all__ = ["CLIPRC", "ParityOptimWrapperConstructor", "SplitHook"]
+__all__ = ["CLIPRC", "ParityOptimWrapperConstructor"]

@@ -43,3 +43,13 @@ def guess(labels: Tensor, logits: Tensor, unseen: Sequence[int]) -> Tensor:
     """Labels (N, H, W) whose unlabelled pixels get the best unseen class of logits (N, C, H, W)."""
     ids = torch.as_tensor(unseen, device=labels.device)
     return torch.where(labels == UNLABELLED, ids[logits[:, ids].argmax(1)], labels)
+
+
+def learnt(
+    labels: Tensor, logits: Tensor, setting: str, seen: Sequence[int], unseen: Sequence[int], ignore: int
+) -> Tensor:
+    """The labels (N, H, W) that a step learns from, numbered as its logits (N, C, H, W) are, or `ignore`."""
+    labels = look_up(labels, table(setting, seen, ignore))
+    if setting == "transductive":
+        labels = guess(labels, logits, unseen)
+    return torch.where(labels == UNLABELLED, ignore, labels)

@@ -22,26 +22,25 @@ from ...clip import DenseCLIP
 from ...clip_weights import architecture
 from ...methods.maskclip import IMAGENET
 from ...sliding import Strips
-from ...vocabulary import Vocabulary
 from ...weights import WeightsError
-from ..labels import UNLABELLED, check_hidden
+from ..labels import check_hidden
 from ..model import check_parity
 from ..outline import Shape, Sizes
-from ..text import NAMES, TextSegmentor, digest
+from ..split import SplitSegmentor
 from . import losses
 from .decoder import Decoded, Recovery, RegionDecoder, init_as_intended
 from .encoder import Features, Prompts, encode, region_mask
 from .frozen import Frozen, grid_of
-from .labels import check_setting, guess, look_up, table
+from .labels import check_setting, learnt
 from .sizes import sizes
+from .slide import slide
 
 Spec = dict[str, Any]
 LOSS_WEIGHTS = dict(mask=100.0, dice=1.0, recovery=2.0)
-NOT_SAID = -1  # of `seen`, before a training
 
 
 @MODELS.register_module()
-class CLIPRC(TextSegmentor):
+class CLIPRC(SplitSegmentor):
     """CLIP-RC. A checkpoint has the prompts, the decoder and the text features; CLIP itself is loaded again.
 
     Which classes are unseen says `split`, called by SplitHook with what the training's data set says.
@@ -66,8 +65,6 @@ class CLIPRC(TextSegmentor):
     Raises:
         ValueError: an option out of its range, or unknown.
     """
-
-    seen: Tensor
 
     def __init__(
         self,
@@ -96,8 +93,8 @@ class CLIPRC(TextSegmentor):
         config = architecture(model_type)
         width, vision = config["embed_dim"], config["vision_cfg"]
         super().__init__(
-            checkpoint, width, name_path=name_path, background=False, templates=templates, precision=precision,
-            data_preprocessor=(IMAGENET if parity == "upstream" else {}) | (data_preprocessor or {}),
+            checkpoint, width, setting == "fully", name_path=name_path, background=False, templates=templates,
+            precision=precision, data_preprocessor=(IMAGENET if parity != "paper" else {}) | (data_preprocessor or {}),
         )  # fmt: skip
         grid = grid_of(slide_crop, vision)
         region_mask(grid, prompts, regions)  # refuses a number of regions that cannot be
@@ -107,9 +104,10 @@ class CLIPRC(TextSegmentor):
         if parity == "paper":
             init_as_intended(self.decode_head)
         self.loss_weights = LOSS_WEIGHTS | (loss_weights or {})
+        if set(self.loss_weights) != set(LOSS_WEIGHTS):
+            raise ValueError(f"Expected loss_weights of {', '.join(LOSS_WEIGHTS)}, but got {loss_weights}")
         options = {key: value for key, value in (decoder or {}).items() if key != "layers"}
         self.recovery = Recovery(width, **options) if self.loss_weights["recovery"] else None
-        self.register_buffer("seen", torch.full((len(self.names),), NOT_SAID, dtype=torch.int8))
         self.register_buffer("tower", torch.zeros(32, dtype=torch.uint8))  # hash of CLIP's image tower
         self.setting, self.parity, self.ignore = setting, parity, ignore_index
         self.crop, self.stride, self.seen_bias = slide_crop, slide_stride, seen_bias
@@ -119,42 +117,6 @@ class CLIPRC(TextSegmentor):
     def clip(self) -> DenseCLIP:
         """The frozen CLIP."""
         return self.frozen.open(self.text.device).clip
-
-    def ids(self, seen: bool) -> list[int]:
-        """The seen or the unseen classes."""
-        return (self.seen == int(seen)).nonzero().flatten().tolist()
-
-    def split(self, unseen: Sequence[int] | None) -> None:
-        """Say which classes are unseen, before a training; in the setting "fully" none is.
-
-        Raises:
-            ValueError: nobody says so, or the weights that the training starts from have seen some of them.
-        """
-        if self.setting == "fully":
-            self.seen.fill_(1)
-            return
-        if not unseen:
-            raise ValueError(
-                f"setting={self.setting!r} needs a data set that says which classes are unseen: zero_shot=True, or "
-                "metainfo=dict(unseen=[...])"
-            )
-        leaked = sorted(set(unseen) & set(self.ids(seen=True)))
-        if leaked:
-            raise ValueError(
-                f"The training starts from weights that were trained with labels of {self._named(leaked)}, which are "
-                "unseen in its data: start from a checkpoint of the same split"
-            )
-        self.seen.fill_(1)
-        self.seen[list(unseen)] = 0
-
-    def check_split(self, unseen: Sequence[int] | None) -> None:
-        """Refuse to evaluate classes as unseen whose labels the training had."""
-        leaked = set(unseen or ()) & set(self.ids(seen=True))
-        if leaked and self.setting != "fully":
-            raise ValueError(
-                f"The data set says that {self._named(sorted(leaked))} are unseen, but this model was trained with "
-                "their labels: evaluate it with the split of its training"
-            )
 
     def init_weights(self) -> None:
         """Begin a training: CLIP and text features."""
@@ -178,21 +140,13 @@ class CLIPRC(TextSegmentor):
             self.text = self.text.half().float()
 
     def take(self, state: dict[str, Tensor], path: Path) -> None:
-        """As in `TextSegmentor`; with other names than those of the training, none counts as seen.
+        """As in `SplitSegmentor`.
 
         Raises:
             WeightsError: the training had another CLIP.
         """
-        words = state.get("words")
-        if words is not None and not torch.equal(words[:NAMES].cpu(), digest(self.names, self.templates)[:NAMES]):
-            state = state | {"seen": torch.full_like(self.seen, NOT_SAID)}
         super().take(state, path)
         self._check_tower(path)
-
-    def set_vocabulary(self, words: Vocabulary, text: Tensor | None = None) -> None:
-        """As in `WholeImageSegmentor`; none of the words counts as seen."""
-        super().set_vocabulary(words, text)
-        self.seen = self.seen.new_full((len(words.names),), NOT_SAID)
 
     def halve(self, dtype: torch.dtype | None) -> None:
         """Image tower, prompts and decoder; text features stay as they are."""
@@ -228,17 +182,7 @@ class CLIPRC(TextSegmentor):
 
     def slide(self, image: Tensor) -> Tensor:
         """Scores of an image (3, H, W) of any size, (names, H, W): the mean over the windows that have a pixel."""
-        h, w = image.shape[1:]
-        image = F.pad(image, (0, max(self.crop - w, 0), 0, max(self.crop - h, 0)))
-        rows, columns = windows.plan(tuple(image.shape[1:]), self.crop, self.stride, 1)
-        total = image.new_zeros(len(self.text), *image.shape[1:], dtype=torch.float32)
-        times = torch.zeros_like(total[0])
-        for y in rows.starts:
-            for x in columns.starts:
-                place = (..., slice(y, y + self.crop), slice(x, x + self.crop))
-                total[place] += self.scores(image[None][place])[0]
-                times[place] += 1
-        return (total / times)[:, :h, :w]
+        return slide(image, self.crop, self.stride, self.scores)
 
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
@@ -267,10 +211,7 @@ class CLIPRC(TextSegmentor):
         seen = self.ids(seen=True)
         decoded = self.decode(inputs, self.text[seen] if self.setting == "inductive" else self.text)
         logits = F.interpolate(decoded.logits, size=labels.shape[1:], mode="bilinear")
-        labels = look_up(labels, table(self.setting, seen, self.ignore))
-        if self.setting == "transductive":
-            labels = guess(labels, logits.detach(), self.ids(seen=False))
-        labels = torch.where(labels == UNLABELLED, self.ignore, labels)
+        labels = learnt(labels, logits.detach(), self.setting, seen, self.ids(seen=False), self.ignore)
         weights = self.loss_weights
         focal, dice = losses.segmentation(logits, labels, self.ignore, self.parity)
         found = {"loss_mask": weights["mask"] * focal, "loss_dice": weights["dice"] * dice}
@@ -290,6 +231,3 @@ class CLIPRC(TextSegmentor):
     def sizes(self, shape: Shape) -> Sizes:
         """As in `TrainedSegmentor`."""
         return sizes(self, shape)
-
-    def _named(self, ids: Sequence[int]) -> str:
-        return ", ".join(self.names[i] for i in ids)
