@@ -41,10 +41,10 @@ from rich.table import Table
 
 import proxyclip.trained.maskclip_plus  # noqa: F401  registers the model
 from proxyclip import configs, reporting
+from proxyclip.clip_weights import architecture
 from proxyclip.paths import find
 from proxyclip.processes import set_threads
 from proxyclip.runtime import cpu_has_bf16
-from proxyclip.trained.maskclip_plus.teacher import text_width
 from proxyclip.trained.optim import mixed
 
 CONFIGS = ROOT / "configs/trained/maskclip_plus"
@@ -101,7 +101,7 @@ class Case:
         torch.manual_seed(0)
         self.model: Any = MODELS.build(cfg.model).to(setting.device).train()
         self.classes = len(self.model.names)
-        text = F.normalize(torch.randn(self.classes, text_width(cfg.model.teacher["model_type"])), dim=1)
+        text = F.normalize(torch.randn(self.classes, architecture(cfg.model.teacher["model_type"])["embed_dim"]), dim=1)
         self.model.guide.open(setting.device).clip.embed = lambda names, templates: text.to(setting.device)
         self.model.init_weights()  # without encoding text, which is no part of a step
 

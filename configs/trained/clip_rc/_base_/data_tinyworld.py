@@ -10,7 +10,7 @@ model = dict(
     model_type="local-dir:proxyclip/tinyworld/weights/clip",
     clip_type=None,
     name_path="./configs/trained/clip_rc/cls_tinyworld.txt",
-    regions=4,
+    regions=9,
     decoder=dict(layers=1, hidden=512),
     loss_weights=dict(dice=50.0),
     slide_crop=96,
