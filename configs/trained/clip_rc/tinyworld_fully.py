@@ -8,4 +8,4 @@ train_pipeline = _base_.train_pipeline
 del train_pipeline[2]  # SuppressLabels
 train_dataloader = dict(dataset=dict(zero_shot=False, pipeline=train_pipeline))
 
-train_cfg = dict(max_iters=1600, val_interval=800)  # which says when to save, too
+train_cfg = dict(max_iters=1200, val_interval=600)  # which says when to save, too

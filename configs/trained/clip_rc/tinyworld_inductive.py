@@ -2,5 +2,5 @@
 
 _base_ = "./_base_/data_tinyworld.py"
 
-train_cfg = dict(max_iters=1600, val_interval=800)  # which says when to save, too
-default_hooks = dict(checkpoint=dict(keep=(800,)))  # half-way: tinyworld_transductive.py starts there
+train_cfg = dict(max_iters=1200, val_interval=600)  # which says when to save, too
+default_hooks = dict(checkpoint=dict(keep=(600,)))  # half-way: tinyworld_transductive.py starts there
