@@ -109,6 +109,7 @@ def test_first_tokens():
     positions, regions = first_tokens(stored["pos_in"], stored["cls_in"], 16, 4)
     torch.testing.assert_close(positions, stored["pos_out"], **close)
     torch.testing.assert_close(regions, stored["region_out"], **close)
+    assert torch.equal(stored["class_out"], stored["cls_in"])  # the class embedding stays as it is
 
 
 def test_encoder(clip):
