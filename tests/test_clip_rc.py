@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
 import torch
-from reference import arrays, check
+from reference import HERE, arrays, check
 from torch import Tensor, nn
 from trained_world import folder_of, tensors
 
@@ -281,6 +282,25 @@ def test_both_streams_are_of_the_layer_before():
         q = of_queries(apart[0], apart[1])
         apart = q, of_patches(apart[1], q)
     assert not torch.allclose(together[1], apart[1], atol=1e-3)
+
+
+def test_first_weights():
+    """Spread and bounds of the published model's at full size, and layers of a stream that begin alike."""
+    found = json.loads((HERE / "trained/cliprc_model_size.json").read_text()).values()
+    model, small, few = RegionDecoder(512), Recovery(512), Prompts(10, 768, 12, 16)
+    first, *others = model.streams.queries
+    for layer in others:
+        torch.testing.assert_close(layer.state_dict(), first.state_dict(), rtol=0, atol=0)
+    assert not torch.equal(first.q.weight, model.streams.patches[0].q.weight)
+    for stored in found:
+        assert stored["layers_identical_at_init"] and not stored["dq_equals_dv_at_init"]
+        assert small.query_out.weight.std().item() == pytest.approx(stored["rec_linear_std"], rel=0.01)
+        assert model.query_proj.weight.abs().max().item() == pytest.approx(stored["q_proj_absmax"], rel=0.01)
+        assert model.streams.patches[0].ffn2.weight.abs().max().item() == pytest.approx(
+            stored["linear2_v_absmax"], rel=0.01
+        )
+        assert few.deep.abs().max().item() == pytest.approx(stored["prompt_val"], rel=0.01)
+    assert few.first.shape == (1, 10, 768) and few.deep.shape == (11, 10, 768)
 
 
 def test_recovery_does_not_move_its_targets():
