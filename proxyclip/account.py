@@ -11,27 +11,28 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from proxyclip import checkpoint, choices, configs, gallery, identities, provenance, results
+from proxyclip import checkpoint, configs, gallery, identities, provenance, results
+from proxyclip.choices import MethodInfo
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import fingerprint, short_names
 from proxyclip.data.metric import image_scores
 from proxyclip.loop import ResumableLoop
 
 
-def setting(cfg: Config, options: Options, model: Any, dataset: Any) -> dict[str, Any]:
+def setting(cfg: Config, options: Options, method: MethodInfo, model: Any, dataset: Any) -> dict[str, Any]:
     """What was asked for: options, model, vocabulary, data set, protocol."""
     described = model.describe() if hasattr(model, "describe") else {}
     arguments = {**cfg.model.to_dict(), **described}
     return {
         "config_name": configs.config_name(cfg),
-        "method": choices.method_name(cfg.model) if options.method is None else Path(options.method).stem,
+        "method": method.name,
         "options": dataclasses.asdict(options),
         "changes": identities.changes(options),
         "approximations": list(arguments.get("approximations", [])),
         "arguments": arguments,
         "files": provenance.named_files(cfg.model),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
-        **checkpoint.facts(cfg, model),
+        **checkpoint.facts(cfg, model, method),
         **_words(model, cfg),
         "dataset": {"type": type(dataset).__name__, **fingerprint(dataset)},
         "protocol": {
@@ -45,11 +46,11 @@ def setting(cfg: Config, options: Options, model: Any, dataset: Any) -> dict[str
     }
 
 
-def origin(cfg: Config, device: str) -> dict[str, Any]:
+def origin(method: MethodInfo, device: str) -> dict[str, Any]:
     """Where it ran: code, packages, machine."""
     return {
         "git": provenance.git_state(),
-        "code_sha256": provenance.code_sha256(choices.from_training_room(cfg.model)),
+        "code_sha256": provenance.code_sha256(method.uses_trained_code),
         "versions": provenance.versions(),
         "device": device,
         "device_name": provenance.device_name(device),

@@ -13,6 +13,7 @@ from typing import Any
 from mmengine.config import Config
 
 from proxyclip import choices, provenance
+from proxyclip.choices import MethodInfo
 from proxyclip.options import Options
 from proxyclip.paths import find
 
@@ -31,14 +32,14 @@ def refuse_parts(cfg: Config, options: Options) -> None:
     """
     words = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
     given = " ".join(f"{name} {word}" for name, word in words.items() if word is not None)
-    if given and choices.trained(cfg.model):
+    if given and choices.describe_method(cfg.model).needs_checkpoint:
         raise choices.Unfit(
             f"{given} does not go with {cfg.model.type}: its parts were trained together and their weights are in its "
             f"checkpoint. Leave out {given}, or evaluate a config of another method"
         )
 
 
-def settle(cfg: Config, options: Options) -> None:
+def settle(cfg: Config, options: Options, method: MethodInfo) -> None:
     """Make the config of a trained model one for evaluation: its checkpoint found, everything of training left out.
 
     Nothing changes for other models.
@@ -48,7 +49,7 @@ def settle(cfg: Config, options: Options) -> None:
         FileNotFoundError: there is no such checkpoint.
     """
     model = cfg.model
-    if not choices.trained(model):
+    if not method.needs_checkpoint:
         if options.checkpoint is not None:
             raise ValueError(
                 f"--checkpoint {options.checkpoint} is for models that were trained, but {model.type} of "
@@ -73,19 +74,19 @@ def settle(cfg: Config, options: Options) -> None:
     cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None, "param_scheduler": None}
 
 
-def known_by(model: Mapping[str, Any]) -> tuple[Mapping[str, Any], dict[str, str], str]:
+def known_by(model: Mapping[str, Any], method: MethodInfo) -> tuple[Mapping[str, Any], dict[str, str], str]:
     """What the number of a model depends on: its config, the hashes of the files it names, and that of the code.
 
     A checkpoint counts by its content, wherever it lies.
     """
-    if choices.trained(model):
+    if method.needs_checkpoint:
         model = {**model, "checkpoint": provenance.file_sha256(Path(model["checkpoint"]))}
-    return model, provenance.named_files(model), provenance.code_sha256(choices.from_training_room(model))
+    return model, provenance.named_files(model), provenance.code_sha256(method.uses_trained_code)
 
 
-def facts(cfg: Config, model: Any) -> dict[str, Any]:
+def facts(cfg: Config, model: Any, method: MethodInfo) -> dict[str, Any]:
     """What the record of a trained model says of it more: the checkpoint and the iteration it was saved at."""
-    if not choices.trained(cfg.model):
+    if not method.needs_checkpoint:
         return {}
     file = Path(cfg.model.checkpoint)
     found = {"checkpoint": file.name, "sha256": provenance.file_sha256(file)}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -94,85 +96,87 @@ def buildable(model: Mapping[str, Any]) -> dict[str, Any]:
     return {**model, "type": segmentor(kind) if isinstance(kind, str) and plugins.is_file(kind) else kind}
 
 
-def trained(model: Mapping[str, Any]) -> bool:
-    """Whether a model has weights of its own that train.py made, and so needs a checkpoint."""
-    kind = model["type"]
-    return kind != BASE and bool(getattr(segmentor(kind), "trained", False))
+@dataclass(frozen=True)
+class MethodInfo:
+    """What the classes that a model's config names say about its method.
+
+    Attributes:
+        name: what tables call it: the `method` of the segmentor, or of its attention where that is None; the name of
+            the class where it sets none of its own. None for an unknown segmentor.
+        cls: the segmentor class; None for an unknown one.
+        guided: whether it needs a VFM; None for one that works with and without, or that does not say.
+        needs_checkpoint: whether it has weights that train.py made.
+        uses_trained_code: whether code of trained models takes part: a trained model, or a teacher evaluated alone.
+        takes_components: whether the config chooses CLIP, VFM and attention, as those of `ProxyCLIPSegmentation` do.
+        attention: the spec of the attention that is used; None where the segmentor brings its own.
+    """
+
+    name: str | None
+    cls: Any
+    guided: bool | None
+    needs_checkpoint: bool
+    uses_trained_code: bool
+    takes_components: bool
+    attention: Any = None
 
 
-def from_training_room(model: Mapping[str, Any]) -> bool:
-    """Whether the code in proxyclip/trained has a part in a model: a trained one, or a teacher evaluated alone."""
-    kind = model["type"]
-    return trained(model) or (kind != BASE and "proxyclip.trained." in getattr(segmentor(kind), "__module__", ""))
+def describe_method(model: Mapping[str, Any]) -> MethodInfo:
+    """The method of a config's `model`.
+
+    Raises:
+        ValueError: an unknown attention; the message lists the known ones. FileNotFoundError: no such file.
+    """
+    cls, base = segmentor(model["type"]), segmentor(BASE)
+    takes_components = inspect.isclass(cls) and issubclass(cls, base)
+    name, guided, attention = _own_method(cls), getattr(cls, "guided", None), None
+    if takes_components and name is None:
+        attention = model.get("attention") or cls.default_attention
+        default = "proxy" if model.get("vfm_model") else "vanilla"
+        strategy = plugins.load("attention", _type(attention or default))
+        name = _own_method(strategy)
+        guided = guided if guided is not None or not attention else getattr(strategy, "guided", None)
+    needs_checkpoint = bool(getattr(cls, "trained", False))
+    uses_trained_code = needs_checkpoint or bool(getattr(cls, "uses_trained_code", False))
+    return MethodInfo(name, cls, guided, needs_checkpoint, uses_trained_code, takes_components, attention)
 
 
-def guided(model: Mapping[str, Any]) -> bool | None:
-    """Whether a model needs a VFM: True or False; None for one that works with and without, or that is not ours."""
-    kind = model["type"]
-    says = None if kind == BASE else getattr(segmentor(kind), "guided", None)
-    if says is not None or not _ours(kind) or not model.get("attention"):
-        return says
-    return getattr(plugins.load("attention", _type(model["attention"])), "guided", None)
+def _own_method(cls: Any) -> str | None:
+    """The `method` that a class sets itself, or its name: a subclass is another method than its base."""
+    return None if cls is None else vars(cls).get("method", cls.__name__)
 
 
-def method_name(model: Mapping[str, Any]) -> str | None:
-    """What a table calls the method of a model: what its segmentor says, or its file or package, or its attention's."""
-    kind, attention = model["type"], model.get("attention")
-    if plugins.is_file(kind):
-        return Path(kind).stem
-    cls = None if kind == BASE else segmentor(kind)
-    if isinstance(says := getattr(cls, "method", None), str):
-        return says
-    module = getattr(cls, "__module__", "")
-    if module.startswith("proxyclip.methods."):
-        return module.rpartition(".")[2]
-    if module.startswith("proxyclip.trained."):
-        return module.split(".")[2]
-    if not attention:
-        return ("proxy" if model.get("vfm_model") else "vanilla") if _ours(kind) else None
-    name = _type(attention)
-    return Path(name).stem if plugins.is_file(name) else name
-
-
-def named(
-    model: Mapping[str, Any], method: str | None = None, vfm: str | None = None, clip: str | None = None
+def component_names(
+    model: Mapping[str, Any], name: str | None, vfm: str | None = None, clip: str | None = None
 ) -> tuple[str, str, str]:
-    """Method, VFM and CLIP of a model as a table shows them: as they were asked for, else as the model says."""
+    """Method, VFM and CLIP of a model as a table shows them: as they were asked for, else as the model says.
+
+    Args:
+        name: of the method (see `MethodInfo`). vfm, clip: the words of --vfm and --clip.
+    """
     guide = _type(model["vfm_model"]) if model.get("vfm_model") else "none"
     words = vfm or guide, clip or ",".join(filter(None, (model.get("model_type"), model.get("clip_type"))))
     guide, tower = (re.sub(r"(?<=local-dir:)[^,]*/", "", text) for text in words)  # the folder's own name will do
-    return (Path(method).stem if method else method_name(model) or "-"), guide, tower
+    return name or "-", guide, tower
 
 
-def check_combination(model: Mapping[str, Any], method: str | None = None) -> None:
+def check_combination(model: Mapping[str, Any], method: MethodInfo) -> None:
     """Refuse parts that are unknown, have no such option, or do not go together; no weights are touched.
-
-    Args:
-        method: what the user calls it.
 
     Raises:
         Unfit: a VFM for what uses none, or the other way round. ValueError, TypeError: unknown parts and options.
     """
-    if not _ours(model["type"]):
+    if not method.takes_components:
         return
-    needs, has = guided(model), model.get("vfm_model") is not None
-    name = method or method_name(model)
-    if needs is False and has:
+    has = model.get("vfm_model") is not None
+    if method.guided is False and has:
         given = _type(model["vfm_model"])
-        raise Unfit(f"{name} uses no VFM, but got {given}: leave out --vfm, or set vfm_model=None (--vfm none)")
-    if needs and not has:
-        raise Unfit(f"{name} needs a VFM, but vfm_model is None: say --vfm dino, for one")
-    build_strategy(model.get("attention"), has)
+        raise Unfit(f"{method.name} uses no VFM, but got {given}: leave out --vfm, or set vfm_model=None (--vfm none)")
+    if method.guided and not has:
+        raise Unfit(f"{method.name} needs a VFM, but vfm_model is None: say --vfm dino, for one")
+    build_strategy(method.attention or model.get("attention"), has)
     build_steps(model.get("refine"))
     if has:
         plugins.check("vfm", resolve(model["vfm_model"]))
-
-
-def _ours(kind: str) -> bool:
-    if kind == BASE:
-        return True
-    found, base = segmentor(kind), segmentor(BASE)
-    return isinstance(found, type) and issubclass(found, base)
 
 
 def _type(part: Any) -> str:

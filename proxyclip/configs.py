@@ -8,12 +8,14 @@ import os
 import uuid
 from collections.abc import Iterator, MutableMapping
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
 from proxyclip import checkpoint, choices, plugins
+from proxyclip.choices import MethodInfo
 from proxyclip.options import Options
 from proxyclip.overrides import apply_method, override, put
 from proxyclip.paths import ROOT
@@ -42,9 +44,10 @@ def load(options: Options) -> Config:
         FileNotFoundError: there is no such checkpoint.
     """
     cfg = merged(options)
-    checkpoint.settle(cfg, options)
+    method = choices.describe_method(cfg.model)
+    checkpoint.settle(cfg, options, method)
     _apply(cfg, options)
-    check_model(cfg, options.method)
+    check_model(cfg, method)
     return cfg
 
 
@@ -65,14 +68,13 @@ def merged(options: Options) -> Config:
     return cfg
 
 
-def check_model(cfg: Config, method: str | None = None) -> None:
+def check_model(cfg: Config, method: MethodInfo) -> None:
     """Refuse a model whose parts do not go together (see `check_combination`), naming methods that would do."""
     try:
-        choices.check_combination(cfg.model, None if method is None else Path(method).stem)
+        choices.check_combination(cfg.model, method)
     except choices.Unfit as error:
-        needs = choices.guided(cfg.model)
-        others = [name for name in methods() if _needs_vfm(name) in (not needs, None)]
-        raise choices.Unfit(f"{error}; {'without' if needs else 'with'} a VFM: {', '.join(others)}") from None
+        others = [name for name in methods() if describe_method_file(name).guided in (not method.guided, None)]
+        raise choices.Unfit(f"{error}; {'without' if method.guided else 'with'} a VFM: {', '.join(others)}") from None
 
 
 def methods() -> list[str]:
@@ -91,8 +93,10 @@ def find_method(name: str) -> Path:
     raise ConfigNotFound(f"There is no method {name!r}: expected one of {', '.join(methods())}, or my/own.py.{hint}")
 
 
-def _needs_vfm(method: str) -> bool | None:
-    return choices.guided({"type": choices.BASE, **Config.fromfile(find_method(method)).model})
+@cache
+def describe_method_file(name: str) -> MethodInfo:
+    """The method of a file: a name of configs/method, or the path of a .py file."""
+    return choices.describe_method({"type": choices.BASE, **Config.fromfile(find_method(name)).model})
 
 
 @contextmanager

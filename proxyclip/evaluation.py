@@ -13,6 +13,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from proxyclip import account, check, configs, identities, outcome, overrides, provenance, reporting, results
+from proxyclip.choices import describe_method
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import tokens
 from proxyclip.journal import Journal
@@ -77,7 +78,8 @@ def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> d
     start, clock, resolved = results.now(), Clock(), cfg.to_dict()
     if options.check:
         check.preflight(cfg, options)
-    identity, unfinished = first_process_says(lambda: identities.both(cfg, device))
+    method = describe_method(cfg.model)
+    identity, unfinished = first_process_says(lambda: identities.both(cfg, device, method))
     folder = Path(options.work_dir)
     runner, progress = _build(cfg, options, identity)
     with first_process_first():  # a dataset may have to make its data first
@@ -90,7 +92,7 @@ def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> d
     _share_folder(runner, Path(cfg.work_dir), world)
     dataset = loop.dataloader.dataset
     if rank == 0:
-        reporting.announce(cfg, dtype, len(dataset), device, world)
+        reporting.announce(cfg, method, dtype, len(dataset), device, world)
     metrics = runner.test()
     clock.stop("images_s")
     if rank != 0:
@@ -99,9 +101,9 @@ def _run(cfg: Config, options: Options, device: str, rank: int, world: int) -> d
         "identity": identity,
         "config": resolved,
         "config_sha256": provenance.sha256(resolved),
-        **account.setting(cfg, options, model, dataset),
+        **account.setting(cfg, options, method, model, dataset),
         "precision": dtype,
-        **account.origin(cfg, device),
+        **account.origin(method, device),
         "metrics": metrics,
         **account.numbers(loop),
         "processes": world,

@@ -9,6 +9,7 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from proxyclip import checkpoint, configs
+from proxyclip.choices import MethodInfo, describe_method
 from proxyclip.configs import Options
 from proxyclip.data.fingerprint import fingerprint
 from proxyclip.results import identity
@@ -30,14 +31,14 @@ def of_run(cfg: Config, device: str) -> str:
     Raises:
         FileNotFoundError, ValueError: the data are not there, or do not fit together.
     """
-    return both(cfg, device)[0]
+    return both(cfg, device, describe_method(cfg.model))[0]
 
 
-def both(cfg: Config, device: str) -> tuple[str, str]:
+def both(cfg: Config, device: str, method: MethodInfo) -> tuple[str, str]:
     """The identity of a run, and what it is known by while unfinished: the same without the data on disk."""
     loader = {k: v for k, v in cfg.test_dataloader.items() if k in ("dataset", "batch_size", "sampler")}
     loader["dataset"] = {k: v for k, v in loader["dataset"].items() if k != "data_root"}
-    model, files, code = checkpoint.known_by(cfg.model)
+    model, files, code = checkpoint.known_by(cfg.model, method)
     keys = ("test_cfg", "test_evaluator", "data_preprocessor", "randomness")
     dtype = str(pick_dtype(cfg.model.get("precision", "auto"), device))
     parts = ({"model": model} | {key: cfg.get(key) for key in keys}, loader, files, code, device, dtype)

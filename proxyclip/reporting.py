@@ -78,12 +78,12 @@ def console(file=None) -> Console:
     return Console(file=file, width=None if file.isatty() else 120, highlight=False)
 
 
-def announce(cfg, precision: str, images: int, device: str, world: int) -> None:
+def announce(cfg, method: choices.MethodInfo, precision: str, images: int, device: str, world: int) -> None:
     """Say in two lines what is about to be evaluated."""
     model, dataset = cfg.model, cfg.test_dataloader.dataset.type
     vfm = model.get("vfm_model")
     vfm = vfm.get("type") if isinstance(vfm, Mapping) else vfm
-    parts = [model.get("model_type"), model.get("clip_type"), choices.method_name(model), vfm]
+    parts = [model.get("model_type"), model.get("clip_type"), method.name, vfm]
     processes = "1 process" if world == 1 else f"{world} processes"
     print(
         f"{config_name(cfg)}: {model.type} ({', '.join(str(part) for part in parts if part)}) on {dataset}",

@@ -6,7 +6,7 @@ Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmen
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -44,6 +44,8 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         keep_logits: whether `predict` stores class probabilities too; refine: steps on the maps (`proxyclip.refine`).
     """
 
+    method: ClassVar[str | None] = None  # its attention's
+    default_attention: ClassVar[str | None] = None  # proxy with a VFM, else vanilla
     separator = ";"  # between the synonyms of a class in the vocabulary file
     templates: tuple[str, ...] = openai_imagenet_template
 

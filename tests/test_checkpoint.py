@@ -11,9 +11,11 @@ import pytest
 import torch
 from dummy_trained import DummyTrained, make_config, save
 from dummy_world import evaluate, make_world
+from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from proxyclip import choices, configs, identities, overrides, provenance
+from proxyclip.paths import ROOT
 from proxyclip.tinyworld import CLASSES
 
 TINY = "configs/cfg_tinyworld.py"
@@ -174,12 +176,21 @@ def test_the_code_of_training_counts_for_trained_models_alone(tmp_path, monkeypa
     assert after[0] != free and after[1] != trained_after
 
 
-def test_the_method_is_the_package(monkeypatch):
-    kind = type("PackageModel", (DummyTrained,), {"__module__": "proxyclip.trained.some_method.segmentor"})
-    monkeypatch.setitem(MODELS.module_dict, "PackageModel", kind)
-    assert choices.method_name(dict(type="PackageModel")) == "some_method"
-    assert choices.trained(dict(type="PackageModel")) and not choices.trained(dict(type=choices.BASE))
-    assert not choices.trained(dict(type="no such model"))
+def test_method_is_what_the_class_says(monkeypatch):
+    own = type("OwnModel", (DummyTrained,), {"method": "some_method"})
+    monkeypatch.setitem(MODELS.module_dict, "OwnModel", own)
+    monkeypatch.setitem(MODELS.module_dict, "Derived", type("Derived", (own,), {}))
+    info = choices.describe_method(dict(type="OwnModel"))
+    assert (info.name, info.needs_checkpoint, info.uses_trained_code) == ("some_method", True, True)
+    assert choices.describe_method(dict(type="Derived")).name == "Derived"  # a subclass is another method
+    assert not choices.describe_method(dict(type=choices.BASE)).needs_checkpoint
+    unknown = choices.describe_method(dict(type="no such model"))
+    assert (unknown.name, unknown.cls, unknown.needs_checkpoint) == (None, None, False)
+
+
+def test_teacher_uses_trained_code_without_a_checkpoint():
+    info = choices.describe_method(Config.fromfile(ROOT / "configs/trained/maskclip_plus/tinyworld_teacher.py").model)
+    assert (info.name, info.needs_checkpoint, info.uses_trained_code) == ("maskclip_teacher", False, True)
 
 
 def test_configs_of_trained_models_are_known(tmp_path, monkeypatch):

@@ -145,7 +145,7 @@ def test_methods_by_name():
 @pytest.mark.parametrize("name", configs.methods())
 def test_every_method_says_whether_it_needs_a_vfm(name):
     """By itself or by its attention; the combination that this excludes is refused, the other one is not."""
-    needs = configs._needs_vfm(name)
+    needs = configs.describe_method_file(name).guided
     assert needs in (True, False, None)
     for words, fits in (("none", needs is not True), ("tiny", needs is not False)):
         if fits:
@@ -160,16 +160,18 @@ def own(tmp_path, monkeypatch):
     """A method of one's own in two files, outside the repository."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my").mkdir()
-    (tmp_path / "my/same.py").write_text((ROOT / "proxyclip/attention/vanilla.py").read_text())
+    source = (ROOT / "proxyclip/attention/vanilla.py").read_text()
+    (tmp_path / "my/same.py").write_text(source.replace('"vanilla"', '"same_as_before"'))
     (tmp_path / "my/own.py").write_text("model = dict(vfm_model=None, attention=dict(type='my/same.py'))\n")
     return tmp_path / "my"
 
 
 def test_a_method_by_its_path(own):
     one = model(method="my/own.py")
-    assert (one.attention.type, one.vfm_model, choices.method_name(one)) == ("my/same.py", None, "same")
+    assert (one.attention.type, one.vfm_model) == ("my/same.py", None)
+    assert choices.describe_method(one).name == "same_as_before"
     assert "my/same.py" in named_files(one)
-    with pytest.raises(choices.Unfit, match="own uses no VFM"):
+    with pytest.raises(choices.Unfit, match="same_as_before uses no VFM"):
         model(method="my/own.py", vfm="tiny")
     (own / "own.py").write_text("model = dict(prob_thd=1)\ntest_cfg = dict(type='x')\n")
     with pytest.raises(ValueError, match=r"to set `model` and nothing else, but it sets \['model', 'test_cfg'\]"):
@@ -196,7 +198,7 @@ def test_a_segmentor_by_its_path(own):
     )
     cfg = configs.load(configs.Options(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
     overrides.check_model_arguments(cfg)
-    assert choices.method_name(cfg.model) == "seg"
+    assert choices.describe_method(cfg.model).name == "Seg"
     built = choices.buildable(cfg.model)
     assert built["type"].__name__ == "Seg" and built["power"] == 2 and cfg.model.type == "my/seg.py"
     cfg.model.powr = 1
@@ -222,13 +224,28 @@ def test_a_config_outside_the_repository_finds_its_base(own, monkeypatch):
     "words, expected",
     [
         (dict(), ("proxy", "tiny", "local-dir:clip")),
-        (dict(method="my/own.py"), ("own", "none", "local-dir:clip")),
+        (dict(method="my/own.py"), ("same_as_before", "none", "local-dir:clip")),
         (dict(method="naclip", vfm="dino,local-dir:a/b", clip="ViT-B-32"), ("naclip", "dino,local-dir:b", "ViT-B-32")),
     ],
 )
 def test_names_for_a_table(own, words, expected):
-    assert choices.named(model(**words), **words) == expected
-    assert choices.named(model("configs/cfg_voc20.py"))[2] == "ViT-B/16,openai"
+    one = model(**words)
+    name = choices.describe_method(one).name
+    assert choices.component_names(one, name, words.get("vfm"), words.get("clip")) == expected
+    assert choices.component_names(model("configs/cfg_voc20.py"), name)[2] == "ViT-B/16,openai"
+
+
+def test_every_method_file_is_named_as_its_classes_say():
+    assert {name: configs.describe_method_file(name).name for name in configs.methods()} == {
+        name: name for name in configs.methods()
+    }
+
+
+def test_method_of_sclip_config_is_its_attention():
+    """Published SCLIP configs have a segmentor of their own, whose attention may be another one."""
+    info = choices.describe_method(dict(type="CLIPForSegmentation"))
+    assert (info.name, info.guided) == ("sclip", False)
+    assert choices.describe_method(dict(type="CLIPForSegmentation", attention="naclip")).name == "naclip"
 
 
 def test_a_clip_that_cannot_be_opened_is_refused_with_its_reason():

@@ -286,10 +286,11 @@ def test_methods_change_the_model_only(path):
     cfg = config("voc21")
     name_path = cfg.model.name_path
     overrides.apply_method(cfg, path)
-    assert choices.method_name(cfg.model) == path.stem
+    info = choices.describe_method(cfg.model)
+    assert info.name == path.stem
     assert cfg.model.name_path == name_path  # another type of the model keeps its other arguments
     overrides.check_model_arguments(cfg)
-    configs.check_model(cfg)
+    configs.check_model(cfg, info)
 
 
 PUBLISHED_STYLE = """

@@ -21,9 +21,9 @@ PLUG_INS = ("my/nearest.py", "my/colours.py", "my/blur.py", "my/mirror.py", "my/
 SMALL = ("--cfg-options", "model.slide_crop=96", "model.slide_stride=48")  # of the tiny CLIP on larger pictures
 # Beginning of a command -> method and VFM of its record.
 RUNS = {
-    "python eval.py --method my/nearest8.py": ("nearest8", "none"),
+    "python eval.py --method my/nearest8.py": ("nearest", "none"),
     "python eval.py --limit 2 --cfg-options model.vfm_model=None": ("nearest", "none"),
-    "python eval_all.py": ("nearest8", "none"),
+    "python eval_all.py": ("nearest", "none"),
     "python eval.py --vfm my/colours.py": ("proxy", "my/colours.py"),
     "python eval.py --method naclip --vfm my/colours.py": ("naclip", "my/colours.py"),
     "python eval.py --limit 2 --cfg-options model.refine": ("proxy", "tiny"),

@@ -24,6 +24,7 @@ class ClearCLIP:
     """
 
     pair: str = "qq"
+    method: ClassVar[str] = "clearclip"
     guided: ClassVar[bool] = False
 
     def __post_init__(self) -> None:

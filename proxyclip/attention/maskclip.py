@@ -26,6 +26,7 @@ class MaskCLIP:
     """
 
     residual: bool = False
+    method: ClassVar[str] = "maskclip"
     guided: ClassVar[bool] = False
 
     def __call__(

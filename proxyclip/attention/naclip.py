@@ -32,6 +32,7 @@ class NACLIP:
     sigma: float = 5.0
     beta: float = 1.2
     gamma: float = 3.0
+    method: ClassVar[str] = "naclip"
     guided: ClassVar[None] = None  # with or without a VFM
 
     def __post_init__(self) -> None:

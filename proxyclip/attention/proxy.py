@@ -27,6 +27,7 @@ class Proxy:
 
     beta: float = 1.2
     gamma: float = 3.0
+    method: ClassVar[str] = "proxy"
     guided: ClassVar[bool] = True
 
     def __call__(

@@ -22,6 +22,7 @@ class SCLIP:
     """
 
     residual: bool = True
+    method: ClassVar[str] = "sclip"
     guided: ClassVar[bool] = False
 
     def __call__(

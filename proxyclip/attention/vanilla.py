@@ -15,6 +15,7 @@ from torch import Tensor
 class Vanilla:
     """Plain CLIP."""
 
+    method: ClassVar[str] = "vanilla"
     guided: ClassVar[bool] = False
 
     def __call__(

@@ -86,7 +86,7 @@ def vfms(config: str, method: str | None, args: argparse.Namespace) -> list[str 
         return [None]
     options = Options(config=config, method=method, cfg_options=tuple(args.cfg_options))
     try:
-        guided = choices.guided(configs.merged(options).model)
+        guided = choices.describe_method(configs.merged(options).model).guided
     except Exception:
         return [None]  # settling the cell will say what is wrong
     if guided is False:
@@ -117,9 +117,11 @@ def _settle(cell: Cell, args: argparse.Namespace) -> None:
     same |= {name: getattr(cell, name) for name in ("config", "method", "vfm", "clip")}
     options = Options(cfg_options=tuple(args.cfg_options), **same)
     cell.named = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
-    cell.named = choices.named(configs.merged(options).model, cell.method, cell.vfm, cell.clip)
+    model = configs.merged(options).model
+    method = choices.describe_method(model).name
+    cell.named = choices.component_names(model, method, cell.vfm, cell.clip)
     cfg = configs.load(options)
-    cell.target = expected(cfg, options, cell.named[0])
+    cell.target = expected(cfg, options, method)
     missing = configs.missing_data(cfg)
     if missing:
         cell.state, cell.note = "no data", configs.how_to_get(cfg, missing)
@@ -134,7 +136,7 @@ def _settle(cell: Cell, args: argparse.Namespace) -> None:
         cell.state = "waiting"
 
 
-def expected(cfg: Config, options: Options, method: str) -> published.Target | None:
+def expected(cfg: Config, options: Options, method: str | None) -> published.Target | None:
     """The published result for a run of `cfg`; None for a part of the images, or for configs and methods of one's own.
 
     Args:

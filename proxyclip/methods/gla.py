@@ -42,6 +42,7 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
         ValueError: an option out of its range, no VFM, or an option of the attention that would be ignored.
     """
 
+    method: ClassVar[str] = "gla"
     guided: ClassVar[bool] = True
 
     def __init__(

@@ -74,6 +74,7 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             and right and stretched (slide_crop=0).
     """
 
+    method: ClassVar[str] = "maskclip"
     guided: ClassVar[bool] = False
 
     def __init__(

@@ -44,6 +44,7 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         ValueError: an option out of its range, a VFM or an attention, which would be ignored.
     """
 
+    method: ClassVar[str] = "resclip"
     guided: ClassVar[bool] = False
 
     def __init__(

@@ -49,6 +49,7 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         ValueError: an option out of its range, a VFM or an attention, which would be ignored.
     """
 
+    method: ClassVar[str] = "sc_clip"
     guided: ClassVar[bool] = False
 
     def __init__(

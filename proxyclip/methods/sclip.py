@@ -6,7 +6,7 @@ Wang, Mei and Yuille, "SCLIP: Rethinking Self-Attention for Dense Vision-Languag
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from mmseg.registry import MODELS
 
@@ -30,6 +30,8 @@ class CLIPForSegmentation(ProxyCLIPSegmentation):
         options: anything else ProxyCLIPSegmentation takes; `refine` goes on after PAMR and the area threshold.
     """
 
+    method: ClassVar[str | None] = None  # its attention's
+    default_attention: ClassVar[str | None] = "sclip"
     separator = ", "
 
     def __init__(

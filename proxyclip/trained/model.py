@@ -45,6 +45,7 @@ class WholeImageSegmentor(BaseSegmentor):
     """
 
     guided: ClassVar[bool] = False  # no VFM
+    uses_trained_code: ClassVar[bool] = True
     scale: ClassVar[float] = 1.0  # of the softmax over names
     # what a Segmenter looks at
     attention, vfm, refine, keep_logits, prob_thd = None, None, (), False, 0.0

@@ -10,8 +10,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mmengine.config import Config
-
 from .. import choices, configs, plugins
 from ..api import Segmenter
 from ..api.load import REAL, TINY
@@ -92,7 +90,7 @@ class Models:
         """The VFM that goes with a method: none where it uses none, the first on offer where it lacks one."""
         if method not in self.offer(tiny).methods:
             return vfm
-        needs = guided(method)
+        needs = configs.describe_method_file(method).guided
         if needs is False:
             return NONE
         return self._needed(tiny) if needs and vfm == NONE else vfm
@@ -116,7 +114,7 @@ class Models:
         for kind, word, known in (("method", choice.method, offer.methods), ("VFM", choice.vfm, offer.vfms)):
             if word not in known:
                 raise ValueError(f"Expected a {kind} of the list, {', '.join(known)}, but got {word!r}")
-        needs = guided(choice.method)
+        needs = configs.describe_method_file(choice.method).guided
         if needs is False and choice.vfm != NONE:
             raise choices.Unfit(f"{choice.method} works without a VFM, but {choice.vfm} is chosen: choose {NONE!r}")
         if needs and choice.vfm == NONE:
@@ -125,7 +123,7 @@ class Models:
     def _offer(self, tiny: bool) -> Offer:
         own = self._own(tiny)
         cfg = configs.merged(configs.Options(self._config(tiny), method=own.method, vfm=own.vfm))
-        method, vfm, _ = choices.named(cfg.model, own.method, own.vfm)
+        method, vfm, _ = choices.component_names(cfg.model, choices.describe_method(cfg.model).name, own.vfm)
         methods, vfms = configs.methods(), TINY_VFMS if tiny else _families()
         first = Choice(own.method or method, vfm, tiny)
         return Offer(_with(first.method, methods), _with(vfm, vfms), first)
@@ -139,7 +137,7 @@ class Models:
         """The first choice is the config as it is; of another, what is said replaces what the config says."""
         first, own = self.offer(choice.tiny).first, self._own(choice.tiny)
         same = choice.method == first.method
-        keep = choice.vfm == first.vfm and (same or guided(choice.method) is True)
+        keep = choice.vfm == first.vfm and (same or configs.describe_method_file(choice.method).guided is True)
         return dict(
             config=self._config(choice.tiny),
             clip=own.clip,
@@ -159,13 +157,6 @@ class Models:
         if tiny and not (self.settings.config and is_tiny(self.settings)):
             return TINY
         return self.settings.config or REAL
-
-
-@cache
-def guided(method: str) -> bool | None:
-    """Whether a method needs a VFM: True, False, or None for one that works with and without."""
-    cfg = Config.fromfile(configs.find_method(method))
-    return choices.guided({"type": choices.BASE, **cfg.model})
 
 
 @cache

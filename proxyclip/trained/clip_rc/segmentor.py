@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -65,6 +65,8 @@ class CLIPRC(SplitSegmentor):
     Raises:
         ValueError: an option out of its range, or unknown.
     """
+
+    method: ClassVar[str] = "clip_rc"
 
     def __init__(
         self,

@@ -55,7 +55,7 @@ def count(model: Mapping[str, Any], shape: Shape | None = None) -> Count:
     Raises:
         ValueError: another model, or a shape that the model cannot take.
     """
-    if not choices.trained(model):
+    if not choices.describe_method(model).needs_checkpoint:
         raise ValueError(
             f"{model['type']} is not trained: expected a config of CLIP-RC or MaskCLIP+ below configs/trained, other "
             "than that of a teacher"

@@ -112,6 +112,8 @@ class MaskCLIPPlus(TextSegmentor):
         checkpoint: file of train.py, for an evaluation; precision: of the student there (auto, fp32, fp16, bf16).
     """
 
+    method: ClassVar[str] = "maskclip_plus"
+
     def __init__(
         self,
         teacher: Spec,
