@@ -6,9 +6,10 @@ median of three rounds, each with every number of threads, so that they share th
 
 from __future__ import annotations
 
+from _root import ROOT  # isort: skip
+
 import argparse
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-ROOT = Path(__file__).resolve().parents[1]
+from proxyclip.system import count_cores
+
 DRAWN = 40  # pictures that differ; the others are further names of them
 SIZES = {"COCO 640x480": ((640, 480), ".jpg", 1000), "Cityscapes 2048x1024": ((2048, 1024), ".png", 120)}
 
@@ -54,7 +56,7 @@ def seconds(folder: Path, workers: int) -> float:
 def main() -> None:
     """Print a line for each kind of data and number of threads."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, 2, cores}))
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()

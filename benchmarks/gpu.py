@@ -35,8 +35,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxyclip.reporting import console
-from proxyclip.runtime import PRECISIONS, pick_dtype
+from proxyclip.console import make_console
+from proxyclip.precision import PRECISIONS, pick_dtype
 
 # Config, and the size (h, w) that most of the data set's images have.
 SHAPES = {
@@ -317,7 +317,7 @@ def main() -> None:
             record["rows"].append(dataclasses.asdict(row))
             if args.json:
                 args.json.write_text(json.dumps(record, indent=1), "utf-8")
-    console().print(table)
+    make_console().print(table)
     print(f"{named(device)}, torch {torch.__version__} ({time.perf_counter() - begin:.0f} s in all)")
 
 

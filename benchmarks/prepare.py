@@ -7,6 +7,8 @@ Runs the scripts as a user does, start-up included, on made-up inputs of real si
 
 from __future__ import annotations
 
+from _root import ROOT  # isort: skip
+
 import argparse
 import os
 import shutil
@@ -20,7 +22,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-SCRIPTS = Path(__file__).resolve().parents[1] / "datasets"
+from proxyclip.system import count_cores
+
+SCRIPTS = ROOT / "datasets"
 VARIANTS = 8  # different pictures; the others are links to them
 
 
@@ -90,7 +94,7 @@ def seconds(script: str, source: Path, workers: int, fresh: bool) -> float:
 
 def main() -> None:
     """The command line."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--count", type=int, default=600, help="inputs of 640 x 480; a quarter of that of larger ones")
     parser.add_argument("--workers", type=int, nargs="+", default=sorted({1, 2, cores}), help="default: %(default)s")

@@ -13,7 +13,6 @@ import argparse
 import json
 import multiprocessing
 import os
-import platform
 import subprocess
 import sys
 import tempfile
@@ -35,10 +34,12 @@ from rich.table import Table
 from torch import Tensor
 
 from prompts.imagenet_template import openai_imagenet_template
-from proxyclip import evaluation, vocabulary
-from proxyclip.configs import Options
-from proxyclip.runtime import cpu_has_bf16
+from proxyclip import clip_text, evaluation, vocabulary
+from proxyclip.clip_prompts import embed_class_names
+from proxyclip.configs import EvalOptions
+from proxyclip.precision import cpu_has_bf16
 from proxyclip.sliding import SlidingSegmentor
+from proxyclip.system import count_cores, read_cpu_name
 
 VOC, ADE847, OBJECT = (ROOT / f"configs/cls_{name}.txt" for name in ("voc21", "ade20k847", "coco_object"))
 INPUT, CROP = (336, 448), 336
@@ -143,7 +144,7 @@ def text(setting: Setting) -> Iterator[Row]:
 
     @torch.no_grad()
     def ours() -> Tensor:
-        return vocabulary.embed(names, openai_imagenet_template, clip.tokenizer, clip.encode_text)
+        return embed_class_names(names, openai_imagenet_template, clip.tokenizer, clip.encode_text)
 
     one, together = medians([alone, ours], max(setting.rounds // 2, 1))
     yield at_least("text, one name at a time at full length / ours", one / together, 4.0)
@@ -153,7 +154,7 @@ def text(setting: Setting) -> Iterator[Row]:
         os.environ["PROXYCLIP_CACHE"] = cache
         many = vocabulary.read(ADE847).names
         width = clip.model.visual.proj.shape[1]
-        with mock.patch.object(vocabulary, "embed", lambda *_, **__: torch.randn(len(many), width)):  # any numbers do
+        with mock.patch.object(clip_text, "embed_class_names", lambda *_, **__: torch.randn(len(many), width)):
             clip.embed(many, openai_imagenet_template)
         loaded = medians([lambda: clip.embed(many, openai_imagenet_template)], setting.rounds)[0]
         del os.environ["PROXYCLIP_CACHE"]
@@ -232,8 +233,8 @@ def scale(setting: Setting) -> Iterator[Row]:
     yield at_least("images/s, 2 processes / 1 process, a thread each", rates[2] / rates[1], 1.8)
 
 
-def _options(setting: Setting, data: Path) -> Options:
-    return Options(
+def _options(setting: Setting, data: Path) -> EvalOptions:
+    return EvalOptions(
         config="configs/cfg_folder.py",
         work_dir=str(data / "work"),
         data_root=str(data),
@@ -264,7 +265,7 @@ def approximations(setting: Setting) -> Iterator[Row]:
     records = {}
     with tempfile.TemporaryDirectory() as folder:
         for name, words in taken.items():
-            options = Options(work_dir=folder, cfg_options=words, limit=limit, check=False)
+            options = EvalOptions(work_dir=folder, cfg_options=words, limit=limit, check=False)
             records[name] = evaluation.evaluate(options)
     exact = records.pop("exact")
     yield Row("tiny world, exact", f"mIoU {exact['metrics']['mIoU']:.2f}, {exact['images_per_second']:.2f} images/s")
@@ -287,7 +288,7 @@ def main() -> None:
     parser.add_argument("--photos", type=Path, help="folder of photographs for the agreement of bf16 and fp32")
     parser.add_argument("--small", action="store_true", help="tiny towers: tries the script, measures nothing of use")
     args = parser.parse_args()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = count_cores()
     torch.set_num_threads(cores)
     table = Table("figure", "measured", "goal", "", box=SIMPLE_HEAD, pad_edge=False)
     fallen = 0
@@ -300,15 +301,7 @@ def main() -> None:
                 fallen += row.good is False
                 table.add_row(row.figure, row.measured, row.goal, row.verdict)
     Console(width=None if sys.stdout.isatty() else 120).print(table)
-    print(f"{_processor()}, {cores} threads, torch {torch.__version__}; {fallen} fall short")
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
+    print(f"{read_cpu_name()}, {cores} threads, torch {torch.__version__}; {fallen} fall short")
 
 
 if __name__ == "__main__":

@@ -40,11 +40,12 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import proxyclip.trained.maskclip_plus  # noqa: F401  registers the model
-from proxyclip import configs, reporting
+from proxyclip import configs
 from proxyclip.clip_weights import architecture
+from proxyclip.console import make_console, silence_libraries
 from proxyclip.paths import find
+from proxyclip.precision import cpu_has_bf16
 from proxyclip.processes import set_threads
-from proxyclip.runtime import cpu_has_bf16
 from proxyclip.trained.optim import mixed
 
 CONFIGS = ROOT / "configs/trained/maskclip_plus"
@@ -304,7 +305,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print one table; as the child of another one, memory alone."""
     args = parse(argv)
-    reporting.quiet()
+    silence_libraries()
     configs.register()
     device, threads = torch.device(args.device), set_threads(1)
     shared = (device, args.batch, args.crop, args.rounds, args.small)
@@ -323,7 +324,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             if args.json:
                 told = {student: [dataclasses.asdict(row) for row in each.values()] for student, each in found.items()}
                 args.json.write_text(json.dumps(told, indent=1), "utf-8")
-    reporting.console().print(tabled(found))
+    make_console().print(tabled(found))
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {threads} threads"
     fallen = sum(row.good is False for each in found.values() for row in each.values())
     print(f"{where}, torch {torch.__version__}; {fallen} fall short ({time.perf_counter() - begin:.0f} s in all)")

@@ -1,4 +1,4 @@
-"""Shortcuts that change numbers: off unless asked for, and named in every record of a run that took them."""
+"""Shortcuts that change numbers: off by default, and named in every record of a run that took them."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ PER = ("window", "image")
 
 @dataclass(frozen=True)
 class Approximate:
-    """What is computed less often than the method says.
+    """Options of shortcuts that change numbers.
 
     Args:
         vfm: "window", or "image": the VFM sees the whole image once, and every window gets its part of that map.
         stride: pixels between windows instead of the protocol's `slide_stride`; None leaves it.
 
     Raises:
-        ValueError: another word for `vfm`.
+        ValueError: another value of `vfm`.
     """
 
     vfm: str = "window"
@@ -46,7 +46,7 @@ def guides(
     grids: Sequence[tuple[Axis, Axis]],
     multiple: int,
 ) -> list[Tensor]:
-    """Features of the windows of every image, cut from one map of the whole image by linear interpolation.
+    """Cut the features of windows from one feature map of the whole image, by linear interpolation.
 
     Args:
         vfm: tiles (1, 3, h, w), sides a multiple of `multiple` -> features (1, D, h', w').
@@ -67,7 +67,7 @@ def guides(
 
 
 def _parts(axis: Axis, whole: Axis, cells: int) -> Tensor:
-    """Where the cells of every window lie among `cells` cells of the whole: (windows, cells of a window, cells)."""
+    """Build interpolation weights of window cells over `cells` image cells: (windows, cells of a window, cells)."""
     side = whole.padded / cells
     centres = (torch.arange(round(axis.padded / side)) + 0.5) * side - axis.before
     places = (torch.tensor(axis.starts)[:, None] + centres + whole.before) / side - 0.5

@@ -1,8 +1,9 @@
-"""Files that are written whole or not at all."""
+"""Atomic writes of files and folders."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 import uuid
 from collections.abc import Callable
@@ -11,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 
-def replace(target: Path, write: Callable[[Path], Any]) -> None:
-    """Put a new file in the place of `target`, whole or not at all, even if the power fails.
+def replace_file(target: Path, write: Callable[[Path], Any]) -> None:
+    """Replace `target` by a new file, whole or not at all, even if the power fails.
 
     Args:
-        write: writes the content to the path it is given, a temporary file beside the target.
+        write: writes the content to its argument, the path of a temporary file beside the target.
 
     Raises:
         OSError: it cannot be written (no space, say) or put in place; the old file is as it was.
@@ -33,8 +34,25 @@ def replace(target: Path, write: Callable[[Path], Any]) -> None:
             temporary.unlink(missing_ok=True)
 
 
+def replace_folder(target: Path, write: Callable[[Path], Any]) -> None:
+    """Delete the folder `target`, and replace it by a complete new one or none.
+
+    Args:
+        write: writes the files into its argument, an empty temporary folder beside the target.
+    """
+    temporary = target.with_name(f".{target.name}.new")  # the same each time: a killed run leaves one at most
+    for folder in (temporary, target):
+        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        temporary.mkdir(parents=True)
+        write(temporary)
+        temporary.rename(target)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
 def _sync_folder(folder: Path) -> None:
-    """Make a new name in a folder last; systems that cannot open folders do it by themselves."""
+    """Flush a folder's entries to disk, on systems where folders can be opened."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from proxyclip.system import read_free_memory
 
 logger = logging.getLogger(__name__)
 MOST = 64  # windows `auto` never goes beyond
@@ -21,7 +22,7 @@ SHORT = ("can't allocate memory", "not enough memory", "out of memory", "could n
 
 
 class Batcher:
-    """Runs a function over windows in groups of at most `size`, halved for good where memory turns out short.
+    """Run a function over windows in groups of at most `size`, halved for good where memory turns out short.
 
     Args:
         size: windows in one group; "auto" goes by the free memory and by what the first window took.
@@ -49,16 +50,17 @@ class Batcher:
             MemoryError: one window alone is too much; the message has the remedies.
         """
         out: list[Any] = [None] * len(images[0])
-        for alike in _groups(images):
-            joint = [torch.cat([argument[i] for i in alike]) for argument in images]
-            done = torch.cat(list(self._parts(function, joint)))
-            counts = [len(images[0][i]) for i in alike]
-            for i, part in zip(alike, done.split(counts), strict=True):
+        for indices in _groups(images):
+            joint = [torch.cat([argument[i] for i in indices]) for argument in images]
+            outputs = torch.cat(list(self._parts(function, joint)))
+            counts = [len(images[0][i]) for i in indices]
+            for i, part in zip(indices, outputs.split(counts), strict=True):
                 out[i] = part
         return out
 
     def _parts(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Iterator[Tensor]:
-        first, total = 0, len(tensors[0])
+        first = 0
+        total = len(tensors[0])
         while first < total:
             count = self._count(total - first, tensors[0])
             part = self._try(function, [t[first : first + count] for t in tensors])
@@ -70,12 +72,13 @@ class Batcher:
         """Windows of the next group: groups as even as can be; on CUDA the very first window alone, to measure it."""
         if self.size is None and tiles.device.type == "cuda":
             return 1
-        size = self.size or max(1, min(PIXELS // max(tiles[0, 0].numel(), 1), free_memory() // HEAVY, MOST))
+        size = self.size or max(1, min(PIXELS // max(tiles[0, 0].numel(), 1), read_free_memory() // HEAVY, MOST))
         return -(-left // -(-left // size))
 
     def _try(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Tensor | None:
-        """The function's result, or None after the size was halved; nothing of the failed try stays in memory."""
-        device, count = tensors[0].device, len(tensors[0])
+        """Return the function's result, or None after the size was halved; nothing of a failed call stays in memory."""
+        device = tensors[0].device
+        count = len(tensors[0])
         measured = self.size is None and device.type == "cuda"
         try:
             if measured:
@@ -88,11 +91,11 @@ class Batcher:
         except (RuntimeError, MemoryError) as error:
             if not is_shortage(error):
                 raise
-            said = str(error).splitlines()[0]
+            message = str(error).splitlines()[0]
         if count == 1:
             raise MemoryError(
-                f"One window of {tuple(tensors[0].shape[2:])} pixels is too much for the memory of {device} ({said}): "
-                "choose a smaller model.slide_crop, VFM or CLIP, or model.precision=bf16"
+                f"One window of {tuple(tensors[0].shape[2:])} pixels is too much for the memory of {device} "
+                f"({message}): choose a smaller model.slide_crop, VFM or CLIP, or model.precision=bf16"
             )
         self.size = count // 2
         logger.warning("Memory is short at %d windows at once: going on with %d", count, self.size)
@@ -102,28 +105,19 @@ class Batcher:
 
 
 def room(device: torch.device, each: int) -> int:
-    """How many windows of `each` bytes the free memory of a CUDA device has room for, at least one."""
+    """Count the windows of `each` bytes that fit into the free memory of a CUDA device, at least one."""
     free, _ = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return max(1, min(int(SHARE * free / max(each, 1)), MOST))
 
 
-def free_memory() -> int:
-    """Bytes of main memory that programs could still take; 0 where it cannot be told."""
-    try:
-        lines = Path("/proc/meminfo").read_text("utf-8").splitlines()
-    except OSError:
-        return 0
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:")), 0)
-
-
 def is_shortage(error: BaseException) -> bool:
-    """Whether an error says that memory is short, on CUDA or on the CPU."""
+    """Return True if an error reports that memory is short, on CUDA or on the CPU."""
     return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(w in str(error).lower() for w in SHORT)
 
 
 def _groups(images: Sequence[Sequence[Tensor]]) -> list[list[int]]:
-    """Numbers of the images whose windows have one shape and type, in every argument."""
+    """Group the indices of the images whose windows have one shape and type, in every argument."""
     groups: dict[tuple, list[int]] = {}
     for i, tensors in enumerate(zip(*images, strict=True)):
         groups.setdefault(tuple((t.shape[1:], t.dtype) for t in tensors), []).append(i)

@@ -73,12 +73,12 @@ class DenseCLIP(TextCLIP):
         return x, grid
 
     def hidden(self, images: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
-        """What `tokens` gives for every layer from 0 to `depth` - 1, as a list, and the grid."""
+        """Return the tokens of all layers from 0 to `depth` - 1, as a list, and their grid."""
         x, grid = self._embed(images)
-        found = [x]
+        layers = [x]
         for block in self.blocks[:-1]:
-            found.append(block(found[-1]))
-        return found, grid
+            layers.append(block(layers[-1]))
+        return layers, grid
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         v = self.model.visual
@@ -110,14 +110,14 @@ class DenseCLIP(TextCLIP):
 def _check_towers(model: nn.Module, visual: Any) -> None:
     text = getattr(model, "text", None)
     if not isinstance(model, (open_clip.CLIP, open_clip.CustomTextCLIP)) or not isinstance(visual, VisionTransformer):
-        found = f"{type(model).__name__} with {type(visual).__name__}: only such towers have a last attention block"
+        problem = f"{type(model).__name__} with {type(visual).__name__}: only such towers have a last attention block"
     elif visual.attn_pool is not None or not isinstance(visual.transformer.resblocks[-1].attn, nn.MultiheadAttention):
-        found = "one with attentional pooling or another attention module, which strategies cannot take apart"
+        problem = "one with attentional pooling or another attention module, which strategies cannot take apart"
     elif text is not None and (not isinstance(text, TextTransformer) or text.cls_emb is not None):
-        found = f"{type(text).__name__} as text tower: expected open_clip's TextTransformer without class token"
+        problem = f"{type(text).__name__} as text tower: expected open_clip's TextTransformer without class token"
     else:
         return
-    raise TypeError(f"Expected an open_clip CLIP with a VisionTransformer to open, but got {found}")
+    raise TypeError(f"Expected an open_clip CLIP with a VisionTransformer to open, but got {problem}")
 
 
 def load_clip(model_type: str, clip_type: str | None) -> DenseCLIP:

@@ -1,4 +1,4 @@
-"""What every opened CLIP has, whatever its image tower: the normalisation of its images, and text features."""
+"""Base class of CLIP models: image normalization and text features."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
-from . import vocabulary
-from .weights import fingerprint
+from proxyclip.clip_prompts import embed_class_names, load_or_compute_features
+from proxyclip.weights import fingerprint
 
 TEXT_BATCH = {"cpu": 80, "cuda": 2048}  # prompts at once; on 2 CPU cores 640 took 1.7 times as long as 80
 
@@ -61,12 +61,12 @@ class TextCLIP(nn.Module):
 
     @property
     def _text_tower(self) -> Any:
-        """What has the text tower's parts: the model itself, or its `text` where that is a module of its own."""
+        """The module that holds the text tower: the model itself, or its `text`."""
         return getattr(self.model, "text", self.model)
 
     @property
     def _text_pooling(self) -> str:
-        """Which token is the text feature: argmax or eos (the end token), last or first."""
+        """Pooling of the text tower: argmax or eos (the end token), last or first."""
         m = self._text_tower
         return m.pool_type if isinstance(m, TextTransformer) else m.text_pool_type
 
@@ -76,7 +76,8 @@ class TextCLIP(nn.Module):
         L may be shorter than the context: in a causal tower what follows the end token changes nothing; for another
         (CLIPA) the zeros that were cut off are put back.
         """
-        m, pooling = self._text_tower, self._text_pooling
+        m = self._text_tower
+        pooling = self._text_pooling
         if m.attn_mask is None or pooling == "last":
             tokens = F.pad(tokens, (0, m.context_length - tokens.shape[1]))
         length = tokens.shape[1]
@@ -89,7 +90,7 @@ class TextCLIP(nn.Module):
         return m.text_projection(x) if isinstance(m.text_projection, nn.Linear) else x @ m.text_projection
 
     def embed(self, names: Sequence[str], templates: Sequence[str], unit: bool = True) -> Tensor:
-        """Text features (names, d) of names over templates, float32, from the disk cache where it has them.
+        """Compute text features (names, d) of names over templates, float32, or load them from the disk cache.
 
         With `unit`, each row is made unit; without, it stays the mean of the templates' unit features.
         """
@@ -104,7 +105,7 @@ class TextCLIP(nn.Module):
         def encode(tokens: Tensor) -> Tensor:
             return self.encode_text(tokens.to(device))
 
-        return vocabulary.cached(
+        return load_or_compute_features(
             [*key, list(names), list(templates)],
-            lambda: vocabulary.embed(names, templates, self.tokenizer, encode, batch, unit=unit),
+            lambda: embed_class_names(names, templates, self.tokenizer, encode, batch, unit=unit),
         ).to(device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib.util
 import pickle
 import re
@@ -14,6 +13,7 @@ from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_mod
 from torch import nn
 
 from .paths import find
+from .suggest import closest_matches
 from .weights import WeightsError, is_torchscript, load_into, read_state_dict, reason
 
 QUICK_GELU_FAMILIES = ("openai", "metaclip", "dfn")
@@ -49,7 +49,7 @@ def names(model_type: str) -> str:
     known = {name.lower(): name for name in open_clip.list_models()}
     if wanted.lower() in known:
         return known[wanted.lower()]
-    close = difflib.get_close_matches(wanted.lower(), [name.lower() for name in supported()], 3)
+    close = closest_matches(wanted.lower(), (name.lower() for name in supported()))
     hint = f"; close are {', '.join(known[name] for name in close)}" if close else ""
     if Path(model_type).expanduser().is_dir():
         hint = f"; for the folder of that name say 'local-dir:{model_type}'"
@@ -193,7 +193,7 @@ def _load_tag(name: str, tag: str) -> nn.Module:
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         repository = (record.get("hf_hub") or "").rstrip("/")
         source = f"https://huggingface.co/{repository}" if repository else record.get("url", "")
-        fetch = f"python -m proxyclip.weights fetch {name if tag == default_tag(name) else f'{name},{tag}'}"
+        fetch = f"python -m proxyclip weights fetch {name if tag == default_tag(name) else f'{name},{tag}'}"
         raise WeightsError(
             f"The CLIP weights {tag!r} of {name} cannot be loaded; get them: {fetch}\n"
             f"  why:    {reason(error)}\n"

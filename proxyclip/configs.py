@@ -1,8 +1,7 @@
-"""From the words of a command line to one resolved config, its data on disk, and its identity."""
+"""Resolve command-line options to one checked config, and find its data on disk."""
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import os
 import uuid
@@ -14,28 +13,37 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 
-from proxyclip import checkpoint, choices, plugins
+from proxyclip import choices, plugins
 from proxyclip.choices import MethodInfo
-from proxyclip.options import Options
+from proxyclip.options import EvalOptions
 from proxyclip.overrides import apply_method, override, put
-from proxyclip.paths import ROOT
+from proxyclip.paths import ROOT, find
+from proxyclip.suggest import closest_match, did_you_mean
 
 SELF_MADE = ("TinyWorldDataset",)  # datasets that make their data where they are missing
 PARTS = (
-    "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.segmentor",
+    "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data", "proxyclip.hooks", "proxyclip.segmentor",
+    "proxyclip.hooks", "proxyclip.wrappers",
     *(f"proxyclip.methods.{name}" for name in plugins.known("methods")),
 )  # fmt: skip
 METRICS = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT = "DATA_ROOT"  # the environment variable that configs read their data folder from
 HOME = "PROXYCLIP"  # the one that configs outside the repository find their base with; set while they are read
+TRAINING_ONLY_KEYS = (
+    "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",
+    "val_dataloader", "val_cfg", "val_evaluator", "sync_bn", "find_unused_parameters",
+)  # fmt: skip
+EVALUATE_CHECKPOINT_COMMAND = "python eval.py --config {config} --checkpoint work_dirs/train/NAME/iter_N.pth"
 
 
 class ConfigNotFound(FileNotFoundError):
-    """The config named on the command line does not exist."""
+    """Config or method of the command line that does not exist."""
+
+    exit_code = 2  # of the command, as for a wrong argument
 
 
-def load(options: Options) -> Config:
-    """The config that `options` describe, resolved and checked; nothing is built and no data are read.
+def load(options: EvalOptions) -> Config:
+    """Resolve and check the config that `options` describe; nothing is built and no data are read.
 
     Raises:
         ConfigNotFound: no such config or method; the message has the closest names.
@@ -45,21 +53,23 @@ def load(options: Options) -> Config:
     """
     cfg = merged(options)
     method = choices.describe_method(cfg.model)
-    checkpoint.settle(cfg, options, method)
+    prepare_trained_config(cfg, options, method)
     _apply(cfg, options)
     check_model(cfg, method)
     return cfg
 
 
-def merged(options: Options) -> Config:
-    """The config alone: its file, over it the method, the VFM, the CLIP, the checkpoint, and last single values."""
+def merged(options: EvalOptions) -> Config:
+    """Merge a config file, the method, the VFM, the CLIP, the checkpoint and single values, in this order."""
     with _variable(DATA_ROOT, options.data_root), _variable(HOME, str(ROOT)):
         cfg = Config.fromfile(find_config(options.config))
-        checkpoint.refuse_parts(cfg, options)
+        reject_component_flags(cfg, options)
         if options.method is not None:
             apply_method(cfg, find_method(options.method))
     if options.vfm is not None:
-        put(cfg, vfm_model=choices.vfm(options.vfm), **({"checkpoint": None} if "checkpoint" in cfg.model else {}))
+        put(cfg, vfm_model=choices.vfm(options.vfm))
+        if "checkpoint" in cfg.model:
+            put(cfg, checkpoint=None)  # the weights of another VFM
     if options.clip is not None:
         put(cfg, **choices.clip(options.clip, cfg.model))
     if options.checkpoint is not None:
@@ -68,41 +78,94 @@ def merged(options: Options) -> Config:
     return cfg
 
 
+def reject_component_flags(cfg: Config, options: EvalOptions) -> None:
+    """Refuse --method, --vfm and --clip for a trained model.
+
+    Raises:
+        Unfit: one of them is set.
+    """
+    values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
+    flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
+    if flags and choices.describe_method(cfg.model).needs_checkpoint:
+        raise choices.Unfit(
+            f"{flags} does not go with {cfg.model.type}: its parts were trained together and their weights are in its "
+            f"checkpoint. Leave out {flags}, or evaluate a config of another method"
+        )
+
+
+def prepare_trained_config(cfg: Config, options: EvalOptions, method: MethodInfo) -> None:
+    """Set the checkpoint of a trained model and remove the keys of training; other models stay as they are.
+
+    A model is trained if its class says `trained = True`. It takes the arguments `precision` and `checkpoint`, a file
+    that train.py wrote, which it loads itself in `prepare`.
+
+    Raises:
+        ValueError: a trained model without a checkpoint, or the other way round.
+        FileNotFoundError: there is no such checkpoint.
+    """
+    model = cfg.model
+    if not method.needs_checkpoint:
+        if options.checkpoint is not None:
+            raise ValueError(
+                f"--checkpoint {options.checkpoint} is for models that were trained, but {model.type} of "
+                f"{options.config} is training-free: leave it out. Weights of a VFM are said with --vfm NAME,FILE"
+            )
+        return
+    command = EVALUATE_CHECKPOINT_COMMAND.format(config=options.config)
+    if not model.get("checkpoint"):
+        raise ValueError(
+            f"{model.type} has to be trained before it is evaluated, but no checkpoint is given: train it first: "
+            f"python train.py {options.config}; then {command}"
+        )
+    path = find(model.checkpoint, "checkpoint")
+    if not path.is_file():
+        raise FileNotFoundError(f"Expected the checkpoint to be a file, but {path} is a folder: {command}")
+    if not Path(model.checkpoint).is_file():
+        model.checkpoint = str(path)  # one of the repository, or with a ~
+    model.setdefault("precision", "fp32")
+    for key in TRAINING_ONLY_KEYS:
+        cfg.pop(key, None)
+    cfg.model_wrapper_cfg = dict(type="EvalOnly")
+    cfg.resume = False
+    cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None, "param_scheduler": None}
+
+
 def check_model(cfg: Config, method: MethodInfo) -> None:
-    """Refuse a model whose parts do not go together (see `check_combination`), naming methods that would do."""
+    """Refuse components that do not go together (see `check_combination`), naming methods that would do."""
     try:
         choices.check_combination(cfg.model, method)
     except choices.Unfit as error:
-        others = [name for name in methods() if describe_method_file(name).guided in (not method.guided, None)]
-        raise choices.Unfit(f"{error}; {'without' if method.guided else 'with'} a VFM: {', '.join(others)}") from None
+        alternatives = [name for name in methods() if describe_method_file(name).guided in (not method.guided, None)]
+        preposition = "without" if method.guided else "with"
+        raise choices.Unfit(f"{error}; {preposition} a VFM: {', '.join(alternatives)}") from None
 
 
 def methods() -> list[str]:
-    """The names of all methods: the files of configs/method."""
+    """List the names of all methods: the files of configs/method."""
     return sorted(path.stem for path in (ROOT / "configs" / "method").glob("*.py"))
 
 
 def find_method(name: str) -> Path:
-    """The file of a method: a name of configs/method, or the path of a .py file."""
+    """Find the file of a method: a name of configs/method, or the path of a .py file."""
     if plugins.is_file(name):
         return find_config(name)
     if name in methods():
         return ROOT / "configs" / "method" / f"{name}.py"
-    guess = difflib.get_close_matches(name, methods(), n=1)
-    hint = f" Did you mean {guess[0]}?" if guess else ""
+    closest = closest_match(name, methods())
+    hint = f" Did you mean {closest}?" if closest else ""
     raise ConfigNotFound(f"There is no method {name!r}: expected one of {', '.join(methods())}, or my/own.py.{hint}")
 
 
 @cache
 def describe_method_file(name: str) -> MethodInfo:
-    """The method of a file: a name of configs/method, or the path of a .py file."""
+    """Describe the method of a file: a name of configs/method, or the path of a .py file."""
     return choices.describe_method({"type": choices.BASE, **Config.fromfile(find_method(name)).model})
 
 
 @contextmanager
 def _variable(name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable for a while; None leaves it as it is."""
-    before = os.environ.get(name)
+    """Set an environment variable inside the block; None leaves it as it is."""
+    previous = os.environ.get(name)
     if value is not None:
         os.environ[name] = value
     try:
@@ -110,54 +173,55 @@ def _variable(name: str, value: str | None) -> Iterator[None]:
     finally:
         if value is not None:
             os.environ.pop(name)
-            if before is not None:
-                os.environ[name] = before
+            if previous is not None:
+                os.environ[name] = previous
 
 
 def find_config(name: str) -> Path:
-    """The config file `name`, looked for in the current folder, then in the repository."""
-    for place in (Path(name), ROOT / name):
-        if place.is_file():
-            return place.resolve()
+    """Find the config file `name` in the current folder, else in the repository."""
+    for path in (Path(name), ROOT / name):
+        if path.is_file():
+            return path.resolve()
     known = _known_configs()
-    guess = difflib.get_close_matches(name.replace("\\", "/"), known, n=1, cutoff=0.5)
-    few = [one for one in known if not one.startswith("configs/trained/")]
-    more = f" and {len(known) - len(few)} below configs/trained" if len(known) > len(few) else ""
-    hint = f"did you mean {guess[0]}?" if guess else f"known are {', '.join(few) or 'none'}{more}"
+    shown = [path for path in known if not path.startswith("configs/trained/")]
+    omitted = f" and {len(known) - len(shown)} below configs/trained" if len(known) > len(shown) else ""
+    suggestion = did_you_mean(name.replace("\\", "/"), known, 1, 0.5)
+    hint = suggestion or f"known are {', '.join(shown) or 'none'}{omitted}"
     raise ConfigNotFound(f"There is no config {name!r}: {hint}")
 
 
 def config_name(cfg: Config) -> str:
-    """`cfg_voc21` for configs/cfg_voc21.py, `sclip/cfg_voc21` for a variant; the file's own name elsewhere."""
+    """Name of a config: `cfg_voc21`, or `sclip/cfg_voc21` for a variant; outside configs/ that of the file."""
     path = Path(cfg.filename).resolve()
-    home = ROOT / "configs"
-    return path.relative_to(home).with_suffix("").as_posix() if path.is_relative_to(home) else path.stem
+    config_dir = ROOT / "configs"
+    return path.relative_to(config_dir).with_suffix("").as_posix() if path.is_relative_to(config_dir) else path.stem
 
 
 def missing_data(cfg: Config) -> list[Path]:
-    """The folders and files the test dataset of `cfg` names that are not on disk; empty when all are there."""
+    """List the folders and files that the test data set of `cfg` names and that are not on disk."""
     dataset = cfg.test_dataloader.dataset
     root = dataset.get("data_root")
     if root is None or dataset.get("type") in SELF_MADE:
         return []
     names = [*dataset.get("data_prefix", {}).values(), dataset.get("ann_file", "")]
-    wanted = [Path(root) / name for name in names if name] or [Path(root)]
-    return [place for place in wanted if not place.exists()]
+    paths = [Path(root) / name for name in names if name] or [Path(root)]
+    return [path for path in paths if not path.exists()]
 
 
 def how_to_get(cfg: Config, missing: list[Path]) -> str:
-    """One message on data that are missing, and what to do."""
+    """Explain missing data and the remedy."""
     from proxyclip import data
 
-    kind = cfg.test_dataloader.dataset.get("type")
-    source = getattr(getattr(data, str(kind), None), "source", "")
+    dataset_type = cfg.test_dataloader.dataset.get("type")
+    source = getattr(getattr(data, str(dataset_type), None), "source", "")
     return (
-        f"The data of {kind} are not on disk: {', '.join(map(str, missing))} not found. {source} Say where they are "
-        f"with --data-root DIR or the environment variable {DATA_ROOT}; docs/datasets.md shows the folders below DIR."
+        f"The data of {dataset_type} are not on disk: {', '.join(map(str, missing))} not found. {source} "
+        f"Say where they are with --data-root DIR or the environment variable {DATA_ROOT}; docs/datasets.md shows the "
+        "folders below DIR."
     )
 
 
-def _apply(cfg: Config, options: Options) -> None:
+def _apply(cfg: Config, options: EvalOptions) -> None:
     if options.limit is not None and options.limit < 1:
         raise ValueError(f"Expected --limit to be 1 or more, but got {options.limit}")
     if options.save_every < 1 or options.gallery < 0:
@@ -177,29 +241,29 @@ def _apply(cfg: Config, options: Options) -> None:
     cfg.setdefault("default_scope", "mmseg")
     cfg.setdefault("randomness", dict(seed=0))
     cfg.setdefault("model_wrapper_cfg", dict(type="EvalOnly"))
-    hooks = [dict(h) for h in cfg.get("custom_hooks") or []]
-    if all(h.get("type") != "VocabularyCheckHook" for h in hooks):
+    hooks = [dict(hook) for hook in cfg.get("custom_hooks") or []]
+    if all(hook.get("type") != "VocabularyCheckHook" for hook in hooks):
         hooks.append(dict(type="VocabularyCheckHook"))
     cfg.custom_hooks = hooks
 
 
 def _score_as(cfg: Config, scoring: str) -> None:
     evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
-    ours = [evaluator for evaluator in evaluators if evaluator.get("type") in METRICS]
-    if not ours:
+    seg_metrics = [evaluator for evaluator in evaluators if evaluator.get("type") in METRICS]
+    if not seg_metrics:
         raise ValueError(f"--scoring {scoring} needs a test_evaluator of type {' or '.join(METRICS)}")
-    for evaluator in ours:
+    for evaluator in seg_metrics:
         evaluator["scoring"] = scoring
 
 
-def place_data(dataset: MutableMapping, given: str | None) -> None:
-    """Say where the data of a dataset are: below the folder of --data-root, else as it says, else in the repository."""
+def place_data(dataset: MutableMapping, data_root: str | None) -> None:
+    """Set `data_root` of a data set: that of --data-root, else the config's own, else the repository's."""
     root = dataset.get("data_root")
     if not root:
         return
-    if given is not None:
-        if not Path(root).is_relative_to(given):
-            dataset["data_root"] = given  # a config that does not read the environment variable
+    if data_root is not None:
+        if not Path(root).is_relative_to(data_root):
+            dataset["data_root"] = data_root  # a config that does not read the environment variable
     elif Path(root).exists() or os.environ.get(DATA_ROOT):
         return
     elif (ROOT / root).exists() or dataset.get("type") in SELF_MADE:
@@ -208,16 +272,16 @@ def place_data(dataset: MutableMapping, given: str | None) -> None:
 
 def _known_configs() -> list[str]:
     patterns = ("cfg_*.py", "sclip/cfg_*.py", "method/*.py", "trained/**/*.py")
-    files = [f.relative_to(ROOT) for pattern in patterns for f in (ROOT / "configs").glob(pattern)]
-    return sorted(f.as_posix() for f in files if not any(part.startswith("_") for part in f.parts))  # no `_base_`
+    paths = [path.relative_to(ROOT) for pattern in patterns for path in (ROOT / "configs").glob(pattern)]
+    return sorted(path.as_posix() for path in paths if not any(part.startswith("_") for part in path.parts))
 
 
 def register() -> None:
-    """Import what configs name by its type: MMSegmentation's parts, then this project's."""
+    """Import the modules whose classes configs name: MMSegmentation's, then this project's."""
     for name in PARTS:
         importlib.import_module(name)
 
 
 def use_scope(cfg: Config) -> None:
-    """Make the config's scope the current one, so that its names are looked up in MMSegmentation's registries."""
+    """Activate the scope of the config, so that its names are looked up in MMSegmentation's registries."""
     DefaultScope.get_instance(f"eval-{uuid.uuid4().hex}", scope_name=cfg.default_scope)

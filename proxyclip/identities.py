@@ -1,32 +1,37 @@
-"""What an evaluation is known by: hashes of all that can change its number."""
+"""Identity of a run: hash of everything that can change its result."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from proxyclip import checkpoint, configs
+from proxyclip import configs, provenance
 from proxyclip.choices import MethodInfo, describe_method
-from proxyclip.configs import Options
 from proxyclip.data.fingerprint import fingerprint
+from proxyclip.hashing import hash_file
+from proxyclip.options import EvalOptions
+from proxyclip.precision import pick_model_dtype
 from proxyclip.results import identity
-from proxyclip.runtime import pick_dtype
 
 HARMLESS = ("model.precision=", "model.window_batch=", "test_dataloader.num_workers=", "test_dataloader.batch_size=")
 
 
-def changes(options: Options) -> list[str]:
-    """The overrides among `options` that can change a number, so that no published one applies."""
-    return [word for word in options.cfg_options if not word.startswith(HARMLESS)]
+def changes(options: EvalOptions) -> list[str]:
+    """List the overrides that can change a result, so that no published one applies."""
+    return [assignment for assignment in options.cfg_options if not assignment.startswith(HARMLESS)]
 
 
 def of_run(cfg: Config, device: str) -> str:
-    """The identity of a run before it starts: the parts of the config that can change a number, the files the model
-    names, the code, the data, and the number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no
-    part: data, and a checkpoint, that were moved are the same.
+    """Identity of a run before it starts.
+
+    A hash of the parts of the config that can change a result, the files the model names, the code, the data, and the
+    number format on `device` ('cpu' or 'cuda'). Worker counts and folders have no part: data, and a checkpoint, that
+    were moved are the same.
 
     Raises:
         FileNotFoundError, ValueError: the data are not there, or do not fit together.
@@ -35,18 +40,25 @@ def of_run(cfg: Config, device: str) -> str:
 
 
 def both(cfg: Config, device: str, method: MethodInfo) -> tuple[str, str]:
-    """The identity of a run, and what it is known by while unfinished: the same without the data on disk."""
-    loader = {k: v for k, v in cfg.test_dataloader.items() if k in ("dataset", "batch_size", "sampler")}
-    loader["dataset"] = {k: v for k, v in loader["dataset"].items() if k != "data_root"}
-    model, files, code = checkpoint.known_by(cfg.model, method)
+    """Identity of a run, and the one of its unfinished counts: the same without the data on disk."""
+    loader = {key: value for key, value in cfg.test_dataloader.items() if key in ("dataset", "batch_size", "sampler")}
+    loader["dataset"] = {key: value for key, value in loader["dataset"].items() if key != "data_root"}
+    model, files, code = identity_inputs(cfg.model, method)
     keys = ("test_cfg", "test_evaluator", "data_preprocessor", "randomness")
-    dtype = str(pick_dtype(cfg.model.get("precision", "auto"), device))
+    dtype = str(pick_model_dtype(cfg.model, device))
     parts = ({"model": model} | {key: cfg.get(key) for key in keys}, loader, files, code, device, dtype)
     return identity(*parts, _data(cfg)), identity(*parts)
 
 
+def identity_inputs(model: Mapping[str, Any], method: MethodInfo) -> tuple[Mapping[str, Any], dict[str, str], str]:
+    """Return config, file hashes and code hash of a model; a checkpoint counts by its content, not by its path."""
+    if method.needs_checkpoint:
+        model = {**model, "checkpoint": hash_file(Path(model["checkpoint"]))}
+    return model, provenance.hash_named_files(model), provenance.hash_code(method.uses_trained_code)
+
+
 def _data(cfg: Config) -> dict[str, Any] | None:
-    """The fingerprint of the data on disk; None for data that are made from what the config says."""
+    """Fingerprint of the data on disk; None for data that are made from the config."""
     if cfg.test_dataloader.dataset.get("type") in configs.SELF_MADE:
         return None
     configs.register()

@@ -1,40 +1,54 @@
-"""Strategies and encoders are found by file name: `load("attention", "proxy")` -> the one class of attention/proxy.py.
+"""Plug-in classes by file name.
 
-There is no list to keep: a new method is a new file in its folder, or anywhere else and named by its path. Files of the
-folders that begin with `_` hold shared parts.
+`load("attention", "proxy")` returns the one public class of attention/proxy.py. There is no list to keep: a new method
+is a new file in its folder, or anywhere else and named by its path. Files of the folders that begin with `_` hold
+shared parts.
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
 import importlib
 import inspect
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from .paths import find
+from proxyclip.hashing import hash_value
+from proxyclip.paths import ROOT, find
+from proxyclip.suggest import closest_match
 
-HERE = Path(__file__).parent
+# Kinds of plug-ins, by the names that configs and messages have for them -> packages with the files.
+PLUGIN_PACKAGES = {
+    "attention": "proxyclip.attention",
+    "vfm": "proxyclip.vfm",
+    "refine": "proxyclip.refine",
+    "methods": "proxyclip.methods",
+    "trained.maskclip_plus": "proxyclip.trained.maskclip_plus",
+}
 
 
 def known(folder: str) -> list[str]:
-    """Names that `load(folder, name)` accepts, besides paths."""
-    return sorted(p.stem for p in (HERE / folder).glob("*.py") if not p.stem.startswith("_"))
+    """List the names that `load(folder, name)` accepts, besides paths."""
+    package = ROOT.joinpath(*PLUGIN_PACKAGES[folder].split("."))
+    return sorted(path.stem for path in package.glob("*.py") if not path.stem.startswith("_"))
 
 
 def is_file(name: Any) -> bool:
-    """Whether a plug-in's name is the path of its file."""
+    """Return True if a plug-in's name is the path of its file."""
     return isinstance(name, str) and name.endswith(".py")
 
 
 def load(folder: str, name: str) -> type:
-    """The public class defined in `proxyclip/<folder>/<name>.py`, or in the file `name` if that ends in .py.
+    """Import the public class of a plug-in file.
+
+    Args:
+        folder: a key of `PLUGIN_PACKAGES`.
+        name: stem of a file of that folder, or path of any file that ends in .py.
 
     Raises:
-        ValueError: no such name; the message lists the known ones. FileNotFoundError: no such file.
+        ValueError: no such name; the message lists the valid ones. FileNotFoundError: no such file.
         TypeError: the file does not define just one public class.
     """
     if is_file(name):
@@ -42,28 +56,32 @@ def load(folder: str, name: str) -> type:
     else:
         names = known(folder)
         if name not in names:
-            close = difflib.get_close_matches(str(name), names, 1)
-            hint = f" Did you mean {close[0]!r}?" if close else ""
+            closest = closest_match(name, names)
+            hint = f" Did you mean {closest!r}?" if closest else ""
             raise ValueError(f"Expected one of {names} for {folder}, or a file my/own.py, but got {name!r}.{hint}")
-        module = importlib.import_module(f"proxyclip.{folder}.{name}")
-    own = [
-        c
-        for n, c in vars(module).items()
-        if inspect.isclass(c) and c.__module__ == module.__name__ and not n.startswith("_")
+        module = importlib.import_module(f"{PLUGIN_PACKAGES[folder]}.{name}")
+    classes = [
+        value
+        for key, value in vars(module).items()
+        if inspect.isclass(value) and value.__module__ == module.__name__ and not key.startswith("_")
     ]
-    if len(own) != 1:
-        raise TypeError(f"{module.__file__} must define one public class, but defines {[c.__name__ for c in own]}")
-    return own[0]
+    if len(classes) != 1:
+        names = [cls.__name__ for cls in classes]
+        raise TypeError(f"{module.__file__} must define one public class, but defines {names}")
+    return classes[0]
 
 
 def _module(folder: str, path: Path) -> ModuleType:
-    """The module of a file, under a name that goes with its path, as if it lay in `folder`; read again when changed."""
-    name = f"proxyclip_plugin_{hashlib.sha256(str(path).encode()).hexdigest()[:12]}_{path.stem}"
+    """Import a file as a module of the folder's package; again if it changed.
+
+    The module's name is made of the path, so that files of the same stem do not mix.
+    """
+    name = f"proxyclip_plugin_{hash_value(str(path))[:12]}_{path.stem}"
     source = path.read_text(encoding="utf-8")
     module = sys.modules.get(name)
     if module is None or vars(module)["__source__"] != source:
         module = ModuleType(name)
-        vars(module).update(__file__=str(path), __package__=f"proxyclip.{folder}", __source__=source)
+        vars(module).update(__file__=str(path), __package__=PLUGIN_PACKAGES[folder], __source__=source)
         sys.modules[name] = module  # dataclasses look their module up while they are made
         try:
             exec(compile(source, path, "exec", dont_inherit=True), vars(module))
@@ -74,7 +92,7 @@ def _module(folder: str, path: Path) -> ModuleType:
 
 
 def check(folder: str, spec: str | dict[str, Any]) -> tuple[type, dict[str, Any]]:
-    """The class of a spec and the options it says.
+    """Return the class of a spec, and the spec's options.
 
     Raises:
         ValueError: unknown name, or none. TypeError: unknown option; the message lists the options.
@@ -83,15 +101,15 @@ def check(folder: str, spec: str | dict[str, Any]) -> tuple[type, dict[str, Any]
     if "type" not in options:
         raise ValueError(f"Expected {folder}=dict(type=..., ...) with type one of {known(folder)}, but got {spec!r}")
     cls = load(folder, options.pop("type"))
-    accepted = _accepted(cls)
-    wrong = sorted(set(options) - set(accepted))
-    if wrong:
-        raise TypeError(f"{folder} {cls.__name__!r} has no option {wrong}; its options are {accepted}")
+    accepted = list_constructor_arguments(cls)
+    unknown = sorted(set(options) - set(accepted))
+    if unknown:
+        raise TypeError(f"{folder} {cls.__name__!r} has no option {unknown}; its options are {accepted}")
     return cls, options
 
 
 def build(folder: str, spec: str | dict[str, Any], **defaults: Any) -> Any:
-    """An instance of a plug-in from its name or from `dict(type=name, **options)`.
+    """Build a plug-in from its name or from `dict(type=name, **options)`.
 
     `defaults` are used for options that the plug-in has and `spec` leaves out.
 
@@ -99,8 +117,30 @@ def build(folder: str, spec: str | dict[str, Any], **defaults: Any) -> Any:
         ValueError: unknown name. TypeError: unknown option; the message lists the options.
     """
     cls, options = check(folder, spec)
-    return cls(**{k: v for k, v in defaults.items() if k in _accepted(cls)} | options)
+    accepted = list_constructor_arguments(cls)
+    return cls(**{key: value for key, value in defaults.items() if key in accepted} | options)
 
 
-def _accepted(cls: type) -> list[str]:
-    return [p for p in inspect.signature(cls).parameters if p != "self"]
+def list_constructor_arguments(cls: type) -> list[str]:
+    """List the constructor arguments of a class, and of bases that get its `**kwargs`."""
+    names: dict[str, None] = {}
+    for parameters in _iter_constructors(cls):
+        names |= {p.name: None for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)}
+    return list(names)
+
+
+def accepts_any_argument(cls: type) -> bool:
+    """Return True if all bases take `**kwargs`, so that any name can be an argument."""
+    return all(any(p.kind is p.VAR_KEYWORD for p in parameters) for parameters in _iter_constructors(cls))
+
+
+def _iter_constructors(cls: type) -> Iterator[list[inspect.Parameter]]:
+    """Yield constructor parameters along the bases, to the first without `**kwargs`."""
+    for parent in cls.__mro__:
+        constructor = vars(parent).get("__init__", vars(parent).get("__new__"))  # a named tuple has the latter
+        if constructor is None:
+            continue
+        parameters = list(inspect.signature(constructor).parameters.values())[1:]  # without self
+        yield parameters
+        if not any(p.kind is p.VAR_KEYWORD for p in parameters):
+            return

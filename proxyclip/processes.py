@@ -1,4 +1,4 @@
-"""The processes of a run: how they are joined, take turns, share the cores and end, and how long its parts take."""
+"""Distributed set-up, rank ordering, threads, SIGTERM and timing."""
 
 from __future__ import annotations
 
@@ -14,15 +14,18 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 
+from proxyclip.system import count_cores
+
 T = TypeVar("T")
 LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
 
 
 def init_distributed(launcher: str, device: str = "auto") -> tuple[int, int]:
-    """Join the process group, and return (rank, number of processes): gloo on a CPU, nccl on CUDA.
+    """Join the process group, and return (rank, number of processes).
 
-    Must run before mmengine's Runner is built: mmengine leaves an existing group alone, and its own way asks for
-    CUDA even on a CPU. The group is found through torchrun's variables, Slurm's, or Open MPI's.
+    The backend is gloo on a CPU, nccl on CUDA. Must run before mmengine's Runner is built: mmengine leaves an existing
+    group alone, and its own way asks for CUDA even on a CPU. Rank and size are read from the variables of torchrun,
+    Slurm or Open MPI.
 
     Raises:
         ValueError: an unknown launcher.
@@ -49,7 +52,10 @@ def close_distributed() -> None:
 
 @contextmanager
 def first_process_first() -> Iterator[None]:
-    """The block runs in process 0, then in all others: one downloads or computes a cache, the others find it."""
+    """Run the block in process 0, then in all others.
+
+    One downloads or computes a cache, the others read it.
+    """
     grouped = dist.is_available() and dist.is_initialized()
     if grouped and dist.get_rank() != 0:
         dist.barrier()
@@ -59,7 +65,7 @@ def first_process_first() -> Iterator[None]:
 
 
 def first_process_says(make: Callable[[], T]) -> T:
-    """What process 0 makes, in all processes."""
+    """Broadcast a value computed by process 0."""
     if not (dist.is_available() and dist.is_initialized()):
         return make()
     said: list[Any] = [make() if dist.get_rank() == 0 else None]
@@ -68,33 +74,27 @@ def first_process_says(make: Callable[[], T]) -> T:
 
 
 def set_threads(world_size: int) -> int:
-    """Share this machine's cores between its processes, and return the number of threads each gets.
+    """Divide this machine's cores among its processes; return the threads of each.
 
-    OMP_NUM_THREADS wins where a person set it; torchrun's own default of 1 does not count as set.
+    OMP_NUM_THREADS wins where a user set it; torchrun's own default of 1 does not count as set.
     """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
     asked = os.environ.get("OMP_NUM_THREADS", "")
     by_hand = asked.isdigit() and int(asked) > 0 and (asked != "1" or local == 1)
-    threads = int(asked) if by_hand else max(1, _cores() // max(1, local))
+    threads = int(asked) if by_hand else max(1, count_cores() // max(1, local))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     torch.set_num_threads(threads)
     return threads
 
 
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 class Terminated(KeyboardInterrupt):
-    """Somebody, or a batch system, asked this process to end."""
+    """SIGTERM received, from a user or a batch system."""
 
 
 @contextmanager
 def sigterm_interrupts() -> Iterator[None]:
-    """Inside the block, SIGTERM ends the run as Ctrl-C does, so that what was counted is saved."""
+    """Turn SIGTERM into an interrupt inside the block, so that counts are saved."""
 
     def end(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: it is on its way
@@ -118,12 +118,12 @@ class Clock:
         self._parts: dict[str, float] = {}
 
     def stop(self, part: str) -> None:
-        """The part that ends now."""
+        """Take the time of the part that ends now."""
         now = time.perf_counter()
         self._parts[part], self._last = round(now - self._last, 3), now
 
     def all(self) -> dict[str, float]:
-        """Each part, and the sum."""
+        """Return the seconds of each part, and their sum."""
         return {**self._parts, "total_s": round(time.perf_counter() - self._start, 3)}
 
 

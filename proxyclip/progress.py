@@ -1,4 +1,4 @@
-"""How far an evaluation is: for a person at a terminal, in a log, and for a program that waits for it."""
+"""Progress of an evaluation: bar in a terminal, lines in a log, JSON in a file."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from tqdm import tqdm
 
-from proxyclip.results import replace
+from proxyclip.atomic import replace_file
 
-_LINES = 10  # of a run that no terminal shows
+_LOG_LINES = 10  # of a run without a terminal
 
 
 class Progress(Hook):
-    """Shows how far a test run is, and measures it: a bar in a terminal, a line now and then elsewhere.
+    """Show and measure the progress of a test run: a bar in a terminal, some lines elsewhere.
 
-    Where the environment variable PROXYCLIP_PROGRESS names a file, it has the present state as JSON: `done`, `total`
-    and `images_per_second`.
+    A file that the environment variable PROXYCLIP_PROGRESS names holds the present state as JSON: `done`, `total` and
+    `images_per_second`.
     """
 
     priority = "VERY_LOW"
 
     def __init__(self) -> None:
-        self.seconds, self.images = 0.0, 0  # of this run, without what an interrupted one had done
+        self.seconds = 0.0  # of this run, without an interrupted one before it
+        self.images = 0
         self._bar: tqdm | None = None
-        self._start = self._said = self._noted = 0.0
+        self._start = 0.0
+        self._last_line = 0.0
+        self._last_state = 0.0
         self._file = os.environ.get("PROXYCLIP_PROGRESS")
 
     def before_test_epoch(self, runner) -> None:
@@ -39,7 +42,8 @@ class Progress(Hook):
         self._total = len(loop.dataloader.dataset)
         self._before = getattr(loop, "before", 0)
         self._step = (loop.dataloader.batch_size or 1) * get_world_size()
-        self._start = self._said = time.perf_counter()
+        self._start = time.perf_counter()
+        self._last_line = self._start
         if not is_main_process():
             return
         if self._before:
@@ -56,29 +60,30 @@ class Progress(Hook):
         done = self._before + self.images
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
-        elif self._worth_a_line(done):
+        elif self._is_line_due(done):
             print(
                 f"{done}/{self._total} images, {self.images / self.seconds:.2f} images/s", file=sys.stderr, flush=True
             )
-        if self._file is not None and (done == self._total or self.seconds - self._noted >= 1):
-            self._note(self._file, done)
+        if self._file is not None and (done == self._total or self.seconds - self._last_state >= 1):
+            self._write_state(self._file, done)
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
-    def _note(self, file: str, done: int) -> None:
-        self._noted = self.seconds
+    def _write_state(self, file: str, done: int) -> None:
+        self._last_state = self.seconds
         state = dict(done=done, total=self._total, images_per_second=self.images / self.seconds)
         with contextlib.suppress(OSError):
-            replace(Path(file), lambda temporary: temporary.write_text(json.dumps(state), encoding="utf-8"))
+            replace_file(Path(file), lambda temporary: temporary.write_text(json.dumps(state), encoding="utf-8"))
 
-    def _worth_a_line(self, done: int) -> bool:
-        part = max(1, self._total // _LINES)
-        if done // part == (done - self._step) // part and time.perf_counter() - self._said < 60:
+    def _is_line_due(self, done: int) -> bool:
+        now = time.perf_counter()
+        part = max(1, self._total // _LOG_LINES)
+        if done // part == (done - self._step) // part and now - self._last_line < 60:
             return False
-        if time.perf_counter() - self._said < 5 and done < self._total:
+        if now - self._last_line < 5 and done < self._total:
             return False
-        self._said = time.perf_counter()
+        self._last_line = now
         return True

@@ -1,4 +1,4 @@
-"""The segmentor mmseg sees: a frozen CLIP, a frozen VFM and an attention strategy, wired into `predict`.
+"""ProxyCLIP, and every method that is an attention: a frozen CLIP, a frozen VFM and an attention strategy.
 
 Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation" (arXiv 2408.04883).
 """
@@ -14,16 +14,15 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from prompts.imagenet_template import openai_imagenet_template
-
-from . import vocabulary
-from .attention import build_strategy
-from .clip import load_clip
-from .paths import find
-from .refine import best_class
-from .runtime import pick_dtype
-from .sliding import SlidingSegmentor
-from .vfm import build_vfm
-from .weights import fingerprint
+from proxyclip import vocabulary
+from proxyclip.attention import build_strategy
+from proxyclip.base_segmentor import record_arguments
+from proxyclip.clip import load_clip
+from proxyclip.paths import find
+from proxyclip.sliding import SlidingSegmentor
+from proxyclip.vfm import build_vfm
+from proxyclip.vocabulary import Vocabulary
+from proxyclip.weights import fingerprint
 
 
 @MODELS.register_module()
@@ -49,6 +48,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
     separator = ";"  # between the synonyms of a class in the vocabulary file
     templates: tuple[str, ...] = openai_imagenet_template
 
+    @record_arguments
     def __init__(
         self,
         clip_type: str | None,
@@ -71,37 +71,40 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         approximate: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "data_preprocessor", "__class__")}
-        slide = (slide_crop, slide_stride)
-        super().__init__(slide, window_batch, approximate, refine, keep_logits, prob_thd, data_preprocessor)
-        self.arguments = arguments
+        super().__init__(
+            (slide_crop, slide_stride),
+            window_batch,
+            approximate,
+            data_preprocessor,
+            precision=precision,
+            refine=refine,
+            keep_logits=keep_logits,
+            prob_thd=prob_thd,
+        )
         self.attention = build_strategy(attention, guided=vfm_model is not None, beta=beta, gamma=gamma)
         if self.approximate.vfm == "image":
             self._check_guided(vfm_model)
         self.clip = load_clip(model_type, clip_type)
         self.vfm = build_vfm(vfm_model, checkpoint=checkpoint, clip=self.clip)
         self.pad_multiple = pad_multiple or math.lcm(self.clip.patch, getattr(self.vfm, "patch", 1))
-        self.scale, self.precision = logit_scale, precision
-        self.dtype: torch.dtype | None = None  # chosen on the first image, when the device is known
+        self.scale = logit_scale
         self.hashes: dict = {}
-        self.register_buffer("index", None, persistent=False)
         self.register_buffer("text", None, persistent=False)
-        read = name_path and vocabulary.read(find(name_path, "vocabulary file"), self.separator)
-        self.set_vocabulary(read or vocabulary.Vocabulary(()))
+        file_vocabulary = name_path and vocabulary.read(find(name_path, "vocabulary file"), self.separator)
+        self.set_vocabulary(file_vocabulary or Vocabulary(()))
         self.eval()
 
-    def set_vocabulary(self, words: vocabulary.Vocabulary, text: Tensor | None = None) -> None:
-        """Take other classes; their text features (names, d) are made by the next `prepare` if not given."""
-        device = self.clip.mean.device
-        self.vocabulary, self.text = words, text
-        self.index = torch.tensor(words.index, dtype=torch.int64, device=device)
+    def set_vocabulary(self, vocabulary: Vocabulary, text: Tensor | None = None) -> None:
+        """Replace the classes; their text features (names, d) are made by the next `prepare` if not given."""
+        super().set_vocabulary(vocabulary)
+        self.text = text
 
     @torch.no_grad()
     def prepare(self, device: torch.device) -> None:
         """Put the image towers into their precision and embed the vocabulary, if any, in float32; each done once."""
         if self.dtype is None:
             self.hashes = {"clip_sha256": fingerprint(self.clip), "vfm_sha256": self.vfm and fingerprint(self.vfm)}
-            self.dtype = pick_dtype(self.precision, device)
+            super().prepare(device)
             torch.nn.ModuleList(filter(None, (self.clip.model.visual, self.vfm))).to(self.dtype)
         if self.text is None and self.vocabulary.classes:
             self.text = self.clip.embed(self.vocabulary.names, self.templates)
@@ -122,28 +125,24 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         """Cosine similarity of dense features (n, d, h, w) to every name: (n, names, h, w) float32."""
         return torch.einsum("ndhw,qd->nqhw", F.normalize(features, dim=1), self.text)
 
-    def classify(self, scores: Tensor) -> Tensor:
-        """Cosine similarity to every name (names, H, W) -> class probabilities (classes, H, W)."""
-        return vocabulary.merge((scores * self.scale).softmax(0), self.index, len(self.vocabulary))
-
-    def label(self, scores: Tensor) -> Tensor:
-        """Labels (H, W) without the maps of `classify`, unless a method has a `classify` of its own."""
-        if type(self).classify is not ProxyCLIPSegmentation.classify:
-            return best_class(self.classify(scores), self.prob_thd)
-        return vocabulary.best(scores, self.index, self.scale, self.prob_thd)
-
     def _check_guided(self, vfm_model: Any) -> None:
         """Refuse a map of the whole image where nothing would look at it."""
         if vfm_model is None:
             raise ValueError("approximate.vfm='image' needs a VFM, but vfm_model is None: choose one (--vfm dino)")
-        mine, base = type(self), ProxyCLIPSegmentation
+        mine = type(self)
+        base = ProxyCLIPSegmentation
         looks = mine.extract_guided is not base.extract_guided or mine.extract_windows is not base.extract_windows
         if mine.extract_feat is not base.extract_feat and not looks:
             raise ValueError(f"approximate.vfm='image' would go past {mine.__name__}.extract_feat: leave it out")
 
     def describe(self) -> dict[str, Any]:
-        """Everything about the model that can change a number, JSON-able; complete after the first `predict`."""
-        parts = dict(attention=repr(self.attention), refine=[repr(step) for step in self.refine], dtype=str(self.dtype))
-        found: dict[str, Any] = dict(slide_stride=self.slide[1], approximations=self.approximate.names)
-        found |= dict(pad_multiple=self.pad_multiple, clip_activation=self.clip.activation, **self.hashes)
-        return self.arguments | parts | found
+        """Describe all settings that can change a number (JSON types); complete after the first `predict`."""
+        return super().describe() | dict(
+            attention=repr(self.attention),
+            refine=[repr(step) for step in self.refine],
+            slide_stride=self.slide[1],
+            approximations=self.approximate.names,
+            pad_multiple=self.pad_multiple,
+            clip_activation=self.clip.activation,
+            **self.hashes,
+        )

@@ -55,7 +55,7 @@ class Axis:
         return (self.padded - self.tile) // 2
 
     def matrices(self, cells: int, out: int) -> Tensor:
-        """How cell scores of every window add up to output pixels.
+        """Build the matrices from the cell scores of every window to output pixels.
 
         Args:
             cells: cells along this axis of a (padded) tile.
@@ -108,26 +108,29 @@ def _axis(length: int, crop: int, stride: int, multiple: int) -> Axis:
 def cut(image: Tensor, rows: Axis, columns: Axis) -> Tensor:
     """Cut an image (3, H, W) into tiles (n, 3, h, w), row by row, padded with zeros."""
     tiles = [image[:, y : y + rows.tile, x : x + columns.tile] for y in rows.starts for x in columns.starts]
-    (top, left) = (rows.before, columns.before)
-    bottom, right = rows.padded - rows.tile - top, columns.padded - columns.tile - left
+    top = rows.before
+    left = columns.before
+    bottom = rows.padded - rows.tile - top
+    right = columns.padded - columns.tile - left
     return F.pad(torch.stack(tiles), (left, right, top, bottom))
 
 
 def stitch(
     scores: Tensor, rows: Axis, columns: Axis, size: tuple[int, int], budget: int | None = None
 ) -> Iterator[Tensor]:
-    """Scores of an image's windows -> its score map, strip by strip from the top.
+    """Combine the scores of an image's windows into its score map, in row chunks from the top.
 
     Args:
         scores: (n, names, h, w) float32, the windows in the order of `cut`.
         size: (H0, W0) of the output.
-        budget: most elements a strip may have (at least one row is made); default STRIP's.
+        budget: maximum number of elements of a chunk (at least one row is made); default STRIP's.
 
     Yields:
-        (names, strip rows, W0) float32.
+        (names, rows, W0) float32.
     """
     _, names, h, w = scores.shape
-    ry, rx = _matrices(rows, h, size[0], scores.device), _matrices(columns, w, size[1], scores.device)
+    ry = _matrices(rows, h, size[0], scores.device)
+    rx = _matrices(columns, w, size[1], scores.device)
     grid = scores.reshape(len(ry), len(rx), names, h, w).permute(2, 1, 4, 0, 3)  # names, j, w, i, h
     grid = grid.reshape(names, len(rx) * w, len(ry) * h)
     down = ry.permute(1, 0, 2).reshape(size[0], -1)  # H0, (i, h)
@@ -135,5 +138,5 @@ def stitch(
     budget = budget or STRIP.get(scores.device.type, STRIP["cuda"])
     step = max(budget // (names * size[1]), 1)
     for top in range(0, size[0], step):
-        strip = down[top : top + step] @ grid.mT  # names, rows, (j, w)
-        yield strip @ across
+        chunk = down[top : top + step] @ grid.mT  # names, rows, (j, w)
+        yield chunk @ across

@@ -11,8 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import torch
-from doors import DOORS
 from mmengine.logging import MMLogger
+from run_command import SCRIPTS
 
 from proxyclip.paths import ROOT
 
@@ -84,6 +84,6 @@ def distributed(stub: Path, words: list[str], cwd: Path, **environment: str) -> 
     launcher = started.index("--launcher")
     assert started[launcher + 1] == "pytorch"
     return (
-        DOORS[Path(started[script]).name](started[script + 1 : launcher] + started[launcher + 2 :]),
+        SCRIPTS[Path(started[script]).name](started[script + 1 : launcher] + started[launcher + 2 :]),
         int(started[started.index("--nproc-per-node") + 1]),
     )

@@ -107,7 +107,7 @@ def make_world(folder: Path, images: int = 7) -> Path:
 
 def run_apart(words: list[str], said: Path, variables: dict[str, str]) -> None:
     """eval.py in a process of its own, with variables; its standard error goes to the file `said`."""
-    import eval as script
+    from proxyclip.cli import eval as script
 
     os.environ.update(variables)
     with said.open("w") as file:
@@ -117,6 +117,6 @@ def run_apart(words: list[str], said: Path, variables: dict[str, str]) -> None:
 
 def evaluate(config: Path, work_dir: Path, *words: str) -> int:
     """The exit code of eval.py, run in this process on the CPU."""
-    import eval as script  # not above: eval.py imports this file
+    from proxyclip.cli import eval as script
 
     return script.main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])

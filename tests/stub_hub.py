@@ -17,7 +17,6 @@ class StubHub:
         files: address without the leading slash (a hub's file: `REPOSITORY/NAME`) -> bytes that are announced.
         bodies: the same -> other bytes that are sent in their place.
         cuts: how many bytes the next answers send before they break off, one number an answer.
-        ranges: whether parts can be asked for.
         gated: repositories that want terms accepted.
         asked: (method, address, value of Range) of all requests.
     """
@@ -26,7 +25,6 @@ class StubHub:
         self.files: dict[str, bytes] = {}
         self.bodies: dict[str, bytes] = {}
         self.cuts: list[int] = []
-        self.ranges = True
         self.gated: set[str] = set()
         self.asked: list[tuple[str, str, str | None]] = []
         stub = self
@@ -64,7 +62,7 @@ class StubHub:
             known = any(name.startswith(f"{repository}/") for name in self.files)
             return self.refuse(request, 404, "EntryNotFound" if known else "RepoNotFound")
         content = self.files[path]
-        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted and self.ranges else 0
+        start = int(wanted.removeprefix("bytes=").partition("-")[0]) if wanted else 0
         if start and start >= len(content):
             return self.refuse(request, 416, "")
         body = self.bodies.get(path, content)[start:]

@@ -54,7 +54,7 @@ def picture():
 
 def evaluation(folder, options, method=None, vfm=None):
     """Model and samples of eval.py."""
-    cfg = configs.load(configs.Options(str(folder / "cfg_small.py"), data_root=str(folder), method=method, vfm=vfm))
+    cfg = configs.load(configs.EvalOptions(str(folder / "cfg_small.py"), data_root=str(folder), method=method, vfm=vfm))
     overrides.put(cfg, **options)
     configs.register()
     with DefaultScope.overwrite_default_scope("mmseg"):
@@ -112,7 +112,7 @@ def test_all_methods_were_there():
 
 def _fits(method, vfm):
     try:
-        return configs.load(configs.Options(TINY, method=method, vfm=vfm)) is not None
+        return configs.load(configs.EvalOptions(TINY, method=method, vfm=vfm)) is not None
     except choices.Unfit:
         return False
 
@@ -150,7 +150,7 @@ def test_photos_as_an_evaluation_reads_them(samples):
     paths = sorted((samples / "voc2012" / "JPEGImages").glob("*.jpg"))
     assert paths
     mine = Segmenter(**FAST)
-    cfg = configs.load(configs.Options(TINY, cfg_options=("model.slide_stride=96",)))
+    cfg = configs.load(configs.EvalOptions(TINY, cfg_options=("model.slide_stride=96",)))
     with DefaultScope.overwrite_default_scope("mmseg"):
         steps = Compose([step for step in cfg.test_pipeline if "Annotations" not in step["type"]])
         read = [steps(dict(img_path=str(path))) for path in paths]
@@ -485,7 +485,7 @@ def test_one_pixel_and_the_name_of_the_file(plain, picture, tmp_path):
 def test_gradients_are_as_before(plain, picture):
     found = plain.set_classes(PLAIN)(picture)
     assert torch.is_grad_enabled()
-    for _ in found._maps.parts():
+    for _ in found._maps.iter_probabilities():
         assert torch.is_grad_enabled()
     for _ in plain.each([picture], progress=False):
         assert torch.is_grad_enabled()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from proxyclip import Segmenter, windows
-from proxyclip.api import drawing
 from proxyclip.tinyworld import scenes
+from proxyclip.visualization.overlay import draw_attention
 
 TINY = "configs/cfg_tinyworld.py"
 PLAIN = ["boat", "sky", "sand", "water"]
@@ -135,7 +135,7 @@ def test_attention_follows_tune(plain, picture):
 def test_attention_can_be_drawn(plain, picture):
     """The window is not one colour."""
     values = plain.attention(picture, 30, 50)
-    drawn = drawing.heat(picture, values, (30, 50))
+    drawn = draw_attention(picture, values, (30, 50))
     assert drawn.shape == picture.shape
     inside = ~np.isnan(values)
     high, low = values >= np.nanmax(values), inside & (values == 0)

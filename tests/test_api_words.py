@@ -213,7 +213,7 @@ def test_five_hundred_classes(tiny, picture):
     assert found.probabilities.shape == (501, *picture.shape[:2])
     assert found.mask().mode == "I;16"
     assert np.array_equal(np.asarray(found.mask()), found.labels)
-    assert len(np.unique(found.colours, axis=0)) == 501
+    assert len(np.unique(found.colors, axis=0)) == 501
 
 
 def scenes_words(count):

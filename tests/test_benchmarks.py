@@ -50,7 +50,7 @@ def test_every_part_gives_its_figures(part, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(script, "subprocess", SimpleNamespace(run=launch))
     monkeypatch.setattr(script, "CROP", 112)
     monkeypatch.setattr(script, "INPUT", (112, 160))
-    monkeypatch.setattr(script, "Options", partial(script.Options, gallery=0))
+    monkeypatch.setattr(script, "EvalOptions", partial(script.EvalOptions, gallery=0))
     monkeypatch.setattr(script, "sample", lambda size: sample((size[0] // 4, size[1] // 4)))
     monkeypatch.setenv("PROXYCLIP_CACHE", str(tmp_path / "cache"))
     words = ("--small", "--rounds", "1", "--photos", str(tmp_path), "--only", part)

@@ -1,4 +1,4 @@
-"""What a person sees of a grid while it runs: the live table, or lines."""
+"""Console display of a sweep: the live table, or lines."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from proxyclip.formats import format_duration
 from proxyclip.grid import board, runs
 from proxyclip.grid.cells import Cell
 
 
 class Clock:
-    """Seconds that pass when a test says so."""
+    """Clock that a test sets."""
 
     now = 0.0
 
@@ -25,7 +26,7 @@ class Clock:
 
 def grid_of(states: list[str], folder: Path) -> list[Cell]:
     """Cells in these states; what runs has done 25 of 100 images, at 5 images a second."""
-    made = []
+    cells = []
     for number, state in enumerate(states, start=1):
         cell = Cell("configs/cfg_some.py", number=number, named=(f"m{number}", "dino", "ViT"), state=state)
         cell.progress = folder / f"{number}.json"
@@ -34,11 +35,11 @@ def grid_of(states: list[str], folder: Path) -> list[Cell]:
         if state in ("done", "kept"):
             run = {"metrics": {"mIoU": 40 + number / 100}, "dataset": {"images": 100}, "images_per_second": 5.0}
             cell.run, cell.seconds = run, 86.0
-        made.append(cell)
-    return made
+        cells.append(cell)
+    return cells
 
 
-def rendered(view: board.Board, height: int = 24) -> str:
+def rendered(view: board.SweepDisplay, height: int = 24) -> str:
     view.console = Console(record=True, width=120, height=height, file=Path(os.devnull).open("w"))  # noqa: SIM115
     view.console.print(view.render())
     return view.console.export_text()
@@ -47,7 +48,7 @@ def rendered(view: board.Board, height: int = 24) -> str:
 def test_the_live_table(tmp_path):
     cells = grid_of(["done", "running", "waiting", "failed", "kept"], tmp_path)
     clock = Clock()
-    view = board.Board(cells, lines=False, clock=clock)
+    view = board.SweepDisplay(cells, lines=False, clock=clock)
     assert "left" not in rendered(view).splitlines()[0]  # nothing is known yet
     cells[1].progress.write_text(json.dumps({"done": 75, "total": 100, "images_per_second": 5.0}))
     clock.now = 15.0
@@ -64,9 +65,9 @@ def test_the_live_table(tmp_path):
 def test_a_large_grid_fits_the_screen(tmp_path):
     states = ["kept"] * 60 + ["done"] * 30 + ["failed"] * 2 + ["running"] * 4 + ["waiting"] * 104
     cells = grid_of(states, tmp_path)
-    view = board.Board(cells, lines=False, clock=Clock())
+    view = board.SweepDisplay(cells, lines=False, clock=Clock())
     for cell in cells[:92]:
-        view.tell(cell)
+        view.update(cell)
     text = rendered(view, height=24)
     assert len(text.splitlines()) <= 24
     shown = [int(line.split()[0]) for line in text.splitlines() if "cfg_some" in line]
@@ -93,13 +94,13 @@ def test_lines_where_there_is_no_terminal(tmp_path, capsys):
     waiting, done, kept = grid_of(["waiting", "done", "kept"], tmp_path)
     kept.progress, kept.seconds, kept.note = None, 0.0, ""
     waiting.progress = None
-    view = board.Board([waiting, done, kept], lines=True)
+    view = board.SweepDisplay([waiting, done, kept], lines=True)
     for cell in (waiting, kept):
-        view.tell(cell)
+        view.update(cell)
     done.state = "running"
-    view.tell(done)
+    view.update(done)
     done.state = "done"
-    view.tell(done)
+    view.update(done)
     assert capsys.readouterr().out.splitlines() == [
         "[3/3] configs/cfg_some.py",
         "    kept: mIoU 40.03",
@@ -107,13 +108,13 @@ def test_lines_where_there_is_no_terminal(tmp_path, capsys):
         "    done: mIoU 40.02 (1 min 26 s)",
     ]
     view.together = True
-    view.tell(done)
+    view.update(done)
     assert capsys.readouterr().out == "[2/3] done: mIoU 40.02 (1 min 26 s)\n"
 
 
 @pytest.mark.parametrize(
-    ("seconds", "words"),
+    ("seconds", "text"),
     [(0, "0 s"), (59.6, "1 min 00 s"), (86, "1 min 26 s"), (3599.7, "1 h 00 min"), (11100, "3 h 05 min")],
 )
-def test_durations(seconds, words):
-    assert board.duration(seconds) == words
+def test_format_duration(seconds, text):
+    assert format_duration(seconds) == text

@@ -10,8 +10,8 @@ import numpy as np
 from dummy_world import make_world
 from PIL import Image
 
-import eval as eval_script
-from proxyclip import check
+from proxyclip.cli import check
+from proxyclip.cli import eval as eval_script
 from proxyclip.paths import ROOT
 
 FOLDER = "configs/cfg_folder.py"

@@ -34,7 +34,7 @@ def weights(config) -> Path:
 
 
 def load(config, **words):
-    return configs.load(configs.Options(config=str(config), **words))
+    return configs.load(configs.EvalOptions(config=str(config), **words))
 
 
 def only_record(work_dir: Path) -> dict:
@@ -50,7 +50,7 @@ def test_whole_way(config, weights, tmp_path, capsys):
     run = only_record(tmp_path)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert run["trained"] == {"checkpoint": "iter_10.pth", "sha256": digest, "iteration": 10}
-    assert run["files"] == {str(weights): digest} and run["code_sha256"] == provenance.code_sha256(trained=True)
+    assert run["files"] == {str(weights): digest} and run["code_sha256"] == provenance.hash_code(uses_trained_code=True)
     assert run["arguments"]["student"] == "Pixel()" and run["options"]["checkpoint"] == str(weights)
     assert run["precision"] == "fp32" and run["dataset"]["images"] == 2 and run["left_out"] == []
     assert run["vocabulary"]["classes"] == len(CLASSES) and run["templates"]["count"] == 1
@@ -153,27 +153,11 @@ def test_identity_follows_the_checkpoint_and_the_code(config, weights, tmp_path,
     assert identity(checkpoint=str(save(tmp_path / "other.pth", seed=2))) != base
     assert identity(checkpoint=str(weights), cfg_options=("model.student.depth=2",)) != base
     assert identity(checkpoint=str(weights), cfg_options=("train_cfg.max_iters=99",)) == base
-    free, plain = make_world(tmp_path / "world"), provenance.code_sha256()
-    code = {False: "a", True: "b"}
-    before = identity(free)
-    monkeypatch.setattr(provenance, "code_sha256", lambda trained=False: plain if not trained else code[trained])
-    assert identity(free) == before and identity(checkpoint=str(weights)) != base
-
-
-def test_the_code_of_training_counts_for_trained_models_alone(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "ROOT", tmp_path)
-    (tmp_path / "proxyclip/trained/method").mkdir(parents=True)
-    file = tmp_path / "proxyclip/trained/method/head.py"
-
-    def hashes(text):
-        file.write_text(text)
-        return provenance.code_sha256(), provenance.code_sha256(trained=True)
-
-    (free, trained), (free_after, trained_after) = hashes("one"), hashes("two")
-    assert free == free_after and trained != trained_after
-    (tmp_path / "proxyclip/clip.py").write_text("for both")
-    after = hashes("two")
-    assert after[0] != free and after[1] != trained_after
+    training_free = make_world(tmp_path / "world")
+    hash_code = provenance.hash_code
+    before = identity(training_free)
+    monkeypatch.setattr(provenance, "hash_code", lambda trained=False: "other code" if trained else hash_code())
+    assert identity(training_free) == before and identity(checkpoint=str(weights)) != base
 
 
 def test_method_is_what_the_class_says(monkeypatch):

@@ -7,14 +7,14 @@ from mmengine.config import Config
 
 from proxyclip import choices, configs, identities, overrides
 from proxyclip.paths import ROOT
-from proxyclip.provenance import named_files
+from proxyclip.provenance import hash_named_files
 
 TINY = "configs/cfg_tinyworld.py"
 OPENAI = dict(model_type="ViT-B/16", clip_type="openai")
 
 
 def model(config=TINY, **words):
-    return configs.load(configs.Options(config=config, **words)).model
+    return configs.load(configs.EvalOptions(config=config, **words)).model
 
 
 @pytest.mark.parametrize(
@@ -170,7 +170,7 @@ def test_a_method_by_its_path(own):
     one = model(method="my/own.py")
     assert (one.attention.type, one.vfm_model) == ("my/same.py", None)
     assert choices.describe_method(one).name == "same_as_before"
-    assert "my/same.py" in named_files(one)
+    assert "my/same.py" in hash_named_files(one)
     with pytest.raises(choices.Unfit, match="same_as_before uses no VFM"):
         model(method="my/own.py", vfm="tiny")
     (own / "own.py").write_text("model = dict(prob_thd=1)\ntest_cfg = dict(type='x')\n")
@@ -180,7 +180,7 @@ def test_a_method_by_its_path(own):
 
 def test_an_edited_plug_in_is_another_run(own):
     def identity():
-        return identities.of_run(configs.load(configs.Options(config=TINY, method="my/own.py")), "cpu")
+        return identities.of_run(configs.load(configs.EvalOptions(config=TINY, method="my/own.py")), "cpu")
 
     before = identity()
     assert identity() == before
@@ -196,7 +196,7 @@ def test_a_segmentor_by_its_path(own):
         "    def __init__(self, *, power: float = 1.0, **options):\n"
         "        super().__init__(**options)\n"
     )
-    cfg = configs.load(configs.Options(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
+    cfg = configs.load(configs.EvalOptions(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
     overrides.check_model_arguments(cfg)
     assert choices.describe_method(cfg.model).name == "Seg"
     built = choices.buildable(cfg.model)
@@ -215,7 +215,7 @@ def test_a_config_outside_the_repository_finds_its_base(own, monkeypatch):
     (own / "cfg_mine.py").write_text(
         '_base_ = "{{$PROXYCLIP:}}/configs/base_config.py"\nmodel = dict(name_path="{{fileDirname}}/cls.txt")\n'
     )
-    cfg = configs.merged(configs.Options(config="my/cfg_mine.py"))
+    cfg = configs.merged(configs.EvalOptions(config="my/cfg_mine.py"))
     assert cfg.model.name_path == f"{own}/cls.txt"
     assert cfg.test_cfg == Config.fromfile(ROOT / "configs/base_config.py").test_cfg
 

@@ -12,11 +12,17 @@ from torch import Tensor, nn
 from trained_world import folder_of, tensors
 
 from proxyclip.clip import load_clip
-from proxyclip.trained.clip_rc import CLIPRC, losses
+from proxyclip.trained.clip_rc import CLIPRC
 from proxyclip.trained.clip_rc.decoder import Recovery, RegionDecoder, align
 from proxyclip.trained.clip_rc.encoder import Features, Prompts, Tower, encode, first_tokens, region_mask
-from proxyclip.trained.clip_rc.labels import guess, learnt, look_up, table
-from proxyclip.trained.clip_rc.losses import segmentation
+from proxyclip.trained.clip_rc.losses import (
+    apply_label_table,
+    assign_unseen_labels,
+    build_label_table,
+    build_training_labels,
+    focal_and_dice_loss,
+    recovery_l1_loss,
+)
 
 ENCODER, HEAD, STEP, SLIDE = (f"trained/cliprc_{name}" for name in ("encoder", "head", "train_step", "slide"))
 close = dict(rtol=1e-4, atol=1e-5)
@@ -149,7 +155,7 @@ def test_training_outputs():
 
 def test_losses():
     stored = tensors("trained/cliprc_losses")
-    focal, dice = segmentation(stored["logits"], stored["label"].long(), 255, "upstream")
+    focal, dice = focal_and_dice_loss(stored["logits"], stored["label"].long(), 255, "upstream")
     torch.testing.assert_close(focal, stored["focal_raw"], **close)
     torch.testing.assert_close(dice, stored["dice_raw"], **close)
 
@@ -186,13 +192,13 @@ def test_windows(clip, names, setting):
 
 def test_label_tables():
     stored = tensors(STEP)
-    assert torch.equal(table("inductive", BASE, 255), stored["seen_map"].long())
+    assert torch.equal(build_label_table("inductive", BASE, 255), stored["seen_map"].long())
     # The published table of the transductive setting leaves 200 as it is, a label that no data set here has.
     known = stored["seen_map_st"].long()
     assert known[200] == 200
     known = torch.where(torch.arange(256) == 200, -1, known)
-    assert torch.equal(table("transductive", BASE, 255), known)
-    assert torch.equal(table("fully", BASE, 255), torch.arange(256))
+    assert torch.equal(build_label_table("transductive", BASE, 255), known)
+    assert torch.equal(build_label_table("fully", BASE, 255), torch.arange(256))
 
 
 @pytest.mark.parametrize("case", ["inductive", "transductive", "fully"])
@@ -200,7 +206,7 @@ def test_labels_of_a_step(clip, names, case):
     stored, model = tensors(STEP), build(clip, names, setting=case)
     logits = model.decode(stored["image"], model.text).logits
     logits = nn.functional.interpolate(logits, size=(32, 32), mode="bilinear")
-    labels = learnt(stored["gt_raw"][:, 0].long(), logits, case, BASE, NOVEL, 255)
+    labels = build_training_labels(stored["gt_raw"][:, 0].long(), logits, case, BASE, NOVEL, 255)
     assert torch.equal(labels, stored[f"{case}/label"][:, 0].long())
 
 
@@ -209,7 +215,7 @@ def test_guesses_fill_only_what_is_hidden():
     logits = torch.zeros(1, 4, 2, 2)
     logits[0, 0] = 9  # a seen class, the best everywhere
     logits[0, 2, 0, 1], logits[0, 3, 1, 1] = 1, 1
-    assert guess(labels, logits, [2, 3]).tolist() == [[[0, 2], [255, 3]]]
+    assert assign_unseen_labels(labels, logits, [2, 3]).tolist() == [[[0, 2], [255, 3]]]
 
 
 def test_hidden_labels_are_those_of_the_table():
@@ -217,8 +223,8 @@ def test_hidden_labels_are_those_of_the_table():
     labels = torch.tensor([0, 1, 2, 5, 6, 255])
     hidden = torch.where(torch.isin(labels, torch.tensor(NOVEL)), -1, labels)
     for setting in ("inductive", "transductive"):
-        numbers = table(setting, BASE, 255)
-        assert torch.equal(look_up(labels, numbers), look_up(hidden, numbers))
+        numbers = build_label_table(setting, BASE, 255)
+        assert torch.equal(apply_label_table(labels, numbers), apply_label_table(hidden, numbers))
 
 
 @torch.no_grad()
@@ -254,6 +260,16 @@ def test_another_size_resizes_the_positions(clip):
         encode(one, few, torch.randn(1, 3, 32, 40))
     with pytest.raises(ValueError, match="multiple of 8, but got 36 x 36"):
         encode(one, few, torch.randn(1, 3, 36, 36))
+
+
+def test_the_attention_mask_is_built_once_and_not_saved(clip, monkeypatch):
+    one, few, image = tower(clip), prompts().eval(), tensors(ENCODER)["image"]
+    keys = list(one.state_dict())
+    with torch.inference_mode():
+        encode(one, few, image)
+    monkeypatch.setattr("proxyclip.trained.clip_rc.encoder.region_mask", None)  # would fail if it were called again
+    encode(one, few, image).patches.sum().backward()
+    assert list(one.state_dict()) == keys and few.first.grad is not None
 
 
 def test_left_over_patches_see_no_region():
@@ -307,7 +323,7 @@ def test_recovery_does_not_move_its_targets():
     seen = Features(*(part.requires_grad_() for part in features()))
     decoded = decoder()(seen, tensors(HEAD)["text"])
     found = recovery()(decoded.queries.detach(), decoded.patches.detach())
-    loss = losses.recovery(found[0], decoded.first_queries) + losses.recovery(found[1], decoded.first_patches)
+    loss = recovery_l1_loss(found[0], decoded.first_queries) + recovery_l1_loss(found[1], decoded.first_patches)
     loss.backward()
     assert all(part.grad is None for part in seen)
 
@@ -325,21 +341,21 @@ def test_ignored_pixels_are_negatives_upstream_and_nothing_in_the_paper():
     changed = logits.clone()
     changed[0, :, :4] += 3
     for parity, same in (("upstream", False), ("paper", True)):
-        first, second = (segmentation(x, labels, 255, parity) for x in (logits, changed))
+        first, second = (focal_and_dice_loss(x, labels, 255, parity) for x in (logits, changed))
         assert torch.allclose(first[0], second[0]) == torch.allclose(first[1], second[1]) == same
     whole = torch.where(labels == 255, 1, labels)
-    for first, second in zip(*(segmentation(logits, whole, 255, p) for p in ("upstream", "paper")), strict=True):
+    for first, second in zip(*(focal_and_dice_loss(logits, whole, 255, p) for p in ("upstream", "paper")), strict=True):
         torch.testing.assert_close(first, second)
 
 
 def test_a_batch_without_labels():
     logits = torch.zeros(1, 3, 8, 8, requires_grad=True)
     empty = torch.full((1, 8, 8), 255)
-    focal, dice = segmentation(logits, empty, 255, "paper")
+    focal, dice = focal_and_dice_loss(logits, empty, 255, "paper")
     assert focal == dice == 0
     (focal + dice).backward()
     assert not logits.grad.any()
-    assert segmentation(logits, empty, 255, "upstream")[0] > 0
+    assert focal_and_dice_loss(logits, empty, 255, "upstream")[0] > 0
 
 
 @torch.no_grad()

@@ -14,11 +14,11 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 from reference import HERE, arrays
 
-from proxyclip import account, overrides, vocabulary
 from proxyclip import data as datasets
+from proxyclip import overrides, record, vocabulary
+from proxyclip.options import TrainOptions
 from proxyclip.paths import ROOT
 from proxyclip.results import published
-from proxyclip.trained.options import TrainOptions
 from proxyclip.trained.schedule import WarmupPolyLR
 from proxyclip.trained.training import train
 
@@ -84,7 +84,7 @@ def test_model(name):
     cfg, (data, setting) = load(name), parts(name)
     _, words, _, templates, _, prompts, _ = DATA[data]
     _, mask, dice, recovery = RUNS[name]
-    assert cfg.custom_imports == dict(imports=["proxyclip.trained.clip_rc"])
+    assert cfg.custom_imports == dict(imports=["proxyclip.trained", "proxyclip.trained.clip_rc"])
     assert cfg.model == dict(
         type="CLIPRC",
         model_type="ViT-B-16",
@@ -210,7 +210,7 @@ def test_images_of_an_evaluation_have_a_short_side_of_512(size):
     assert list(got["img"].shape[:2]) == size["short512"]
     for name in RUNS:
         pipeline = load(name).test_dataloader.dataset.pipeline
-        assert pipeline[1] == spec and account.resize(pipeline) == "short side 512"
+        assert pipeline[1] == spec and record.describe_resize(pipeline) == "short side 512"
 
 
 @pytest.mark.parametrize("name", ["voc20_transductive", "coco_stuff164k_fully", "context60_inductive"])

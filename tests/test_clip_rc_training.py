@@ -26,17 +26,17 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from trained_world import TINY
 
-import demo
-import eval as eval_script
-import train as train_script
 from proxyclip import Segmenter
+from proxyclip.cli import demo
+from proxyclip.cli import eval as eval_script
+from proxyclip.cli import train as train_script
 from proxyclip.clip import load_clip
 from proxyclip.paths import ROOT
 from proxyclip.tinyworld import CLASSES, WEIGHTS, scenes
-from proxyclip.trained import checkpoints
 from proxyclip.trained.clip_rc import CLIPRC, losses
 from proxyclip.trained.clip_rc.encoder import Prompts
-from proxyclip.trained.split import SplitHook
+from proxyclip.trained.hooks import SplitHook
+from proxyclip.trained.state_dict import load_checkpoint_file, read_checkpoint_state
 
 UNSEEN = ("tree", "boat", "rocket", "duck", "sand")
 NOVEL = [CLASSES.index(name) for name in UNSEEN]
@@ -173,7 +173,7 @@ def total(found: dict[str, torch.Tensor]) -> torch.Tensor:
 
 def same(first: Path, second: Path) -> bool:
     """Whether two checkpoints have the same weights and the same state of the optimiser."""
-    one, two = checkpoints.load(first), checkpoints.load(second)
+    one, two = load_checkpoint_file(first), load_checkpoint_file(second)
     momenta = [
         [v for s in found["optimizer"]["state"].values() for v in (s["exp_avg"], s["exp_avg_sq"])]
         for found in (one, two)
@@ -208,7 +208,7 @@ def test_a_training_that_goes_on_is_one_that_was_not_interrupted(whole, monkeypa
 
 def test_a_step_draws_dropout(whole):
     model, (images, samples) = model_of(), batch()
-    model.take(checkpoints.read(saved(whole, 4))[0], saved(whole, 4))
+    model.load_trained_state(read_checkpoint_state(saved(whole, 4))[0], saved(whole, 4))
     first, second = (total(model.loss(images, samples)) for _ in range(2))
     assert first != second
 
@@ -226,7 +226,7 @@ def test_a_loss_that_is_no_number_changes_no_weight(term, monkeypatch, capfd):
     assert run(term, "--no-eval", "--cfg-options", "default_hooks.checkpoint.interval=1") == 1
     error = capfd.readouterr().err
     assert f"Iteration 2 failed: The loss is not a number: {term} = nan" in error and "iter_1.pth" in error
-    state, after = checkpoints.read(saved(term, 1))[0], models[0].state_dict()
+    state, after = read_checkpoint_state(saved(term, 1))[0], models[0].state_dict()
     assert set(state) == set(after) and all(torch.equal(value, after[name]) for name, value in state.items())
 
 
@@ -236,7 +236,7 @@ def test_mixed_precision(whole):
         for name in TERMS:
             assert mixed[name] == pytest.approx(plain[name], rel=0.05) and math.isfinite(mixed[name])
     assert lines("amp")[0] != lines(whole)[0]
-    state, _ = checkpoints.read(saved("amp", 2))
+    state, _ = read_checkpoint_state(saved("amp", 2))
     assert all(value.dtype is torch.float32 for value in state.values() if value.is_floating_point())
 
 
@@ -276,7 +276,7 @@ def test_only_prompts_and_decoder_are_trained():
 
 
 def test_what_a_checkpoint_has(whole):
-    state, meta = checkpoints.read(saved(whole, 4))
+    state, meta = read_checkpoint_state(saved(whole, 4))
     assert {name.partition(".")[0] for name in state} == PARTS and meta["iter"] == 4
     model = model_of()
     assert {name: value.shape for name, value in state.items()} == {
@@ -298,13 +298,13 @@ def test_losses_of_two_processes_are_those_of_one(monkeypatch):
     labels[1] = 2 + torch.arange(64).view(8, 8) % 3  # 2 classes, and 3
     labels[0, 0] = 255
     for parity in ("upstream", "paper"):
-        both = losses.segmentation(logits, labels, 255, parity)
+        both = losses.focal_and_dice_loss(logits, labels, 255, parity)
         alone = torch.stack(
-            [torch.stack(losses.segmentation(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
+            [torch.stack(losses.focal_and_dice_loss(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
         ).mean(0)
         with monkeypatch.context() as patch:
             patch.setattr(losses, "all_reduce", lambda pairs, how: pairs.fill_({"mean": 2.5}[how]))
-            parts = [torch.stack(losses.segmentation(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
+            parts = [torch.stack(losses.focal_and_dice_loss(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
         torch.testing.assert_close(torch.stack(parts).mean(0), torch.stack(both))
         assert not torch.allclose(alone, torch.stack(both), rtol=1e-3)
 
@@ -335,7 +335,7 @@ def test_two_processes_are_one_with_the_double_batch(monkeypatch):
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
     assert run("one", "--no-eval", "--cfg-options", "model.decoder.dropout=0", config="plain") == 0
-    two, one = (checkpoints.read(saved(out, 2, "plain"))[0] for out in ("two", "one"))
+    two, one = (read_checkpoint_state(saved(out, 2, "plain"))[0] for out in ("two", "one"))
     for name, value in one.items():
         torch.testing.assert_close(two[name], value, rtol=1e-4, atol=1e-6)
     first = model_of("plain").state_dict()
@@ -378,8 +378,8 @@ def test_a_transductive_training_starts_from_an_inductive_one(whole, capfd):
     assert f"starting from {saved('second', 2)}" in (said := capfd.readouterr().out)
     assert "lacks" not in said and "after iteration 2: aAcc" in said and "hIoU" in said
     assert [line["iter"] for line in lines("second", "transductive")] == [1, 2, 3, 4]
-    state = checkpoints.read(saved("second", 4, "transductive"))[0]
-    assert torch.equal(state["seen"], checkpoints.read(saved(whole, 2))[0]["seen"])
+    state = read_checkpoint_state(saved("second", 4, "transductive"))[0]
+    assert torch.equal(state["seen"], read_checkpoint_state(saved(whole, 2))[0]["seen"])
     assert record("second")["arguments"]["setting"] == "transductive"
 
 
@@ -400,9 +400,9 @@ def test_text_features_are_those_of_the_config(whole):
     """Weights to start from bring the text features of their own templates, which are no weights."""
     words = ("--no-eval", "--load-from", str(saved(whole, 2)), "--cfg-options", "train_cfg.max_iters=1")
     assert run("drawing", *words, config="other_template") == 0
-    state, wanted = checkpoints.read(saved("drawing", 1, "other_template"))[0], model_of("other_template")
+    state, wanted = read_checkpoint_state(saved("drawing", 1, "other_template"))[0], model_of("other_template")
     assert torch.equal(state["text"], wanted.text) and torch.equal(state["words"], wanted.words)
-    assert not torch.allclose(state["text"], checkpoints.read(saved(whole, 2))[0]["text"], atol=1e-3)
+    assert not torch.allclose(state["text"], read_checkpoint_state(saved(whole, 2))[0]["text"], atol=1e-3)
 
 
 def runner(model: CLIPRC, unseen: tuple[int, ...] | None) -> SimpleNamespace:
@@ -502,7 +502,7 @@ def test_half_precision_is_close(whole):
     scores = exact.scores(images)
     for dtype in (torch.bfloat16, torch.float16):
         half = loaded(saved(whole, 4))
-        half.halve(dtype)
+        half.cast_for_inference(dtype)
         found = half.scores(images)
         assert found.dtype is torch.float32 and not torch.equal(found, scores)
         assert (found - scores).abs().mean() < 0.01 and (found.argmax(1) == scores.argmax(1)).float().mean() > 0.9

@@ -11,11 +11,12 @@ from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
-import eval as eval_script
 import proxyclip.data  # registers what configs name
 from proxyclip import choices, configs, identities, overrides, vocabulary
+from proxyclip.cli import eval as eval_script
 from proxyclip.paths import ROOT
-from proxyclip.provenance import named_files
+from proxyclip.postprocess import max_over_synonyms
+from proxyclip.provenance import hash_named_files
 
 # dataset class, short side, crop, threshold, classes, names; stride 112 and everything else is common
 PROTOCOL = {
@@ -122,10 +123,10 @@ def test_protocol_of_sclip(name, monkeypatch):
 
 @pytest.mark.parametrize("word, steps", [("None", None), ("[area]", ["area"]), ("area", "area")])
 def test_steps_from_the_command_line(word, steps):
-    options = configs.Options(config="configs/sclip/cfg_voc21.py", method="maskclip")
+    options = configs.EvalOptions(config="configs/sclip/cfg_voc21.py", method="maskclip")
     cfg = configs.load(options)
     assert (cfg.model.vfm_model, cfg.model.attention.type, cfg.model.refine[0].threshold) == (None, "maskclip", 0.1)
-    assert configs.load(options.but(cfg_options=(f"model.refine={word}",))).model.refine == steps
+    assert configs.load(options.with_changes(cfg_options=(f"model.refine={word}",))).model.refine == steps
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -240,18 +241,18 @@ def test_a_class_whose_name_is_a_background_word_can_only_tie():
     background, bed = (i for i, name in enumerate(words.names) if name == "bed")
     scores = torch.rand(len(words.names), 99, generator=torch.Generator().manual_seed(0))
     scores[bed] = scores[background]
-    merged = vocabulary.merge(scores, torch.tensor(words.index), len(words))
+    merged = max_over_synonyms(scores, torch.tensor(words.index), len(words))
     assert (merged[0] >= merged[words.index[bed]]).all()
 
 
 def test_command_of_the_document(monkeypatch):
     monkeypatch.setattr(identities, "_data", lambda cfg: None)  # there are none here
     (command,) = re.findall(r"```bash\npython eval.py (.*)\n```", (ROOT / "docs/vocabularies.md").read_text())
-    words = vars(eval_script.parse(command.split()))
-    plain = configs.Options(config=words["config"])
-    cfg = configs.load(plain.but(cfg_options=tuple(words["cfg_options"])))
+    options = eval_script.parse_eval_options(command.split())
+    plain = configs.EvalOptions(config=options.config)
+    cfg = configs.load(plain.with_changes(cfg_options=options.cfg_options))
     assert cfg.model.name_path in LISTS
-    assert cfg.model.name_path in named_files(cfg.model)
+    assert cfg.model.name_path in hash_named_files(cfg.model)
     assert identities.of_run(cfg, "cpu") != identities.of_run(configs.load(plain), "cpu")
 
 

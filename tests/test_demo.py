@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-import demo
-from proxyclip import configs, demonstration
+from proxyclip import configs
 from proxyclip.api import load
-from proxyclip.demonstration import Wish
+from proxyclip.cli import demo
+from proxyclip.cli.demo import DemoOptions
 from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
 
@@ -66,17 +66,17 @@ def test_folders_and_patterns(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     for name in ("a/1.jpg", "a/2.PNG", "a/b/3.webp", "a/1_seg.png", "a/notes.txt"):
         (tmp_path / name).write_bytes(b"")
-    found = [p.relative_to(tmp_path).as_posix() for p in demonstration.pictures([str(tmp_path / "a")])]
+    found = [p.relative_to(tmp_path).as_posix() for p in demo.find_images([str(tmp_path / "a")])]
     assert found == ["a/1.jpg", "a/2.PNG"]
     every = [str(tmp_path / "a/1.jpg"), str(tmp_path / "**/*")]
-    found = [p.relative_to(tmp_path).as_posix() for p in demonstration.pictures(every)]
+    found = [p.relative_to(tmp_path).as_posix() for p in demo.find_images(every)]
     assert found == ["a/1.jpg", "a/2.PNG", "a/b/3.webp"]
     odd = tmp_path / "a" / "[1].jpg"  # a name, not a pattern
     odd.write_bytes(b"")
-    assert demonstration.pictures([str(odd)]) == [odd]
+    assert demo.find_images([str(odd)]) == [odd]
     for empty in (tmp_path, tmp_path / "*.jpg"):
         with pytest.raises(FileNotFoundError, match="There is no picture in"):
-            demonstration.pictures([str(empty)])
+            demo.find_images([str(empty)])
 
 
 def test_files_of_one_name_do_not_overwrite_each_other(tmp_path):
@@ -126,11 +126,11 @@ def test_the_attention_of_a_patch(tmp_path, capsys):
 
 def test_words_from_a_file_and_from_the_config(tmp_path):
     (tmp_path / "mine.txt").write_text("sky; cloud\nboat\n", encoding="utf-8")
-    wish = Wish(tiny=True, classes=str(tmp_path / "mine.txt"))
-    assert demonstration.model(wish).classes == ("sky", "boat")
-    assert demonstration.model(Wish(tiny=True)).classes[0] == "car"
+    options = DemoOptions(tiny=True, classes=str(tmp_path / "mine.txt"))
+    assert demo.build_demo_segmenter(options).classes == ("sky", "boat")
+    assert demo.build_demo_segmenter(DemoOptions(tiny=True)).classes[0] == "car"
     with pytest.raises(FileNotFoundError, match=r"nowhere\.txt"):
-        demonstration.model(Wish(tiny=True, classes="nowhere.txt"))
+        demo.build_demo_segmenter(DemoOptions(tiny=True, classes="nowhere.txt"))
 
 
 @pytest.mark.parametrize(
@@ -138,11 +138,11 @@ def test_words_from_a_file_and_from_the_config(tmp_path):
     [(None, None), ("0.25", 0.25), ("wall, ceiling", "wall, ceiling")],
 )
 def test_background_of_the_command_line(words, given):
-    assert demonstration.background(words) == given
+    assert demo.parse_background(words) == given
 
 
 def test_numbers_and_refinements_reach_the_model():
-    segmenter = demonstration.model(Wish(tiny=True, beta=1.0, refine=("pamr",)))
+    segmenter = demo.build_demo_segmenter(DemoOptions(tiny=True, beta=1.0, refine=("pamr",)))
     assert segmenter.tunable == {"beta": 1.0, "gamma": 3.0}
     assert "PAMR" in segmenter.describe()["refine"][0]
 
@@ -214,8 +214,8 @@ def test_what_a_first_run_fetches(tmp_path, monkeypatch, words, model, names):
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("proxyclip.weights.fetch.fetch", lambda entry: fetched.append(entry.name))
     (tmp_path / "own.py").write_text(f"_base_ = '{ROOT}/configs/base_config.py'\nmodel = dict({model})\n")
-    said = demo.parse(["a.png", *words])
-    options = configs.Options(str(tmp_path / "own.py"), method=said.method, clip=said.clip, vfm=said.vfm)
+    said = demo.parse_demo_options(["a.png", *words])
+    options = configs.EvalOptions(str(tmp_path / "own.py"), method=said.method, clip=said.clip, vfm=said.vfm)
     load.get_weights(configs.merged(options).model, said.vfm)
     assert fetched == names
 
@@ -223,7 +223,7 @@ def test_what_a_first_run_fetches(tmp_path, monkeypatch, words, model, names):
 def test_offline_is_said_before_anything_is_imported(monkeypatch, tmp_path):
     seen = []
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr(demonstration, "run", lambda wish: seen.append(__import__("os").environ["HF_HUB_OFFLINE"]) or 0)
+    monkeypatch.setattr(demo, "run_demo", lambda options: seen.append(__import__("os").environ["HF_HUB_OFFLINE"]) or 0)
     assert demo.main(["--offline"]) == 0
     assert demo.main(["--offline", "x.jpg"]) == 0
     assert seen == ["1", "1"]
@@ -256,9 +256,9 @@ def test_the_page_is_served_with_what_was_said(monkeypatch, capsys):
 
 
 def test_interrupted(monkeypatch, capsys):
-    def interrupt(wish):
+    def interrupt(options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(demonstration, "run", interrupt)
+    monkeypatch.setattr(demo, "run_demo", interrupt)
     assert demo.main([]) == 130
     assert "what was written stays" in capsys.readouterr().err

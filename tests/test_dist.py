@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dummy_world import make_world
 
-import eval as eval_script
+from proxyclip.cli import eval as eval_script
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -22,8 +22,7 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS, ROOT / "proxyclip/tin
 OWN_TEST = "extending.md"
 TROUBLES = (ROOT / "docs/troubleshooting.md").read_text("utf-8")
 INSTALL = (ROOT / "docs/install.md").read_text("utf-8")
-SCRIPTS = [ROOT / name for name in ("eval.py", "eval_all.py", "demo.py")]
-CODE = [*SCRIPTS, *(ROOT / "proxyclip").rglob("*.py")]
+CODE = list((ROOT / "proxyclip").rglob("*.py"))
 VALUE = "\0"  # stands for what an f-string fills in
 
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
-from doors import call, enter
 from PIL import Image
+from run_command import call, enter
 
 from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
@@ -35,7 +35,7 @@ def words(line):
         return [*PIP, *rest[1:]], 0, ""  # all of it is here already
     if rest[:2] == ["-m", "venv"]:
         return [sys.executable, *rest, "--without-pip"], 0, ""
-    if rest[:2] == ["-m", "proxyclip.weights"]:
+    if rest[:3] == ["-m", "proxyclip", "weights"]:
         return [sys.executable, *rest], 1, "on a machine with internet access"
     return [sys.executable, *rest], 0, ""
 

@@ -8,8 +8,8 @@ import math
 import benches
 import pytest
 
-import eval as door
 from prompts.imagenet_template import sub_imagenet_template
+from proxyclip.cli import eval as door
 from proxyclip.segmentor import ProxyCLIPSegmentation
 
 SCENES = ("--limit", "12", "--gallery", "0")

@@ -6,15 +6,16 @@ import signal
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from dummy_world import make_world
 
-import eval_all
 from proxyclip import configs, identities, provenance, results
+from proxyclip.cli import eval_all
+from proxyclip.grid import board, jobs, runs
 from proxyclip.grid import cells as grid
-from proxyclip.grid import compare, jobs, runs
 from proxyclip.paths import ROOT
 from proxyclip.results.published import Target
 
@@ -27,7 +28,7 @@ def world(tmp_path, monkeypatch):
     """A work dir, good configs, one that fails and one without data; the runs are acted, not run."""
     for name in ("DATA_ROOT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(provenance, "code_sha256", lambda trained=False: "the code")  # may be edited while this runs
+    monkeypatch.setattr(provenance, "hash_code", lambda trained=False: "the code")  # may be edited while this runs
     good = make_world(tmp_path)
     text = good.read_text()
     for name, old, new in (
@@ -54,7 +55,7 @@ def world(tmp_path, monkeypatch):
 
 def record(folder: Path, config: str, vfm: str | None = None, **more) -> None:
     """A record of a config, as a run on the CPU would leave it."""
-    cfg = configs.load(configs.Options(config=config, work_dir=str(folder), vfm=vfm))
+    cfg = configs.load(configs.EvalOptions(config=config, work_dir=str(folder), vfm=vfm))
     run = {"metrics": {"mIoU": 50.0}, "dataset": {"images": 7}, "method": "proxy", "scoring": "correct"}
     results.record({**run, "identity": identities.of_run(cfg, "cpu"), **more}, folder)
 
@@ -64,10 +65,10 @@ def call(folder: Path, *names: str, more: tuple[str, ...] = ()) -> int:
     return eval_all.main(["--configs", *files, "--work-dir", str(folder), "--device", "cpu", *more])
 
 
-def rows(said: str) -> dict[str, list[str]]:
-    """Cells of a Markdown table by the stem of the config."""
+def rows(said: str) -> dict[str, dict[str, str]]:
+    """Rows of a Markdown table, each a dict by column, by the stem of the config."""
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines() if line[:1] == "|"]
-    return {Path(row[0]).name: row for row in table[2:]}
+    return {Path(row[0]).name: dict(zip(table[0], row, strict=True)) for row in table[2:]}
 
 
 def test_goes_on_after_failures_and_resumes(world, capsys):
@@ -78,7 +79,7 @@ def test_goes_on_after_failures_and_resumes(world, capsys):
     assert "no data: The data of BaseSegDataset are not on disk" in said and "There is no config" in said
     assert "failed: the weights are gone (log: " in said and "001-" in said
     assert said.count("    done: mIoU 50.00 (") == 2
-    shown = {name: (row[4], row[5]) for name, row in rows(said).items()}
+    shown = {name: (row["state"], row["mIoU"]) for name, row in rows(said).items()}
     assert shown == {
         "cfg_fails": ("failed", "-"), "cfg_empty": ("no data", "-"), "cfg_absent": ("failed", "-"),
         "cfg_dummy": ("done", "50.00"), "cfg_other": ("done", "50.00"),
@@ -113,7 +114,8 @@ def test_equal_cells_are_run_once(world, capsys):
     (folder / "cfg_same.py").write_text((folder / "cfg_dummy.py").read_text())
     assert call(folder, "dummy", "same", more=("--markdown",)) == 0 and started == ["cfg_dummy"]
     said = capsys.readouterr().out
-    assert "    as [1]" in said and rows(said)["cfg_same"][4:6] == ["kept", "50.00"]
+    same = rows(said)["cfg_same"]
+    assert "    as [1]" in said and (same["state"], same["mIoU"]) == ("kept", "50.00")
 
 
 def test_missing_data_fail_only_what_was_asked_for(world, monkeypatch):
@@ -124,19 +126,20 @@ def test_missing_data_fail_only_what_was_asked_for(world, monkeypatch):
 
 
 def test_command_lines():
-    args = eval_all.parse(["--gpus", "4", "--limit", "2", "--cfg-options", "a=1", "b=2", "--methods", "vanilla"])
-    words = grid.command(grid.Cell("configs/cfg_x.py", "vanilla"), args)
+    arguments = ["--gpus", "4", "--limit", "2", "--cfg-options", "a=1", "b=2", "--methods", "vanilla"]
+    options = eval_all.parse_sweep_options(arguments)
+    words = grid.build_eval_command(grid.Cell("configs/cfg_x.py", "vanilla"), options)
     assert words[2] == "bash" and words[3] == str(ROOT / "dist_test.sh")
     assert words[4:6] == ["configs/cfg_x.py", "4"] and words[-3:] == ["--cfg-options", "a=1", "b=2"]
-    args.gpus = None
-    words = grid.command(grid.Cell("configs/cfg_x.py"), args)
+    options = replace(options, gpus=None)
+    words = grid.build_eval_command(grid.Cell("configs/cfg_x.py"), options)
     assert words[1] == str(ROOT / "eval.py") and not {"--method", "--vfm", "--clip", "--skip-bad"} & set(words)
-    words = grid.command(grid.Cell("configs/cfg_x.py", "naclip", "dino-s16", "ViT-L-14,openai"), args)
+    words = grid.build_eval_command(grid.Cell("configs/cfg_x.py", "naclip", "dino-s16", "ViT-L-14,openai"), options)
     assert words[-9:-3] == ["--method", "naclip", "--vfm", "dino-s16", "--clip", "ViT-L-14,openai"]
-    args = eval_all.parse(["--gpus", "0,1,2,3", "--gpus-per-job", "2"])
-    assert grid.command(grid.Cell("configs/cfg_x.py"), args)[4:6] == ["configs/cfg_x.py", "2"]
-    args = eval_all.parse(["--gpus", "0,"])
-    assert args.gpus == ["0"] and "eval.py" in grid.command(grid.Cell("configs/cfg_x.py"), args)[1]
+    options = eval_all.parse_sweep_options(["--gpus", "0,1,2,3", "--gpus-per-job", "2"])
+    assert grid.build_eval_command(grid.Cell("configs/cfg_x.py"), options)[4:6] == ["configs/cfg_x.py", "2"]
+    options = eval_all.parse_sweep_options(["--gpus", "0,"])
+    assert options.gpus == ("0",) and "eval.py" in grid.build_eval_command(grid.Cell("configs/cfg_x.py"), options)[1]
 
 
 @pytest.mark.parametrize(
@@ -154,13 +157,13 @@ def test_command_lines():
 )
 def test_options_that_make_no_sense(words, why, capsys):
     with pytest.raises(SystemExit, match="2"):
-        eval_all.parse(words.split())
+        eval_all.parse_sweep_options(words.split())
     assert why in capsys.readouterr().err
 
 
 def cells(*words: str) -> list[tuple]:
-    args = eval_all.parse(["--configs", TINY, *words])
-    return [(cell.method, cell.vfm, cell.clip) for cell in grid.make(args)]
+    options = eval_all.parse_sweep_options(["--configs", TINY, *words])
+    return [(cell.method, cell.vfm, cell.clip) for cell in grid.make(options)]
 
 
 def test_a_method_runs_with_the_vfms_it_can_use():
@@ -198,11 +201,12 @@ def test_what_does_not_go_together_is_refused_and_no_failure(world, capsys):
 def test_the_table_in_markdown(world, capsys):
     folder, _ = world
     assert call(folder, "dummy", more=("--markdown", "--vfms", "none")) == 0
-    table = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
-    header = [cell.strip() for cell in table[0].strip("|").split("|")]
-    assert header == ["config", "method", "VFM", "CLIP", "state", "mIoU", "aAcc", "mAcc", "images", "record"]
-    row = [cell.strip() for cell in table[2].strip("|").split("|")]
-    assert row[1:8] == ["proxy", "none", "dummy,none", "done", "50.00", "-", "-"]
+    row = rows(capsys.readouterr().out)["cfg_dummy"]
+    assert row.pop("config").endswith("cfg_dummy") and row.pop("record")
+    assert row == {
+        "method": "DummySegmentor", "VFM": "none", "CLIP": "dummy,none", "state": "done", "mIoU": "50.00", "aAcc": "-",
+        "mAcc": "-", "images": "7",
+    }  # fmt: skip
 
 
 def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
@@ -223,7 +227,7 @@ def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
         return 1
 
     monkeypatch.setattr(jobs, "launch", act)
-    monkeypatch.setattr(jobs, "cores", lambda: 12)
+    monkeypatch.setattr(jobs, "count_cores", lambda: 12)
     files = [str(folder / f"cfg_other{n}.py") for n in ("", 1, 2, 3, 4, 5)]
     assert eval_all.main(["--configs", *files, "--work-dir", str(folder), "--gpus", "0,1,2,7"]) == 1
     assert {gpu for gpu, _, _ in seen[:4]} == {"0", "1", "2", "7"} and len(seen) == 6
@@ -252,7 +256,7 @@ def targets(monkeypatch):
     }
     name = {"cfg_" + short: target for short, target in said.items()}
     monkeypatch.setattr(grid, "expected", lambda cfg, options, method: name.get(Path(cfg.filename).stem))
-    monkeypatch.setattr(compare.published, "target_of", lambda run: name.get(run.get("config_name")))
+    monkeypatch.setattr(board.published, "target_of", lambda run: name.get(run.get("config_name")))
 
 
 def recorded(folder: Path, *names: str, **more) -> None:
@@ -265,23 +269,24 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
     recorded(folder, "dummy", "other1", "other2")
     assert call(folder, "dummy", "other", "other1", "other2", more=("--compare", "--dry-run", "--markdown")) == 0
     said = capsys.readouterr().out
-    shown = {name: (row[4], *row[10:]) for name, row in rows(said).items()}
+    columns = ("state", *board.COMPARISON_COLUMNS)
+    shown = {name: tuple(row[column] for column in columns) for name, row in rows(said).items()}
     assert shown == {
         "cfg_dummy": ("kept", "50.10", "-0.10", "a paper"),
         "cfg_other": ("would run", "48.00", "-", "a paper"),
         "cfg_other1": ("kept", "~10.00", "+40.00", "a README"),
         "cfg_other2": ("kept", "-", "-", "-"),
     }
-    assert compare.FOOTNOTE in said and started == []
+    assert board.PROTOCOL_FOOTNOTE in said and started == []
     assert call(folder, "dummy", more=("--compare", "--dry-run")) == 0
-    assert compare.FOOTNOTE not in capsys.readouterr().out
+    assert board.PROTOCOL_FOOTNOTE not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("names", "points", "code", "verdict"),
     [
         (("dummy", "other1"), "0.1", 0, "reproduced: 1 of 1 within 0.1 mIoU\n"),
-        (("dummy",), "0.09", 1, "0 of 1 within 0.09 mIoU (off: cfg_dummy proxy eyes: 50.00 instead of 50.10)"),
+        (("dummy",), "0.09", 1, "0 of 1 within 0.09 mIoU (off: cfg_dummy DummySegmentor eyes: 50.00 instead of 50.10)"),
         (("dummy", "other"), "2", 0, "reproduced: 2 of 2"),
         (("dummy", "other"), "1", 1, "reproduced: 1 of 2 within 1 mIoU (off: "),
         (("dummy", "empty"), "1", 1, "reproduced: 1 of 2 within 1 mIoU (missing: "),
@@ -300,7 +305,7 @@ def test_strict(world, targets, capsys, monkeypatch, names, points, code, verdic
 def test_strict_takes_no_run_that_cannot_be_compared(world, targets, capsys, monkeypatch):
     folder, _ = world
     recorded(folder, "dummy", left_out=[{"file": "3.png", "why": "broken"}])
-    monkeypatch.setattr(compare.published, "target_of", lambda run: None)
+    monkeypatch.setattr(board.published, "target_of", lambda run: None)
     assert call(folder, "dummy", more=("--skip-bad", "--strict", "5", "--dry-run")) == 1
     assert "images are left out" in capsys.readouterr().out
     assert call(folder, "dummy", more=("--strict", "5", "--dry-run")) == 1  # would have to run
@@ -309,7 +314,7 @@ def test_strict_takes_no_run_that_cannot_be_compared(world, targets, capsys, mon
 
 def test_targets_are_those_of_whole_runs_of_our_configs():
     def found(**options):
-        given = configs.Options(config=TINY, **options)
+        given = configs.EvalOptions(config=TINY, **options)
         return grid.expected(configs.load(given), given, "proxy")
 
     assert found() is not None and found().exact
@@ -335,11 +340,11 @@ time.sleep(60)
 """
 DRIVER = """
 import subprocess, sys
-import eval_all
+from proxyclip.cli import eval_all
 from proxyclip.grid import cells as grid, jobs
 start = subprocess.Popen
 jobs.subprocess.Popen = lambda words, **more: start(words, pass_fds=[int(sys.argv[2])], **more)
-grid.command = lambda cell, args: [sys.executable, "-c", sys.argv[1], sys.argv[2]]
+grid.build_eval_command = lambda cell, options: [sys.executable, "-c", sys.argv[1], sys.argv[2]]
 sys.exit(eval_all.main(sys.argv[3:]))
 """
 
@@ -379,5 +384,5 @@ def test_one_real_cell(tmp_path, monkeypatch):
     assert call(tmp_path, "dummy") == 0
     (path,) = (tmp_path / "records").glob("*.json")
     assert json.loads(path.read_text())["dataset"]["images"] == 7
-    (log,) = (tmp_path / "logs" / "eval_all").glob("001-*-proxy-eyes.log")
+    (log,) = (tmp_path / "logs" / "eval_all").glob("001-*-DummySegmentor-eyes.log")
     assert "7 images" in log.read_text()

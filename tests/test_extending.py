@@ -7,8 +7,8 @@ import re
 
 import numpy as np
 import pytest
-from doors import call, commands, enter
 from PIL import Image
+from run_command import call, commands, enter
 
 from proxyclip.paths import ROOT
 

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 from dummy_world import evaluate, make_world
 
-from proxyclip import reporting, results
+from proxyclip import results
+from proxyclip.errors import format_error
 from proxyclip.paths import ROOT
+from proxyclip.runner import QuietRunner
 
 pytestmark = pytest.mark.usefixtures("own_environment")
 
@@ -28,7 +30,7 @@ def full(*_, **__):
 
 def test_a_work_dir_that_cannot_be_written(config, tmp_path, capsys, monkeypatch):
     (tmp_path / "file").write_text("")
-    monkeypatch.setattr(reporting.QuietRunner, "from_cfg", None)  # nothing may be built before
+    monkeypatch.setattr(QuietRunner, "from_cfg", None)  # nothing may be built before
     assert evaluate(config, tmp_path / "file" / "out") == 1
     said = capsys.readouterr().err
     assert f"The work dir {tmp_path / 'file' / 'out'} cannot be written (Not a directory)" in said
@@ -65,7 +67,7 @@ def test_a_disk_without_any_room(config, tmp_path, capsys, monkeypatch):
 def test_tables_that_cannot_be_written_cost_no_record(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(results, "table", full)
     assert evaluate(config, tmp_path) == 0
-    assert f"python -m proxyclip.results {tmp_path}" in capsys.readouterr().err
+    assert f"python -m proxyclip tables {tmp_path}" in capsys.readouterr().err
     assert len(results.records(tmp_path)) == 1
 
 
@@ -130,7 +132,7 @@ def test_wrong_numbers(config, tmp_path, capsys):
 
 
 def test_a_full_disk_is_called_so():
-    assert "the disk is full" in reporting.message(OSError(errno.ENOSPC, "No space left on device"))
+    assert "the disk is full" in format_error(OSError(errno.ENOSPC, "No space left on device"))
 
 
 def test_every_field_of_a_record_is_documented(config, tmp_path):

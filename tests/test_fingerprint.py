@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from proxyclip import provenance
+from proxyclip import hashing
 from proxyclip.data.fingerprint import fingerprint, short_names, tokens
 
 
@@ -52,14 +52,14 @@ def test_a_data_set_without_files():
 
 
 def test_a_large_file_is_hashed_once_until_it_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr(provenance, "_LARGE", 4)
+    monkeypatch.setattr(hashing, "_MIN_CACHED_BYTES", 4)
     file, read = tmp_path / "weights", []
-    take = provenance._file_sha256
-    monkeypatch.setattr(provenance, "_file_sha256", lambda path: read.append(path) or take(path))
+    read_file_hash = hashing.read_file_hash
+    monkeypatch.setattr(hashing, "read_file_hash", lambda path: read.append(path) or read_file_hash(path))
     file.write_bytes(b"123456")
-    first = provenance.file_sha256(file)
-    assert provenance.file_sha256(file) == first == hashlib.sha256(b"123456").hexdigest() and len(read) == 1
+    first = hashing.hash_file(file)
+    assert hashing.hash_file(file) == first == hashlib.sha256(b"123456").hexdigest() and len(read) == 1
     file.write_bytes(b"1234567")
-    assert provenance.file_sha256(file) == hashlib.sha256(b"1234567").hexdigest() and len(read) == 2
+    assert hashing.hash_file(file) == hashlib.sha256(b"1234567").hexdigest() and len(read) == 2
     file.write_bytes(b"12")
-    assert provenance.file_sha256(file) == provenance.file_sha256(file) and len(read) == 4
+    assert hashing.hash_file(file) == hashing.hash_file(file) and len(read) == 4

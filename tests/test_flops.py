@@ -12,16 +12,17 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from proxyclip import configs
+from proxyclip.cli import flops as cli_flops
+from proxyclip.cli.flops import ModelCost, PartCost, count_model_cost, main
 from proxyclip.clip_weights import architecture
-from proxyclip.options import Options
+from proxyclip.options import EvalOptions
 from proxyclip.paths import ROOT
-from proxyclip.trained import flops, outline
-from proxyclip.trained.flops.__main__ import FILE, main
+from proxyclip.trained.flops import PUBLISHED_SIZES_FILE, count_macs, use_fake_tensors
 from proxyclip.trained.model import TrainedSegmentor
 
 REFERENCE = json.loads((ROOT / "tests/golden/trained/cliprc_model_size.json").read_text())
 VOC, COCO = (next(value for name, value in REFERENCE.items() if part in name) for part in ("voc", "coco"))
-PUBLISHED = json.loads(FILE.read_text())["rows"]
+PUBLISHED = json.loads(PUBLISHED_SIZES_FILE.read_text())["rows"]
 CASES = {"voc20": (VOC, 20, 10), "coco_stuff164k": (COCO, 171, 100)}  # figures, classes C, prompts K
 # CLIP-RC at 512 x 512: width E, space D, layers, patches, regions, usual width of an MLP in the decoder
 E, D, BLOCKS, PATCHES, REGIONS, HIDDEN = 768, 512, 12, 1024, 16, 2048
@@ -30,7 +31,7 @@ UNUSED = 8 * (4 * D * D + 4 * D + 2 * D)  # self-attention and norm, in two stre
 
 
 def model_of(name: str, *changes: str):
-    cfg = configs.merged(Options(config=f"configs/trained/{name}.py", cfg_options=changes))
+    cfg = configs.merged(EvalOptions(config=f"configs/trained/{name}.py", cfg_options=changes))
     configs.register()
     configs.use_scope(cfg)
     return cfg.model
@@ -38,10 +39,10 @@ def model_of(name: str, *changes: str):
 
 @pytest.fixture(scope="module")
 def counted():
-    return {name: flops.count(model_of(f"clip_rc/{name}_inductive")) for name in CASES}
+    return {name: count_model_cost(model_of(f"clip_rc/{name}_inductive")) for name in CASES}
 
 
-def parts(count: flops.Count) -> dict[str, flops.Part]:
+def parts(count: ModelCost) -> dict[str, PartCost]:
     return {part.name: part for part in count.parts}
 
 
@@ -132,7 +133,7 @@ def test_published_configs_exist():
 
 @pytest.fixture(scope="module")
 def tiny():
-    return flops.count(model_of("clip_rc/tinyworld_inductive"))
+    return count_model_cost(model_of("clip_rc/tinyworld_inductive"))
 
 
 @MODELS.register_module(force=True)
@@ -150,10 +151,10 @@ class Pixels(TrainedSegmentor):
 
 def test_a_method_of_ones_own(tmp_path):
     (tmp_path / "cls.txt").write_text("sky\nsand\n")
-    found = flops.count(dict(type="Pixels", name_path=str(tmp_path / "cls.txt")), (10, 20))
-    assert found.parts == (flops.Part("model", 8, 8, 10 * 20 * 3 * 2),) and found.classes == 2
+    found = count_model_cost(dict(type="Pixels", name_path=str(tmp_path / "cls.txt")), (10, 20))
+    assert found.parts == (PartCost("model", 8, 8, 10 * 20 * 3 * 2),) and found.classes == 2
     with pytest.raises(ValueError, match="DummyTrained to be a TrainedSegmentor, which says its `sizes`"):
-        flops.count(dict(type="DummyTrained"), (10, 20))
+        count_model_cost(dict(type="DummyTrained"), (10, 20))
 
 
 def test_windows(tiny):
@@ -162,17 +163,17 @@ def test_windows(tiny):
     built = MODELS.build(model).eval().requires_grad_(False)
     sizes = {(96, 96): 1, (50, 30): 1, shape: 2, (1, 144): 2, (192, 240): 12}
     assert {size: built.sizes(size).windows for size in sizes} == sizes
-    found = flops.count(model, shape)
+    found = count_model_cost(model, shape)
     assert (found.windows, found.window) == (2, (96, 96)) and (tiny.windows, tiny.shape) == (1, (96, 96))
     assert found.total.macs == 2 * tiny.total.macs and found.total.parameters == tiny.total.parameters
-    with outline.fake():
-        list(built.sizes(shape).pieces)  # puts the outline of CLIP in
-        assert outline.macs_of(built.encode_decode, torch.zeros(1, 3, *shape)) == found.total.macs
+    with use_fake_tensors():
+        list(built.sizes(shape).model_parts)  # puts the outline of CLIP in
+        assert count_macs(built.encode_decode, torch.zeros(1, 3, *shape)) == found.total.macs
 
 
 def test_parity_and_setting(tiny):
     changes = ("model.parity=paper", "model.setting=fully", "model.loss_weights.recovery=0")
-    found = flops.count(model_of("clip_rc/tinyworld_inductive", *changes))
+    found = count_model_cost(model_of("clip_rc/tinyworld_inductive", *changes))
     assert found.parts == tuple(part for part in tiny.parts if part.name != "recovery") != tiny.parts
 
 
@@ -180,17 +181,17 @@ def test_attention_is_counted():
     """With a mask and without: PyTorch has one operation for all of it on a CPU, of which it counts nothing."""
     layer = nn.MultiheadAttention(32, 4, batch_first=True).eval().requires_grad_(False)
     macs = 10 * 4 * 32 * 32 + 2 * 10 * 10 * 32
-    with outline.fake():
+    with use_fake_tensors():
         x, mask = torch.zeros(1, 10, 32), torch.zeros(10, 10)
         for options in ({}, {"need_weights": False}, {"need_weights": False, "attn_mask": mask}):
-            assert outline.macs_of(lambda o=options: layer(x, x, x, **o)) == macs
+            assert count_macs(lambda o=options: layer(x, x, x, **o)) == macs
     assert torch.backends.mha.get_fastpath_enabled()  # as it was
 
 
 def test_a_student_beside_its_teacher():
     """SegFormer-b0 (sizes of docs/training.md), with a CLIP that looks at each picture once for the class weight."""
     model = dict(model_of("maskclip_plus/zero_shot/voc20_segformer_b0"), class_weight=dict(tau=1.0))
-    found = parts(flops.count(model, (64, 96)))
+    found = parts(count_model_cost(model, (64, 96)))
     assert [*found] == ["backbone", "decode head", "class weight", "teacher", "text encoder"]
     assert [round(found[part].parameters / 1e6, 1) for part in ("backbone", "decode head")] == [3.3, 1.3]
     assert [found[part].parameters for part in ("class weight", "teacher", "text encoder")] == [TOWER, TOWER, 63428096]
@@ -205,7 +206,7 @@ def test_a_student_sees_the_whole_image():
     model = dict(model_of("maskclip_plus/tinyworld_deeplab"))
     model["student"] = dict(type="deeplab_tiny", decoder=dict(type="SumASPP"))
     space = architecture(model["teacher"]["model_type"])["embed_dim"]
-    small, large = flops.count(model), flops.count(model, (96, 192))
+    small, large = count_model_cost(model), count_model_cost(model, (96, 192))
     assert small.shape == (96, 96) and (large.windows, large.window) == (1, (96, 192))
     assert parts(large)["backbone"].macs == 2 * parts(small)["backbone"].macs
     # at stride 8: four 3 x 3 convolutions, and the text of 19 classes
@@ -223,8 +224,8 @@ def stand_in(counted, monkeypatch):
     """What was counted above, once, for any model; for another shape as if it took two windows."""
     one = counted["voc20"]
     monkeypatch.setattr(
-        flops,
-        "count",
+        cli_flops,
+        "count_model_cost",
         lambda model, shape: one if shape in (None, one.shape) else replace(one, shape=shape, windows=2),
     )
 

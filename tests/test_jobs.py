@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
 
@@ -55,7 +54,7 @@ def test_why_a_job_failed(text, code, message):
 
 def test_what_jobs_have_of_the_machine(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(jobs, "cores", lambda: 16)
+    monkeypatch.setattr(jobs, "count_cores", lambda: 16)
     assert jobs.slots() == [{}]
     assert jobs.slots(["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
     assert [slot["OMP_NUM_THREADS"] for slot in jobs.slots(jobs=3)] == ["5"] * 3
@@ -104,8 +103,6 @@ def test_nothing_starts_after_a_signal():
 )
 def test_a_signal_ends_the_jobs(tmp_path, monkeypatch, program, grace, number):
     """At once where they listen, else after the time of grace, and what they have started with them."""
-    if program == OWN_SESSION and not Path(f"/proc/self/task/{os.getpid()}/children").exists():
-        pytest.skip("only Linux lists the children of a process")
     monkeypatch.setattr(jobs, "GRACE", grace)
     hear, say = os.pipe()
     start = subprocess.Popen

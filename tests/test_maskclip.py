@@ -12,8 +12,8 @@ from open_clip import CLIP
 from reference import arrays, check, differences
 from safetensors.torch import save_file
 
-from proxyclip import vocabulary
 from proxyclip.attention._parts import projected_keys
+from proxyclip.clip_prompts import embed_class_names
 from proxyclip.methods.maskclip import MaskCLIPSegmentation, denoise, smooth
 
 E2E, REFINE = "trained/maskclip_vit_e2e", "trained/maskclip_refine"
@@ -97,7 +97,7 @@ def test_probabilities_and_labels_at_the_original_size(files, ks, pd):
 
 
 def test_text_rows():
-    """`vocabulary.embed` makes MaskCLIP's classifier rows of features by template."""
+    """`embed_class_names` makes MaskCLIP's classifier rows of features by template."""
     stored = arrays("trained/text_ensemble")
     raw = torch.from_numpy(stored["raw"])
     templates = ["1 {}", "2 {}", "3 {}"]
@@ -108,7 +108,7 @@ def test_text_rows():
     def encode(tokens):
         return torch.stack([raw[name - 1, template - 1] for template, name in tokens])
 
-    rows = vocabulary.embed(["1", "2", "3"], templates, tokenize, encode)
+    rows = embed_class_names(["1", "2", "3"], templates, tokenize, encode)
     torch.testing.assert_close(rows, torch.from_numpy(stored["maskclip"]))
 
 

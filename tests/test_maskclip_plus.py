@@ -12,13 +12,18 @@ from reference import folder
 from torch import Tensor
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
-import demo
-from proxyclip.trained.labels import SuppressLabels
-from proxyclip.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher, StageHook
-from proxyclip.trained.maskclip_plus.class_weight import weigh
+from proxyclip.cli import demo
+from proxyclip.data.loading import SuppressLabels
+from proxyclip.trained.hooks import StageHook
+from proxyclip.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher
+from proxyclip.trained.maskclip_plus.class_weight import compute_class_weights
 from proxyclip.trained.maskclip_plus.decoders import SumASPP
-from proxyclip.trained.maskclip_plus.losses import accuracy, cross_entropy, distillation
-from proxyclip.trained.maskclip_plus.pseudo import fill
+from proxyclip.trained.maskclip_plus.losses import (
+    distillation_loss,
+    fill_pseudo_labels,
+    mean_cross_entropy,
+    pixel_accuracy,
+)
 from proxyclip.trained.model import TrainedSegmentor
 
 TRAIN, WEIGHT = "trained/maskclip_plus_train", "trained/maskclip_classweight"
@@ -107,7 +112,7 @@ def test_a_step_of_the_published_code(towers, case):
         torch.testing.assert_close(losses["loss_distill"], stored["loss_distill"], rtol=1e-5, atol=1e-5)
     else:
         image = tensors(TRAIN)["image_rn" if "_rn_" in case else "image"]
-        labels = model.guess(image, stored["gt_in"][:, 0].long(), ids, dense)
+        labels = model.add_pseudo_labels(image, stored["gt_in"][:, 0].long(), ids, dense)
         labels = torch.where(labels == -1, 255, labels)
         assert torch.equal(labels, stored["label"][:, 0].long())
     assert bool(calls) == (stage == GUIDED and case != "zs_nounlabeled"), "the teacher is asked where it must be"
@@ -123,9 +128,9 @@ def test_mixed_precision_leaves_scores_alone(towers, case, monkeypatch):
         dense, found = model.decode_head([stored["feat3"]]), model.guide.features(image, model.data_preprocessor)
     monkeypatch.setattr(model.guide, "features", lambda *_: found)
     model.stage = stage
-    plain = model.guess(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
+    plain = model.add_pseudo_labels(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
     with torch.autocast("cpu", torch.bfloat16):
-        mixed = model.guess(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
+        mixed = model.add_pseudo_labels(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
     assert all(torch.equal(a, b) for a, b in zip(plain, mixed, strict=True))
 
 
@@ -141,7 +146,7 @@ def test_evaluation_of_the_decode_module(towers):
 def test_class_weight_of_the_student(towers):
     """Logits times the number of classes times the weight; pseudo labels as without."""
     stored, model = tensors(WEIGHT), build(towers)
-    weights = 7 * weigh(stored["image_global_feature"], stored["class_text_feature"], 1.0)
+    weights = 7 * compute_class_weights(stored["image_global_feature"], stored["class_text_feature"], 1.0)
     case = {k.removeprefix("student_tau1/"): v for k, v in stored.items() if k.startswith("student_tau1/")}
     with torch.no_grad():
         dense = model.decode_head([stored["feat3"]])
@@ -193,20 +198,22 @@ def test_ignored_pixels_count_in_the_published_mean():
     logits, labels = torch.randn(1, 4, 6, 6), torch.randint(4, (1, 6, 6))
     labels[0, 3:] = 255
     scored = torch.nn.functional.cross_entropy(logits[:, :, :3], labels[:, :3])
-    torch.testing.assert_close(cross_entropy(logits, labels, 255, "paper"), scored)
-    torch.testing.assert_close(cross_entropy(logits, labels, 255, "upstream"), scored / 2)
+    torch.testing.assert_close(mean_cross_entropy(logits, labels, 255, "paper"), scored)
+    torch.testing.assert_close(mean_cross_entropy(logits, labels, 255, "upstream"), scored / 2)
     nothing = torch.full_like(labels, 255)
-    assert cross_entropy(logits, nothing, 255, "paper") == cross_entropy(logits, nothing, 255, "upstream") == 0
+    assert (
+        mean_cross_entropy(logits, nothing, 255, "paper") == mean_cross_entropy(logits, nothing, 255, "upstream") == 0
+    )
     best = logits.argmax(1)
     best[0, 3:] = 255
-    assert accuracy(logits, best, 255, "paper") == 100 and accuracy(logits, best, 255, "upstream") == 50
+    assert pixel_accuracy(logits, best, 255, "paper") == 100 and pixel_accuracy(logits, best, 255, "upstream") == 50
 
 
 def test_a_threshold_leaves_known_labels_alone():
     labels, scores = torch.tensor([[[0, -1, 255, 1]]]), torch.tensor([[[[0.1, 0.1, 0.1, 0.9]]]])
-    assert fill(labels, scores, [2], 0.5).tolist() == [[[0, -1, 255, 1]]]
-    assert fill(labels, scores, [2], 0.5, "upstream").tolist() == [[[-1, -1, -1, 1]]]
-    assert fill(labels, scores, [2]).tolist() == [[[0, 2, 255, 1]]]
+    assert fill_pseudo_labels(labels, scores, [2], 0.5).tolist() == [[[0, -1, 255, 1]]]
+    assert fill_pseudo_labels(labels, scores, [2], 0.5, "upstream").tolist() == [[[-1, -1, -1, 1]]]
+    assert fill_pseudo_labels(labels, scores, [2]).tolist() == [[[0, 2, 255, 1]]]
     assert labels.tolist() == [[[0, -1, 255, 1]]]
 
 
@@ -219,7 +226,7 @@ def test_distillation_teaches_only_in_the_paper_s_form(towers):
     mine, without = step(paper, "distill_labeledTrue", UNSEEN, GUIDED), step(plain, "zs_gap_it4", UNSEEN, None)
     assert not torch.allclose(mine[2], without[2])
     none = torch.full((1, 4, 4), 255)
-    assert distillation(torch.ones(1, 2, 2, 2), torch.ones(1, 2, 2, 2), none, 255, True, "paper") == 0
+    assert distillation_loss(torch.ones(1, 2, 2, 2), torch.ones(1, 2, 2, 2), none, 255, True, "paper") == 0
 
 
 def test_the_teacher_sees_images_as_clip_wants_them(towers):
@@ -365,7 +372,7 @@ def test_a_student_learns_what_its_teacher_says(student):
         found.append(losses["loss_ce"].item())
     assert found[-1] < found[0] / 2
     with torch.no_grad():
-        labels = model.guess(images, torch.full((2, 96, 96), -1), ids, torch.empty(0))
+        labels = model.add_pseudo_labels(images, torch.full((2, 96, 96), -1), ids, torch.empty(0))
     assert (torch.stack(model.eval().predict(list(images))) == labels).float().mean() > 0.9
     model.train()
 
@@ -387,7 +394,7 @@ def loaded(names, checkpoint, **options):
 def test_an_evaluation_needs_the_checkpoint_alone(student, tmp_path, monkeypatch):
     model, names = student
     file = save(model, tmp_path / "iter_20.pth")
-    monkeypatch.setattr("proxyclip.trained.maskclip_plus.guide.build_teacher", None)  # no CLIP is loaded
+    monkeypatch.setattr("proxyclip.trained.maskclip_plus.teacher.build_teacher", None)  # no CLIP is loaded
     again = loaded(names, file)
     images = torch.randn(1, 3, 64, 96)
     assert again.iteration == 20 and not again.training

@@ -1,6 +1,8 @@
-"""Finding strategies and encoders by file name."""
+"""Plug-in classes by file name, and the arguments of their constructors."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import pytest
 
@@ -118,6 +120,28 @@ def test_files_that_are_no_plug_ins(tmp_path, monkeypatch, text, error, message)
 def test_an_option_a_file_does_not_have(files):
     with pytest.raises(TypeError, match=r"'Keep' has no option \['shape'\]; its options are \['share'\]"):
         plugins.build("attention", {"type": "c/keep.py", "shape": 1})
+
+
+def test_constructor_arguments_follow_the_bases_that_get_keywords():
+    class Base:
+        def __init__(self, width, *, depth=2): ...
+
+    class Child(Base):
+        def __init__(self, size, *parts, **options): ...
+
+    class Grandchild(Child): ...
+
+    class Open:
+        def __init__(self, size, **options): ...
+
+    class Pair(NamedTuple):
+        left: int
+        right: int = 0
+
+    assert plugins.list_constructor_arguments(Grandchild) == ["size", "width", "depth"]
+    assert plugins.list_constructor_arguments(Open) == ["size"] and plugins.list_constructor_arguments(Exception) == []
+    assert plugins.list_constructor_arguments(Pair) == ["left", "right"]
+    assert plugins.accepts_any_argument(Open) and not plugins.accepts_any_argument(Grandchild)
 
 
 def test_paths(tmp_path, monkeypatch):

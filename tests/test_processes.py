@@ -40,7 +40,7 @@ def test_variables_of_mpi_and_slurm(monkeypatch):
 
 def test_set_threads_shares_the_cores(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr(processes, "_cores", lambda: 8)
+    monkeypatch.setattr(processes, "count_cores", lambda: 8)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)

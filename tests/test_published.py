@@ -5,6 +5,7 @@ import re
 
 import pytest
 from mmengine.config import Config
+from result_records import CONFIG_MODEL, make_published_record
 
 from proxyclip import data as datasets
 from proxyclip import results
@@ -15,29 +16,6 @@ from proxyclip.results import published
 ROWS = published.rows()
 UPSTREAM = "model.parity=upstream"
 OTHERS = ("aAcc", "mIoU_seen", "mIoU_unseen", "hIoU")
-MODEL = {
-    "type": "ProxyCLIPSegmentation",
-    "model_type": "ViT-B/16",
-    "clip_type": "openai",
-    "vfm_model": {"type": "dino"},
-}
-
-
-def record(**more) -> dict:
-    return {
-        "identity": "a1",
-        "metrics": {"mIoU": 61.0},
-        "config_name": "cfg_voc21",
-        "method": "proxy",
-        "options": {"config": "configs/cfg_voc21.py", "method": None},
-        "config": {"model": MODEL},
-        "changes": [],
-        "approximations": [],
-        "left_out": [],
-        "scoring": "correct",
-        "partial": False,
-        **more,
-    }
 
 
 def label(row: dict) -> str:
@@ -148,7 +126,7 @@ def test_the_tiny_world_has_the_numbers_of_the_readme():
     ["dino", "dino-b8", {"type": "dino"}, {"type": "dino", "model": "vit_base_patch8_224.dino", "checkpoint": None}],
 )
 def test_ways_to_say_the_same(name, vfm):
-    found = results.target("cfg_voc21", {**MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
+    found = results.target("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
     assert found is not None and found.value == 61.3 and found.exact and "2408.04883" in found.source
 
 
@@ -172,15 +150,15 @@ def test_ways_to_say_the_same(name, vfm):
     ids=str,
 )
 def test_another_part_has_no_published_number(change):
-    assert results.target("cfg_voc21", {**MODEL, **change}, "proxy") is None
+    assert results.target("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
 
 
 def test_the_method_the_config_and_the_changes_decide():
-    plain = {**MODEL, "vfm_model": None}
-    assert results.target("cfg_voc21", MODEL, None) is None and results.target(None, MODEL, "proxy") is None
-    assert results.target("cfg_folder", MODEL, "proxy") is None and results.target("voc21", MODEL, "proxy") is None
-    assert results.target("sclip/cfg_voc21", MODEL, "proxy") is None
-    assert results.target("cfg_voc21", MODEL, "proxy", ["model.prob_thd=0.3"]) is None
+    plain = {**CONFIG_MODEL, "vfm_model": None}
+    assert results.target("cfg_voc21", CONFIG_MODEL, None) is None
+    for name in (None, "cfg_folder", "voc21", "sclip/cfg_voc21"):
+        assert results.target(name, CONFIG_MODEL, "proxy") is None
+    assert results.target("cfg_voc21", CONFIG_MODEL, "proxy", ["model.prob_thd=0.3"]) is None
     values = {
         change: results.target("cfg_voc21", plain, "naclip", change)
         for change in ((), ("model.refine=pamr",), ("model.refine=['pamr']",), ("model.refine=pamr", "model.beta=1"))
@@ -189,7 +167,7 @@ def test_the_method_the_config_and_the_changes_decide():
 
 
 def test_a_row_of_the_same_protocol_comes_first(monkeypatch):
-    plain = {**MODEL, "vfm_model": None}
+    plain = {**CONFIG_MODEL, "vfm_model": None}
     own, other = (results.target(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
     assert own is not None and own.value == 59.63 and own.exact and own.evidence == "table"
     assert other is not None and other.value == 59.1 and not other.exact
@@ -214,10 +192,11 @@ def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
 
 
 def test_a_record_with_all_its_parts_has_a_number():
-    found = results.target_of(record())
+    found = results.target_of(make_published_record())
     assert found is not None and found.value == 61.3
-    assert results.target_of(record(options={"config": "/elsewhere/configs/cfg_voc21.py"})) == found
-    assert results.target_of(record(changes=["model.refine=pamr"])) is None
+    assert results.target_of(make_published_record(options={"config": "/elsewhere/configs/cfg_voc21.py"})) == found
+    assert results.target_of(make_published_record(changes=["model.refine=pamr"])) is None
+    assert results.target_of({"identity": "a", "metrics": {}}) is None
 
 
 @pytest.mark.parametrize(
@@ -239,13 +218,7 @@ def test_a_record_with_all_its_parts_has_a_number():
     ids=str,
 )
 def test_a_record_that_differs_or_does_not_say_has_none(more):
-    assert results.target_of(record(**more)) is None
-
-
-def test_a_record_of_an_older_schema_has_none():
-    old = record(schema=3)
-    del old["changes"], old["options"], old["left_out"]
-    assert results.target_of(old) is None and results.target_of({"identity": "a", "metrics": {}}) is None
+    assert results.target_of(make_published_record(**more)) is None
 
 
 def test_a_trained_model_is_known_by_the_clip_of_its_teacher():

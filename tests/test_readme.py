@@ -13,7 +13,7 @@ from pathlib import Path
 
 import benches
 import pytest
-from doors import call, commands, enter
+from run_command import call, commands, enter
 
 from proxyclip import results
 from proxyclip.paths import ROOT
@@ -41,7 +41,7 @@ EXPECTED = {
     'python demo.py photo.jpg --classes "horse; sky" --background "grass, trees" --clip local-dir:CLIP_FOLDER --vfm '
     "dino,local-dir:DINO_FOLDER": (0, "photo_seg.png", ("--config", "configs/cfg_tinyworld.py")),  # small windows
     "python demo.py --web --tiny": (0, "http://127.0.0.1", ("--port", "0")),
-    "python -m proxyclip.weights list": (0, "ViT-bigG-14", ()),
+    "python -m proxyclip weights list": (0, "ViT-bigG-14", ()),
     "python eval.py --config configs/cfg_voc21.py --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
     "bash dist_test.sh configs/cfg_voc21.py 4 --data-root /datasets": (1, "VOCtrainval_11-May-2012.tar", ()),
     "python eval_all.py --data-root /datasets": (0, "no data", (*SHORT, "--dry-run")),
@@ -62,7 +62,7 @@ EXPECTED = {
     ),
     "python eval_all.py --data-root /datasets --gpus 0,1,2,3": (0, "no data", (*SHORT, "--dry-run")),
     "python eval_all.py --data-root /datasets --compare --strict 0.5 --dry-run": (1, "reproduced: 0 of 9", ()),
-    "python -m proxyclip.report work_dirs": (0, "work_dirs/report.html", ()),
+    "python -m proxyclip report work_dirs": (0, "work_dirs/report.html", ()),
     "python train.py": (0, "mIoU", TRAINED),
     "python train.py configs/trained/maskclip_plus/tinyworld_deeplab.py": (0, "bfloat16 on cpu", ("--amp", *TRAINED)),
     "python train.py configs/trained/maskclip_plus/tinyworld_zero_shot.py": (0, "hIoU", TRAINED),
@@ -88,7 +88,7 @@ EXPECTED = {
         "checkpoint",
         (),
     ),
-    "python -m proxyclip.trained.flops configs/trained/clip_rc/voc20_inductive.py --shape 512 512": (
+    "python -m proxyclip flops configs/trained/clip_rc/voc20_inductive.py --shape 512 512": (
         0,
         "36,941,568",
         (),
@@ -119,12 +119,12 @@ IN_DOCS = {
         "sbatch work_dirs/array.sh",
         SHORT,
     ),
-    "python -m proxyclip.weights fetch ViT-B-16 dino": (1, "hf download timm/vit_base_patch16_clip_224", ()),
-    "python -m proxyclip.weights fetch ViT-B-16 --to": (1, "--clip local-dir:FOLDER", ()),
-    "python -m proxyclip.weights verify": (0, "tiny-clip", ()),
-    "python -m proxyclip.trained.flops": (0, "GFLOPs", ()),
+    "python -m proxyclip weights fetch ViT-B-16 dino": (1, "hf download timm/vit_base_patch16_clip_224", ()),
+    "python -m proxyclip weights fetch ViT-B-16 --to": (1, "--clip local-dir:FOLDER", ()),
+    "python -m proxyclip weights verify": (0, "tiny-clip", ()),
+    "python -m proxyclip flops": (0, "GFLOPs", ()),
     "python train.py configs/trained/clip_rc/tinyworld_fully.py": (0, "hIoU", TRAINED),
-    "python -m proxyclip.results work_dirs": (0, "work_dirs/results.xlsx", ()),
+    "python -m proxyclip tables work_dirs": (0, "work_dirs/results.xlsx", ()),
     "python eval_all.py --configs configs/cfg_tinyworld.py": (0, "cfg_tinyworld", SHORT),
     "python benchmarks/run.py": (0, "fall short", ("--small", "--rounds", "1", "--only", "loop")),
     "python benchmarks/gpu.py": (1, "no CUDA device", ()),

@@ -8,8 +8,9 @@ import pytest
 import torch
 from reference import arrays, check, differences
 
-from proxyclip import plugins, vocabulary
-from proxyclip.refine import best_class, build_steps, decide
+from proxyclip import plugins
+from proxyclip.postprocess import labels_from_probabilities, max_over_synonyms, scores_to_labels
+from proxyclip.refine import build_steps
 from proxyclip.refine.area import Area
 from proxyclip.refine.pamr import PAMR
 
@@ -27,7 +28,7 @@ def never(maps):
 def published(scale):
     """Class probabilities from the stored score map of SCLIP's attention."""
     scores = torch.from_numpy(arrays(SCLIP)["csa_slide_logits"][0])
-    return vocabulary.merge((scores * scale).softmax(0), torch.from_numpy(arrays("text")["syn3_idx"]), 3)
+    return max_over_synonyms((scores * scale).softmax(0), torch.from_numpy(arrays("text")["syn3_idx"]), 3)
 
 
 def scene(*pixels, size=10):
@@ -47,7 +48,7 @@ def counts(probabilities):
 @pytest.mark.parametrize("threshold", [0.0, 0.1])
 @pytest.mark.parametrize("area", [0.1, 0.33, 0.5])
 def test_area_equals_the_published_code(area, threshold):
-    labels, kept = decide([published(65)], same, never, None, [Area(area)], threshold, keep=True)
+    labels, kept = scores_to_labels([published(65)], same, never, None, [Area(area)], threshold, keep=True)
     key = f"csa_scale65_area{area}_thd{threshold}"
     check(kept, SCLIP, f"{key}_seg_logits", 5e-5)
     assert differences(labels, SCLIP, f"{key}_seg_pred").max() == 0
@@ -55,7 +56,7 @@ def test_area_equals_the_published_code(area, threshold):
 
 
 def test_no_step_equals_the_published_code():
-    labels, kept = decide([published(40)], same, never, None, (), 0.0, keep=True)
+    labels, kept = scores_to_labels([published(40)], same, never, None, (), 0.0, keep=True)
     check(kept, SCLIP, "csa_seg_logits", 2e-5)
     assert differences(labels, SCLIP, "csa_seg_pred").max() == 0
 
@@ -138,7 +139,9 @@ def test_decide_takes_strips_one_by_one_or_all(keep):
     whole = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(1))
     best, wanted = whole.max(0)
     wanted = wanted.masked_fill(best < 0.7, 0)
-    labels, kept = decide(iter(whole.split(2, 1)), same, lambda strip: best_class(strip, 0.7), None, (), 0.7, keep)
+    labels, kept = scores_to_labels(
+        iter(whole.split(2, 1)), same, lambda strip: labels_from_probabilities(strip, 0.7), None, (), 0.7, keep
+    )
     assert torch.equal(labels, wanted)
     assert labels.dtype == torch.int64
     assert torch.equal(kept, whole) if keep else kept is None
@@ -153,7 +156,7 @@ def test_decide_takes_strips_one_by_one_or_all(keep):
         return (probabilities > 1) / 2
 
     double.on = halve_one.on = "probabilities"
-    labels, kept = decide(iter(whole.split(2, 1)), same, never, "image", [double, halve_one], 0.0, keep)
+    labels, kept = scores_to_labels(iter(whole.split(2, 1)), same, never, "image", [double, halve_one], 0.0, keep)
     assert torch.equal(labels, ((whole > 0.5) / 2).argmax(0))
     assert torch.equal(kept, (whole > 0.5) / 2) if keep else kept is None
     assert seen == [((4, 9, 5), "image")]
@@ -172,7 +175,7 @@ def test_steps_on_scores_run_before_the_softmax():
         return maps.softmax(0)
 
     turn.on = "scores"
-    labels, kept = decide(iter(scores.split(2, 1)), soft, never, "image", [turn], 0.0, keep=True)
+    labels, kept = scores_to_labels(iter(scores.split(2, 1)), soft, never, "image", [turn], 0.0, keep=True)
     ((maps, image),) = seen
     assert torch.equal(maps, scores)
     assert image == "image"

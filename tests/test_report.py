@@ -15,12 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip import naming, palette, report, results
-from proxyclip.report import charts, facts, paint
-from proxyclip.report.__main__ import main
-from proxyclip.report.data import Run, views
-from proxyclip.report.gallery import collect
-from proxyclip.report.words import count, points
+from proxyclip import results
+from proxyclip.cli.report import main
+from proxyclip.formats import format_count, format_points
+from proxyclip.report import charts, facts
+from proxyclip.report.build import build_report
+from proxyclip.report.data import RunView, build_run_views
+from proxyclip.report.gallery import collect, read_gallery_labels
 
 NASTY = "</script><b>&\"'"
 NAMES = ("sky", "sheep", NASTY, "Köln ☃")
@@ -111,6 +112,7 @@ def run(folder: Path, identity: str, names=NAMES, seed=0, images=6, **more) -> d
         ],
         "left_out": [],
         "scoring": "correct",
+        "protocol": {"prob_thd": 0.1},
         "git": {"commit": "f" * 40, "dirty": False},
         "command": ["eval.py", "--config", "configs/cfg_voc21.py"],
         "end": "2026-01-02T03:04:05.000006+00:00",
@@ -146,7 +148,7 @@ def work(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def text(work) -> str:
-    return report.build(work)
+    return build_report(work)
 
 
 def test_the_page_is_whole_and_needs_nothing_else(text):
@@ -174,7 +176,7 @@ def test_names_that_are_markup_stay_names(text):
 
 def test_the_same_records_make_the_same_page_without_its_place(work, text, tmp_path):
     shutil.copytree(work, tmp_path / work.name)
-    assert report.build(tmp_path / work.name) == text
+    assert build_report(tmp_path / work.name) == text
     assert str(tmp_path) not in text and str(work.parent) not in text
 
 
@@ -194,7 +196,7 @@ def test_only_whole_runs_are_best(tmp_path):
     run(tmp_path, "good", metrics={"mIoU": 40.0})
     run(tmp_path, "fair", metrics={"mIoU": 30.0})
     run(tmp_path, "part", metrics={"mIoU": 90.0}, partial=True)
-    marked = re.findall(r'<tr class="best">.*?</tr>', report.build(tmp_path), re.S)
+    marked = re.findall(r'<tr class="best">.*?</tr>', build_report(tmp_path), re.S)
     assert len(marked) == 1 and "#run-good" in marked[0]
 
 
@@ -211,34 +213,34 @@ def test_published_numbers_and_the_difference(tmp_path):
         metrics={"mIoU": 50.0},
     )
     target = results.target_of(made)
-    row = cells(report.build(tmp_path), "proxy")
+    row = cells(build_report(tmp_path), "proxy")
     assert row[7].removeprefix("~ ") == f"{target.value:.2f}"
-    assert row[8].removeprefix("~ ") == points(50.0 - target.value)
+    assert row[8].removeprefix("~ ") == format_points(50.0 - target.value)
 
 
 def test_class_rows_shares_and_confusions(work, text):
     made = results.find(work, "aaa111")
-    view, matrix = Run(made), results.confusion(made)
+    view, matrix = RunView(made), results.confusion(made)
     assert [row.share for row in view.classes] == pytest.approx((100 * matrix.sum(1) / matrix.sum()).tolist())
     off = matrix - np.diag(matrix.diagonal())
-    first = charts.confusions(view)[0]
+    first = charts.list_confused_pairs(view)[0]
     t, p = divmod(int(off.argmax()), len(off))
     assert (first.truth, first.prediction, first.count) == (NAMES[t], NAMES[p], off[t, p])
     assert first.share == pytest.approx(100 * off[t, p] / matrix[t].sum())
     share = 100 * matrix[0, 1] / matrix[0].sum()
-    wanted = f"truth sky, predicted sheep: {share:.1f} % ({count(int(matrix[0, 1]))} pixels)"
+    wanted = f"truth sky, predicted sheep: {share:.1f} % ({format_count(int(matrix[0, 1]))} pixels)"
     assert wanted in Page(text).titles
 
 
 def test_seen_and_unseen(tmp_path):
     old = run(tmp_path / "runs", "old")
-    before = report.build(tmp_path / "runs")
+    before = build_report(tmp_path / "runs")
     assert "hIoU" not in before and "unseen" not in before
     split = {**old["metrics"], "mIoU_seen": 61.5, "mIoU_unseen": 20.25, "hIoU": 30.47}
     classes = [{**one, "unseen": one["name"] == "sheep"} for one in old["per_class"]]
     trained = {"checkpoint": "iter_200.pth", "sha256": "e" * 64, "iteration": 200}
     run(tmp_path / "runs", "new", metrics=split, per_class=classes, trained=trained)
-    text = report.build(tmp_path / "runs")
+    text = build_report(tmp_path / "runs")
     page, row = Page(text), cells(text, "method new")
     assert row[7:10] == ["61.50", "20.25", "30.47"] and cells(text, "method old")[7:10] == ["–"] * 3
     assert "hIoU 30.47" in page.text("run-new") and "hIoU" not in page.text("run-old")
@@ -248,10 +250,10 @@ def test_seen_and_unseen(tmp_path):
 
 
 def test_histogram_counts_every_image():
-    found = charts.histogram([0.0, 4.9, 5.0, 100.0, None])
+    found = charts.build_histogram([0.0, 4.9, 5.0, 100.0, None])
     assert [bar.count for bar in found["bars"]][:2] == [2, 1] and found["bars"][-1].count == 1
     assert found["undefined"] == 1 and found["mean"] == pytest.approx(109.9 / 4)
-    assert charts.histogram([None]) is None
+    assert charts.build_histogram([None]) is None
 
 
 def test_large_matrices_are_pictures_with_their_shares():
@@ -259,7 +261,9 @@ def test_large_matrices_are_pictures_with_their_shares():
     confusion[3, 60] = 250
     confusion[5, 6] = 0
     names = [{"name": f"n{i}", "iou": 1.0, "acc": 1.0, "pixels": 1} for i in range(70)]
-    made = charts.matrix(Run({"identity": "x", "confusion": results.sparse(confusion), "per_class": names}))
+    made = charts.build_matrix_chart(
+        RunView({"identity": "x", "confusion": results.sparse(confusion), "per_class": names})
+    )
     assert made.cells is None and not made.named and made.picture.startswith("data:image/png;base64,")
     assert made.entries[3] == [3, 1000, 60, 250] and made.totals[3] == 1250
 
@@ -267,7 +271,7 @@ def test_large_matrices_are_pictures_with_their_shares():
 @pytest.mark.parametrize("classes", [30, 70])
 def test_many_classes_show_forty_and_all(tmp_path, classes):
     run(tmp_path, "many", names=[f"n{i}" for i in range(classes)])
-    text = report.build(tmp_path)
+    text = build_report(tmp_path)
     page = Page(text)
     assert ("All 70 classes" in text) is (classes == 70)
     assert page.tags.count("image") >= 1 and "heat" in text
@@ -275,16 +279,16 @@ def test_many_classes_show_forty_and_all(tmp_path, classes):
 
 def test_comparison_numbers(work):
     a, b = (results.find(work, one) for one in ("aaa111", "bbb222"))
-    text = report.build(work, compare=["aaa", "bbb"])
+    text = build_report(work, compare=["aaa", "bbb"])
     page = Page(text)
     by = b["metrics"]["mIoU"] - a["metrics"]["mIoU"]
-    numbers = f"mIoU {a['metrics']['mIoU']:.2f} {b['metrics']['mIoU']:.2f} {points(by)}"
+    numbers = f"mIoU {a['metrics']['mIoU']:.2f} {b['metrics']['mIoU']:.2f} {format_points(by)}"
     assert numbers in page.text("cmp-metrics")
     change = b["per_class"][0]["iou"] - a["per_class"][0]["iou"]
-    assert points(change) in cells(text[text.index('id="cmp-classes"') :], "sky")
+    assert format_points(change) in cells(text[text.index('id="cmp-classes"') :], "sky")
     changes = np.subtract(b["per_image"]["mIoU"], a["per_image"]["mIoU"])
     said = f"B is better on {(changes > 0).sum()} images, A on {(changes < 0).sum()}, of 6."
-    assert said in page.text("cmp-said") and points(changes.mean()) in page.text("cmp-said")
+    assert said in page.text("cmp-said") and format_points(changes.mean()) in page.text("cmp-said")
     assert page.text("cmp-gains").count(".jpg") == (changes > 0).sum()
     assert "method aaa111 method bbb222" in page.text("cmp-settings")
     assert page.text("cmp-pictures").count("Truth") == 3
@@ -294,11 +298,11 @@ def test_why_there_is_no_comparison(tmp_path):
     run(tmp_path, "one")
     run(tmp_path, "two", dataset={"type": "PascalVOCDataset", "images": 6, "list_sha256": "2" * 64})
     run(tmp_path, "six", names=("sky", "sheep", "cow", "car"))
-    page = Page(report.build(tmp_path))
+    page = Page(build_report(tmp_path))
     assert "there are none here" in page.text("comparison") and "data" not in page.ids
     for other, why in (("two", "different images"), ("six", "different classes")):
         with pytest.raises(ValueError, match=why):
-            report.build(tmp_path, compare=["one", other])
+            build_report(tmp_path, compare=["one", other])
 
 
 def test_pictures_that_are_not_there_are_said_in_words(tmp_path):
@@ -306,11 +310,11 @@ def test_pictures_that_are_not_there_are_said_in_words(tmp_path):
     place = tmp_path / "gallery" / "gone"
     (place / "0-prediction.png").unlink()
     (place / "1-image.jpg").write_bytes(b"no picture")
-    page = Page(report.build(tmp_path))
+    page = Page(build_report(tmp_path))
     assert "There is no file gallery/gone/0-prediction.png." in page.text("run-gone")
     assert "A picture file cannot be read" in page.text("run-gone") and str(tmp_path) not in page.text("run-gone")
     shutil.rmtree(tmp_path / "gallery")
-    page = Page(report.build(tmp_path))
+    page = Page(build_report(tmp_path))
     assert page.text("run-gone").count("There is no file") == 9 and "image" not in page.tags
 
 
@@ -318,7 +322,7 @@ def test_error_maps_and_legends(tmp_path):
     made = run(tmp_path, "err", names=("sky", "sheep", "cow"), images=1, gallery=[{"index": 0, "why": "worst"}])
     for name, labels in (("truth", [[0, 0, 255], [1, 1, 1]]), ("prediction", [[0, 2, 0], [1, 2, 1]])):
         Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / "gallery" / "err" / f"0-{name}.png")
-    shot = collect(tmp_path, views([made]), 6).rows["run-err"]["worst"][0].shot
+    shot = collect(tmp_path, build_run_views([made]), 6).rows["run-err"]["worst"][0].shot
     with Image.open(io.BytesIO(base64.b64decode(shot.panels["errors"].drawing.uri.split(",")[1]))) as file:
         seen = np.asarray(file)
     assert (seen == 1).tolist() == [[False, True, False], [False, True, False]]  # 1: wrong
@@ -326,23 +330,23 @@ def test_error_maps_and_legends(tmp_path):
     assert {key.name: key.remark for key in shot.legend} == {"sheep": "", "sky": "", "cow": "not in the truth"}
 
 
-def test_old_and_empty_records(tmp_path):
+def test_records_that_lack_numbers(tmp_path):
     results.record({"identity": "bare", "metrics": {}}, tmp_path)
     results.record({"identity": "nan", "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None}, tmp_path)
     run(tmp_path, "odd", per_image=None, confusion={"classes": 0, "label": [], "prediction": [], "count": []})
-    page = Page(report.build(tmp_path))
+    page = Page(build_report(tmp_path))
     for said in ("no numbers by class", "no numbers by image", "no confusion matrix", "keeps no pictures"):
         assert said in page.text("run-bare")
     assert "no confusion matrix" in page.text("run-odd") and "No pixel" not in page.text("run-odd")
 
 
 def test_pictures_limit_runs_and_forty_of_them(work, tmp_path):
-    assert "image" not in Page(report.build(work, pictures=0)).tags
-    one = Page(report.build(work, runs=["aaa"]))
+    assert "image" not in Page(build_report(work, pictures=0)).tags
+    one = Page(build_report(work, runs=["aaa"]))
     assert "run-aaa111" in one.ids and "run-bbb222" not in one.ids
     for i in range(40):
         results.record({**results.find(work, "aaa111"), "identity": f"r{i}", "gallery": []}, tmp_path)
-    assert sum(one.startswith("run-r") for one in Page(report.build(tmp_path)).ids) == 40
+    assert sum(one.startswith("run-r") for one in Page(build_report(tmp_path)).ids) == 40
 
 
 @pytest.mark.parametrize(
@@ -374,39 +378,18 @@ def test_the_command_writes_one_file(work, tmp_path, capsys):
     Page(target.read_text(encoding="utf-8"))
 
 
-def test_colours_differ_while_there_are_some():
-    assert len(set(palette.slots(range(24)).values())) == 24
-    assert palette.slots([3, 27]) == {3: 3, 27: 4}  # 27 would take the place of 3
-    assert len(palette.slots(range(60))) == 60
-
-
-def test_large_regions_are_named_inside_the_picture():
-    labels = np.zeros((48, 96), int)
-    labels[:, 60:] = 1
-    found = naming.words(labels, np.ones(labels.shape, bool), {0: "sky", 1: "tv, television set"})
-    assert [one.text for one in found] == ["sky", "tv"]
-    assert 0 < found[0].x < 60 < found[1].x < 96 and all(0 < one.y < 48 for one in found)
-
-
-def test_names_in_a_picture_do_not_lie_over_each_other():
-    stripes = np.tile(np.arange(96) // 10, (48, 1))
-    found = naming.words(stripes, np.ones(stripes.shape, bool), dict.fromkeys(range(10), "a long name"))
-    places = sorted(one.x for one in found)
-    assert 1 < len(found) < 10 and min(np.diff(places)) > 0.6 * found[0].size * len("a long name")
-
-
 def test_wide_label_maps_keep_their_classes(tmp_path):
     labels = np.array([[300, 65535], [846, 0]], np.uint16)
     Image.fromarray(labels).save(tmp_path / "wide.png")
     for classes in (847, 0):  # 0: the record does not say how many
-        read, scored = paint.read_labels(tmp_path / "wide.png", classes)
+        read, scored = read_gallery_labels(tmp_path / "wide.png", classes)
         assert read.tolist() == [[300, 0], [846, 0]] and scored.tolist() == [[True, False], [True, True]]
-    assert paint.read_labels(tmp_path / "wide.png", 400)[1].tolist() == [[True, False], [False, True]]
+    assert read_gallery_labels(tmp_path / "wide.png", 400)[1].tolist() == [[True, False], [False, True]]
 
 
 def test_facts_have_what_makes_a_run_again(work):
-    view = views([results.find(work, "aaa111")])[0]
-    found = {fact.name: fact.value for facts_ in facts.groups(view).values() for fact in facts_}
+    view = build_run_views([results.find(work, "aaa111")])[0]
+    found = {fact.name: fact.value for facts_ in facts.group_facts(view).values() for fact in facts_}
     assert found["Command"] == "eval.py --config configs/cfg_voc21.py" and found["Commit"] == "f" * 40
     assert found["End"] == "2026-01-02 03:04:05 UTC" and found["Threshold"] == "0.1"
 
@@ -436,7 +419,7 @@ told.textContent = JSON.stringify(said);
 def test_the_script_runs_and_agrees_with_the_page(tmp_path):
     names = [f"n{i}" for i in range(29)] + [NASTY]
     made = {one: run(tmp_path, one, names=names, seed=i) for i, one in enumerate(("low", "high"))}
-    text = report.build(tmp_path, compare=["low", "high"])
+    text = build_report(tmp_path, compare=["low", "high"])
     still, moved = tmp_path / "still.html", tmp_path / "moved.html"
     still.write_text(text, encoding="utf-8")
     moved.write_text(text.replace("</body>", f"{STEPS}</body>"), encoding="utf-8")
@@ -445,9 +428,9 @@ def test_the_script_runs_and_agrees_with_the_page(tmp_path):
     for part in ("metrics", "settings", "classes", "gains", "losses", "said", "pictures"):
         assert drawn.text(f"cmp-{part}") == page.text(f"cmp-{part}") != "", part
     said = json.loads(Page(rendered(moved.as_uri(), tmp_path)).text("told"))
-    matrix = results.confusion(made["high"] if views(list(made.values()))[0].id == "high" else made["low"])
+    matrix = results.confusion(made["high"] if build_run_views(list(made.values()))[0].id == "high" else made["low"])
     for place, told in enumerate(said[:2]):
-        share, pixels = 100 * matrix[0, place] / matrix[0].sum(), count(int(matrix[0, place]))
+        share, pixels = 100 * matrix[0, place] / matrix[0].sum(), format_count(int(matrix[0, place]))
         wanted = f"{share:.1f} % ({pixels} pixels)" if matrix[0, place] else "less than 0.05 %"
         assert told == f"truth n0, predicted n{place}: {wanted}"
     order = sorted(made, key=lambda one: -made[one]["metrics"]["mIoU"])

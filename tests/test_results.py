@@ -1,8 +1,7 @@
-"""Records: whole or not at all, readable, hashed by what was measured, and found again."""
+"""Records: atomic, readable, hashed by their metrics, read by identity."""
 
 import json
 import math
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -12,37 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from result_records import kill_writer, make_record
 
 from proxyclip import results
+from proxyclip.atomic import replace_file
 from proxyclip.results import store
 
 
-def run(identity: str = "a1", miou: float = 37.123456789, **more) -> dict:
-    return {
-        "identity": identity,
-        "metrics": {"aAcc": 71.5, "mIoU": miou, "mAcc": np.float32(50)},
-        "per_class": [
-            {"name": "sky", "iou": 80.25, "acc": 90.0, "pixels": 12},
-            {"name": "horse", "iou": math.nan, "acc": None, "pixels": 0},
-        ],
-        "arguments": {
-            "model_type": "ViT-B/16",
-            "clip_type": "openai",
-            "vfm_model": {"type": "dino"},
-            "attention": "Proxy(beta=1.2, gamma=3.0)",
-            "prob_thd": 0.1,
-            "slide_crop": 336,
-        },
-        "dataset": {"type": "PascalVOC20Dataset", "images": 1449},
-        "protocol": {"resize": "2048x336 keep ratio"},
-        "git": {"commit": "f" * 40, "dirty": False},
-        "end": "2026-01-01T00:00:00+00:00",
-        **more,
-    }
-
-
 def test_record_keeps_full_precision_and_is_json(tmp_path):
-    path = results.record(run(), tmp_path)
+    path = results.record(make_record(), tmp_path)
     assert path == tmp_path / "records" / "a1.json"
     kept = json.loads(path.read_text())
     assert kept["schema"] == results.SCHEMA and kept["metrics"]["mIoU"] == 37.123456789
@@ -54,7 +31,8 @@ def test_a_record_is_short_to_read_and_to_compare(tmp_path):
     matrix = np.random.default_rng(0).integers(0, 9, (40, 40))
     images = {"file": [f"{i}.jpg" for i in range(500)], "mIoU": np.linspace(0, 100, 500), "aAcc": [math.nan] * 500}
     path = results.record(
-        run(confusion=results.sparse(matrix), per_image=images, left_out=[], config={"a": [[1, 2], [3]]}), tmp_path
+        make_record(confusion=results.sparse(matrix), per_image=images, left_out=[], config={"a": [[1, 2], [3]]}),
+        tmp_path,
     )
     lines = path.read_text().splitlines()
     assert len(lines) < 70
@@ -66,18 +44,21 @@ def test_a_record_is_short_to_read_and_to_compare(tmp_path):
 
 
 def test_the_hash_is_of_what_was_measured_and_of_nothing_else(tmp_path):
-    kept = json.loads(results.record(run(), tmp_path).read_text())
-    assert kept["metrics_sha256"] == results.metrics_sha256(run()) == results.metrics_sha256(kept)
-    assert results.metric_part(kept) == results.metric_part(run())
-    assert results.metrics_sha256(run("b2", end="later", precision="fp16")) == kept["metrics_sha256"]
-    others = (run(miou=37.1234567890001), run(scoring="published"), run(left_out=[{"file": "a", "why": "b"}]))
-    others += (run(per_image={"file": ["a"]}), run(confusion={"classes": 1}), run(per_class=[]), run(classes_in={}))
-    assert len({kept["metrics_sha256"], *map(results.metrics_sha256, others)}) == 8
+    kept = json.loads(results.record(make_record(), tmp_path).read_text())
+    assert kept["metrics_sha256"] == results.metrics_sha256(make_record()) == results.metrics_sha256(kept)
+    assert results.metric_part(kept) == results.metric_part(make_record())
+    assert results.metrics_sha256(make_record("b2", end="later", precision="fp16")) == kept["metrics_sha256"]
+    changes = (
+        {"miou": 37.1234567890001}, {"scoring": "published"}, {"left_out": [{"file": "a", "why": "b"}]},
+        {"per_image": {"file": ["a"]}}, {"confusion": {"classes": 1}}, {"per_class": []}, {"classes_in": {}},
+    )  # fmt: skip
+    others = [results.metrics_sha256(make_record(**change)) for change in changes]
+    assert len({kept["metrics_sha256"], *others}) == 8
 
 
 def test_a_record_is_found_by_its_identity_alone(tmp_path, capsys):
-    results.record(run("a1"), tmp_path)
-    results.record(run("b2", miou=2.0), tmp_path)
+    results.record(make_record("a1"), tmp_path)
+    results.record(make_record("b2", miou=2.0), tmp_path)
     (tmp_path / "records" / "zz.json").write_text('{"identity": ')
     found = results.find(tmp_path, "b2")
     assert found is not None and found["metrics"]["mIoU"] == 2.0
@@ -88,7 +69,7 @@ def test_a_record_is_found_by_its_identity_alone(tmp_path, capsys):
 
 def test_a_copy_of_a_record_hides_no_other(tmp_path):
     for name in ("a1", "b2"):
-        results.record(run(name), tmp_path)
+        results.record(make_record(name), tmp_path)
     (tmp_path / "records" / "a1 (copy).json").write_bytes((tmp_path / "records" / "a1.json").read_bytes())
     assert sorted(one["identity"] for one in results.records(tmp_path)) == ["a1", "a1", "b2"]
 
@@ -96,35 +77,53 @@ def test_a_copy_of_a_record_hides_no_other(tmp_path):
 def test_runs_that_end_within_one_second_keep_their_order(tmp_path):
     names = ["b2", "c3", "a1"]
     for name in names:
-        results.record(run(name, end=results.now()), tmp_path)
+        results.record(make_record(name, end=results.now()), tmp_path)
     assert [one["identity"] for one in results.records(tmp_path)] == names
 
 
 @pytest.mark.parametrize(
-    "text", ['{"identity": ', "[]", '{"identity": 3, "metrics": {}}', '{"identity": "a"}', "\xff", "[" * 100000]
+    "text",
+    [
+        '{"identity": ',
+        "[]",
+        '{"schema": 4, "identity": 3, "metrics": {}}',
+        '{"schema": 4, "identity": "a"}',
+        "\xff",
+        "[" * 100000,
+    ],
 )
 def test_a_broken_record_is_named_and_left_out(text, tmp_path, capsys):
-    results.record(run(), tmp_path)
+    results.record(make_record(), tmp_path)
     (tmp_path / "records" / "zz.json").write_text(text, encoding="latin-1")
     assert [one["identity"] for one in results.records(tmp_path)] == ["a1"]
     assert "zz.json is no readable record" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("schema", [1, 3, 5, None])
+def test_a_record_of_another_schema_is_named_and_left_out(schema, tmp_path, capsys):
+    results.record(make_record(), tmp_path)
+    results.record(make_record("b2", schema=schema), tmp_path)
+    assert [one["identity"] for one in results.records(tmp_path)] == ["a1"]
+    error = capsys.readouterr().err
+    assert "b2.json is no readable record (expected schema 4, but got" in error and error.count("\n") == 1
+    assert results.find(tmp_path, "b2") is None
+
+
 def test_a_kill_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
-    path = results.record(run(miou=1.0), tmp_path)
+    path = results.record(make_record(miou=1.0), tmp_path)
 
     def killed(*_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Path, "replace", killed)
     with pytest.raises(KeyboardInterrupt):
-        results.record(run(miou=2.0), tmp_path)
+        results.record(make_record(miou=2.0), tmp_path)
     assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0
     assert len(list(path.parent.iterdir())) == 1
 
 
 def test_a_full_disk_leaves_the_old_record(tmp_path, monkeypatch):
-    path, write = results.record(run(miou=1.0), tmp_path), Path.write_text
+    path, write = results.record(make_record(miou=1.0), tmp_path), Path.write_text
 
     def full(self, text, *args, **options):
         write(self, text[: len(text) // 2], *args, **options)
@@ -132,7 +131,7 @@ def test_a_full_disk_leaves_the_old_record(tmp_path, monkeypatch):
 
     monkeypatch.setattr(Path, "write_text", full)
     with pytest.raises(OSError, match="No space left"):
-        results.record(run(miou=2.0), tmp_path)
+        results.record(make_record(miou=2.0), tmp_path)
     assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0 and len(list(path.parent.iterdir())) == 1
 
 
@@ -140,7 +139,7 @@ def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
     done, sync, rename = [], os.fsync, Path.replace
     monkeypatch.setattr(os, "fsync", lambda handle: (done.append("sync"), sync(handle))[1])
     monkeypatch.setattr(Path, "replace", lambda self, target: (done.append("rename"), rename(self, target))[1])
-    results.replace(tmp_path / "file", lambda temporary: temporary.write_bytes(b"all"))
+    replace_file(tmp_path / "file", lambda temporary: temporary.write_bytes(b"all"))
     assert done[:2] == ["sync", "rename"] and (tmp_path / "file").read_bytes() == b"all"
 
 
@@ -150,7 +149,7 @@ def test_threads_that_write_one_file_at_once_do_not_mix(tmp_path):
     def write(number: int) -> None:
         try:
             for _ in range(10):
-                results.record(run(miou=float(number), notes=[number] * 2000), tmp_path)
+                results.record(make_record(miou=float(number), notes=[number] * 2000), tmp_path)
         except BaseException as error:
             failed.append(error)
 
@@ -167,27 +166,15 @@ def test_threads_that_write_one_file_at_once_do_not_mix(tmp_path):
 def _write_without_end(folder, started):
     number = 0
     while True:
-        results.record(run(f"{number % 3}", notes=list(range(20000)), count=number), folder)
+        results.record(make_record(f"{number % 3}", notes=list(range(20000)), count=number), folder)
         number += 1
         if number == 3:
             started.set()
 
 
-def kill_while(write, folder, delay):
-    """Let `write(folder, started)` run in a process until it has set `started` and some seconds more, then kill it."""
-    context = multiprocessing.get_context("fork")
-    started = context.Event()
-    writer = context.Process(target=write, args=(folder, started))
-    writer.start()
-    assert started.wait(60)
-    time.sleep(delay)
-    writer.kill()
-    writer.join()
-
-
 def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_path):
     for delay in (0.0, 0.003, 0.011, 0.02, 0.037):
-        kill_while(_write_without_end, tmp_path, delay)
+        kill_writer(_write_without_end, tmp_path, delay)
         whole = [json.loads(path.read_text()) for path in (tmp_path / "records").glob("*.json")]
         assert len(whole) == 3 and all(one["notes"] == list(range(20000)) for one in whole)
     (tmp_path / "records" / ".a1.json.123.tmp").write_text("left by a killed writer")

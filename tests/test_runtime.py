@@ -8,29 +8,31 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
-from proxyclip import runtime
+from proxyclip import precision
+from proxyclip.hooks import VocabularyCheckHook
+from proxyclip.wrappers import EvalOnly, unwrap_model
 
 
 def test_pick_dtype(monkeypatch):
-    monkeypatch.setattr(runtime, "cpu_has_bf16", lambda: True)
-    assert runtime.pick_dtype("auto", "cuda") is torch.float16
-    assert runtime.pick_dtype("auto", torch.device("cpu")) is torch.bfloat16
-    monkeypatch.setattr(runtime, "cpu_has_bf16", lambda: False)
-    assert runtime.pick_dtype("auto", "cpu") is torch.float32
-    assert runtime.pick_dtype("bf16", "cpu") is torch.bfloat16
-    assert runtime.pick_dtype("fp32", "cuda:1") is torch.float32
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
+    assert precision.pick_dtype("auto", "cuda") is torch.float16
+    assert precision.pick_dtype("auto", torch.device("cpu")) is torch.bfloat16
+    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
+    assert precision.pick_dtype("auto", "cpu") is torch.float32
+    assert precision.pick_dtype("bf16", "cpu") is torch.bfloat16
+    assert precision.pick_dtype("fp32", "cuda:1") is torch.float32
 
 
 def test_pick_dtype_refuses():
     with pytest.raises(ValueError, match="auto, fp32, fp16, bf16, but got 'half'"):
-        runtime.pick_dtype("half", "cpu")
+        precision.pick_dtype("half", "cpu")
     with pytest.raises(ValueError, match="no fast fp16"):
-        runtime.pick_dtype("fp16", "cpu")
+        precision.pick_dtype("fp16", "cpu")
 
 
 def test_cpu_has_bf16_survives_a_torch_without_its_probes(monkeypatch):
-    monkeypatch.setattr(runtime.torch, "cpu", SimpleNamespace())
-    assert isinstance(runtime.cpu_has_bf16(), bool)
+    monkeypatch.setattr(precision.torch, "cpu", SimpleNamespace())
+    assert isinstance(precision.cpu_has_bf16(), bool)
 
 
 class Frozen(nn.Module):
@@ -47,7 +49,7 @@ class Frozen(nn.Module):
 
 def test_eval_only_wraps_and_passes_through():
     model = MODEL_WRAPPERS.build(dict(type="EvalOnly", module=Frozen(), device_ids=[0], broadcast_buffers=False))
-    assert is_model_wrapper(model) and runtime.unwrap(model) is model.module
+    assert is_model_wrapper(model) and unwrap_model(model) is model.module
     assert (model(1), model.test_step(2), model.val_step(3), model.words) == (2, 4, 6, "here")
     assert not model.eval().module.training and model.train().module.training
     with pytest.raises(AttributeError, match="absent"):
@@ -58,14 +60,14 @@ def runner(lines: int, classes: int, wrapped: bool):
     model = Frozen()
     model.vocabulary = SimpleNamespace(classes=["x"] * lines)
     dataset = type("SomeDataset", (), {"metainfo": {"classes": ["x"] * classes}})()
-    model = runtime.EvalOnly(model) if wrapped else model
+    model = EvalOnly(model) if wrapped else model
     loader = SimpleNamespace(dataset=dataset)
     return SimpleNamespace(model=model, test_dataloader=loader, cfg={"model": {"name_path": "cls_some.txt"}})
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_vocabulary_check(wrapped):
-    hook = runtime.VocabularyCheckHook()
+    hook = VocabularyCheckHook()
     hook.before_test(runner(3, 3, wrapped))
     with pytest.raises(ValueError, match=r"cls_some\.txt has 4 lines and SomeDataset has 3 classes"):
         hook.before_test(runner(4, 3, wrapped))

@@ -11,10 +11,10 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from reference import arrays, check, differences, image, write_clip
 
-import eval as door
 import proxyclip.methods.sclip  # noqa: F401  registers CLIPForSegmentation
 from proxyclip import plugins, vocabulary
 from proxyclip.attention._parts import query_key_value, similarity
+from proxyclip.cli import eval as door
 from proxyclip.clip import load_clip
 from proxyclip.paths import ROOT
 from proxyclip.refine.pamr import PAMR

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-import eval_all
+from proxyclip.cli import eval_all
 from proxyclip.grid import cells as grid
 from proxyclip.grid import jobs, slurm
 from proxyclip.grid.cells import Cell
@@ -20,9 +20,9 @@ from proxyclip.paths import ROOT
 def slurm_script(folder: Path, *words: str, cells: int = 3) -> tuple[Path, str, str]:
     """The script of some cells that wait, its text, and what is said of it."""
     file = folder / "array job.sh"
-    args = eval_all.parse(["--slurm", str(file), "--work-dir", str(folder / "work"), *words])
+    options = eval_all.parse_sweep_options(["--slurm", str(file), "--work-dir", str(folder / "work"), *words])
     waiting = [Cell("configs/cfg_it's.py", method=f"m {n}", number=n, state="waiting") for n in range(cells)]
-    said = slurm.write([Cell("configs/cfg_kept.py", state="kept"), *waiting], args)
+    said = slurm.write([Cell("configs/cfg_kept.py", state="kept"), *waiting], options)
     return file, file.read_text() if file.exists() else "", said
 
 
@@ -109,7 +109,7 @@ def test_eval_all_writes_the_script_and_runs_nothing(tmp_path, monkeypatch, caps
     monkeypatch.setattr(jobs, "launch", lambda *_: pytest.fail("it ran"))
     words = [
         "--configs",
-        grid.TINY,
+        grid.TINYWORLD_CONFIG,
         "--work-dir",
         str(tmp_path),
         "--slurm",

@@ -21,9 +21,10 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from mmseg.registry import MODELS
 
-import train as train_script
+from proxyclip.cli import train as train_script
 from proxyclip.trained import checkpoints
 from proxyclip.trained.guards import check_finite
+from proxyclip.trained.state_dict import read_checkpoint_state
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """
@@ -161,7 +162,7 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, capfd):
     )
     assert "8/8  loss_ce" in said.out and "after iteration 5: aAcc" in said.out
     assert lines("killed") == lines(whole) and [line["iter"] for line in lines(whole)] == list(range(1, 9))
-    states = [checkpoints.read(folder(out) / "iter_8.pth")[0] for out in ("killed", whole)]
+    states = [read_checkpoint_state(folder(out) / "iter_8.pth")[0] for out in ("killed", whole)]
     assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
     (record,) = (json.loads(path.read_text()) for path in Path("killed/records").glob("*.json"))
     assert record["trained"]["checkpoint"] == "iter_8.pth" and record["trained"]["iteration"] == 8
@@ -191,7 +192,7 @@ def test_weights_that_are_no_numbers_are_never_kept(trouble, capfd):
     assert "Iteration 3 failed: " in error and f"The last checkpoint is {last}" in error and "without --amp" in error
     assert {"loss": "loss_ce = nan", "gradient": "such as conv.weight"}[trouble] in error
     assert "optim_wrapper.optimizer.lr=0.05" in error and "Traceback" not in error
-    state, meta = checkpoints.read(last)
+    state, meta = read_checkpoint_state(last)
     assert meta["iter"] == 2 and list(checkpoints.numbered(folder(trouble))) == [1, 2]
     assert all(value.isfinite().all() and value.dtype == torch.float32 for value in state.values())
     assert [line["bits"] for line in lines(trouble)][:2] == [16, 16]
@@ -210,7 +211,7 @@ def test_a_full_disk_costs_no_checkpoint(monkeypatch, capfd):
     assert run("full", "--no-eval", "--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=1") == 1
     error, last = capfd.readouterr().err, folder("full") / "iter_2.pth"
     assert "the disk is full. Make room" in error and f"{last} is saved" in error
-    assert checkpoints.read(last)[1]["iter"] == 2 and checkpoints.latest(folder("full")) == last
+    assert read_checkpoint_state(last)[1]["iter"] == 2 and checkpoints.latest(folder("full")) == last
     assert [file.name for file in folder("full").glob("*iter_*")] == ["iter_2.pth"]
 
 
@@ -234,7 +235,7 @@ def start(config: str, out: str, *words: str) -> int:
 
 
 def weights_of(file: Path) -> list:
-    return [value.tolist() for value in checkpoints.read(file)[0].values()]
+    return [value.tolist() for value in read_checkpoint_state(file)[0].values()]
 
 
 def iterations(folder: Path) -> list[int]:
@@ -280,7 +281,7 @@ def test_checkpoints_that_are_kept():
     words = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
     assert run("kept", "--no-eval", "--cfg-options", *words) == 0
     assert list(checkpoints.numbered(folder("kept"))) == [1, 3, 8]
-    assert checkpoints.read(folder("kept") / "iter_3.pth")[1]["iter"] == 3
+    assert read_checkpoint_state(folder("kept") / "iter_3.pth")[1]["iter"] == 3
     assert checkpoints.latest(folder("kept")) == folder("kept") / "iter_8.pth"
     assert run("kept", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
     assert list(checkpoints.numbered(folder("kept"))) == [1]
@@ -342,7 +343,7 @@ def test_the_command_line(capfd):
         with pytest.raises(SystemExit) as stop:
             train_script.main(words)
         assert stop.value.code == code
-    assert train_script.parse(["--config", "b.py"]).config == "b.py"
+    assert train_script.parse_train_options(["--config", "b.py"]).config == "b.py"
 
 
 def test_one_launcher_starts_both_programs(tmp_path):

@@ -18,7 +18,8 @@ from reference import HERE, arrays
 
 from proxyclip import configs, overrides, vocabulary
 from proxyclip.paths import ROOT
-from proxyclip.trained.maskclip_plus import MaskCLIPTeacher, StageHook
+from proxyclip.trained.hooks import StageHook
+from proxyclip.trained.maskclip_plus import MaskCLIPTeacher
 from proxyclip.trained.maskclip_plus.students import STUDENTS, build_student
 from proxyclip.trained.schedule import WarmupPolyLR
 
@@ -228,7 +229,7 @@ def test_rate_and_decay_of_every_parameter(name):
 @pytest.mark.parametrize("name", TEACHERS)
 def test_the_teacher_alone(name):
     path = f"configs/trained/maskclip_plus/teacher/{name}.py"
-    cfg = configs.load(configs.Options(config=path))
+    cfg = configs.load(configs.EvalOptions(config=path))
     assert not {"train_dataloader", "train_cfg", "val_cfg", "optim_wrapper"} & {k for k, v in cfg.items() if v}
     data = name.removesuffix("_class_weight")
     student = load(f"annofree/{data}_deeplabv2_r101")
@@ -284,7 +285,7 @@ def test_the_student_of_the_page(tmp_path):
     text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "own.py").write_text(block, encoding="utf-8")
-    cfg = configs.merged(configs.Options(config=str(tmp_path / "own.py")))
+    cfg = configs.merged(configs.EvalOptions(config=str(tmp_path / "own.py")))
     plain = load("annofree/voc20_deeplabv2_r101")
     assert "type" not in cfg.model.student and cfg.train_dataloader == plain.train_dataloader
     with torch.device("meta"):

@@ -13,6 +13,7 @@ from torch.utils.data import DataLoader
 
 from proxyclip.trained import checkpoints, draws, guards, optim
 from proxyclip.trained.schedule import WarmupPolyLR
+from proxyclip.trained.state_dict import load_matching_tensors, read_checkpoint_state
 from proxyclip.weights import WeightsError
 
 SGD = dict(power=0.9, eta_min=1e-4)
@@ -153,7 +154,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values(tmp_path):
     assert checkpoint["message_hub"] == {"log_scalars": {}, "runtime_info": {"a": 1.0}, "resumed_keys": {"a": True}}
     file = tmp_path / "iter_3.pth"
     torch.save(checkpoint, file)
-    state, meta = checkpoints.read(file)
+    state, meta = read_checkpoint_state(file)
     assert state["w"].tolist() == [1, 1] and meta["iter"] == 3 and meta["classes"] == ("a", ["b"])
     assert torch.equal(meta["palette"], torch.eye(2, dtype=torch.float64))
     with pytest.raises(TypeError, match="got a object"):
@@ -164,15 +165,15 @@ def test_files_that_are_no_checkpoints(tmp_path):
     for name, content in (("text.pth", b"text"), ("empty.pth", b"")):
         (tmp_path / name).write_bytes(content)
         with pytest.raises(WeightsError, match=f"{name} cannot be read"):
-            checkpoints.read(tmp_path / name)
+            read_checkpoint_state(tmp_path / name)
     torch.save({"w": torch.ones(1)}, tmp_path / "bare.pth")
     with pytest.raises(WeightsError, match="lacks `state_dict`"):
-        checkpoints.read(tmp_path / "bare.pth")
+        read_checkpoint_state(tmp_path / "bare.pth")
     torch.save({"meta": {}, "state_dict": {}, "code": HistoryBuffer()}, tmp_path / "pickle.pth")
     with pytest.raises(WeightsError, match="nothing was run"):
-        checkpoints.read(tmp_path / "pickle.pth")
+        read_checkpoint_state(tmp_path / "pickle.pth")
     with pytest.raises(WeightsError, match="no checkpoint"):
-        checkpoints.read(tmp_path / "iter_1.pth")
+        read_checkpoint_state(tmp_path / "iter_1.pth")
 
 
 def test_which_checkpoint_is_the_last(tmp_path):
@@ -192,8 +193,8 @@ def test_which_checkpoint_is_the_last(tmp_path):
 def test_weights_of_another_model(tmp_path):
     model = torch.nn.Linear(2, 1)
     state = {"weight": torch.full((1, 2), 3.0), "other": torch.ones(1)}
-    assert checkpoints.fit(model, state, tmp_path, whole=False) == ["bias"] and model.weight[0, 0] == 3
+    assert load_matching_tensors(model, state, tmp_path, whole=False) == ["bias"] and model.weight[0, 0] == 3
     with pytest.raises(ValueError, match=r"2 tensors are missing.*such as bias, other"):
-        checkpoints.fit(model, state, tmp_path, whole=True)
+        load_matching_tensors(model, state, tmp_path, whole=True)
     with pytest.raises(ValueError, match="does not fit this config"):
-        checkpoints.fit(model, {"weight": torch.ones(3)}, tmp_path, whole=False)
+        load_matching_tensors(model, {"weight": torch.ones(3)}, tmp_path, whole=False)

@@ -10,11 +10,11 @@ from reference import folder
 from torch import nn
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
-from proxyclip import vocabulary
+from proxyclip.clip_prompts import embed_class_names
 from proxyclip.clip_text import TextCLIP
 from proxyclip.clip_weights import architecture, load_model
-from proxyclip.trained.maskclip_plus.class_weight import ClassWeight, weigh
-from proxyclip.trained.maskclip_plus.teacher import ResNetTeacher, ViTTeacher, build_teacher, scores
+from proxyclip.trained.maskclip_plus.class_weight import ClassWeight, compute_class_weights
+from proxyclip.trained.maskclip_plus.teacher import ResNetTeacher, ViTTeacher, build_teacher, compute_teacher_scores
 
 WEIGHT = "trained/maskclip_classweight"
 SETTINGS = [(0.0, 0.0), (0.0, 0.5), (0.6, 0.0), (1.0, 0.0), (1.0, 0.5)]
@@ -43,7 +43,9 @@ def test_vit(vit, ks, pd):
         features, keys = vit(stored["image"])
     close(features, stored["feat"])
     close(keys, stored["k"])
-    found = scores(features, keys, stored["text"], key_smoothing=ks, prompt_denoising=pd, parity="upstream")
+    found = compute_teacher_scores(
+        features, keys, stored["text"], key_smoothing=ks, prompt_denoising=pd, parity="upstream"
+    )
     close(found, stored[f"logits_ks{ks}_pd{pd}"])
 
 
@@ -55,7 +57,9 @@ def test_resnet(resnet):
     close(keys, stored["key"])
     for name in (n for n in stored if n.startswith("logits_ks")):
         ks, pd = (float(part[2:]) for part in name.split("_")[1:])
-        found = scores(features, keys, stored["text"], key_smoothing=ks, prompt_denoising=pd, parity="upstream")
+        found = compute_teacher_scores(
+            features, keys, stored["text"], key_smoothing=ks, prompt_denoising=pd, parity="upstream"
+        )
         close(found, stored[name], 5e-5)
 
 
@@ -63,27 +67,32 @@ def test_attention_pooling(resnet):
     stored = tensors(RESNET)
     pooling = ResNetTeacher(resnet.clip, attention_pooling=True)
     with torch.no_grad():
-        close(scores(*pooling(stored["image"]), stored["text"]), stored["logits_attn_pooling"])
+        close(compute_teacher_scores(*pooling(stored["image"]), stored["text"]), stored["logits_attn_pooling"])
 
 
 @pytest.mark.parametrize("tau", [0.25, 1.0])
 @pytest.mark.parametrize(("name", "ks", "pd"), [("", 0.0, 0.0), ("_kspd", 1.0, 0.5)])
 def test_class_weight(vit, tau, name, ks, pd):
     stored = tensors(WEIGHT)
-    weights = weigh(stored["image_global_feature"], stored["class_text_feature"], tau)
+    weights = compute_class_weights(stored["image_global_feature"], stored["class_text_feature"], tau)
     close(weights.sum(1), torch.ones(2))
     with torch.no_grad():
         dense = vit(stored["image"])
-    found = scores(*dense, stored["text"], weights=weights, key_smoothing=ks, prompt_denoising=pd, parity="upstream")
+    found = compute_teacher_scores(
+        *dense, stored["text"], weights=weights, key_smoothing=ks, prompt_denoising=pd, parity="upstream"
+    )
     close(found, stored[f"logits_tau{tau}{name}"])
 
 
 def test_a_large_temperature_changes_no_label(vit):
     stored = tensors(WEIGHT)
-    weights = weigh(stored["image_global_feature"], stored["class_text_feature"], 1e6)
+    weights = compute_class_weights(stored["image_global_feature"], stored["class_text_feature"], 1e6)
     with torch.no_grad():
         dense = vit(stored["image"])
-    plain, weighed = scores(*dense, stored["text"]), scores(*dense, stored["text"], weights=weights)
+    plain, weighed = (
+        compute_teacher_scores(*dense, stored["text"]),
+        compute_teacher_scores(*dense, stored["text"], weights=weights),
+    )
     assert torch.equal(plain.argmax(1), weighed.argmax(1))
     close(weighed * 7, plain)
 
@@ -99,7 +108,7 @@ def test_text_rows_and_means():
         return torch.stack([stored["raw"][name - 1, template - 1] for template, name in tokens])
 
     for unit, wanted in ((True, "maskclip"), (False, "fork_class_text")):
-        rows = vocabulary.embed(["1", "2", "3"], ["1 {}", "2 {}", "3 {}"], tokenize, encode, unit=unit)
+        rows = embed_class_names(["1", "2", "3"], ["1 {}", "2 {}", "3 {}"], tokenize, encode, unit=unit)
         close(rows, stored[wanted], 1e-6)
 
 
@@ -137,8 +146,8 @@ def test_queries_do_not_matter_and_keys_only_smooth(vit):
             attention.in_proj_weight.copy_(before)
             attention.in_proj_weight[rows] += 0.1
             features, keys = vit(stored["image"])
-            smoothed = scores(features, keys, stored["text"], key_smoothing=1.0)
-            found[part] = scores(features, keys, stored["text"]), smoothed
+            smoothed = compute_teacher_scores(features, keys, stored["text"], key_smoothing=1.0)
+            found[part] = compute_teacher_scores(features, keys, stored["text"]), smoothed
         attention.in_proj_weight.copy_(before)
     assert torch.equal(found["none"][0], found["queries"][0]) and torch.equal(found["none"][1], found["queries"][1])
     assert torch.equal(found["none"][0], found["keys"][0]) and not torch.equal(found["none"][1], found["keys"][1])
@@ -151,7 +160,7 @@ def test_parities_differ_in_what_the_register_says():
     assert {m.eps for m in paper.clip.model.visual.modules() if isinstance(m, nn.LayerNorm)} == {1e-5}
     torch.manual_seed(0)
     features, keys, text = torch.randn(1, 4, 3, 5), torch.randn(1, 15, 6), torch.eye(4)
-    rows = {p: scores(features, keys, text, key_smoothing=1.0, parity=p) for p in ("paper", "upstream")}
+    rows = {p: compute_teacher_scores(features, keys, text, key_smoothing=1.0, parity=p) for p in ("paper", "upstream")}
     assert not torch.allclose(rows["paper"], rows["upstream"])
 
 

@@ -12,6 +12,8 @@ import torch.nn.functional as F
 from reference import arrays
 
 from proxyclip import vocabulary
+from proxyclip.clip_prompts import embed_class_names, load_or_compute_features
+from proxyclip.postprocess import labels_from_scores, max_over_synonyms
 
 
 def test_parser_corner_cases():
@@ -75,13 +77,13 @@ def test_embed_equals_one_name_at_a_time():
     names = ["cat", "a much longer name of a thing", "dog", "horse"]
     templates = ("a {}", "one {} there", "{}")
     tower = Tower()
-    together = vocabulary.embed(names, templates, tower.tokenize, tower.encode, batch=6)
+    together = embed_class_names(names, templates, tower.tokenize, tower.encode, batch=6)
     lengths = [s[1] for s in tower.shapes]
     assert lengths == sorted(lengths)  # each batch is cut to its longest prompt, and like lengths are together
     assert (lengths[0], lengths[-1]) == (7, 39)
     assert [s[0] for s in tower.shapes] == [6, 6]
     torch.testing.assert_close(
-        vocabulary.embed(names, templates, tower.tokenize, tower.encode, 6, together=3), together
+        embed_class_names(names, templates, tower.tokenize, tower.encode, 6, names_per_sort=3), together
     )
     for name, row in zip(names, together, strict=True):
         features = F.normalize(tower.encode(tower.tokenize([t.format(name) for t in templates])), dim=-1)
@@ -95,10 +97,10 @@ def test_best_is_the_best_class_of_the_merged_probabilities(threshold):
     scores[3, 1], scores[0, 1] = 2.0, 2.0
     index = torch.tensor([0, 1, 1, 2, 2, 3])
     before = scores.clone()
-    merged = vocabulary.merge((9.0 * scores).softmax(0), index, 4)
+    merged = max_over_synonyms((9.0 * scores).softmax(0), index, 4)
     probability, want = merged.max(0)
     want = want.masked_fill(probability < threshold, 0)
-    got = vocabulary.best(scores, index, 9.0, threshold)
+    got = labels_from_scores(scores, index, 9.0, threshold)
     assert torch.equal(got, want)
     assert got.dtype == torch.int64
     assert threshold == 0 or 0 < (probability < threshold).float().mean() < 1
@@ -110,8 +112,8 @@ def test_best_is_the_best_class_of_the_merged_probabilities(threshold):
 
 def test_best_of_extreme_scores_is_finite():
     scores = torch.tensor([[1.0, -1.0], [-1.0, -1.0], [0.0, -1.0]])
-    assert vocabulary.best(scores, torch.arange(3), 1e4, 0.5).tolist() == [0, 0]
-    assert vocabulary.best(scores.flip(0), torch.arange(3), 1e4, 0.5).tolist() == [2, 0]
+    assert labels_from_scores(scores, torch.arange(3), 1e4, 0.5).tolist() == [0, 0]
+    assert labels_from_scores(scores.flip(0), torch.arange(3), 1e4, 0.5).tolist() == [2, 0]
 
 
 def test_cache_gives_the_same_and_is_keyed(tmp_path):
@@ -121,16 +123,16 @@ def test_cache_gives_the_same_and_is_keyed(tmp_path):
         calls.append(1)
         return torch.full((2, 3), float(len(calls)))
 
-    first = vocabulary.cached(["w", ["a"]], compute, tmp_path)
-    assert torch.equal(vocabulary.cached(["w", ["a"]], compute, tmp_path), first)
+    first = load_or_compute_features(["w", ["a"]], compute, tmp_path)
+    assert torch.equal(load_or_compute_features(["w", ["a"]], compute, tmp_path), first)
     assert len(calls) == 1
-    assert not torch.equal(vocabulary.cached(["w", ["b"]], compute, tmp_path), first)
-    assert not list(tmp_path.glob(".text-*"))
+    assert not torch.equal(load_or_compute_features(["w", ["b"]], compute, tmp_path), first)
+    assert not list(tmp_path.glob(".*"))
 
 
 @pytest.mark.parametrize("damage", [b"", b"garbage", None])
 def test_damaged_cache_is_computed_again(tmp_path, damage, caplog):
-    want = vocabulary.cached(["k"], lambda: torch.arange(4.0), tmp_path)
+    want = load_or_compute_features(["k"], lambda: torch.arange(4.0), tmp_path)
     (file,) = tmp_path.glob("text-*.pt")
     data = bytearray(file.read_bytes())
     if damage is None:  # a flipped value inside a readable file
@@ -139,21 +141,21 @@ def test_damaged_cache_is_computed_again(tmp_path, damage, caplog):
         torch.save(entry, file)
     else:
         file.write_bytes(damage or bytes(data[: len(data) // 2]))
-    assert torch.equal(vocabulary.cached(["k"], lambda: torch.arange(4.0), tmp_path), want)
+    assert torch.equal(load_or_compute_features(["k"], lambda: torch.arange(4.0), tmp_path), want)
     assert "damaged" in caplog.text
-    assert torch.equal(vocabulary.cached(["k"], lambda: torch.zeros(4), tmp_path), want)  # and was mended
+    assert torch.equal(load_or_compute_features(["k"], lambda: torch.zeros(4), tmp_path), want)  # and was mended
 
 
 def test_unwritable_cache_is_no_error(tmp_path, caplog):
     blocked = tmp_path / "file"
     blocked.write_text("")
-    assert vocabulary.cached(["k"], lambda: torch.ones(2), blocked / "sub").sum() == 2
+    assert load_or_compute_features(["k"], lambda: torch.ones(2), blocked / "sub").sum() == 2
     assert "not cached" in caplog.text
 
 
 def _write(folder, number):
     for _ in range(20):
-        vocabulary.cached([number % 2], lambda: torch.full((50, 64), float(number % 2)), folder)
+        load_or_compute_features([number % 2], lambda: torch.full((50, 64), float(number % 2)), folder)
 
 
 def test_concurrent_writers(tmp_path):
@@ -165,13 +167,13 @@ def test_concurrent_writers(tmp_path):
         w.join(30)
         assert w.exitcode == 0
     for n in (0, 1):
-        assert vocabulary.cached([n], lambda: torch.empty(0), tmp_path).unique().tolist() == [float(n)]
+        assert load_or_compute_features([n], lambda: torch.empty(0), tmp_path).unique().tolist() == [float(n)]
 
 
 @pytest.mark.parametrize("shape", [(), (4,), (3, 5)])
 def test_merge_is_the_maximum_over_names(shape):
     index = torch.tensor([0, 0, 1, 2, 2, 2])
     scores = torch.rand(6, *shape)
-    merged = vocabulary.merge(scores, index, 3)
+    merged = max_over_synonyms(scores, index, 3)
     for c in range(3):
         assert torch.equal(merged[c], scores[index == c].amax(0))

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.web import Settings, encode, given, server, view, work
+from proxyclip.web import Settings, inference, render, server
+from proxyclip.web.inference import SegmentRequest
 from proxyclip.web.models import NONE, Choice, Models
-from proxyclip.web.results import Shelf, Side
-from proxyclip.web.work import Ask
+from proxyclip.web.results import PaneResult, ResultStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")  # what gradio calls, not what we call
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,9 +31,9 @@ def models() -> Models:
 
 
 @pytest.fixture(scope="module")
-def found(models) -> list[Side]:
-    ask = Ask("grass, lawn; brick wall; boat; <b>x</b>", "", 0.0, (PROXY, SCLIP))
-    return work.segment(models, given.example(1), ask)
+def found(models) -> list[PaneResult]:
+    ask = SegmentRequest("grass, lawn; brick wall; boat; <b>x</b>", "", 0.0, (PROXY, SCLIP))
+    return inference.segment_panes(models, inference.draw_example(1), ask)
 
 
 # Pictures
@@ -42,31 +42,31 @@ def found(models) -> list[Side]:
 def test_a_file_becomes_a_picture_with_a_safe_name(tmp_path):
     path = tmp_path / "my <odd> näme.png"
     Image.new("RGB", (7, 5), (1, 2, 3)).save(path)
-    picture = given.picture(path)
+    picture = inference.read_upload(path)
     assert picture.name == "my_odd_näme"
-    assert (given.pixels(picture) == (1, 2, 3)).all()
-    assert given.pixels(picture).shape == (5, 7, 3)
+    assert (inference.decode_upload(picture) == (1, 2, 3)).all()
+    assert inference.decode_upload(picture).shape == (5, 7, 3)
 
 
 def test_files_that_are_no_picture_are_refused_in_words(tmp_path):
-    whole = given.example(0).data
+    whole = inference.draw_example(0).data
     for data, words in ((b"hello", "cannot be read as a picture"), (b"", "picture"), (whole[:9000], "truncated")):
         path = tmp_path / "a.png"
         path.write_bytes(data)
         with pytest.raises(ValueError, match=words) as error:
-            given.picture(path)
+            inference.read_upload(path)
         assert str(tmp_path) not in str(error.value)
 
 
 def test_the_size_is_looked_at_before_anything_is_decoded(tmp_path, monkeypatch):
     path = tmp_path / "big.png"
     Image.new("1", (9000, 5000)).save(path)
-    monkeypatch.setattr(given, "as_rgb", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr(inference, "as_rgb", lambda data: pytest.fail("decoded"))
     with pytest.raises(ValueError, match="9000 x 5000 pixels, 45 megapixels, but at most 40"):
-        given.picture(path)
+        inference.read_upload(path)
     Image.new("1", (20000, 10000)).save(path)  # Pillow refuses this one itself
     with pytest.raises(ValueError, match="more than 40 megapixels"):
-        given.picture(path)
+        inference.read_upload(path)
 
 
 # What the button does
@@ -76,9 +76,9 @@ def test_a_result_is_that_of_the_api(models, found):
     from proxyclip import Segmenter
 
     api = Segmenter("grass, lawn; brick wall; boat; <b>x</b>", config="configs/cfg_tinyworld.py")
-    assert np.array_equal(found[0].found.labels, api(given.example(1).data).labels)
-    assert found[0].found.name == "scene_2"
-    assert not np.array_equal(found[0].found.labels, found[1].found.labels)
+    assert np.array_equal(found[0].segmentation.labels, api(inference.draw_example(1).data).labels)
+    assert found[0].segmentation.name == "scene_2"
+    assert not np.array_equal(found[0].segmentation.labels, found[1].segmentation.labels)
 
 
 @pytest.mark.parametrize(
@@ -87,43 +87,45 @@ def test_a_result_is_that_of_the_api(models, found):
         (dict(classes=" ; "), "Say what to look for"),
         (dict(classes="a; a"), "'a' stands twice"),
         (dict(classes="; ".join(map(str, range(1001)))), "at most 1000 names, but got 1001"),
-        (dict(sides=(Choice("sclip", "tiny", True),)), "sclip works without a VFM, but tiny is chosen"),
-        (dict(sides=(Choice("proxy", NONE, True),)), "proxy needs a VFM"),
-        (dict(sides=(Choice("my/own.py", "tiny", True),)), "Expected a method of the list"),
-        (dict(sides=(Choice("proxy", "my/own.py", True),)), "Expected a VFM of the list"),
+        (dict(panes=(Choice("sclip", "tiny", True),)), "sclip works without a VFM, but tiny is chosen"),
+        (dict(panes=(Choice("proxy", NONE, True),)), "proxy needs a VFM"),
+        (dict(panes=(Choice("my/own.py", "tiny", True),)), "Expected a method of the list"),
+        (dict(panes=(Choice("proxy", "my/own.py", True),)), "Expected a VFM of the list"),
     ],
 )
 def test_what_cannot_be_done_is_said_in_words(models, change, words):
-    ask = Ask(**dict(classes="boat", background="", threshold=0.0, sides=(PROXY,)) | change)
+    ask = SegmentRequest(**dict(classes="boat", background="", threshold=0.0, panes=(PROXY,)) | change)
     with pytest.raises(ValueError, match=words):
-        work.segment(models, given.example(0), ask)
+        inference.segment_panes(models, inference.draw_example(0), ask)
 
 
 def test_without_a_picture_it_asks_for_one(models):
     with pytest.raises(ValueError, match="Choose a picture first"):
-        work.segment(models, None, Ask("boat", "", 0.0, (PROXY,)))
+        inference.segment_panes(models, None, SegmentRequest("boat", "", 0.0, (PROXY,)))
 
 
 def test_background_words_and_threshold(models):
-    picture = given.example(1)
-    words = work.segment(models, picture, Ask("boat", "grass, brick wall; water", 0.0, (PROXY,)))[0]
-    assert words.found.names == ("background", "boat") and not words.other
-    other = work.segment(models, picture, Ask("boat; grass", "", 0.9, (PROXY,)))[0]
-    assert other.found.names == ("other", "boat", "grass") and other.other
-    assert 0 < other.found.areas["other"] < 100
-    bars = view.place([other], work.place(models, [other], 40, 60)).split('class="pixel"')[1].split("</table>")[0]
+    picture = inference.draw_example(1)
+    request = SegmentRequest("boat", "grass, brick wall; water", 0.0, (PROXY,))
+    (named,) = inference.segment_panes(models, picture, request)
+    assert named.segmentation.names == ("background", "boat") and not named.has_other
+    (other,) = inference.segment_panes(models, picture, SegmentRequest("boat; grass", "", 0.9, (PROXY,)))
+    assert other.segmentation.names == ("other", "boat", "grass") and other.has_other
+    assert 0 < other.segmentation.areas["other"] < 100
+    html = render.render_probe([other], inference.probe_pixel(models, [other], 40, 60))
+    bars = html.split('class="pixel"')[1].split("</table>")[0]
     assert ">boat<" in bars and ">other<" not in bars  # it has no words, so no probability
 
 
 def test_the_command_line_becomes_what_is_typed(tmp_path):
     file = tmp_path / "classes.txt"
     file.write_text("horse\ngrass;lawn\n")
-    assert work.typed(Settings(classes=str(file), background="wall, sky", threshold=0.2)) == (
+    assert inference.initial_inputs(Settings(classes=str(file), background="wall, sky", threshold=0.2)) == (
         "horse; grass, lawn", "wall, sky", 0.2,
     )  # fmt: skip
     file.write_text("grass;lawn\n")
-    assert work.typed(Settings(classes=str(file), background="0.3")) == ("grass, lawn;", "", 0.3)
-    assert work.typed(Settings(classes="a; b")) == ("a; b", "", 0.0)
+    assert inference.initial_inputs(Settings(classes=str(file), background="0.3")) == ("grass, lawn;", "", 0.3)
+    assert inference.initial_inputs(Settings(classes="a; b")) == ("a; b", "", 0.0)
 
 
 def test_steps_on_the_maps_reach_every_model():
@@ -133,44 +135,45 @@ def test_steps_on_the_maps_reach_every_model():
 
 def test_numbers_change_the_result_and_nobody_elses(models, found):
     def labels(**numbers: float) -> np.ndarray:
-        ask = Ask("grass, lawn; brick wall; boat; <b>x</b>", "", 0.0, (PROXY,), tuple(numbers.items()))
-        return work.segment(models, given.example(1), ask)[0].found.labels
+        ask = SegmentRequest("grass, lawn; brick wall; boat; <b>x</b>", "", 0.0, (PROXY,), tuple(numbers.items()))
+        return inference.segment_panes(models, inference.draw_example(1), ask)[0].segmentation.labels
 
-    before = found[0].found.labels
+    before = found[0].segmentation.labels
     assert not np.array_equal(labels(beta=0.0, gamma=0.5), before)
     assert np.array_equal(labels(beta=1.2, gamma=3.0, unknown=1.0), before)
     assert found[0].segmenter.tunable == {"beta": 1.2, "gamma": 3.0}
 
 
 def test_one_pixel(models, found):
-    place = work.place(models, found, 40, 60)
+    place = inference.probe_pixel(models, found, 40, 60)
     for side, values in zip(found, place.probabilities, strict=True):
-        assert np.allclose(values, side.found.probabilities[:, 60, 40], atol=1e-6)
+        assert np.allclose(values, side.segmentation.probabilities[:, 60, 40], atol=1e-6)
     looks, nothing = place.attention
     assert nothing is None and looks is not None
-    assert looks.shape == found[0].found.labels.shape and np.isnan(looks).any() and np.nanmin(looks) >= 0
+    assert looks.shape == found[0].segmentation.labels.shape and np.isnan(looks).any() and np.nanmin(looks) >= 0
     with pytest.raises(ValueError, match="inside the picture of 192 x 160, but got 192, 0"):
-        work.place(models, found, 192, 0)
+        inference.probe_pixel(models, found, 192, 0)
     with pytest.raises(ValueError, match="Expected one of the classes"):
-        work.probability(models, found, 99)
+        inference.compute_pane_probabilities(models, found, 99)
 
 
 # Models
 
 
 def test_the_longest_unused_model_goes_first_with_its_results():
-    shelf = Shelf()
-    few = Models(Settings(tiny=True), most=2, dropped=shelf.without)
+    store = ResultStore()
+    few = Models(Settings(tiny=True), max_size=2, on_evict=store.drop_model)
     first, second, third = PROXY, SCLIP, Choice("vanilla", NONE, True)
-    names = {
-        c: shelf.put(work.segment(few, given.example(0), Ask("boat; sky", "", 0.0, (c,)))) for c in (first, second)
-    }
+    names = {}
+    for choice in (first, second):
+        request = SegmentRequest("boat; sky", "", 0.0, (choice,))
+        names[choice] = store.put(inference.segment_panes(few, inference.draw_example(0), request))
     networks = few.segmenter(first)._model.clip
     few.segmenter(third)
     assert few.segmenter(first)._model.clip is networks  # used last, so still there
-    assert shelf.get(names[first])
+    assert store.get(names[first])
     with pytest.raises(ValueError, match="press Segment again"):
-        shelf.get(names[second])
+        store.get(names[second])
 
 
 def test_forks_share_networks_but_no_words(models):
@@ -189,60 +192,60 @@ def test_sliders_are_told_without_loading():
 
 def test_offers_and_what_fits():
     fresh = Models(Settings(vfm="dino-s16", method="gla"))
-    offer = fresh.offer()
+    offer = fresh.list_available()
     assert offer.first == Choice("gla", "dino-s16") and "dinov2-l-reg" in offer.vfms and "tiny" not in offer.vfms
-    assert fresh.offer(tiny=True).first == PROXY
-    assert fresh.fitting("sclip", "dino") == NONE and fresh.fitting("proxy", NONE) == "dino-s16"
-    assert fresh.fitting("naclip", "dino") == "dino"
-    assert fresh.fitting("my/own.py", "dino") == "dino"  # not on offer, so never opened
+    assert fresh.list_available(tiny=True).first == PROXY
+    assert fresh.fit_vfm("sclip", "dino") == NONE and fresh.fit_vfm("proxy", NONE) == "dino-s16"
+    assert fresh.fit_vfm("naclip", "dino") == "dino"
+    assert fresh.fit_vfm("my/own.py", "dino") == "dino"  # not on offer, so never opened
     own = Models(Settings(vfm="dino,some/file.pth"))
-    assert own.offer().vfms[0] == own.offer().first.vfm == "dino,some/file.pth"
+    assert own.list_available().vfms[0] == own.list_available().first.vfm == "dino,some/file.pth"
 
 
-def test_the_shelf_is_bounded():
+def test_the_store_is_bounded():
     class Found:
         labels = np.zeros((10, 10))
 
-    side = Side(PROXY, None, Found(), 0.0)  # type: ignore[arg-type]
-    shelf = Shelf(most=3, pixels=250)
-    names = [shelf.put([side]) for _ in range(4)]
+    side = PaneResult(PROXY, None, Found(), 0.0)  # type: ignore[arg-type]
+    store = ResultStore(max_size=3, max_pixels=250)
+    names = [store.put([side]) for _ in range(4)]
     assert len(set(names)) == 4
-    assert [name in shelf._kept for name in names] == [False, False, True, True]
-    assert shelf.put([side] * 5) in shelf._kept  # alone it may be larger
+    assert [name in store._results for name in names] == [False, False, True, True]
+    assert store.put([side] * 5) in store._results  # alone it may be larger
 
 
 # What is shown
 
 
 def test_names_are_text_and_never_markup(models, found):
-    place = work.place(models, found, 40, 60)
+    place = inference.probe_pixel(models, found, 40, 60)
     for html in (
-        view.segmentation(found),
-        view.probability(found, 3, work.probability(models, found, 3)),
-        view.place(found, place),
-        view.message("<b>x</b>"),
+        render.render_segmentation(found),
+        render.render_probability(found, 3, inference.compute_pane_probabilities(models, found, 3)),
+        render.render_probe(found, place),
+        render.render_message("<b>x</b>"),
     ):
         assert "<b>x" not in html and "&lt;b&gt;x" in html
 
 
 def test_a_result_says_areas_agreement_and_files(found):
-    html = view.segmentation(found)
-    share = next(iter(found[0].found.areas.values()))
+    html = render.render_segmentation(found)
+    share = next(iter(found[0].segmentation.areas.values()))
     assert f"{share:.1f} %" in html
-    same = 100 * (found[0].found.labels == found[1].found.labels).mean()
+    same = 100 * (found[0].segmentation.labels == found[1].segmentation.labels).mean()
     assert f"the same class on {same:.1f} % of the pixels" in html
     files = dict(re.findall(r'download="([^"]+)" href="data:[^,]+,([^"]+)"', html))
     assert sorted(files) == [
         f"scene_2_{side}{end}" for side in ("proxy_tiny", "sclip_none") for end in (".json", "_mask.png")
     ]
     mask = Image.open(io.BytesIO(base64.b64decode(files["scene_2_sclip_none_mask.png"])))
-    assert np.array_equal(np.array(mask), found[1].found.labels)
+    assert np.array_equal(np.array(mask), found[1].segmentation.labels)
     assert json.loads(base64.b64decode(files["scene_2_proxy_tiny.json"]))["images"][0]["width"] == 192
 
 
 def test_two_vfms_of_one_method_are_told_apart(models):
-    ask = Ask("boat; sky", "", 0.0, (PROXY, Choice("proxy", "tiny-mae", True)))
-    html = view.segmentation(work.segment(models, given.example(0), ask))
+    ask = SegmentRequest("boat; sky", "", 0.0, (PROXY, Choice("proxy", "tiny-mae", True)))
+    html = render.render_segmentation(inference.segment_panes(models, inference.draw_example(0), ask))
     assert "<b>proxy, tiny</b>" in html and "<b>proxy, tiny-mae</b>" in html
 
 
@@ -250,13 +253,13 @@ def test_two_vfms_of_one_method_are_told_apart(models):
     ("size", "shown"), [((160, 192), (640, 768)), ((3000, 100), (1400, 47)), ((800, 900), (800, 900))]
 )
 def test_what_is_shown_is_neither_small_nor_huge(size, shown):
-    assert encode.fit(np.zeros((*size, 3), np.uint8)).shape == (*shown, 3)
-    assert encode.fit(np.zeros(size)).shape == shown
+    assert render.resize_for_display(np.zeros((*size, 3), np.uint8)).shape == (*shown, 3)
+    assert render.resize_for_display(np.zeros(size)).shape == shown
 
 
 def test_a_label_map_for_the_browser_holds_many_classes():
     labels = np.array([[0, 255, 256, 70000 % 65536]], np.int32)
-    data = encode.indices(labels).split(",")[1]
+    data = render.encode_label_indices(labels).split(",")[1]
     code = np.array(Image.open(io.BytesIO(base64.b64decode(data)))).astype(int)
     assert np.array_equal(code[..., 0] + 256 * code[..., 1], labels)
 
@@ -285,8 +288,8 @@ def ask(page, path: str, **headers: str) -> tuple[int, str]:
 
 def test_only_this_machine_is_listened_to(page):
     assert page.socket.getsockname()[0] == "127.0.0.1"
-    assert Settings().private and Settings(host="localhost").private and Settings(host="::1").private
-    assert not Settings(host="0.0.0.0").private and not Settings(host="some.name").private
+    assert Settings().is_local and Settings(host="localhost").is_local and Settings(host="::1").is_local
+    assert not Settings(host="0.0.0.0").is_local and not Settings(host="some.name").is_local
 
 
 @pytest.mark.parametrize(("host", "url"), [("localhost", "http://localhost:"), ("0.0.0.0", "http://127.0.0.1:")])
@@ -325,7 +328,7 @@ def test_a_file_that_was_not_uploaded_is_not_read(page, tmp_path, kind):
     import httpx
 
     secret = tmp_path / "secret.png"
-    secret.write_bytes(given.example(0).data)
+    secret.write_bytes(inference.draw_example(0).data)
     with httpx.Client(base_url=page.url, timeout=30, trust_env=False) as client:
         events = client.get("/config").json()["dependencies"]
         number = next(event["id"] for event in events if event["targets"][0][1] == "upload")

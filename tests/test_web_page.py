@@ -68,10 +68,10 @@ def visit(browser, address):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory) -> Path:
-    from proxyclip.web import given
+    from proxyclip.web import inference
 
     path = tmp_path_factory.mktemp("picture") / "garden.png"
-    path.write_bytes(given.example(1).data)
+    path.write_bytes(inference.draw_example(1).data)
     return path
 
 
@@ -127,8 +127,8 @@ def test_from_a_picture_to_a_mask(visit, picture, expected, tmp_path):
 
 
 def test_classes_and_pixels_can_be_asked(visit, picture, expected):
-    from proxyclip.api import drawing
-    from proxyclip.web import encode
+    from proxyclip.visualization.overlay import draw_probability
+    from proxyclip.web import render
 
     page, (segmenter, found) = visit(), expected
     segment(page, picture)
@@ -145,15 +145,15 @@ def test_classes_and_pixels_can_be_asked(visit, picture, expected):
     page.click("[data-name=boat]")
     page.wait_for_selector(".result.probability")
     assert page.locator("h2").inner_text() == "Probability of boat"
-    wanted = drawing.probability(encode.fit(found.probability("boat")))
-    assert page.locator(".layer").get_attribute("src") == encode.jpeg(wanted)
+    wanted = draw_probability(render.resize_for_display(found.probability("boat")))
+    assert page.locator(".layer").get_attribute("src") == render.encode_jpeg(wanted)
 
     # A click on a pixel: where its patch looks, and the classes there.
     click_pixel(page, X, Y)
     page.wait_for_selector(".result.attention")
     assert page.locator("h2").inner_text() == f"Pixel {X}, {Y}: where its patch looks"
     looks = segmenter.attention(found.image, X, Y)
-    assert page.locator(".layer").get_attribute("src") == encode.heat(found.image, looks, (X, Y))
+    assert page.locator(".layer").get_attribute("src") == render.encode_attention(found.image, looks, (X, Y))
     rows = page.locator(".pixel tbody tr").all_inner_texts()
     best = int(found.probabilities[:, Y, X].argmax())
     assert rows[0].split("\t")[0] == found.names[best]

@@ -18,13 +18,13 @@ from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 
 from proxyclip import choices, plugins
+from proxyclip.cli.weights import main
 from proxyclip.clip import default_tag, load_clip, supported
 from proxyclip.paths import ROOT
 from proxyclip.vfm import resolve
 from proxyclip.vfm.dino import DINO
 from proxyclip.vfm.sam import SAM
 from proxyclip.weights import WeightsError, catalogue
-from proxyclip.weights.__main__ import main
 from proxyclip.weights.catalogue import entries, find, needed, own_folder
 from proxyclip.weights.verify import check, kept
 
@@ -182,8 +182,8 @@ def test_list(machine, capsys):
 
 def test_list_needs_no_pytorch():
     blocked = ("torch", "open_clip", "timm", "mmseg", "mmengine", "segment_anything")
-    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); sys.argv = ['weights', 'list']\n"
-    code += "import runpy; runpy.run_module('proxyclip.weights', run_name='__main__')"
+    code = f"import sys; sys.modules.update(dict.fromkeys({blocked})); sys.argv = ['proxyclip', 'weights', 'list']\n"
+    code += "import runpy; runpy.run_module('proxyclip', run_name='__main__')"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "ViT-bigG-14" in done.stdout
@@ -245,11 +245,11 @@ def test_small_files_of_the_hub_are_named_by_gits_hash(tmp_path):
 
 
 def test_missing_weights_say_the_command(machine):
-    with pytest.raises(WeightsError, match=r"^.*python -m proxyclip\.weights fetch ViT-B-32\n"):
+    with pytest.raises(WeightsError, match=r"^.*python -m proxyclip weights fetch ViT-B-32\n"):
         load_clip("ViT-B-32", "openai")
-    with pytest.raises(WeightsError, match=r"^.*python -m proxyclip\.weights fetch dino-s16\n"):
+    with pytest.raises(WeightsError, match=r"^.*python -m proxyclip weights fetch dino-s16\n"):
         DINO("vit_small_patch16_224.dino")
-    with pytest.raises(WeightsError, match=r"^.*python -m proxyclip\.weights fetch sam-l, or give it checkpoint="):
+    with pytest.raises(WeightsError, match=r"^.*python -m proxyclip weights fetch sam-l, or give it checkpoint="):
         SAM("vit_l")
 
 

@@ -15,12 +15,12 @@ from open_clip import pretrained as tags
 from reference import model_config, tensors, write_clip, write_vit
 
 from proxyclip import choices
+from proxyclip.cli.weights import main
 from proxyclip.clip import load_clip
 from proxyclip.vfm import build_vfm
 from proxyclip.vfm.dino import DINO
 from proxyclip.vfm.sam import SAM
 from proxyclip.weights import WeightsError, read_state_dict
-from proxyclip.weights.__main__ import main
 
 
 class Evil:

@@ -16,8 +16,8 @@ from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from proxyclip.data import ADE20K847Dataset
+from proxyclip.hooks import ComparisonImageHook
 from proxyclip.paths import ROOT
-from proxyclip.pictures import Pictures
 
 IGNORED, CLASSES = 65535, 847
 GREY = 100
@@ -95,13 +95,16 @@ def colours(dataset, labels):
     return palette[np.where(labels == IGNORED, CLASSES, labels)]
 
 
-def test_pictures(world, labels, tmp_path):
+def test_comparison_images(world, labels, tmp_path):
+    """A pixel becomes a block of 9 x 9 in each panel; outlines leave its middle free."""
     dataset, sample, _ = world
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
-    Pictures(tmp_path / "shown").after_test_iter(runner, 0, {"inputs": [None]}, [sample])
+    ComparisonImageHook(tmp_path / "shown").after_test_iter(runner, 0, {"inputs": [None]}, [sample])
     (file,) = (tmp_path / "shown").iterdir()
-    h, w = labels.shape
-    truth = np.array(Image.open(file))[22 : 22 + h, w : 2 * w].astype(float)
+    sheet = np.array(Image.open(file)).astype(float)
+    (y, *_), (left, *_) = ((sheet == GREY).all(2).any(axis).nonzero()[0] for axis in (1, 0))  # of the image's panel
+    h, w = (9 * side for side in labels.shape)
+    truth = sheet[y : y + h, 2 * left + w :][:, :w][4::9, 4::9]  # the gap between panels is the margin
     wanted = 0.6 * colours(dataset, labels) + 0.4 * GREY
     wanted[labels == IGNORED] = GREY // 3
     assert np.abs(truth - wanted).max() <= 1

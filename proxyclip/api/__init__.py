@@ -1,13 +1,12 @@
-"""One picture, your own words: what `from proxyclip import segment, Segmenter` gives.
+"""Public API: segment one image with any class names.
 
-load.py          from words (clip, vfm, method, config) to a segmentor and the pipeline of its protocol
-words.py         class lists of any form -> a vocabulary, and what the background is
-images.py        pictures of any form -> RGB arrays
-segmenter.py     Segmenter: loads once, segments many
-segmentation.py  Segmentation: labels, probabilities, areas, pictures, files
-attention.py     where a patch looks
-drawing.py       pictures from arrays
-files.py         masks, JSON, and the files of a segmentation
+load.py          config, method, VFM and CLIP names -> segmentor and test pipeline
+words.py         class lists of any form -> vocabulary, background, threshold
+images.py        images of any form -> RGB arrays
+segmenter.py     Segmenter: loads once, segments many images
+segmentation.py  Segmentation: labels, probabilities, areas, figures, files
+attention.py     attention map of one pixel
+files.py         mask images, JSON, and the files of a segmentation
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _last: list[tuple[str, Segmenter]] = []
 
 
 def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
-    """Segment one picture with your own words.
+    """Segment one image with any class names.
 
     The model of the last call is kept: with the same options, the next call loads nothing.
 
@@ -41,7 +40,7 @@ def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
         >>> found.picture().save("photo_seg.png")
     """
     others = {name: options.pop(name) for name in ("background", "threshold") if name in options}
-    words.read(classes, **others)  # before the minutes a download may take
+    words.read(classes, **others)  # raise before the minutes a download may take
     key = repr(sorted(options.items()))
     if not _last or _last[0][0] != key:
         _last.clear()  # before the next is loaded: two may not fit into memory

@@ -1,4 +1,7 @@
-"""Pictures of any form -> (H, W, 3) uint8 RGB, read as an evaluation reads them, but turned as a person sees them."""
+"""Convert any image input to (H, W, 3) uint8 RGB, EXIF orientation applied.
+
+Files are decoded as in an evaluation.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +26,24 @@ FORMS = "a path, bytes, a PIL image, an array (H, W, 3) or a tensor (3, H, W)"
 
 
 def is_batch(images: Any) -> bool:
-    """Whether this is several pictures: a list, a tuple, or an array or tensor of four dimensions."""
+    """Return True for a list, a tuple, or an array or tensor of four dimensions."""
     return isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == 4
 
 
 def file_name(image: Any) -> str:
-    """The name of a picture's file, or nothing where it is none."""
+    """Return the file name of an image given as a path, else an empty text."""
     return Path(image).name if isinstance(image, (str, Path)) else ""
 
 
 def as_rgb(image: Any) -> np.ndarray:
-    """One picture as (H, W, 3) uint8 RGB.
+    """Convert one image to (H, W, 3) uint8 RGB.
 
-    Files and bytes are decoded by OpenCV after Pillow found them whole, and turned by their EXIF tag. Of 16 bits the
+    Files and bytes are decoded by OpenCV after Pillow verified them, and turned by their EXIF tag. Of 16 bits the
     upper 8 are taken, floating-point values are brightness from 0 to 1, and alpha is dropped.
 
     Raises:
-        FileNotFoundError, OSError: a file that is missing, damaged or no picture. ValueError: values or a shape that
-            no picture has. TypeError: another kind of object. The message says what is expected.
+        FileNotFoundError, OSError: a file that is missing, damaged or no image. ValueError: values or a shape that
+            no image has. TypeError: another kind of object. The message says what is expected.
     """
     if isinstance(image, (str, Path)):
         return _decode(_read(image), str(image))
@@ -62,10 +65,10 @@ def _read(path: str | Path) -> bytes:
     if "://" in name[:12] or name.startswith("data:"):
         raise ValueError(f"Expected a file on this machine, but got the address {name}: save the picture first")
     try:
-        place = Path(path).expanduser()
-        kind = place.stat().st_mode
-        if not stat.S_ISDIR(kind) and not stat.S_ISCHR(kind):
-            return place.read_bytes()
+        file = Path(path).expanduser()
+        mode = file.stat().st_mode
+        if not stat.S_ISDIR(mode) and not stat.S_ISCHR(mode):
+            return file.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {name}") from None
     except (OSError, ValueError, RuntimeError) as error:  # not allowed, or a name that no file can have
@@ -96,12 +99,12 @@ def _decode(data: bytes, name: str) -> np.ndarray:
             bgr = None
         if bgr is not None:
             return _turned(bgr[..., ::-1], 1 if file.format == "TIFF" else file.orientation)
-        with PIL.Image.open(io.BytesIO(data)) as picture:  # a format that this OpenCV does not know
-            return _from_pil(picture, name)
+        with PIL.Image.open(io.BytesIO(data)) as image:  # a format that this OpenCV does not know
+            return _from_pil(image, name)
 
 
 def _turned(rgb: np.ndarray, orientation: int) -> np.ndarray:
-    """Upright, by the value of the EXIF tag."""
+    """Turn upright, by the value of the EXIF tag."""
     if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
@@ -112,8 +115,8 @@ def _turned(rgb: np.ndarray, orientation: int) -> np.ndarray:
 
 
 def _unreadable(name: str, error: Exception) -> OSError:
-    said = " ".join(str(error).split()) or type(error).__name__
-    return OSError(f"Expected a whole picture, but {name} cannot be read ({said}): get that file again")
+    reason = " ".join(str(error).split()) or type(error).__name__
+    return OSError(f"Expected a whole picture, but {name} cannot be read ({reason}): get that file again")
 
 
 def _from_pil(image: PIL.Image.Image, name: str = "") -> np.ndarray:
@@ -137,7 +140,7 @@ def _channels_last(image: torch.Tensor) -> np.ndarray:
         values = image.detach().cpu()
         values = values.float() if values.is_floating_point() and values.dtype != torch.float64 else values
         array = values.resolve_neg().numpy()
-    except (RuntimeError, TypeError, NotImplementedError) as error:  # sparse, quantised, complex, without values, ...
+    except (RuntimeError, TypeError, NotImplementedError) as error:  # sparse, quantized, complex, without values, ...
         raise TypeError(f"Expected a tensor of numbers, but got {image.dtype}, {image.layout}: {error}") from error
     if array.ndim == 3:
         if array.shape[0] not in (1, 2, 3, 4):
@@ -160,7 +163,7 @@ def _from_array(values: np.ndarray) -> np.ndarray:
 
 
 def _eight_bits(values: np.ndarray) -> np.ndarray:
-    """Values of any type as uint8."""
+    """Convert values of any type to uint8."""
     kind = values.dtype.kind
     if values.dtype == np.uint8:
         return values

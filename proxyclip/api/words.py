@@ -1,4 +1,4 @@
-"""Class lists as people write them -> a vocabulary, and what is meant by background."""
+"""Parse class lists, background and threshold."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ from ..vocabulary import Vocabulary
 Names: TypeAlias = Sequence[str | Sequence[str]]
 Classes: TypeAlias = "str | Path | Names | Mapping[str, str | Sequence[str]] | Vocabulary"
 Background: TypeAlias = "float | str | Sequence[str] | None"
-BACKGROUND, OTHER = "background", "other"
+BACKGROUND = "background"
+OTHER = "other"
 
 
 @dataclass(frozen=True)
 class Words:
-    """What a picture is searched for.
+    """Classes, label names and threshold.
 
     Args:
-        vocabulary: the classes that have words.
-        names: of the labels; one more than the vocabulary has where class 0 is `other`, which has no words.
+        vocabulary: the classes with names for the text tower.
+        names: of the labels; one more than the vocabulary has if class 0 is `other`, which is in no text.
         threshold: pixels whose best probability is below it become class 0.
     """
 
@@ -35,115 +36,122 @@ class Words:
 
     @property
     def has_other(self) -> bool:
-        """Whether class 0 is what no word reached the threshold for."""
+        """True if class 0 is `other`: pixels that no class reached the threshold for."""
         return len(self.names) > len(self.vocabulary)
 
     @property
     def has_background(self) -> bool:
-        """Whether class 0 is what is left over, with words or without."""
+        """True if class 0 is `background` or `other`."""
         return self.has_other or self.names[:1] == (BACKGROUND,)
 
 
 def read(classes: Classes, background: Background = None, threshold: float = 0.0) -> Words:
-    """Classes, background and threshold of `Segmenter.set_classes`.
+    """Parse the arguments of `Segmenter.set_classes`.
 
     Raises:
         ValueError, TypeError: no class, an empty or repeated name, or a background that is neither; the message says
             what is expected. FileNotFoundError: a vocabulary file that does not exist.
     """
-    named, other = _named(classes), _is_number(background)
-    if other:
+    names = _named(classes)
+    has_other = _is_number(background)
+    if has_other:
         if threshold:
             raise ValueError(f"Expected one threshold, but got background={background} and threshold={threshold}")
-        background, threshold = None, cast(float, background)
+        threshold = cast(float, background)
+        background = None
     if not _is_number(threshold):
         raise TypeError(f"Expected a threshold from 0 to 1, a probability, but got {threshold!r}")
     threshold = float(threshold)
     if not 0 <= threshold <= 1:
         raise ValueError(f"Expected a threshold from 0 to 1, a probability, but got {threshold}")
     if isinstance(background, str):
-        background = [name for names in split(background) for name in names]
+        background = [name for synonyms in split(background) for name in synonyms]
     if background is not None:
-        named = {BACKGROUND: _synonyms(background, "the background"), **_without(named, BACKGROUND)}
+        names = {BACKGROUND: _synonyms(background, "the background"), **_without(names, BACKGROUND)}
     if not isinstance(classes, Vocabulary) and not _is_file(classes):  # of a file, reading it warns
-        _check_once(named)
-    if other or (threshold and background is None):
-        return Words(_vocabulary(named), (OTHER, *_without(named, OTHER)), threshold)
-    return Words(_vocabulary(named), tuple(named), threshold)
+        _check_once(names)
+    if has_other or (threshold and background is None):
+        return Words(_vocabulary(names), (OTHER, *_without(names, OTHER)), threshold)
+    return Words(_vocabulary(names), tuple(names), threshold)
 
 
-def of_config(words: Vocabulary, threshold: float) -> Words:
-    """The vocabulary file and threshold of a config as they are: class 0 is what the file's first line says."""
-    return Words(words, tuple(_title(names, words.classes) for names in words.classes), threshold)
+def of_config(classes: Vocabulary, threshold: float) -> Words:
+    """Make the query of a config: class 0 is the first line of its vocabulary file."""
+    return Words(classes, tuple(_title(names, classes.classes) for names in classes.classes), threshold)
 
 
 def _named(classes: Classes) -> dict[str, tuple[str, ...]]:
     """Name -> synonyms, in order."""
     if isinstance(classes, Vocabulary):
-        parts: list = [list(names) for names in classes.classes]
+        entries: list = [list(names) for names in classes.classes]
     elif _is_file(classes):
         path = find(cast(Path, classes), "file of classes")
-        parts = [list(names) for names in vocabulary.read(path).classes]
+        entries = [list(names) for names in vocabulary.read(path).classes]
     elif isinstance(classes, str):
-        parts = split(classes)
+        entries = split(classes)
     elif isinstance(classes, Mapping):
-        return _distinct([(_checked(name), _synonyms(words, repr(name))) for name, words in classes.items()])
+        return _distinct([(_checked(name), _synonyms(names, repr(name))) for name, names in classes.items()])
     elif isinstance(classes, Sequence) and not isinstance(classes, (bytes, bytearray)):
-        parts = list(classes)
+        entries = list(classes)
     else:
         raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
-    several = [_synonyms(part, "a class") for part in parts]
-    return _distinct([(names[0], names) for names in several])
+    synonyms = [_synonyms(entry, "a class") for entry in entries]
+    return _distinct([(names[0], names) for names in synonyms])
 
 
 def _is_file(classes: Classes) -> bool:
     return isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt"))
 
 
-def _check_once(named: Mapping[str, tuple[str, ...]]) -> None:
-    """Refuse a word of two classes: only the first of them could ever win."""
+def _check_once(classes: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise for a synonym of two classes: only the first of them could ever win."""
     owner: dict[str, str] = {}
-    for name, synonyms in named.items():
-        for word in synonyms:
-            if word in owner:
-                raise ValueError(f"Expected every word once, but {word!r} stands for {owner[word]!r} and {name!r}")
-            owner[word] = name
+    for name, synonyms in classes.items():
+        for synonym in synonyms:
+            if synonym in owner:
+                raise ValueError(
+                    f"Expected every word once, but {synonym!r} stands for {owner[synonym]!r} and {name!r}"
+                )
+            owner[synonym] = name
 
 
-def _distinct(parts: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
-    if not parts:
+def _distinct(entries: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    if not entries:
         raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
-    found = dict(parts)
-    if len(found) < len(parts):
-        twice = next(name for i, (name, _) in enumerate(parts) if name in dict(parts[:i]))
-        raise ValueError(f"Expected every class once, but {twice!r} stands twice")
-    return found
+    classes = dict(entries)
+    if len(classes) < len(entries):
+        repeated = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
+        raise ValueError(f"Expected every class once, but {repeated!r} stands twice")
+    return classes
 
 
 def split(text: str) -> list[list[str]]:
-    """Classes of a line of text: `;` or a new line between classes, `,` between synonyms; without them `,` it is."""
+    """Split text into classes (`;`, line end) and synonyms (`,`).
+
+    Without any `;` or line end, `,` is between classes.
+    """
     parts = [part for line in text.splitlines() for part in line.split(";")]
     if len(parts) < 2:
         return [[name.strip()] for name in text.split(",") if name.strip()]
     return [names for part in parts if (names := [name.strip() for name in part.split(",") if name.strip()])]
 
 
-def _synonyms(words: object, of: str) -> tuple[str, ...]:
-    if isinstance(words, str):
-        return (_checked(words),)
-    if not isinstance(words, Sequence) or isinstance(words, (bytes, bytearray)):
-        raise TypeError(f"Expected a name or a list of synonyms for {of}, but got {words!r}")
-    if not words:
-        raise ValueError(f"Expected a name or a list of synonyms for {of}, but got none")
-    return tuple(dict.fromkeys(_checked(word) for word in words))
+def _synonyms(names: object, owner: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return (_checked(names),)
+    if not isinstance(names, Sequence) or isinstance(names, (bytes, bytearray)):
+        raise TypeError(f"Expected a name or a list of synonyms for {owner}, but got {names!r}")
+    if not names:
+        raise ValueError(f"Expected a name or a list of synonyms for {owner}, but got none")
+    return tuple(dict.fromkeys(_checked(name) for name in names))
 
 
 def _checked(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"Expected names of classes as text, but got {name!r}")
     text = " ".join(name.split())
-    kinds = {unicodedata.category(sign) for sign in text}
-    if not kinds - {"Cf"} or kinds & {"Cc", "Cs"}:  # nothing to be seen, or control signs and halves of letters
+    categories = {unicodedata.category(character) for character in text}
+    if not categories - {"Cf"} or categories & {"Cc", "Cs"}:  # invisible only, control characters, lone surrogates
         raise ValueError(f"Expected a name of letters for every class, but got {name!r}")
     return text
 
@@ -152,14 +160,14 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _vocabulary(named: Mapping[str, tuple[str, ...]]) -> Vocabulary:
-    return Vocabulary(tuple(named.values()), "your classes")
+def _vocabulary(classes: Mapping[str, tuple[str, ...]]) -> Vocabulary:
+    return Vocabulary(tuple(classes.values()), "your classes")
 
 
-def _without(named: Mapping[str, tuple[str, ...]], taken: str) -> Mapping[str, tuple[str, ...]]:
-    if taken in named:
-        raise ValueError(f"Expected no class of the name {taken!r} beside the background, which is class 0")
-    return named
+def _without(classes: Mapping[str, tuple[str, ...]], reserved: str) -> Mapping[str, tuple[str, ...]]:
+    if reserved in classes:
+        raise ValueError(f"Expected no class of the name {reserved!r} beside the background, which is class 0")
+    return classes
 
 
 def _title(names: Sequence[str], classes: Sequence[Sequence[str]]) -> str:

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import numpy as np
 from mmseg import datasets as mm
 from mmseg.registry import DATASETS
+
+from proxyclip.visualization.palette import class_colors
 
 from .. import tinyworld, vocabulary
 from . import splits
@@ -21,13 +22,6 @@ from .benchmark import BenchmarkDataset
 
 _NAMES = json.loads(Path(__file__).with_name("classes.json").read_text(encoding="utf-8"))
 _VOC, _CONTEXT, _STUFF = mm.PascalVOCDataset.METAINFO, mm.PascalContextDataset.METAINFO, mm.COCOStuffDataset.METAINFO
-
-
-def distinct_palette(count: int) -> list[list[int]]:
-    """`count` (at most 999) colours, no two alike and none black, the same on every call."""
-    levels = np.arange(10) * 28
-    grid = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)[1:]
-    return np.random.default_rng(0).permutation(grid)[:count].tolist()
 
 
 class _VOC2012(BenchmarkDataset):
@@ -82,7 +76,7 @@ class PascalContext59Dataset(_Context):
 class PascalContext459Dataset(_Context):
     """PASCAL Context, all 459 classes, 16-bit labels; "unknown" (430) is a class like any other."""
 
-    METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["context459"]), "palette": distinct_palette(459)}
+    METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["context459"]), "palette": class_colors(459).tolist()}
     defaults: ClassVar[dict] = {"seg_map_suffix": ".tif", "ignore_index": 65535}
     counts: ClassVar[dict] = {"val": 5104}
     marks = None
@@ -110,7 +104,7 @@ class ADE20KDataset(BenchmarkDataset):
 class ADE20K847Dataset(BenchmarkDataset):
     """ADE20K, 847 classes, 16-bit labels; 65535 is ignored."""
 
-    METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["ade20k847"]), "palette": distinct_palette(847)}
+    METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["ade20k847"]), "palette": class_colors(847).tolist()}
     defaults: ClassVar[dict] = {"seg_map_suffix": ".tif", "ignore_index": 65535}
     counts: ClassVar[dict] = {"validation": 2000}
     source = (
@@ -198,7 +192,7 @@ class FolderDataset(BenchmarkDataset):
                     f"There is no file of classes {file}: expected one class a line, in label order"
                 )
             classes = [names[0] for names in vocabulary.read(file).classes]
-        metainfo = dict(classes=tuple(classes), palette=distinct_palette(len(classes)))
+        metainfo = dict(classes=tuple(classes), palette=class_colors(len(classes)).tolist())
         given = kwargs.pop("metainfo", None) or {}
         super().__init__(data_root=data_root, metainfo=given if "classes" in given else metainfo | given, **kwargs)
 

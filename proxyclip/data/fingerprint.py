@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ..provenance import sha256
+from proxyclip.hashing import hash_value
 
 
 def fingerprint(dataset: Any) -> dict[str, Any]:
@@ -19,8 +19,8 @@ def fingerprint(dataset: Any) -> dict[str, Any]:
     if not hasattr(dataset, "get_data_info"):
         return found
     files = list(_files(dataset))
-    found["list_sha256"] = sha256("\n".join(_name(image) for image, *_ in files))
-    found["files_sha256"] = sha256("\n".join(f"{file.name} {_size(file)}" for both in files for file in both))
+    found["list_sha256"] = hash_value("\n".join(_name(image) for image, *_ in files))
+    found["files_sha256"] = hash_value("\n".join(f"{file.name} {_size(file)}" for both in files for file in both))
     return found
 
 
@@ -29,7 +29,7 @@ def tokens(dataset: Any) -> list[str]:
 
     Times, because a label map without compression that is made anew has the size of the old one.
     """
-    found = [sha256([_name(files[0]), *map(_changed, files)])[:16] for files in _files(dataset)]
+    found = [hash_value([_name(files[0]), *map(_changed, files)])[:16] for files in _files(dataset)]
     return found if len(set(found)) == len(found) else [f"{one}-{i}" for i, one in enumerate(found)]
 
 

@@ -1,26 +1,33 @@
-"""Images that are whole or an error, and label maps that are exact: MMSegmentation's two loaders, made safe."""
+"""Transforms: safe image loading, exact labels, suppression of labels."""
 
 from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import mmcv
 import mmengine.fileio as fileio
 import numpy as np
+import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms import LoadImageFromFile as _LoadImageFromFile
 from mmseg.registry import TRANSFORMS
 from PIL import Image
+from torch import Tensor
 
 from ..disk.labels import Legal, decode
 from ..disk.pictures import whole
 
+UNLABELED = -1  # label of a pixel whose class the training must not see
+
 
 @TRANSFORMS.register_module()
 class LoadImageFromFile(_LoadImageFromFile):
-    """Loads `img_path` into `img` (H, W, 3) uint8 BGR with OpenCV, after Pillow found the file whole.
+    """Load `img_path` into `img` (H, W, 3) uint8 BGR; damaged files are an error.
+
+    OpenCV reads it after Pillow found the file whole.
 
     OpenCV gives garbage for a JPEG that is cut off, and some of its versions say nothing. Takes the place of mmcv's
     loader in MMSegmentation's scope; its arguments are the same, but the EXIF orientation is ignored unless
@@ -75,7 +82,8 @@ class MyLoadAnnotations(BaseTransform):
     ) -> None:
         if imdecode_backend != "pillow":
             raise ValueError(f"Expected `imdecode_backend` to be 'pillow', but got {imdecode_backend!r}")
-        self.reduce_zero_label, self.ignore_index = reduce_zero_label, ignore_index
+        self.reduce_zero_label = reduce_zero_label
+        self.ignore_index = ignore_index
         self.backend_args = backend_args
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
@@ -106,7 +114,10 @@ class MyLoadAnnotations(BaseTransform):
 
 
 def agree(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any:
-    """The one value of a setting that the dataset and its user may both say; ValueError if they contradict."""
+    """Return the value of a setting that data set and user agree on.
+
+    ValueError if they contradict.
+    """
     theirs = of_dataset.get(name)
     if mine is not None and theirs is not None and mine != theirs:
         raise ValueError(f"{name} is {theirs} in the dataset but {mine} in the config of its user: say it once")
@@ -114,8 +125,74 @@ def agree(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any
 
 
 def choose(labels: np.ndarray, label_map: dict[int, int], ignore: int) -> np.ndarray:
-    """Renumber to a subset of classes. MMSegmentation marks the others with 255; they become `ignore`."""
+    """Renumber labels to a subset of classes.
+
+    MMSegmentation marks the others with 255; they become `ignore`.
+    """
     chosen = np.full_like(labels, ignore)
     for old, new in label_map.items():
         chosen[labels == old] = ignore if new == 255 else new
     return chosen
+
+
+@TRANSFORMS.register_module()
+class SuppressLabels(BaseTransform):
+    """Turn labels of some classes into -1, "unlabeled", to hide them from a training.
+
+    Comes after the annotations are loaded; without annotations the whole map is -1. The ignore value stays. Maps become
+    int32, in which OpenCV resizes and pads -1 unharmed. Adds `suppressed`, the ids, for `PackSegInputs(meta_keys=...)`.
+
+    Args:
+        which: "all" classes (annotation-free training), "unseen" ones of the data set (zero-shot), or their ids.
+
+    Raises:
+        ValueError: an unknown name, or a data set without a zero-shot split.
+    """
+
+    def __init__(self, which: str | Sequence[int] = "all") -> None:
+        if isinstance(which, str) and which not in ("all", "unseen"):
+            raise ValueError(f"Expected SuppressLabels(which='all'), 'unseen' or a list of ids, but got {which!r}")
+        self.which = which
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Set `gt_seg_map` (H, W) int32 to -1 at suppressed classes."""
+        ids = self.ids(results)
+        labels = results.get("gt_seg_map")
+        if labels is None:
+            labels = np.full(results["img"].shape[:2], UNLABELED, np.int32)
+            results.setdefault("seg_fields", []).append("gt_seg_map")
+        else:
+            labels = labels.astype(np.int32)
+            labels[np.isin(labels, ids)] = UNLABELED
+        results["gt_seg_map"] = labels
+        results["suppressed"] = tuple(ids)
+        return results
+
+    def ids(self, metainfo: dict[str, Any]) -> list[int]:
+        """List the ids for a sample, or for any dict with `num_classes` and `unseen`."""
+        if self.which == "all":
+            return list(range(metainfo["num_classes"]))
+        if self.which != "unseen":
+            return [int(one) for one in self.which]
+        if not metainfo.get("unseen"):
+            raise ValueError(
+                "SuppressLabels('unseen') needs a data set that says which classes are unseen: zero_shot=True"
+            )
+        return list(metainfo["unseen"])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(which={self.which!r})"
+
+
+def check_labels_suppressed(labels: Tensor, ids: Sequence[int]) -> None:
+    """Refuse labels of classes that must be unlabeled in this training.
+
+    Raises:
+        ValueError: there are such labels; the message has the ids.
+    """
+    leaked = torch.isin(labels, torch.as_tensor(ids, device=labels.device))
+    if leaked.any():
+        leaked_ids = labels[leaked].unique().tolist()
+        raise ValueError(
+            f"Labels have classes {leaked_ids}, which are unlabelled in this training: is SuppressLabels there?"
+        )

@@ -16,7 +16,8 @@ harmonic mean `hIoU`; `splits.means` has the formula.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -26,13 +27,17 @@ from mmengine.logging import MMLogger, print_log
 from mmseg.evaluation import IoUMetric
 from mmseg.registry import METRICS
 from PIL import Image
-from prettytable import PrettyTable
+from rich.box import ASCII
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
 from torch import Tensor
 
-from . import splits
-from .loading import agree
+from proxyclip.data import splits
+from proxyclip.data.loading import agree
 
-Counts = tuple[np.ndarray, np.ndarray]
+# Pairs label * classes + prediction of an image, and the number of pixels of each: both (n,) int64.
+PairCounts = tuple[np.ndarray, np.ndarray]
 SCORINGS = ("correct", "published")
 PUBLISHED_IGNORE = 255
 
@@ -48,7 +53,7 @@ class SegMetric(IoUMetric):
     a zero-shot split `unseen`; and `classes_in`, the number of classes in each of the means of IoU.
 
     Args:
-        ignore_index: label that is not scored; None takes the dataset's word, else 255.
+        ignore_index: label that is not scored; None takes that of the dataset, else 255.
         iou_metrics: mIoU, mDice, mFscore, as in IoUMetric.
         output_dir: where to write predictions, PNG of 8 bits, above 256 values of 16; one is added where the dataset
             has reduce_zero_label, as in its files.
@@ -77,7 +82,8 @@ class SegMetric(IoUMetric):
             raise ValueError(f"Expected `scoring` to be one of {', '.join(SCORINGS)}, but got {scoring!r}")
         metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         super().__init__(255, metrics, nan_to_num, beta, collect_device, output_dir, format_only, prefix)
-        self.ignore_index, self.scoring = ignore_index, scoring
+        self.ignore_index = ignore_index
+        self.scoring = scoring
         self.collect_dir = collect_dir
         self.confusion: np.ndarray = np.zeros((0, 0), np.int64)
         self.per_class: list[dict[str, Any]] = []
@@ -90,7 +96,8 @@ class SegMetric(IoUMetric):
             ValueError: prediction and label differ in size, or one has a value that is no class.
         """
         meta = self.dataset_meta or {}
-        classes, ignore = len(meta["classes"]), agree("ignore_index", self.ignore_index, meta, 255)
+        classes = len(meta["classes"])
+        ignore = agree("ignore_index", self.ignore_index, meta, 255)
         for sample in data_samples:
             file = str(sample.get("img_path", "an image"))
             prediction = sample["pred_sem_seg"]["data"][0]
@@ -103,13 +110,13 @@ class SegMetric(IoUMetric):
             if self.output_dir is not None:
                 write_prediction(prediction, classes, bool(sample.get("reduce_zero_label")), self.output_dir, file)
 
-    def score(self, results: list[Counts]) -> dict[str, float]:
-        """The metrics of these counts, one an image, under the names that `evaluate` gives them."""
-        found = self.compute_metrics(results)
-        return {f"{self.prefix}/{name}": value for name, value in found.items()} if self.prefix else found
+    def score(self, results: list[PairCounts]) -> dict[str, float]:
+        """Compute the metrics of counts, one an image, under the names that `evaluate` uses."""
+        metrics = self.compute_metrics(results)
+        return {f"{self.prefix}/{name}": value for name, value in metrics.items()} if self.prefix else metrics
 
-    def compute_metrics(self, results: list[Counts]) -> dict[str, float]:
-        """The metrics in percent; also logs the table of classes.
+    def compute_metrics(self, results: list[PairCounts]) -> dict[str, float]:
+        """Compute the metrics in percent, and log the table of classes.
 
         Raises:
             ValueError: there is no labelled pixel, or `unseen` of the data set is no split of its classes.
@@ -118,49 +125,66 @@ class SegMetric(IoUMetric):
             return {}
         names = list((self.dataset_meta or {})["classes"])
         counts = sum_pairs(results, len(names))
-        self.confusion, outside = counts[:-1], counts[-1]
+        self.confusion = counts[:-1]
+        outside = counts[-1]
         if not self.confusion.any():
             raise ValueError(f"There is nothing to score: {len(results)} images without a pixel that is not ignored")
-        labels, predicted = (torch.from_numpy(self.confusion.sum(i)).double() for i in (1, 0))
-        predicted += torch.from_numpy(outside)
+        labels = torch.from_numpy(self.confusion.sum(1)).double()
+        predicted = torch.from_numpy(self.confusion.sum(0) + outside).double()
         hits = torch.from_numpy(self.confusion.diagonal().copy()).double()
         union = labels + predicted - hits
         columns = self.total_area_to_metrics(hits, union, predicted, labels, self.metrics, self.nan_to_num, self.beta)
-        iou, present = (hits / union).numpy(), (labels > 0).numpy()
+        iou = (hits / union).numpy()
+        accuracy = (hits / labels).tolist()
+        present = (labels > 0).numpy()
         self.classes_in = {"mIoU": int((~np.isnan(iou)).sum()), "mIoU_gt": int(present.sum())}
         self.per_class = [
-            dict(name=name, iou=100 * iou, acc=100 * acc, pixels=int(pixels))
-            for name, iou, acc, pixels in zip(
-                names, iou.tolist(), (hits / labels).tolist(), labels.tolist(), strict=True
+            dict(name=name, iou=100 * class_iou, acc=100 * class_accuracy, pixels=int(pixels))
+            for name, class_iou, class_accuracy, pixels in zip(
+                names, iou.tolist(), accuracy, labels.tolist(), strict=True
             )
         ]
-        table = PrettyTable()
-        table.add_column("Class", names)
-        for key, values in columns.items():
-            if key != "aAcc":
-                table.add_column(key, [f"{100 * value:.2f}" for value in values])
-        print_log(f"per class results:\n{table.get_string()}", MMLogger.get_current_instance())
-        found = {k if k == "aAcc" else f"m{k}": 100 * float(np.nanmean(v)) for k, v in columns.items()}
+        table = format_class_table(names, {name: values for name, values in columns.items() if name != "aAcc"})
+        print_log(f"per class results:\n{table}", MMLogger.get_current_instance())
+        means = {
+            name if name == "aAcc" else f"m{name}": 100 * float(np.nanmean(values)) for name, values in columns.items()
+        }
         weights = labels.numpy()[present]
         by_rule = {"mIoU_gt": iou[present].mean(), "fwIoU": (iou[present] * weights).sum() / weights.sum()}
-        found |= {name: 100 * float(value) for name, value in by_rule.items()}
-        return found | self._zero_shot(iou, names)
+        means |= {name: 100 * float(value) for name, value in by_rule.items()}
+        return means | self._zero_shot(iou, names)
 
     def _zero_shot(self, iou: np.ndarray, names: list[str]) -> dict[str, float]:
-        """The means over seen and unseen classes; marks the classes. Nothing where the data set has no split."""
+        """Compute the means over seen and unseen classes and mark the classes; nothing without a split."""
         unseen = (self.dataset_meta or {}).get("unseen")
         if unseen is None:
             return {}
         unseen = splits.resolve(unseen, names)
-        for k, one in enumerate(self.per_class):
-            one["unseen"] = k in unseen
-        known = int((~np.isnan(iou[list(unseen)])).sum())
-        self.classes_in |= {"mIoU_seen": self.classes_in["mIoU"] - known, "mIoU_unseen": known}
+        for k, row in enumerate(self.per_class):
+            row["unseen"] = k in unseen
+        unseen_count = int((~np.isnan(iou[list(unseen)])).sum())
+        self.classes_in |= {"mIoU_seen": self.classes_in["mIoU"] - unseen_count, "mIoU_unseen": unseen_count}
         return {name: 100 * value for name, value in splits.means(iou, unseen).items()}
 
 
-def image_scores(result: Counts, classes: int) -> tuple[float, float]:
-    """(mIoU, aAcc) of one image in percent, mIoU over the classes labelled or predicted in it; NaN without a pixel."""
+def format_class_table(names: Sequence[str], columns: Mapping[str, Sequence[float]]) -> str:
+    """Format metrics of classes, each in [0, 1], as a table of percentages with a row for each class."""
+    table = Table("Class", *columns, box=ASCII)
+    for column in table.columns:
+        column.no_wrap = True
+    for name, *values in zip(names, *columns.values(), strict=True):
+        table.add_row(escape(name), *(f"{100 * value:.2f}" for value in values))
+    output = StringIO()
+    console = Console(file=output, width=10_000, color_system=None, emoji=False, highlight=False)
+    console.print(table)
+    return output.getvalue().rstrip()
+
+
+def image_scores(result: PairCounts, classes: int) -> tuple[float, float]:
+    """Compute (mIoU, aAcc) of one image in percent; NaN without a labelled pixel.
+
+    The mean of IoU is over the classes labelled or predicted in the image.
+    """
     pairs, counts = result
     label, prediction = np.divmod(pairs, classes)
     labelled = np.bincount(label, counts, classes + 1)[:classes]
@@ -174,17 +198,20 @@ def image_scores(result: Counts, classes: int) -> tuple[float, float]:
 
 
 def as_published(label: Tensor, classes: int, ignore: int) -> Tensor:
-    """Labels as the published 16-bit configs score them: class 255 is ignored, and unlabelled pixels become `classes`,
-    a label that no prediction meets."""
+    """Change labels to those that the published 16-bit configs score.
+
+    Class 255 is ignored, and unlabelled pixels become `classes`, a label that no prediction meets.
+    """
     label = label.to(torch.int64)
-    outside, dropped = label == ignore, label == PUBLISHED_IGNORE
-    return label.masked_fill(outside, classes).masked_fill(dropped, ignore)
+    unlabeled = label == ignore
+    ignored = label == PUBLISHED_IGNORE
+    return label.masked_fill(unlabeled, classes).masked_fill(ignored, ignore)
 
 
 def count_pairs(
     prediction: Tensor, label: Tensor, classes: int, ignore: int, file: str, outside: bool = False
-) -> Counts:
-    """How often each pair occurs in one image: (pairs label * classes + prediction, counts), both (n,) int64.
+) -> PairCounts:
+    """Count the pairs of label and prediction in one image.
 
     Small enough to keep for every image of a set with 847 classes. With `outside`, the label `classes` is allowed too.
 
@@ -198,18 +225,19 @@ def count_pairs(
         )
     label = label.to(prediction.device, torch.int64)
     kept = label != ignore
-    label, prediction = label[kept], prediction[kept].to(torch.int64)
-    for what, values, top in (("labels", label, classes + outside), ("predictions", prediction, classes)):
-        wrong = values[(values < 0) | (values >= top)].unique().tolist()
+    label = label[kept]
+    prediction = prediction[kept].to(torch.int64)
+    for kind, values, limit in (("labels", label, classes + outside), ("predictions", prediction, classes)):
+        wrong = values[(values < 0) | (values >= limit)].unique().tolist()
         if wrong:
-            raise ValueError(f"Expected {what} 0..{classes - 1} for {file} ({ignore} is ignored), but got {wrong[:10]}")
+            raise ValueError(f"Expected {kind} 0..{classes - 1} for {file} ({ignore} is ignored), but got {wrong[:10]}")
     counts = torch.bincount(label * classes + prediction)
     pairs = counts.nonzero().flatten()
     return pairs.cpu().numpy(), counts[pairs].cpu().numpy()
 
 
-def sum_pairs(results: Sequence[Counts], classes: int) -> np.ndarray:
-    """(classes + 1, classes) int64: the confusion matrix of a set, and a last row for the label `classes`."""
+def sum_pairs(results: Sequence[PairCounts], classes: int) -> np.ndarray:
+    """Sum counts to (classes + 1, classes) int64: a confusion matrix, and a last row for the label `classes`."""
     matrix = np.zeros((classes + 1) * classes, np.int64)
     for pairs, counts in results:
         matrix[pairs] += counts
@@ -217,7 +245,7 @@ def sum_pairs(results: Sequence[Counts], classes: int) -> np.ndarray:
 
 
 def write_prediction(prediction: Tensor, classes: int, reduce_zero: bool, folder: str, file: str) -> None:
-    """Save labels as in the files of the data set: PNG of 8 bits, of 16 where 8 do not hold them."""
-    width = np.uint8 if classes + reduce_zero <= 256 else np.uint16
-    picture = Image.fromarray((prediction.cpu().numpy() + int(reduce_zero)).astype(width))
-    picture.save(Path(folder) / f"{Path(file).stem}.png")
+    """Write labels as in the files of the data set: PNG of 8 bits, of 16 where 8 do not hold them."""
+    dtype = np.uint8 if classes + reduce_zero <= 256 else np.uint16
+    image = Image.fromarray((prediction.cpu().numpy() + int(reduce_zero)).astype(dtype))
+    image.save(Path(folder) / f"{Path(file).stem}.png")

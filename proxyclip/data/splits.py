@@ -6,11 +6,12 @@ of SPNet (Xian et al., CVPR 2019) for PASCAL VOC and COCO-Stuff, and of ZS3Net (
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+
+from proxyclip.suggest import did_you_mean
 
 VOC = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CONTEXT = (
@@ -71,9 +72,9 @@ def _id(one: Any, classes: Sequence[str]) -> int:
     if isinstance(one, str):
         if one in classes:
             return list(classes).index(one)
-        near = difflib.get_close_matches(one, classes, n=3)
-        hint = f"did you mean {' or '.join(near)}? " if near else ""
-        raise ValueError(f"The unseen class {one!r} is none of the {len(classes)} classes: {hint}{OWN}")
+        hint = did_you_mean(one, classes)
+        advice = f"{hint} {OWN}" if hint else OWN
+        raise ValueError(f"The unseen class {one!r} is none of the {len(classes)} classes: {advice}")
     if isinstance(one, bool) or not isinstance(one, (int, np.integer)) or not 0 <= one < len(classes):
         raise ValueError(f"Expected ids of unseen classes 0..{len(classes) - 1}, or names, but got {one!r}; {OWN}")
     return int(one)

@@ -1,8 +1,7 @@
-"""The grid of eval_all.py: configs x methods x VFMs x CLIPs, and what is to be done for each cell."""
+"""Cells of a sweep: configs x methods x VFMs x CLIPs, and the state of each."""
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,21 +11,26 @@ from typing import Any
 
 from mmengine.config import Config
 
-from proxyclip import choices, configs, evaluation, identities, plugins, reporting, results
-from proxyclip.configs import Options
+from proxyclip import choices, configs, evaluation, identities, plugins, results
+from proxyclip.arguments import to_command
+from proxyclip.errors import format_error
+from proxyclip.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
 from proxyclip.paths import ROOT
 from proxyclip.results import published
 
-TINY, OWN = "configs/cfg_tinyworld.py", "configs/cfg_folder.py"
-PASSED = ("data_root", "limit", "workers")  # options with a value that eval.py gets as they are
-SHARED = ("work_dir", "data_root", "limit", "device", "workers", "scoring", "check", "skip_bad")
+FOLDER_CONFIG = "configs/cfg_folder.py"
+# Options of eval.py for a cell, in the order of its command line.
+FORWARDED_OPTIONS = (
+    "work_dir", "device", "scoring", "check", "skip_bad", "data_root", "limit", "workers", "method", "vfm", "clip",
+    "cfg_options",
+)  # fmt: skip
 
 
 @dataclass(eq=False)
 class Cell:
     """One config, method, VFM and CLIP; None is the config's own.
 
-    `state` is "" before it is settled; then refused, no data, failed, kept, would run or waiting; then running; then
+    `state` is "" before it is resolved; then refused, no data, failed, kept, would run or waiting; then running; then
     done, failed or interrupted, or not run where others were interrupted. `named` has method, VFM and CLIP as a table
     shows them.
     """
@@ -47,8 +51,13 @@ class Cell:
     target: published.Target | None = None  # that its config has
 
     @property
+    def is_pending(self) -> bool:
+        """True if the cell waits for a run of its own."""
+        return self.state == "waiting" and self.twin is None
+
+    @property
     def words(self) -> str:
-        """The cell as it was asked for."""
+        """The arguments that choose the cell."""
         parts = (self.config, self.method, self.vfm and f"--vfm {self.vfm}", self.clip and f"--clip {self.clip}")
         return " ".join(filter(None, parts))
 
@@ -60,87 +69,92 @@ class Cell:
 
 
 def default_configs() -> list[str]:
-    """The tiny world first, then the published configs by name."""
-    found = sorted(f"configs/{f.name}" for f in (ROOT / "configs").glob("cfg_*.py"))
-    return [TINY, *(name for name in found if name not in (TINY, OWN))]
+    """List the default configs: the tiny world first, then the published ones by name."""
+    names = sorted(f"configs/{f.name}" for f in (ROOT / "configs").glob("cfg_*.py"))
+    return [TINYWORLD_CONFIG, *(name for name in names if name not in (TINYWORLD_CONFIG, FOLDER_CONFIG))]
 
 
-def make(args: argparse.Namespace) -> list[Cell]:
-    """All cells in the order they run; a method without VFM has one, whatever VFMs there are."""
-    methods = [one for name in args.methods for one in (configs.methods() if name == "all" else [name])]
-    found = [
+def make(options: SweepOptions) -> list[Cell]:
+    """Make all cells in the order they run.
+
+    A method without VFM has one, whatever VFMs there are.
+    """
+    methods = [method for name in options.methods for method in (configs.methods() if name == "all" else [name])]
+    cells = [
         Cell(config, method, vfm, clip)
-        for config in dict.fromkeys(args.configs or default_configs())
+        for config in dict.fromkeys(options.configs or default_configs())
         for method in dict.fromkeys(methods)
-        for clip in dict.fromkeys(args.clips)
-        for vfm in vfms(config, method, args)
+        for clip in dict.fromkeys(options.clips)
+        for vfm in select_vfms(config, method, options)
     ]
-    for number, cell in enumerate(found, start=1):
+    for number, cell in enumerate(cells, start=1):
         cell.number = number
-    return found
+    return cells
 
 
-def vfms(config: str, method: str | None, args: argparse.Namespace) -> list[str | None]:
-    """Those of --vfms that make sense with a method."""
-    if args.vfms == [None]:
+def select_vfms(config: str, method: str | None, options: SweepOptions) -> list[str | None]:
+    """Select the VFMs of --vfms that a method can use."""
+    if options.vfms == (None,):
         return [None]
-    options = Options(config=config, method=method, cfg_options=tuple(args.cfg_options))
     try:
-        guided = choices.describe_method(configs.merged(options).model).guided
+        cfg = configs.merged(EvalOptions(config=config, method=method, cfg_options=options.cfg_options))
+        guided = choices.describe_method(cfg.model).guided
     except Exception:
-        return [None]  # settling the cell will say what is wrong
+        return [None]  # resolving the cell will report the error
     if guided is False:
         return [None]
-    return list(dict.fromkeys(args.vfms if guided else ["none", *args.vfms]))
+    return list(dict.fromkeys(options.vfms if guided else ["none", *options.vfms]))
 
 
-def settle(found: Sequence[Cell], args: argparse.Namespace, tell: Callable[[Cell], None]) -> None:
-    """Find out of each cell what is to be done for it. Nothing is run; no error leaves this function."""
+def settle(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> None:
+    """Resolve the state of each cell. Nothing is run; no error leaves this function."""
     first: dict[str, Cell] = {}
-    for cell in found:
+    for cell in cells:
         try:
-            _settle(cell, args)
+            _settle(cell, options)
         except Exception as error:
             cell.state = "refused" if isinstance(error, choices.Unfit) else "failed"
-            cell.note = reporting.message(error)
+            cell.note = format_error(error)
         if cell.state in ("waiting", "would run"):
             cell.twin = first.setdefault(cell.identity, cell)
             if cell.twin is cell:
                 cell.twin = None
             else:
                 cell.note = f"the same as [{cell.twin.number}]"
-        tell(cell)
+        on_update(cell)
 
 
-def _settle(cell: Cell, args: argparse.Namespace) -> None:
-    same = {name: getattr(args, name) for name in SHARED}
-    same |= {name: getattr(cell, name) for name in ("config", "method", "vfm", "clip")}
-    options = Options(cfg_options=tuple(args.cfg_options), **same)
+def _settle(cell: Cell, options: SweepOptions) -> None:
+    eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
     cell.named = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
-    model = configs.merged(options).model
+    model = configs.merged(eval_options).model
     method = choices.describe_method(model).name
     cell.named = choices.component_names(model, method, cell.vfm, cell.clip)
-    cfg = configs.load(options)
-    cell.target = expected(cfg, options, method)
+    cfg = configs.load(eval_options)
+    cell.target = expected(cfg, eval_options, method)
     missing = configs.missing_data(cfg)
     if missing:
-        cell.state, cell.note = "no data", configs.how_to_get(cfg, missing)
+        cell.state = "no data"
+        cell.note = configs.how_to_get(cfg, missing)
         return
-    cell.identity = identities.of_run(cfg, _device(args))
-    cell.run = None if args.force else kept(cell, args)
+    cell.identity = identities.of_run(cfg, _device(options))
+    cell.run = None if options.force else kept(cell, options)
     if cell.run is not None:
         cell.state = "kept"
-    elif args.dry_run:
-        cell.state, cell.note = "would run", shlex.join(command(cell, args))
+    elif options.dry_run:
+        cell.state = "would run"
+        cell.note = shlex.join(build_eval_command(cell, options))
     else:
         cell.state = "waiting"
 
 
-def expected(cfg: Config, options: Options, method: str | None) -> published.Target | None:
-    """The published result for a run of `cfg`; None for a part of the images, or for configs and methods of one's own.
+def expected(cfg: Config, options: EvalOptions, method: str | None) -> published.Target | None:
+    """Find the published result for a run of `cfg`.
+
+    None for a part of the images, or a config or method of the user.
 
     Args:
-        method: what a table calls it.
+        method: its name in tables.
     """
     shipped = Path(cfg.filename).resolve().is_relative_to(ROOT / "configs")
     if (
@@ -153,45 +167,36 @@ def expected(cfg: Config, options: Options, method: str | None) -> published.Tar
     return published.target(configs.config_name(cfg), cfg.model.to_dict(), method, identities.changes(options))
 
 
-def kept(cell: Cell, args: argparse.Namespace) -> dict[str, Any] | None:
-    """The record that makes a run of the cell needless; one that lacks images does if they may be left out."""
-    run = results.find(Path(args.work_dir), cell.identity)
-    return None if run is not None and run.get("left_out") and not args.skip_bad else run
+def kept(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
+    """Find the record that makes a run of the cell needless.
+
+    One that lacks images does if they may be left out.
+    """
+    run = results.find(Path(options.work_dir), cell.identity)
+    return None if run is not None and run.get("left_out") and not options.skip_bad else run
 
 
-def command(cell: Cell, args: argparse.Namespace) -> list[str]:
-    """The command line that evaluates one cell."""
-    processes = per_cell(args)
+def build_eval_command(cell: Cell, options: SweepOptions) -> list[str]:
+    """Build the command line that evaluates one cell."""
+    arguments = build_eval_arguments(cell, options)
+    processes = options.processes_per_cell
     if processes is None:
-        return [sys.executable, str(ROOT / "eval.py"), "--config", cell.config, *arguments(cell, args)]
+        return [sys.executable, str(ROOT / "eval.py"), "--config", cell.config, *arguments]
     script = ["bash", str(ROOT / "dist_test.sh"), cell.config, str(processes)]
-    return ["env", f"PYTHON={sys.executable}", *script, *arguments(cell, args)]
+    return ["env", f"PYTHON={sys.executable}", *script, *arguments]
 
 
-def arguments(cell: Cell, args: argparse.Namespace) -> list[str]:
-    """The arguments of eval.py for one cell, less the config."""
-    words = ["--work-dir", args.work_dir, "--device", args.device]
-    words += [] if args.scoring == "correct" else ["--scoring", args.scoring]
-    words += [] if args.check else ["--no-check"]
-    words += ["--skip-bad"] if args.skip_bad else []
-    for option in PASSED:
-        if getattr(args, option) is not None:
-            words += [f"--{option.replace('_', '-')}", str(getattr(args, option))]
-    for option in ("method", "vfm", "clip"):
-        if getattr(cell, option) is not None:
-            words += [f"--{option}", getattr(cell, option)]
-    return [*words, "--cfg-options", *args.cfg_options] if args.cfg_options else words
+def build_eval_arguments(cell: Cell, options: SweepOptions) -> list[str]:
+    """Build the arguments of eval.py for one cell, less the config."""
+    eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
+    return to_command(eval_options, FORWARDED_OPTIONS, always=("work_dir", "device"))
 
 
-def per_cell(args: argparse.Namespace) -> int | None:
-    """Processes a cell, through dist_test.sh; None for one without it."""
-    if isinstance(args.gpus, list):
-        return args.gpus_per_job if args.gpus_per_job > 1 else None
-    return args.gpus
+def _device(options: SweepOptions) -> str:
+    """Return the device of the cells.
 
-
-def _device(args: argparse.Namespace) -> str:
-    """Where the cells run, which may be another machine if nothing is run by this process."""
-    if args.device == "cuda" and (args.dry_run or args.slurm is not None):
+    It may be on another machine if nothing is run by this process.
+    """
+    if options.device == "cuda" and (options.dry_run or options.slurm is not None):
         return "cuda"
-    return "cpu" if args.device == "cpu" else evaluation.pick_device(args.device)
+    return "cpu" if options.device == "cpu" else evaluation.pick_device(options.device)

@@ -1,4 +1,4 @@
-"""Child processes of a grid: several side by side, each on GPUs or threads of its own, and none outlives its parent.
+"""Child processes of a sweep, side by side, none of which outlives its parent.
 
 A signal to end is handed on to the children, which save what they have. On Linux they get it even where the parent is
 killed outright.
@@ -19,11 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
+from proxyclip.system import count_cores, kill_process_tree
+
 GRACE = 45.0  # seconds between the signal to end and the one to die; torchrun allows its own processes 30
 INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # exit codes of a run that was told to end
 SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_ECHO = "another process of this run ended early"  # said by processes that only follow the one that failed
+_ECHO = "another process of this run ended early"  # of processes that only follow the one that failed
 _LINES = 6  # of an error's message
 
 stopping = threading.Event()  # set by a signal: nothing more is started
@@ -41,8 +43,10 @@ _TIED = (sys.executable, "-I", "-S", "-c", _TIE) if sys.platform == "linux" else
 T = TypeVar("T")
 
 
-def launch(words: Sequence[str], env: Mapping[str, str], log: Path) -> int:
-    """Run a command to its end, with its output added to a file; its exit code, negative if a signal ended it.
+def launch(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+    """Run a command with its output appended to a file.
+
+    Return its exit code, negative if a signal ended it.
 
     Raises:
         OSError: the program or the log cannot be opened.
@@ -50,7 +54,7 @@ def launch(words: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [*_TIED, *words],
+            [*_TIED, *argv],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -71,54 +75,54 @@ def launch(words: Sequence[str], env: Mapping[str, str], log: Path) -> int:
 
 
 def side_by_side(
-    work: Sequence[T], slots: Sequence[Mapping[str, Any]], do: Callable[[T, Mapping[str, Any]], None]
+    work: Sequence[T], slots: Sequence[Mapping[str, Any]], run_item: Callable[[T, Mapping[str, Any]], None]
 ) -> None:
-    """Call `do(item, slot)` for all items in their order, one at a time in each slot, until `stopping` is set."""
+    """Call `run_item(item, slot)` for all items in order, one at a time in each slot.
+
+    No item is started once `stopping` is set.
+    """
     free: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     for slot in slots:
         free.put(slot)
 
-    def one(item: T) -> None:
+    def run_in_free_slot(item: T) -> None:
         slot = free.get()
         try:
             if not stopping.is_set():
-                do(item, slot)
+                run_item(item, slot)
         finally:
             free.put(slot)
 
     if len(slots) == 1:
         for item in work:
-            one(item)
+            run_in_free_slot(item)
         return
     with ThreadPoolExecutor(len(slots)) as pool:
-        list(pool.map(one, work))
+        list(pool.map(run_in_free_slot, work))
 
 
 def slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[dict[str, str | None]]:
-    """What each of the jobs that run side by side has in its environment; None takes a variable out of it.
+    """Build the environment variables of each job slot.
+
+    None takes a variable out of the environment.
 
     Args:
         gpus: names as CUDA_VISIBLE_DEVICES has them, dealt out `each` to a job; none: `jobs` jobs share the machine.
     """
     groups = [list(gpus[i : i + each]) for i in range(0, len(gpus), each)] or [[] for _ in range(jobs)]
-    found: list[dict[str, str | None]] = []
+    slots: list[dict[str, str | None]] = []
     for group in groups:
         slot: dict[str, str | None] = {"CUDA_VISIBLE_DEVICES": ",".join(group)} if group else {}
         if len(groups) > 1:
-            threads = str(max(1, cores() // (len(groups) * max(1, len(group)))))
+            threads = str(max(1, count_cores() // (len(groups) * max(1, len(group)))))
             slot |= {name: threads for name in THREADS if not os.environ.get("OMP_NUM_THREADS")}
             slot["PORT"] = None  # dist_test.sh then finds a free one for each
-        found.append(slot)
-    return found
-
-
-def cores() -> int:
-    """The cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        slots.append(slot)
+    return slots
 
 
 def environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
-    """This process's environment with changes; None takes a variable out."""
+    """Merge changes into this process's environment; None takes a variable out."""
     merged: dict[str, str | None] = dict(os.environ)
     for more in changes:
         merged |= more
@@ -127,7 +131,9 @@ def environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Hand signals to end on to the children: the first asks them to, the second, or `GRACE` seconds, kills them.
+    """Forward stop signals to the children.
+
+    The first signal asks them to end; the second, or `GRACE` seconds, kills them.
 
     `stopping` is set from the first on to the end of the block.
     """
@@ -145,12 +151,12 @@ def interruptible() -> Iterator[None]:
         timers[0].start()
 
     main = threading.current_thread() is threading.main_thread()  # no other one can take signals
-    known = [getattr(signal, name) for name in SIGNALS if main and hasattr(signal, name)]
-    before = {number: signal.signal(number, stop) for number in known}
+    handled = [getattr(signal, name) for name in SIGNALS if main and hasattr(signal, name)]
+    old_handlers = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in old_handlers.items():
             signal.signal(number, handler)
         for timer in timers:
             timer.cancel()
@@ -160,13 +166,11 @@ def interruptible() -> Iterator[None]:
 def kill() -> None:
     """Kill all children and what they have started."""
     for child in tuple(_children):
-        for number in _family(child.pid):
-            with suppress(OSError):  # gone already
-                os.kill(number, signal.SIGKILL)
+        kill_process_tree(child.pid)
 
 
 def failure(text: str, code: int) -> str:
-    """Why a run failed: its last "error: ..." message, or else its exit code in words."""
+    """Describe why a run failed: its last "error: ..." message, or else its exit code."""
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith("error: ")]
     starts = [i for i in starts if _ECHO not in lines[i]] or starts
@@ -181,14 +185,3 @@ def failure(text: str, code: int) -> str:
         name = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
         return f"ended by {name}" + (": out of memory, perhaps" if -code == signal.SIGKILL else "")
     return f"exit code {code}"
-
-
-def _family(pid: int) -> list[int]:
-    """A process and all below it, as Linux lists them; the process alone elsewhere."""
-    found = [pid]
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found += [one for child in path.read_text().split() for one in _family(int(child))]
-        except OSError:
-            continue
-    return found

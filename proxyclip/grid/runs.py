@@ -1,8 +1,7 @@
-"""The running of a grid's cells: each in a process of its own, side by side, with a log and a word on how far it is."""
+"""Run sweep cells in subprocesses with logs and progress."""
 
 from __future__ import annotations
 
-import argparse
 import json
 import re
 import tempfile
@@ -10,61 +9,72 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from proxyclip import reporting, results
+from proxyclip import results
+from proxyclip.errors import format_error
 from proxyclip.grid import cells, jobs
 from proxyclip.grid.cells import Cell
+from proxyclip.options import SweepOptions
 
-PROGRESS = "PROXYCLIP_PROGRESS"  # the variable that tells eval.py where to write how far it is
+PROGRESS = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
 
 
-def run(found: Sequence[Cell], args: argparse.Namespace, tell: Callable[[Cell], None]) -> bool:
-    """Run the cells that wait, as many at once as there are slots; a failure stops no other.
+def run(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
+    """Run the pending cells, as many at once as there are slots.
+
+    A failure stops no other.
 
     Returns:
-        Whether a signal ended it early.
+        True if a signal ended it early.
     """
-    gpus = args.gpus if isinstance(args.gpus, list) else []
-    slots = jobs.slots(gpus, args.gpus_per_job, args.jobs)
-    waiting = [cell for cell in found if cell.state == "waiting" and cell.twin is None]
+    slots = jobs.slots(options.gpu_names, options.gpus_per_job, options.jobs)
+    waiting = [cell for cell in sweep_cells if cell.is_pending]
 
-    def one(cell: Cell, slot: Mapping[str, str | None]) -> None:
-        cell.state, cell.progress = "running", folder / f"{cell.number}.json"
+    def run_pending(cell: Cell, slot: Mapping[str, str | None]) -> None:
+        cell.state = "running"
+        cell.progress = folder / f"{cell.number}.json"
         start = time.monotonic()
-        tell(cell)
+        on_update(cell)
         try:
-            _run(cell, args, slot)
+            _run(cell, options, slot)
         except Exception as error:
-            cell.state, cell.note = "failed", reporting.message(error)
+            cell.state = "failed"
+            cell.note = format_error(error)
         cell.seconds = time.monotonic() - start
-        tell(cell)
+        on_update(cell)
 
     with tempfile.TemporaryDirectory(prefix="proxyclip-") as name, jobs.interruptible():
         folder = Path(name)
-        jobs.side_by_side(waiting, slots[: max(1, len(waiting))], one)
+        jobs.side_by_side(waiting, slots[: max(1, len(waiting))], run_pending)
         interrupted = jobs.stopping.is_set()
-    for cell in found:
+    for cell in sweep_cells:
         if cell.twin is not None:
-            cell.run, cell.state = cell.twin.run, "kept" if cell.twin.run else cell.twin.state
+            cell.run = cell.twin.run
+            cell.state = "kept" if cell.twin.run else cell.twin.state
         if cell.state == "waiting":
             cell.state = "not run"
     return interrupted
 
 
-def _run(cell: Cell, args: argparse.Namespace, slot: Mapping[str, str | None]) -> None:
-    cell.run = None if args.force else cells.kept(cell, args)
+def _run(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None]) -> None:
+    cell.run = None if options.force else cells.kept(cell, options)
     if cell.run is not None:  # another eval_all.py has run it meanwhile
         cell.state = "kept"
         return
-    log = log_file(cell, args.work_dir)
+    log = log_file(cell, options.work_dir)
     before = log.stat().st_size if log.exists() else 0
-    code = jobs.launch(cells.command(cell, args), jobs.environment(slot, {PROGRESS: str(cell.progress)}), log)
+    code = jobs.launch(
+        cells.build_eval_command(cell, options), jobs.environment(slot, {PROGRESS: str(cell.progress)}), log
+    )
     if code != 0 and (jobs.stopping.is_set() or code in jobs.INTERRUPTED):
-        cell.state, cell.note = "interrupted", f"log: {log}"
+        cell.state = "interrupted"
+        cell.note = f"log: {log}"
     elif code != 0:
         text = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
-        cell.state, cell.note = "failed", f"{jobs.failure(text, code)} (log: {log})"
+        cell.state = "failed"
+        cell.note = f"{jobs.failure(text, code)} (log: {log})"
     else:
-        cell.state, cell.run = "done", results.find(Path(args.work_dir), cell.identity)
+        cell.state = "done"
+        cell.run = results.find(Path(options.work_dir), cell.identity)
         if cell.run is None:
             cell.note = "its record has another identity: code, config, data or weights changed while it ran"
         elif cell.run.get("left_out"):
@@ -72,16 +82,21 @@ def _run(cell: Cell, args: argparse.Namespace, slot: Mapping[str, str | None]) -
 
 
 def log_file(cell: Cell, work_dir: str) -> Path:
-    """Where the output of a cell's run goes."""
-    words = (f"{cell.number:03d}", cell.short, cell.named[0], cell.named[1])
-    name = "-".join(re.sub(r"[^\w.+]+", "_", word)[-60:] for word in words)
+    """Return the path of the log file of a cell."""
+    parts = (f"{cell.number:03d}", cell.short, cell.named[0], cell.named[1])
+    name = "-".join(re.sub(r"[^\w.+]+", "_", part)[-60:] for part in parts)
     return Path(work_dir) / "logs" / "eval_all" / f"{name}.log"
 
 
 def how_far(cell: Cell) -> dict[str, float] | None:
-    """What the run of a cell last said of itself: `done`, `total`, `images_per_second`; None before it does."""
+    """Read the progress of a running cell: `done`, `total`, `images_per_second`.
+
+    None before there is any.
+    """
     try:
-        said = json.loads(cell.progress.read_text()) if cell.progress else None
-        return {name: float(said[name] or 0) for name in ("done", "total", "images_per_second")} if said else None
+        progress = json.loads(cell.progress.read_text()) if cell.progress else None
+        if not progress:
+            return None
+        return {name: float(progress[name] or 0) for name in ("done", "total", "images_per_second")}
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -9,7 +9,7 @@ override is one of its few steps:
     extract_windows(tiles)  the same for all windows of each of several images: lists in, a list out
     similarity(features)    dense features (n, d, h, w) -> (n, names, h, w)
     classify(scores)        scores (names, H, W) -> class probabilities (classes, H, W)
-    decide(strips, image)   score maps (names, rows, W) from the top -> labels (H, W), probabilities or None
+    decide(chunks, image)   row chunks of scores (names, rows, W) -> labels (H, W), probabilities or None
 
 Each is registered in MMSegmentation's MODELS under its class name, and chosen by `model.type`, which may also be a path
 ending in .py. A class attribute `guided` says whether it needs a VFM: True, False, or None where its attention says so.

@@ -1,4 +1,4 @@
-"""Pieces that several segmentors use: which options they refuse, and which layers they look at."""
+"""Options that several segmentors share: refused ones, and the choice of layers."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ def refuse_unused(name: str, options: dict[str, Any]) -> None:
         raise ValueError(f"{name} brings its own attention: set attention=None, but got {options['attention']!r}")
 
 
-def choose_layers(given: Sequence[int] | None, ends: tuple[int, int], of: int, depth: int) -> list[int]:
-    """The given layers, counted from 1, or a default: those from first to last of a tower of `of` layers.
+def choose_layers(layers: Sequence[int] | None, ends: tuple[int, int], reference_depth: int, depth: int) -> list[int]:
+    """Return the requested layers, counted from 1, or those from first to last of a tower of `reference_depth` layers.
 
     The default is scaled to `depth` layers, rounded to the nearest, from 1 to depth - 1.
 
     Raises:
         ValueError: a layer that is not from 1 to depth - 1.
     """
-    first, last = (max(1, min((2 * layer * depth + of) // (2 * of), depth - 1)) for layer in ends)
-    layers = list(range(first, last + 1) if given is None else given)
-    if not layers or not all(isinstance(layer, int) and 1 <= layer < depth for layer in layers):
-        raise ValueError(f"Expected layers from 1 to {depth - 1} of a CLIP with {depth} layers, but got {layers}")
-    return layers
+    scaled = ((2 * layer * depth + reference_depth) // (2 * reference_depth) for layer in ends)
+    first, last = (max(1, min(layer, depth - 1)) for layer in scaled)
+    chosen = list(range(first, last + 1) if layers is None else layers)
+    if not chosen or not all(isinstance(layer, int) and 1 <= layer < depth for layer in chosen):
+        raise ValueError(f"Expected layers from 1 to {depth - 1} of a CLIP with {depth} layers, but got {chosen}")
+    return chosen

@@ -48,7 +48,8 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
     def __init__(
         self, *, rho: float = 0.6, rounds: int = 2, beta_scale: float = 0.3, gamma_scale: float = 30.0, **options: Any
     ) -> None:
-        name, own = type(self).__name__, dict(rho=rho, rounds=rounds, beta_scale=beta_scale, gamma_scale=gamma_scale)
+        name = type(self).__name__
+        own = dict(rho=rho, rounds=rounds, beta_scale=beta_scale, gamma_scale=gamma_scale)
         if not (0 <= rho < 1 and rounds >= 0 and beta_scale >= 0 and gamma_scale >= 0):
             raise ValueError(f"Expected 0 <= rho < 1 and no negative option of {name}, but got {own}")
         if options.get("vfm_model") is None:
@@ -63,7 +64,10 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
             )
         super().__init__(**options)
         self.arguments |= own
-        self.rho, self.rounds, self.beta_scale, self.gamma_scale = rho, rounds, beta_scale, gamma_scale
+        self.rho = rho
+        self.rounds = rounds
+        self.beta_scale = beta_scale
+        self.gamma_scale = gamma_scale
         self.attention = None  # a strategy sees one window only
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
@@ -85,7 +89,8 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
     def _image(self, guide: Tensor, projected: Tensor) -> Tensor:
         """One image's guides (n, D, h, w) and values (n, h*w, C) -> (n, names, h, w) float32."""
         keys = F.normalize(guide.float().flatten(2), dim=1).mT.flatten(0, 1)
-        values, grid = projected.flatten(0, 1), (guide.shape[2], guide.shape[3])
+        values = projected.flatten(0, 1)
+        grid = (guide.shape[2], guide.shape[3])
         beta = 1 + self.beta_scale * math.log(1 + len(guide))
         chunks = keys.split(max(CHUNK // len(keys), 1))
         mixed = torch.cat([self._weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])

@@ -12,14 +12,15 @@ from typing import Any, ClassVar
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
 from torch import Tensor, nn
 
 from prompts.imagenet_template import maskclip_template
 
 from ..attention._parts import projected_keys
+from ..base_segmentor import RowChunkFunction
 from ..data.preprocess import MixedSizePreProcessor
 from ..segmentor import ProxyCLIPSegmentation
-from ..sliding import Strips
 
 SCALE = 100.0  # CLIP's logit scale, fixed in both refinements
 REMOVED = -100.0  # score of a class that prompt denoising removes
@@ -97,7 +98,9 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
         super().__init__(attention=strategy, **options)
         if upstream and self.slide[0] != 0:
             raise ValueError(f"Expected slide_crop=0 with parity='upstream', but got {self.slide[0]}")
-        self.key_smoothing, self.prompt_denoising, self.parity = key_smoothing, prompt_denoising, parity
+        self.key_smoothing = key_smoothing
+        self.prompt_denoising = prompt_denoising
+        self.parity = parity
         self.arguments |= dict(key_smoothing=key_smoothing, prompt_denoising=prompt_denoising, parity=parity)
         if upstream:
             self.templates = maskclip_template
@@ -113,10 +116,12 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             scores = smooth(scores, projected_keys(self.clip.last, x), self.key_smoothing, self.parity)
         return scores.unflatten(2, grid)
 
-    def score(self, inputs: Tensor | Sequence[Tensor]) -> Iterator[Strips]:
-        """As in ProxyCLIPSegmentation; upstream, the padded grid is stretched onto the image, not cut."""
+    def score(
+        self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
+    ) -> Iterator[RowChunkFunction]:
+        """See `OpenVocabSegmentor.score`; upstream, the padded grid is stretched onto the image, not cut."""
         if self.parity != "upstream":
-            yield from super().score(inputs)
+            yield from super().score(inputs, samples)
             return
         for image in inputs:
             h, w = image.shape[1:]

@@ -63,7 +63,8 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         super().__init__(**options | dict(attention=dict(type="naclip", sigma=sigma)))
         self.layers = choose_layers(layers, (6, 9), 12, self.clip.depth)
         self.arguments |= own | dict(layers=self.layers)
-        self.residual_weight, self.feedback_weight = residual_weight, feedback_weight
+        self.residual_weight = residual_weight
+        self.feedback_weight = feedback_weight
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
@@ -71,7 +72,8 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         middle = sum(attention(self.clip.blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers)
         residual = self.residual_weight / len(self.layers) * middle
         _, k, v = query_key_value(self.clip.last, hidden[-1][:, 1:])
-        products, window = similarity(k, k), self.attention.window(grid, grid, inputs.device)
+        products = similarity(k, k)
+        window = self.attention.window(grid, grid, inputs.device)
 
         def scores(logits: Tensor) -> Tensor:
             weights = (1 - self.residual_weight) * (logits + window).softmax(-1) + residual
@@ -96,17 +98,18 @@ def feedback(labels: Tensor, decay: Tensor) -> Tensor:
     Returns:
         (B, h*w, h*w), dtype of `decay`.
     """
-    (one, other), (region, region_of_other) = (
-        (ids.flatten(1)[:, :, None], ids.flatten(1)[:, None]) for ids in (labels, components(labels))
-    )
-    return (decay * (one == other)).masked_fill(region == region_of_other, 1)
+    regions = components(labels).flatten(1)
+    labels = labels.flatten(1)
+    same_label = labels[:, :, None] == labels[:, None]
+    same_region = regions[:, :, None] == regions[:, None]
+    return (decay * same_label).masked_fill(same_region, 1)
 
 
 def components(labels: Tensor) -> Tensor:
     """Numbers of connected regions of one label (4 neighbours), unique in all: (B, h, w) int64 -> (B, h, w) int64."""
     array = labels.cpu().numpy()
-    found = np.zeros(array.shape, dtype=np.int64)
+    region_ids = np.zeros(array.shape, dtype=np.int64)
     for label in np.unique(array):
         regions, _ = ndimage.label(array == label, IN_PLANE)
-        found += np.where(regions > 0, regions + found.max(), 0)
-    return torch.from_numpy(found).to(labels.device)
+        region_ids += np.where(regions > 0, regions + region_ids.max(), 0)
+    return torch.from_numpy(region_ids).to(labels.device)

@@ -71,12 +71,16 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         if not (neighbours >= 1 and 0 <= contamination <= 0.5 and 0 <= threshold <= 1 and sharpness > 0):
             raise ValueError(f"Expected positive options, contamination <= 0.5 and threshold <= 1, but got {own}")
         super().__init__(**options)
-        of = 12 if self.clip.depth <= 12 else 24
-        given = [None if layer is None else [layer] for layer in (pre_layer, post_layer)] + [multi_layers]
-        chosen = (choose_layers(*each, of, self.clip.depth) for each in zip(given, LAYERS[of], strict=True))
-        (self.pre,), (self.post,), self.multi = chosen
-        self.cls_weight = CLS_WEIGHT[of] if cls_weight is None else cls_weight
-        self.lof, self.threshold, self.sharpness = (neighbours, contamination), threshold, sharpness
+        reference_depth = 12 if self.clip.depth <= 12 else 24
+        requested = [None if layer is None else [layer] for layer in (pre_layer, post_layer)] + [multi_layers]
+        (self.pre,), (self.post,), self.multi = (
+            choose_layers(layers, ends, reference_depth, self.clip.depth)
+            for layers, ends in zip(requested, LAYERS[reference_depth], strict=True)
+        )
+        self.cls_weight = CLS_WEIGHT[reference_depth] if cls_weight is None else cls_weight
+        self.lof = (neighbours, contamination)
+        self.threshold = threshold
+        self.sharpness = sharpness
         own |= dict(pre_layer=self.pre, post_layer=self.post, multi_layers=self.multi, cls_weight=self.cls_weight)
         self.arguments |= own
         self.attention = None  # a strategy sees the last layer only
@@ -84,7 +88,8 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
-        patches, block = [x[:, 1:] for x in hidden], self.clip.last
+        patches = [x[:, 1:] for x in hidden]
+        block = self.clip.last
         repaired = repair(patches[-1], outliers(patches[-1], *self.lof), grid)
         q, k, v = query_key_value(block, torch.cat([hidden[-1][:, :1], repaired], dim=1))
         own = mix(block, similarity(q[:, :, :1], k).softmax(-1), v)
@@ -113,7 +118,7 @@ def smooth(tokens: Tensor, like: Tensor, threshold: float) -> Tensor:
 
 
 def local_outlier_factor(points: Tensor, neighbours: int) -> Tensor:
-    """How much sparser a point's surroundings are than its neighbours': (B, N, D), N > neighbours -> (B, N) float32."""
+    """Compute the local outlier factor of every point: (B, N, D), N > neighbours -> (B, N) float32."""
     points = points.float() - points.float().mean(1, keepdim=True)  # cdist loses digits where norms are large
     distances = torch.cdist(points, points)
     distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
@@ -128,16 +133,16 @@ def local_outlier_factor(points: Tensor, neighbours: int) -> Tensor:
 
 def outliers(points: Tensor, neighbours: int, contamination: float) -> Tensor:
     """The floor(contamination N) points of the largest local outlier factor: (B, N, D) -> (B, N) bool."""
-    found = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
+    mask = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     count = math.floor(contamination * points.shape[1] + 1e-9)
     if count == 0:
-        return found
+        return mask
     factors = local_outlier_factor(points, min(neighbours, points.shape[1] - 1))
-    return found.scatter_(1, factors.topk(count).indices, True)
+    return mask.scatter_(1, factors.topk(count).indices, True)
 
 
 def repair(tokens: Tensor, wrong: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Wrong tokens replaced by the mean of their right 3 x 3 neighbours, where there is one.
+    """Replace outlier tokens by the mean of their other 3 x 3 neighbors, where there is one.
 
     Args:
         tokens: (B, h*w, C). wrong: (B, h*w) bool.

@@ -1,5 +1,5 @@
-"""From score maps to labels, over optional steps: one step, one file; the file name, or a path ending in .py,
-is its name in a config.
+"""Refinement steps on score or probability maps, one a file; the file name, or a path ending in .py, is the name of a
+step in a config. `proxyclip.postprocess` applies them.
 
 The contract, all of it:
 
@@ -15,13 +15,10 @@ hyper-parameters, its repr goes into the result record.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from .. import plugins
+from proxyclip import plugins
 
 
 def build_steps(specs: str | dict[str, Any] | Sequence[str | dict[str, Any]] | None) -> tuple[Any, ...]:
@@ -36,54 +33,3 @@ def build_steps(specs: str | dict[str, Any] | Sequence[str | dict[str, Any]] | N
     if order != sorted(order, reverse=True):
         raise ValueError(f"Expected steps on scores before those on probabilities, but got {list(steps)}")
     return steps
-
-
-def decide(
-    strips: Iterable[Tensor],
-    classify: Callable[[Tensor], Tensor],
-    label: Callable[[Tensor], Tensor],
-    image: Tensor,
-    steps: Sequence[Any],
-    threshold: float,
-    keep: bool,
-) -> tuple[Tensor, Tensor | None]:
-    """Labels (H0, W0) int64: each pixel's best class, or class 0 where its probability is below `threshold`.
-
-    Without steps, and unless `keep` asks for them, no map of the whole image is ever in memory.
-
-    Args:
-        strips: score maps (names, rows, W0), from the top of the image.
-        classify: scores (names, rows, W0) -> class probabilities (classes, rows, W0).
-        label: scores -> labels (rows, W0), the best class or class 0: the shorter way, where nobody asks for
-            probabilities.
-        image: what `steps` are given with the maps.
-
-    Returns:
-        The labels, and with `keep` the probabilities (classes, H0, W0) after all steps.
-    """
-    early = [step for step in steps if step.on == "scores"]
-    late = [step for step in steps if step.on != "scores"]
-    if early:
-        strips = _refined(strips, image, early)
-    if not (late or keep):
-        return torch.cat([label(strip) for strip in strips]), None
-    whole = torch.cat([classify(strip) for strip in strips], 1)
-    for step in late:
-        whole = step(whole, image)
-    return best_class(whole, threshold), whole if keep else None
-
-
-def _refined(strips: Iterable[Tensor], image: Tensor, steps: Sequence[Any]) -> Iterator[Tensor]:
-    """Score maps after `steps`, in strips again, so that what follows needs no more memory than without them."""
-    parts = list(strips)
-    whole, rows = torch.cat(parts, 1), parts[0].shape[1]
-    del parts
-    for step in steps:
-        whole = step(whole, image)
-    yield from whole.split(rows, 1)
-
-
-def best_class(probabilities: Tensor, threshold: float) -> Tensor:
-    """Best class of probabilities (classes, H, W), or class 0 where that is below `threshold`: (H, W) int64."""
-    best, label = probabilities.max(0)
-    return label.masked_fill_(best < threshold, 0)

@@ -1,4 +1,4 @@
-"""What a run was made of, as groups of labelled facts: all that is needed to make it again."""
+"""Settings of a record under headings: all that is needed to repeat the run."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from proxyclip.report.data import Run, dig
+from proxyclip.report.data import RunView
+from proxyclip.results.columns import record_value
 
 
 class Fact(NamedTuple):
-    """A line of a group; `kind` is how it is set: text, hash or command."""
+    """Line of a group; `kind` is how it is set: text, hash or command."""
 
     name: str
     value: str
@@ -78,78 +79,71 @@ _GROUPS: dict[str, dict[str, str]] = {
         "Commit": "git.commit",
     },
 }
-_ELSEWHERE = {  # where older records have the same
-    "weights.clip": "arguments.clip_sha256",
-    "weights.vfm": "arguments.vfm_sha256",
-    **{f"protocol.{key}": f"arguments.{key}" for key in ("prob_thd", "logit_scale", "slide_crop", "slide_stride")},
-}
+# what may tell two runs apart, besides the arguments of the model and the versions of packages
+_SETTINGS = (
+    "protocol.resize",
+    "scoring",
+    "precision",
+    "limit",
+    "device_name",
+    "processes",
+    "code_sha256",
+    "changes",
+)
 
 
-def groups(run: Run) -> dict[str, list[Fact]]:
-    """The facts of a run under their headings; what a record lacks is left out, and so is an empty group."""
-    found = {title: list(_lines(run.record, title, lines)) for title, lines in _GROUPS.items()}
-    if command := dig(run.record, "command"):
-        words = [str(word) for word in command] if isinstance(command, list) else [str(command)]
-        found["Machine"].insert(0, Fact("Command", shlex.join(words), "command"))
-    found["Fingerprints"] += [
-        Fact(str(name), str(value), "hash") for name, value in dig(run.record, "files", {}).items()
-    ]
-    versions = dig(run.record, "versions", {})
-    found["Versions"] = [Fact(str(name), _words(value)) for name, value in versions.items()]
-    return {title: facts for title, facts in found.items() if facts}
+def group_facts(run: RunView) -> dict[str, list[Fact]]:
+    """Group the facts of a run under headings, less absent ones and empty groups."""
+    groups = {title: list(_list_facts(run.record, title, paths)) for title, paths in _GROUPS.items()}
+    if command := run.record.get("command"):
+        argv = [str(argument) for argument in command] if isinstance(command, list) else [str(command)]
+        groups["Machine"].insert(0, Fact("Command", shlex.join(argv), "command"))
+    files = record_value(run.record, "files", {})
+    groups["Fingerprints"] += [Fact(str(name), str(value), "hash") for name, value in files.items()]
+    versions = record_value(run.record, "versions", {})
+    groups["Versions"] = [Fact(str(name), _format_value(value)) for name, value in versions.items()]
+    return {title: facts for title, facts in groups.items() if facts}
 
 
-def settings(run: Run) -> dict[str, str]:
-    """Everything that may tell two runs apart, flat, in words."""
+def flatten_settings(run: RunView) -> dict[str, str]:
+    """Flatten the settings that may tell two runs apart to a dict of texts."""
     named = {"method": run.method, "VFM": run.vfm, "CLIP": run.clip, "config": run.config}
     skipped = {"model_type", "clip_type", "vfm_model", "vfm_model.type"}
-    flat = {k: v for k, v in _flat(dig(run.record, "arguments", {})) if k not in skipped}
-    for key in (
-        "protocol.resize",
-        "scoring",
-        "precision",
-        "limit",
-        "device_name",
-        "processes",
-        "code_sha256",
-        "changes",
-    ):
-        flat[key] = dig(run.record, key)
-    flat |= {f"version of {name}": value for name, value in dig(run.record, "versions", {}).items()}
-    return named | {key: _words(value) for key, value in flat.items() if value not in (None, [], {})}
+    flat = {k: v for k, v in _flatten(record_value(run.record, "arguments", {})) if k not in skipped}
+    flat |= {path: record_value(run.record, path) for path in _SETTINGS}
+    flat |= {f"version of {name}": value for name, value in record_value(run.record, "versions", {}).items()}
+    return named | {key: _format_value(value) for key, value in flat.items() if value not in (None, [], {})}
 
 
-def _lines(record: Mapping[str, Any], title: str, lines: Mapping[str, str]) -> Iterable[Fact]:
-    for name, where in lines.items():
-        value = dig(record, where)
-        if value is None:
-            value = dig(record, _ELSEWHERE.get(where, where))
+def _list_facts(record: Mapping[str, Any], title: str, paths: Mapping[str, str]) -> Iterable[Fact]:
+    for name, path in paths.items():
+        value = record_value(record, path)
         if value is None or value == []:
             continue
-        words = _words(len(value) if where == "vocabulary.names" and isinstance(value, list) else value)
-        if where in ("start", "end"):
-            words = re.sub(r"T([\d:]+)(\.\d+)?\+00:00$", r" \1 UTC", words)
-        elif where.startswith("times."):
-            words = f"{words} s"
-        elif where == "peak_memory_mib":
-            words = f"{words} MiB"
-        yield Fact(name, words, "hash" if title == "Fingerprints" else "text")
+        text = _format_value(value)
+        if path in ("start", "end"):
+            text = re.sub(r"T([\d:]+)(\.\d+)?\+00:00$", r" \1 UTC", text)
+        elif path.startswith("times."):
+            text = f"{text} s"
+        elif path == "peak_memory_mib":
+            text = f"{text} MiB"
+        yield Fact(name, text, "hash" if title == "Fingerprints" else "text")
 
 
-def _flat(mapping: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
+def _flatten(mapping: Mapping[str, Any], prefix: str = "") -> Iterable[tuple[str, Any]]:
     for key, value in mapping.items():
         if isinstance(value, Mapping):
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from _flatten(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 
 
-def _words(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.4g}" if abs(value) < 1000 else f"{value:.0f}"
     if isinstance(value, list):
-        return ", ".join(map(_words, value))
+        return ", ".join(map(_format_value, value))
     if isinstance(value, Mapping):
-        rest = [f"{k}={_words(v)}" for k, v in value.items() if k != "type" and v is not None]
+        rest = [f"{k}={_format_value(v)}" for k, v in value.items() if k != "type" and v is not None]
         return ", ".join([*([str(value["type"])] if "type" in value else []), *rest])
     return {True: "yes", False: "no"}.get(value, str(value)) if isinstance(value, bool) else str(value)

@@ -1,44 +1,50 @@
-"""The pictures of the report: image, truth, prediction and errors of the images that runs kept, each embedded once.
+"""Images of the report: image, truth, prediction and errors of the images that runs kept, each embedded once.
 
-Pictures of one image have the same colours in all runs, and parts that are equal are shared, so that runs can be laid
-side by side without embedding anything twice.
+Label maps of one image have the same colors in all runs, and equal ones are shared, so that runs can be laid side by
+side without embedding anything twice.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
-from proxyclip.naming import Word, words
-from proxyclip.palette import PALETTE, slots
-from proxyclip.report import paint
-from proxyclip.report.data import Run, dig
+from proxyclip.hashing import hash_chunks
+from proxyclip.report.data import RunView
+from proxyclip.results.columns import record_value
+from proxyclip.visualization.figure import image_to_data_uri
+from proxyclip.visualization.overlay import draw_label_layer
+from proxyclip.visualization.palette import CLASS_PALETTE, assign_palette_slots
+from proxyclip.visualization.text import RegionLabel, place_region_labels
 
 T = TypeVar("T")
 KINDS = {"worst": "Worst images", "best": "Best images", "failure": "Largest confusions"}
+MAX_PHOTO_SIDE = 512  # pixels of an embedded photograph
+RIGHT_COLOR, WRONG_COLOR = "#ccd8e6", "#d55e00"
+_CLASS_OPACITY = 205  # of 255, over the photograph; errors too
+_RIGHT_OPACITY = 190  # of the right pixels of an error map
 TITLES = {"image": "Image", "truth": "Truth", "prediction": "Prediction", "errors": "Errors"}
 
 
 class Drawing(NamedTuple):
-    """An embedded picture: its id in the page, pixels, the photograph under it, and the words on it."""
+    """An embedded image: its id in the page, size in pixels, the photograph under it, and the names on it."""
 
     id: str
     width: int
     height: int
     uri: str
     under: str | None
-    words: list[Word]
+    words: list[RegionLabel]
 
 
 class Panel(NamedTuple):
-    """A place in a row: a drawing, or the reason why there is none."""
+    """A panel of a row: an image, or the reason why there is none."""
 
     kind: str
     drawing: Drawing | None
@@ -49,19 +55,19 @@ class Key(NamedTuple):
     """A line of a legend: shares of truth and prediction in percent."""
 
     name: str
-    colour: str
+    color: str
     truth: float
     prediction: float
 
     @property
     def remark(self) -> str:
-        """Missed or wrongly seen, in words; empty where truth and prediction both have the class."""
+        """Remark on a class of the truth or the prediction alone; empty for one of both."""
         return "" if self.truth and self.prediction else "missed" if self.truth else "not in the truth"
 
 
 @dataclass
 class Shot:
-    """The pictures of one image in one run, by kind, and what their colours mean."""
+    """Panels of one image in one run, by kind, and the legend of their colors."""
 
     panels: dict[str, Panel]
     legend: list[Key]
@@ -79,91 +85,134 @@ class Row(NamedTuple):
 
 @dataclass
 class Gallery:
-    """All pictures of a report: `rows[anchor][why]`, `shots[anchor][file]`, and the drawings behind them."""
+    """All images of a report: `rows[anchor][why]`, `shots[anchor][file]`, and the embedded ones behind them."""
 
     rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
     shots: dict[str, dict[str, Shot]] = field(default_factory=dict)
     drawings: list[Drawing] = field(default_factory=list)
 
-    def draw(self, shape: tuple[int, int], uri: str, under: Drawing | None = None, words=()) -> Drawing:
-        """Keep one picture of `shape` (h, w)."""
+    def add_image(self, shape: tuple[int, int], uri: str, under: Drawing | None = None, words=()) -> Drawing:
+        """Keep one image of `shape` (h, w)."""
         fits = under is not None and (under.height, under.width) == shape
         drawing = Drawing(f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*words])
         self.drawings.append(drawing)
         return drawing
 
 
-def collect(folder: Path, runs: Sequence[Run], most: int) -> Gallery:
-    """The galleries of runs, at most `most` pictures of each kind a run. Files that are missing are said so."""
+def collect(folder: Path, runs: Sequence[RunView], max_images: int) -> Gallery:
+    """Collect the galleries of runs, at most `max_images` of each kind a run; a missing file becomes a remark."""
     gallery = Gallery()
-    images: dict[Any, dict[str, tuple[Run, int]]] = {}
+    images: dict[Any, dict[str, tuple[RunView, int]]] = {}
     for run in runs:
         gallery.rows[run.anchor], gallery.shots[run.anchor] = {}, {}
-        for why, index, file, _ in _entries(run, most):
+        for why, index, file, _ in _entries(run, max_images):
             images.setdefault((run.key, file), {})[run.anchor] = (run, index)
             gallery.rows[run.anchor].setdefault(why, [])
     for (_, file), uses in images.items():
         for anchor, shot in _shots(folder, gallery, list(uses.values())).items():
             gallery.shots[anchor][file] = shot
     for run in runs:
-        for why, _, file, note in _entries(run, most):
+        for why, _, file, note in _entries(run, max_images):
             shot, numbers = gallery.shots[run.anchor][file], run.per_image.get(file, (None, None))
             gallery.rows[run.anchor][why].append(Row(file, note, *numbers, shot))
     return gallery
 
 
-def _entries(run: Run, most: int) -> list[tuple[str, int, str, str]]:
+def render_label_map(labels: np.ndarray, scored: np.ndarray, slots: Mapping[int, int]) -> str:
+    """Encode (H, W) class indices as a PNG in the palette colors of `slots`; pixels that are not scored are hatched."""
+    lookup = np.zeros(int(labels.max()) + 1, np.uint8)
+    for class_id, slot in slots.items():
+        if class_id < len(lookup):
+            lookup[class_id] = slot
+    layer = draw_label_layer(lookup[labels], scored, CLASS_PALETTE, [_CLASS_OPACITY] * len(CLASS_PALETTE))
+    return image_to_data_uri(layer, "png", optimize=True)
+
+
+def render_error_map(wrong: np.ndarray, scored: np.ndarray) -> str:
+    """Encode (H, W) masks as a PNG: right pixels pale, wrong ones vermilion, the others hatched."""
+    layer = draw_label_layer(wrong, scored, (RIGHT_COLOR, WRONG_COLOR), (_RIGHT_OPACITY, _CLASS_OPACITY))
+    return image_to_data_uri(layer, "png", optimize=True)
+
+
+def encode_photo(path: Path) -> tuple[str, tuple[int, int]]:
+    """Encode an image file as WebP of at most MAX_PHOTO_SIDE pixels a side; also its own (h, w). Raises OSError."""
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file).convert("RGB")
+    h, w = image.height, image.width
+    image.thumbnail((MAX_PHOTO_SIDE, MAX_PHOTO_SIDE))
+    return image_to_data_uri(image, "webp", quality=76, method=4), (h, w)
+
+
+def read_gallery_labels(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a label map as (H, W) class indices, 0 where nothing is scored, and the mask of scored pixels.
+
+    Raises:
+        OSError: a file that cannot be read, or that is no label map.
+    """
+    with Image.open(path) as file:
+        labels = np.asarray(file)
+    if labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise OSError(f"a label map has one channel of whole numbers, this has {labels.shape} {labels.dtype}")
+    scored = (labels >= 0) & (labels != (255 if labels.dtype == np.uint8 else 65535))
+    if classes:
+        scored &= labels < classes
+    return np.where(scored, labels, 0).astype(np.int32), scored
+
+
+def _entries(run: RunView, max_images: int) -> list[tuple[str, int, str, str]]:
     """(why, index, file, note) of the gallery of a record, kind by kind."""
-    files, found = dig(run.record, "per_image.file", []), []
-    entries = [one for one in dig(run.record, "gallery", []) if isinstance(dig(one, "index"), int)]
+    files = record_value(run.record, "per_image.file", [])
+    picks = [pick for pick in record_value(run.record, "gallery", []) if isinstance(record_value(pick, "index"), int)]
+    entries = []
     for kind in KINDS:
-        for one in [one for one in entries if one.get("why") == kind][:most]:
-            i = one["index"]
+        for pick in [pick for pick in picks if pick.get("why") == kind][:max_images]:
+            i = pick["index"]
             file = str(files[i]) if 0 <= i < len(files) else f"image {i}"
-            found.append((kind, i, file, str(one.get("note") or "")))
-    return found
+            entries.append((kind, i, file, str(pick.get("note") or "")))
+    return entries
 
 
-def _shots(folder: Path, gallery: Gallery, uses: list[tuple[Run, int]]) -> dict[str, Shot]:
-    """The pictures of one image for all runs that kept it, in colours that mean the same in all of them."""
+def _shots(folder: Path, gallery: Gallery, uses: list[tuple[RunView, int]]) -> dict[str, Shot]:
+    """Panels of one image for all runs that kept it, with one assignment of colors."""
     maps: dict[tuple[str, str], Any] = {}
     photo: Drawing | None = None
-    why_none = ""
+    reason = ""
     for run, i in uses:
         place = folder / "gallery" / run.id
         for kind in ("truth", "prediction"):
-            maps[run.anchor, kind] = _try(partial(paint.read_labels, place / f"{i}-{kind}.png", len(run.names)), folder)
+            read = partial(read_gallery_labels, place / f"{i}-{kind}.png", len(run.names))
+            maps[run.anchor, kind] = _try(read, folder)
         if photo is None:
-            found = _try(partial(paint.photograph, place / f"{i}-image.jpg"), folder)
-            if isinstance(found, str):
-                why_none = why_none or found
+            encoded = _try(partial(encode_photo, place / f"{i}-image.jpg"), folder)
+            if isinstance(encoded, str):
+                reason = reason or encoded
             else:
-                photo = gallery.draw(found[1], found[0])
-    known = [found for found in maps.values() if not isinstance(found, str)]
-    places = slots({one for labels, scored in known for one in np.unique(labels[scored]).tolist()})
-    drawn: dict[str, Drawing] = {}
+                photo = gallery.add_image(encoded[1], encoded[0])
+    known = [label_map for label_map in maps.values() if not isinstance(label_map, str)]
+    slots = assign_palette_slots(set().union(*(np.unique(labels[scored]).tolist() for labels, scored in known)))
+    embedded: dict[str, Drawing] = {}
 
-    def picture(run: Run, kind: str) -> Panel:
-        found = maps[run.anchor, kind]
-        if isinstance(found, str):
-            return Panel(kind, None, found)
-        labels, scored = found
-        same = hashlib.sha256(labels.tobytes() + scored.tobytes() + str(labels.shape).encode()).hexdigest()
-        if same not in drawn:
-            names = {one: run.name(one) for one in places}
-            uri = paint.label_map(labels, scored, places)
-            drawn[same] = gallery.draw(labels.shape, uri, photo, words(labels, scored, names))
-        return Panel(kind, drawn[same])
+    def label_panel(run: RunView, kind: str) -> Panel:
+        label_map = maps[run.anchor, kind]
+        if isinstance(label_map, str):
+            return Panel(kind, None, label_map)
+        labels, scored = label_map
+        digest = hash_chunks([labels.tobytes(), scored.tobytes(), str(labels.shape).encode()])
+        if digest not in embedded:
+            region_labels = place_region_labels(labels, scored, {class_id: run.name(class_id) for class_id in slots})
+            uri = render_label_map(labels, scored, slots)
+            embedded[digest] = gallery.add_image(labels.shape, uri, photo, region_labels)
+        return Panel(kind, embedded[digest])
 
     return {
         run.anchor: Shot(
             {
-                "image": Panel("image", photo, "" if photo else why_none),
-                "truth": picture(run, "truth"),
-                "prediction": picture(run, "prediction"),
+                "image": Panel("image", photo, "" if photo else reason),
+                "truth": label_panel(run, "truth"),
+                "prediction": label_panel(run, "prediction"),
                 "errors": _errors(gallery, photo, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
             },
-            _legend(run, places, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
+            _legend(run, slots, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
         )
         for run, _ in uses
     }
@@ -175,23 +224,23 @@ def _errors(gallery: Gallery, photo: Drawing | None, truth: Any, prediction: Any
     if truth[0].shape != prediction[0].shape:
         return Panel("errors", None, "Truth and prediction differ in size.")
     wrong = (truth[0] != prediction[0]) | ~prediction[1]
-    return Panel("errors", gallery.draw(truth[0].shape, paint.error_map(wrong, truth[1]), photo))
+    return Panel("errors", gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
 
 
-def _legend(run: Run, places: dict[int, int], truth: Any, prediction: Any) -> list[Key]:
+def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) -> list[Key]:
     shares = []
-    for found in (truth, prediction):
-        labels, scored = (np.zeros(0, np.int32), np.zeros(0, bool)) if isinstance(found, str) else found
-        counts = np.bincount(labels[scored], minlength=max(places, default=0) + 1)
+    for label_map in (truth, prediction):
+        labels, scored = (np.zeros(0, np.int32), np.zeros(0, bool)) if isinstance(label_map, str) else label_map
+        counts = np.bincount(labels[scored], minlength=max(slots, default=0) + 1)
         shares.append(100 * counts / max(1, int(counts.sum())))
-    keys = [Key(run.name(i), PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in places.items()]
+    keys = [Key(run.name(i), CLASS_PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in slots.items()]
     known = not isinstance(truth, str) and not isinstance(prediction, str)
     keys = [key if known else key._replace(truth=100.0, prediction=100.0) for key in keys if key[2] or key[3]]
     return sorted(keys, key=lambda key: -max(key.truth, key.prediction)) if known else keys
 
 
 def _try(read: Callable[[], T], folder: Path) -> T | str:
-    """What `read` returns, or why a picture file cannot be read, in words and without the place of the work dir."""
+    """Return the result of `read`, or the reason why a file cannot be read, without the path of the work dir."""
     try:
         return read()
     except FileNotFoundError as error:

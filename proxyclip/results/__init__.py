@@ -1,11 +1,11 @@
-"""The results of evaluations: one JSON record a run, and tables as views of all records in a folder.
+"""Results of evaluations: one JSON record a run, and tables of all records.
 
-A record is written whole or not at all, under its identity: a repeated run replaces its own record and no other.
+A record is written atomically under its identity: a repeated run replaces its own record and no other.
 The tables (results.xlsx, results.csv, results.md) hold nothing of their own, so they can be deleted and rebuilt:
-`table(folder)`, or `python -m proxyclip.results WORK_DIR`.
+`table(folder)`, or `python -m proxyclip tables WORK_DIR`.
 """
 
-from .columns import COLUMNS, FIRST_COLUMNS
+from .columns import RECORD_COLUMNS, record_value
 from .published import Target, target, target_of
 from .store import (
     SCHEMA,
@@ -17,12 +17,12 @@ from .store import (
     now,
     record,
     records,
-    replace,
     sparse,
 )
 from .tables import CSV, MARKDOWN, WORKBOOK, table
 
 __all__ = [
-    "COLUMNS", "CSV", "FIRST_COLUMNS", "MARKDOWN", "SCHEMA", "WORKBOOK", "Target", "confusion", "find", "identity",
-    "metric_part", "metrics_sha256", "now", "record", "records", "replace", "sparse", "table", "target", "target_of",
+    "CSV", "MARKDOWN", "RECORD_COLUMNS", "SCHEMA", "WORKBOOK", "Target", "confusion", "find", "identity",
+    "metric_part", "metrics_sha256", "now", "record", "record_value", "records", "sparse", "table",
+    "target", "target_of",
 ]  # fmt: skip

@@ -1,4 +1,7 @@
-"""The columns of the tables of results, and what stands in them: the same in the workbook, the CSV and the Markdown."""
+"""Columns of the result tables.
+
+Their order here is that of results.xlsx, results.csv and results.md.
+"""
 
 from __future__ import annotations
 
@@ -10,117 +13,146 @@ from typing import Any
 
 from .published import target_of
 
-Run = Mapping[str, Any]
-FIRST_COLUMNS = ("Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc")
-ZERO_SHOT = ("mIoU_seen", "mIoU_unseen", "hIoU")  # metrics that runs with a zero-shot split have
+Record = Mapping[str, Any]
+ZERO_SHOT_METRICS = ("mIoU_seen", "mIoU_unseen", "hIoU")  # metrics that runs with a zero-shot split have
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheet programs take for a formula
 
 
-def value(run: Run, where: str) -> Any:
-    """What a record has at a path like `git.commit`; None where it has nothing."""
-    found: Any = run
-    for key in where.split("."):
-        found = found.get(key) if isinstance(found, Mapping) else None
-    return found
+def record_value(record: Any, path: str, default: Any = None) -> Any:
+    """Value of a record at a dotted path such as `git.commit`.
+
+    `default` where it is absent or null.
+    """
+    for key in path.split("."):
+        record = record.get(key) if isinstance(record, Mapping) else None
+    return default if record is None else record
 
 
-def cell(found: Any) -> str | int | float | bool | None:
-    """A value as a table shows it: numbers as numbers, lists of words joined, the rest as JSON; no NaN."""
-    if isinstance(found, float):
-        return found if math.isfinite(found) else None
-    if found is None or isinstance(found, (str, int)):
-        return found
-    if isinstance(found, list) and all(isinstance(part, str) for part in found):
-        return "; ".join(found) or None
-    return json.dumps(found)
+def to_cell_value(value: Any) -> str | int | float | bool | None:
+    """Convert a value for a table.
+
+    Numbers stay numbers, lists of texts are joined, the rest is JSON; NaN becomes None.
+    """
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, (str, int)):
+        return value
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return "; ".join(value) or None
+    return json.dumps(value)
 
 
-def vfm(run: Run) -> str:
-    """The VFM of a run in one word, as it was asked for, else by its family; `none` without one."""
-    given = value(run, "options.vfm") or value(run, "arguments.vfm_model")
-    word = str(given.get("type", given) if isinstance(given, Mapping) else given or "none")
-    return re.sub(r"[^,:]*/(?=[^/])", "", word)  # of a file or folder its own name will do
+def format_vfm(run: Record) -> str:
+    """Name of the VFM of a run, as it was asked for, else by its family.
+
+    `none` without one.
+    """
+    spec = record_value(run, "options.vfm") or record_value(run, "arguments.vfm_model")
+    name = str(spec.get("type", spec) if isinstance(spec, Mapping) else spec or "none")
+    return re.sub(r"[^,:]*/(?=[^/])", "", name)  # of a file or folder its own name will do
 
 
-def clip(run: Run) -> str:
-    """The tag of CLIP's weights; `-` where they lie beside the architecture."""
-    return str(value(run, "arguments.clip_type") or "-")
+def get_clip_tag(run: Record) -> str:
+    """Tag of CLIP's weights; `-` where they lie beside the architecture."""
+    return str(record_value(run, "arguments.clip_type") or "-")
 
 
-def tower(run: Run) -> str:
+def format_clip(run: Record) -> str:
     """Architecture and weights of CLIP in short: `ViT-B/16 openai`, `local-dir:clip`."""
-    words = (value(run, "arguments.model_type") or "-", value(run, "arguments.clip_type") or "")
-    return re.sub(r"(?<=local-dir:).*/(?=[^/])", "", " ".join(map(str, words)).strip())
+    parts = (record_value(run, "arguments.model_type") or "-", record_value(run, "arguments.clip_type") or "")
+    return re.sub(r"(?<=local-dir:).*/(?=[^/])", "", " ".join(map(str, parts)).strip())
 
 
-def protocol(run: Run) -> str:
-    """Config, resize, and crop/stride in short: `cfg_voc21: 336, 336/112`, sizes in pixels, of the short side."""
-    scale = re.fullmatch(r"(\d+)x(\d+) keep ratio", str(value(run, "protocol.resize")))
-    resize = min(map(int, scale.groups())) if scale else value(run, "protocol.resize")
-    crop, stride = (_size(value(run, f"arguments.slide_{name}")) for name in ("crop", "stride"))
+def format_protocol(run: Record) -> str:
+    """Config, resize and crop/stride in short: `cfg_voc21: 336, 336/112`.
+
+    Sizes are in pixels, of the short side.
+    """
+    scale = re.fullmatch(r"(\d+)x(\d+) keep ratio", str(record_value(run, "protocol.resize")))
+    resize = min(map(int, scale.groups())) if scale else record_value(run, "protocol.resize")
+    crop, stride = (_format_side(record_value(run, f"arguments.slide_{name}")) for name in ("crop", "stride"))
     windows = None if crop is None else "whole" if crop == "0" else f"{crop}/{stride}"
     parts = ", ".join(str(part) for part in (resize, windows) if part is not None)
     return ": ".join(filter(None, (str(run.get("config_name") or ""), parts)))
 
 
-def class_name(one: Mapping[str, Any]) -> str:
-    """The name of a row of `per_class`; `(unseen)` behind it where the run has a zero-shot split."""
-    return f"{one.get('name')}{' (unseen)' if one.get('unseen') is True else ''}"
+def format_class_name(row: Mapping[str, Any]) -> str:
+    """Name of a row of `per_class`.
+
+    `(unseen)` behind it where the run has a zero-shot split.
+    """
+    return f"{row.get('name')}{' (unseen)' if row.get('unseen') is True else ''}"
 
 
-def left_out(run: Run) -> int | None:
-    """How many images --skip-bad left out; None for a record that does not say."""
-    found = run.get("left_out")
-    return len(found) if isinstance(found, list) else None
+def count_left_out(run: Record) -> int | None:
+    """Number of images skipped by --skip-bad.
+
+    None for a metric that does not count single images.
+    """
+    entries = run.get("left_out")
+    return len(entries) if isinstance(entries, list) else None
 
 
-def whole(run: Run) -> bool:
-    """Whether the run is over all images of its data set."""
-    return not run.get("partial") and not left_out(run)
+def is_whole_dataset(run: Record) -> bool:
+    """Return True if the run is over all images of its data set."""
+    return not run.get("partial") and not count_left_out(run)
 
 
-def published(run: Run) -> float | None:
-    """The published mIoU that goes with the run."""
+def format_image_count(run: Record) -> Any:
+    """Number of images.
+
+    A text such as `1449 (partial, 2 left out)` if it is not the whole data set.
+    """
+    left_out = count_left_out(run)
+    marks = [*(["partial"] if run.get("partial") else []), *([f"{left_out} left out"] if left_out else [])]
+    images = to_cell_value(record_value(run, "dataset.images"))
+    return f"{'-' if images is None else images} ({', '.join(marks)})" if marks else images
+
+
+def lookup_published_miou(run: Record) -> float | None:
+    """Published mIoU that goes with the run, in percent."""
     target = target_of(run)
     return None if target is None else target.value
 
 
-def difference(run: Run) -> float | None:
-    """mIoU minus the published one, in points."""
-    theirs, ours = published(run), value(run, "metrics.mIoU")
-    return None if theirs is None or not isinstance(ours, (int, float)) else ours - theirs
+def compute_published_difference(run: Record) -> float | None:
+    """Difference of mIoU and the published one, in points."""
+    published = lookup_published_miou(run)
+    miou = record_value(run, "metrics.mIoU")
+    return None if published is None or not isinstance(miou, (int, float)) else miou - published
 
 
-def origin(run: Run) -> str | None:
-    """Where the published number is from, and what to know of it."""
+def describe_published_source(run: Record) -> str | None:
+    """Source, evidence and protocol of the published number."""
     target = target_of(run)
     if target is None:
         return None
-    about = "as here" if target.exact else f"not as here: {target.protocol}"
-    return f"{target.source} ({target.evidence}); protocol {about}"
+    protocol = "as here" if target.exact else f"not as here: {target.protocol}"
+    return f"{target.source} ({target.evidence}); protocol {protocol}"
 
 
-def methods(run: Run) -> str:
-    """The method with its overrides: `proxy, prob_thd=0.1`."""
+def format_method(run: Record) -> str:
+    """Name of the method with its overrides: `proxy, prob_thd=0.1`."""
     changes = run.get("changes") or []
     return ", ".join([str(run.get("method") or "-"), *(str(change).removeprefix("model.") for change in changes)])
 
 
-# column -> where its value is in a record, or how it is made from one
-COLUMNS: dict[str, str | Callable[[Run], Any]] = {
+# column -> path of its value in a record, or the function that makes it
+RECORD_COLUMNS: dict[str, str | Callable[[Record], Any]] = {
     "Model": "arguments.model_type",
-    "CLIP": clip,
-    "VFM": vfm,
+    "CLIP": get_clip_tag,
+    "VFM": format_vfm,
     "Dataset": "dataset.type",
     "aAcc": "metrics.aAcc",
     "mIoU": "metrics.mIoU",
     "mAcc": "metrics.mAcc",
     "method": "method",
-    "protocol": protocol,
-    "published": published,
-    "difference": difference,
+    "protocol": format_protocol,
+    "published": lookup_published_miou,
+    "difference": compute_published_difference,
     "mIoU_gt": "metrics.mIoU_gt",
     "fwIoU": "metrics.fwIoU",
-    **{name: f"metrics.{name}" for name in ZERO_SHOT},
+    **{name: f"metrics.{name}" for name in ZERO_SHOT_METRICS},
     "scoring": "scoring",
     "changes": "changes",
     "attention": "arguments.attention",
@@ -141,7 +173,7 @@ COLUMNS: dict[str, str | Callable[[Run], Any]] = {
     "images": "dataset.images",
     "limit": "limit",
     "partial": "partial",
-    "left out": left_out,
+    "left out": count_left_out,
     "resumed": "resumed_images",
     "approximations": "approximations",
     "images/s": "images_per_second",
@@ -151,19 +183,23 @@ COLUMNS: dict[str, str | Callable[[Run], Any]] = {
     "commit": "git.commit",
     "dirty": "git.dirty",
     "date": "end",
-    "published in": origin,
+    "published in": describe_published_source,
     "CLIP sha256": "arguments.clip_sha256",
     "VFM sha256": "arguments.vfm_sha256",
     "config sha256": "config_sha256",
     "metrics sha256": "metrics_sha256",
     "identity": "identity",
 }
+METRIC_COLUMNS = tuple(name for name, path in RECORD_COLUMNS.items() if str(path).startswith("metrics."))
 
 
-def row(run: Run, columns: Mapping[str, str | Callable[[Run], Any]] = COLUMNS) -> list[Any]:
-    """The cells of a run, one a column."""
-    return [cell(value(run, where) if isinstance(where, str) else where(run)) for where in columns.values()]
+def build_record_row(run: Record) -> list[Any]:
+    """List the cells of a run, one a column."""
+    return [
+        to_cell_value(record_value(run, source) if isinstance(source, str) else source(run))
+        for source in RECORD_COLUMNS.values()
+    ]
 
 
-def _size(given: Any) -> str | None:
-    return "x".join(map(str, given)) if isinstance(given, list) else None if given is None else str(given)
+def _format_side(size: Any) -> str | None:
+    return "x".join(map(str, size)) if isinstance(size, list) else None if size is None else str(size)

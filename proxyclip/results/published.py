@@ -1,4 +1,6 @@
-"""Which published mIoU a run can be held against: the rows of proxyclip/published.json, whose `_about` explains them.
+"""Match records with published mIoU, the rows of published.json.
+
+The `_about` of that file explains its keys.
 
 A row fits a run with the same config, method, CLIP, VFM and overrides, and no other: a run of a part of the images,
 with an approximation, another scoring or a weights file of its own has no published number.
@@ -30,7 +32,10 @@ VFMS = {
 
 @dataclass(frozen=True)
 class Target:
-    """A published mIoU in percent, and how far it can be trusted; the fields are those of published.json."""
+    """Published mIoU in percent, and how far it can be trusted.
+
+    The fields are those of published.json.
+    """
 
     value: float
     exact: bool
@@ -42,7 +47,9 @@ class Target:
 def target(
     config_name: str | None, model: Mapping[str, Any], method: str | None, changes: Iterable[str] = ()
 ) -> Target | None:
-    """The published number of a config with a method, or None; an exact one first, then in the order of the file.
+    """Match a config and method with a published number.
+
+    An exact row first, then in the order of the file.
 
     Args:
         model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`; of a student that is trained, the
@@ -54,22 +61,29 @@ def target(
         return None
     clip = model.get("teacher") or model
     parts = method, _clip(clip.get("model_type")), clip.get("clip_type") or None, _vfm(model.get("vfm_model"))
-    wanted = _same(changes)
-    fits = [
-        Target(value, *(row[key] for key in ("exact", "source", "protocol", "evidence")))
+    key = *parts, _same(changes)
+    matches = [
+        Target(value, row["exact"], row["source"], row["protocol"], row["evidence"])
         for row in rows()
-        if (row["method"], _clip(row["model"]), row["weights"], row["vfm"]) == parts and _same(row["changes"]) == wanted
+        if (row["method"], _clip(row["model"]), row["weights"], row["vfm"], _same(row["changes"])) == key
         for dataset, value in row["mIoU"].items()
         if config_name in [pattern.format(dataset=dataset) for pattern in row["configs"]]
     ]
-    return min(fits, key=lambda one: not one.exact, default=None)
+    return min(matches, key=lambda match: not match.exact, default=None)
 
 
 def target_of(run: Mapping[str, Any]) -> Target | None:
-    """The published number of a record; None too if the record does not say all that it takes to know."""
-    options, config, changes = run.get("options") or {}, run.get("config") or {}, run.get("changes")
-    off = (run.get(key) for key in ("partial", "left_out", "approximations"))
-    if any(off) or run.get("scoring") != "correct" or changes is None or not isinstance(config.get("model"), Mapping):
+    """Return the published number of a record.
+
+    None too if the record lacks something that decides it.
+    """
+    options = run.get("options") or {}
+    config = run.get("config") or {}
+    changes = run.get("changes")
+    restrictions = (run.get(key) for key in ("partial", "left_out", "approximations"))
+    if any(restrictions) or run.get("scoring") != "correct":
+        return None
+    if changes is None or not isinstance(config.get("model"), Mapping):
         return None
     name = run.get("config_name")
     if str(options.get("method")).endswith(".py") or not _shipped(options.get("config"), name):
@@ -79,12 +93,15 @@ def target_of(run: Mapping[str, Any]) -> Target | None:
 
 @cache
 def rows() -> tuple[dict[str, Any], ...]:
-    """The rows of published.json, in their order."""
+    """Load the rows of published.json, in their order."""
     return tuple(json.loads(FILE.read_text(encoding="utf-8"))["rows"])
 
 
 def _clip(name: Any) -> str | None:
-    """One spelling of an architecture: `ViT-B/16`, `ViT-B-16` and `ViT-B-16-quickgelu` are the same."""
+    """Normalize the name of an architecture.
+
+    `ViT-B/16`, `ViT-B-16` and `ViT-B-16-quickgelu` are the same.
+    """
     if name is None or ":" in str(name):
         return name
     plain = re.sub(r"@(\d+)(px)?$", r"-\1", str(name).replace("/", "-").lower())
@@ -95,20 +112,24 @@ def _vfm(spec: Any) -> str | None:
     if spec in (None, "none"):
         return None
     options = dict(spec) if isinstance(spec, Mapping) else {"type": str(spec)}
-    said = {key: value for key, value in options.items() if value is not None and key != "_delete_"}
-    words = ",".join(str(said.pop(key)) for key in ("type", "model") if key in said)
-    return next((name for name, ways in VFMS.items() if words in ways and not said), f"unknown: {words} {said}")
+    options = {key: value for key, value in options.items() if value is not None and key != "_delete_"}
+    spelling = ",".join(str(options.pop(key)) for key in ("type", "model") if key in options)
+    names = (name for name, spellings in VFMS.items() if spelling in spellings and not options)
+    return next(names, f"unknown: {spelling} {options}")
 
 
 def _own_file(model: Mapping[str, Any]) -> bool:
-    """Whether the model or its attention is a file of the user's."""
+    """Return True if the model or its attention is a file of the user's."""
     attention = model.get("attention")
     kinds = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
     return any(str(kind).endswith(".py") for kind in kinds)
 
 
 def _shipped(config: str | None, name: str | None) -> bool:
-    """Whether the config may be the one of this toolkit: one of the same name elsewhere can say anything."""
+    """Return True if the config may be the one of this toolkit.
+
+    One of the same name elsewhere can differ.
+    """
     if config is None:
         return True
     path = config.replace("\\", "/").removesuffix(".py")
@@ -116,5 +137,8 @@ def _shipped(config: str | None, name: str | None) -> bool:
 
 
 def _same(changes: Iterable[str]) -> frozenset[str]:
-    """Overrides in any order, without quotes, brackets and spaces, so that `a=['b']` and `a=b` are the same."""
+    """Normalize overrides: any order, without quotes, brackets and spaces.
+
+    `a=['b']` and `a=b` are the same.
+    """
     return frozenset(re.sub(r"[\s'\"\[\]]", "", change) for change in changes)

@@ -1,4 +1,4 @@
-"""results.xlsx, results.csv and results.md of a folder: views of all its records, rebuilt every time."""
+"""Tables results.xlsx, results.csv and results.md of all records of a folder."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from proxyclip.atomic import replace
+from proxyclip.atomic import replace_file
 
 from . import store, text
 
-WORKBOOK, CSV, MARKDOWN = "results.xlsx", "results.csv", "results.md"
+WORKBOOK = "results.xlsx"
+CSV = "results.csv"
+MARKDOWN = "results.md"
 LOCK_SECONDS = 120
 _TRIES = 5
 
 
 def table(folder: Path) -> Path:
-    """Rebuild the tables of a folder from all its records, and return the path of the workbook.
+    """Rebuild the tables of a folder from its records; return the workbook's path.
 
     Processes that finish at once wait for each other. A file that cannot be replaced (open in a spreadsheet program,
     write-protected) is left alone: the new one is written beside it, with a message.
@@ -32,32 +34,35 @@ def table(folder: Path) -> Path:
     with _lock(folder):
         store.clean(folder)
         for _ in range(_TRIES):  # more than one only where the lock could not be had
-            seen = _state(folder)
-            written = _write(folder)
-            if _state(folder) == seen:
+            state = _state(folder)
+            path = _write(folder)
+            if _state(folder) == state:
                 break
-    return written
+    return path
 
 
 def _write(folder: Path) -> Path:
     from . import workbook
 
     runs = store.records(folder)
-    written = _put(folder / WORKBOOK, workbook.build(runs))
-    _put(folder / CSV, text.to_csv(runs))
-    _put(folder / MARKDOWN, text.to_markdown(runs))
-    return written
+    path = _put(folder / WORKBOOK, workbook.build_workbook(runs))
+    _put(folder / CSV, text.format_csv_table(runs))
+    _put(folder / MARKDOWN, text.format_markdown_table(runs))
+    return path
 
 
 def _put(target: Path, content: bytes) -> Path:
-    """Replace a file, or write its neighbour; the path of the one that was written."""
+    """Replace a file, or write a new one beside it.
+
+    Return the path of the one that was written.
+    """
     try:
         if target.is_file() and not target.stat().st_mode & 0o222:
             raise PermissionError("it is write-protected")
-        replace(target, lambda temporary: temporary.write_bytes(content))
+        replace_file(target, lambda temporary: temporary.write_bytes(content))
     except OSError as error:
         beside = target.with_name(f"{target.stem}-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}{target.suffix}")
-        replace(beside, lambda temporary: temporary.write_bytes(content))
+        replace_file(beside, lambda temporary: temporary.write_bytes(content))
         print(f"warning: {target} cannot be replaced ({error}); written to {beside} instead", file=sys.stderr)
         return beside
     return target
@@ -65,7 +70,9 @@ def _put(target: Path, content: bytes) -> Path:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Keep other processes from writing tables meanwhile; go on without where that cannot be had.
+    """Lock the folder against other writers.
+
+    Warn and continue if no lock is available.
 
     Files are replaced whole, so two writers at once break no table; `table` then looks whether it missed a record.
     """
@@ -73,13 +80,13 @@ def _lock(folder: Path) -> Iterator[None]:
     try:
         lock.acquire()
     except Timeout:
-        why = f"another process has held it for {LOCK_SECONDS} s"
+        reason = f"another process has held it for {LOCK_SECONDS} s"
     except (OSError, NotImplementedError) as error:
-        why = str(error)
+        reason = str(error)
     else:
-        why = ""
-    if why:
-        print(f"warning: no lock on {lock.lock_file} ({why}); the tables are written without it", file=sys.stderr)
+        reason = ""
+    if reason:
+        print(f"warning: no lock on {lock.lock_file} ({reason}); the tables are written without it", file=sys.stderr)
     try:
         yield
     finally:
@@ -87,11 +94,12 @@ def _lock(folder: Path) -> Iterator[None]:
 
 
 def _state(folder: Path) -> set[tuple[str, int, int]]:
-    found = set()
+    """Collect name, time and size of all record files."""
+    state = set()
     for path in (folder / "records").glob("*.json"):
         try:
-            about = path.stat()
+            stat = path.stat()
         except OSError:
             continue
-        found.add((path.name, about.st_mtime_ns, about.st_size))
-    return found
+        state.add((path.name, stat.st_mtime_ns, stat.st_size))
+    return state

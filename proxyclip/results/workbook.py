@@ -1,4 +1,4 @@
-"""results.xlsx: a summary of all runs, the IoU of every class, and the environment of every run.
+"""Workbook results.xlsx: summary, IoU of every class, environments.
 
 The same records give the same bytes: every time inside the file is that of the newest record.
 """
@@ -17,135 +17,150 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
-from . import classes, style
-from .columns import COLUMNS, ZERO_SHOT, Run, cell, row, value, whole
+from . import class_sheets, style
+from .columns import (
+    METRIC_COLUMNS,
+    RECORD_COLUMNS,
+    Record,
+    build_record_row,
+    is_whole_dataset,
+    record_value,
+    to_cell_value,
+)
 from .published import target_of
 
-SUMMARY, ENVIRONMENT = "Summary", "Environment"
-_LONG_AGO = datetime(2000, 1, 1)  # a workbook's times have no zone
-_METRICS = ("aAcc", "mIoU", "mAcc", "mIoU_gt", "fwIoU", *ZERO_SHOT)
-_AS_GIVEN = ("prob_thd", "logit_scale")  # may need more than two decimals
-# column -> paths into a record, the first that leads to anything counts: older records have other ones
+SUMMARY_SHEET = "Summary"
+ENVIRONMENT_SHEET = "Environment"
+_DEFAULT_TIME = datetime(2000, 1, 1)  # a workbook's times have no zone
+_UNROUNDED = ("prob_thd", "logit_scale")  # may need more than two decimals
+# column -> path of its value in a record
 _ENVIRONMENT = {
-    "identity": ("identity",),
-    "date": ("end",),
-    "start": ("start",),
-    "config": ("config_name",),
-    "device": ("device",),
-    "device name": ("device_name",),
-    "processes": ("processes",),
-    "git commit": ("git.commit",),
-    "dirty": ("git.dirty",),
-    "code sha256": ("code_sha256",),
-    "CLIP sha256": ("weights.clip", "arguments.clip_sha256"),
-    "VFM sha256": ("weights.vfm", "arguments.vfm_sha256"),
-    "checkpoint": ("trained.checkpoint",),
-    "checkpoint sha256": ("trained.sha256",),
-    "iteration": ("trained.iteration",),
-    "vocabulary": ("vocabulary.file", "arguments.name_path"),
-    "classes": ("vocabulary.classes",),
-    "names": ("vocabulary.names",),
-    "vocabulary sha256": ("vocabulary.sha256",),
-    "templates": ("templates.count",),
-    "templates sha256": ("templates.sha256",),
-    "dataset": ("dataset.type",),
-    "images": ("dataset.images",),
-    "list sha256": ("dataset.list_sha256",),
-    "files sha256": ("dataset.files_sha256",),
-    "config sha256": ("config_sha256",),
-    "setup s": ("times.setup_s",),
-    "text s": ("times.text_s",),
-    "images s": ("times.images_s",),
-    "gallery s": ("times.gallery_s",),
-    "total s": ("times.total_s",),
-    "images/s": ("images_per_second",),
-    "peak MiB": ("peak_memory_mib",),
+    "identity": "identity",
+    "date": "end",
+    "start": "start",
+    "config": "config_name",
+    "device": "device",
+    "device name": "device_name",
+    "processes": "processes",
+    "git commit": "git.commit",
+    "dirty": "git.dirty",
+    "code sha256": "code_sha256",
+    "CLIP sha256": "weights.clip",
+    "VFM sha256": "weights.vfm",
+    "checkpoint": "trained.checkpoint",
+    "checkpoint sha256": "trained.sha256",
+    "iteration": "trained.iteration",
+    "vocabulary": "vocabulary.file",
+    "classes": "vocabulary.classes",
+    "names": "vocabulary.names",
+    "vocabulary sha256": "vocabulary.sha256",
+    "templates": "templates.count",
+    "templates sha256": "templates.sha256",
+    "dataset": "dataset.type",
+    "images": "dataset.images",
+    "list sha256": "dataset.list_sha256",
+    "files sha256": "dataset.files_sha256",
+    "config sha256": "config_sha256",
+    "setup s": "times.setup_s",
+    "text s": "times.text_s",
+    "images s": "times.images_s",
+    "gallery s": "times.gallery_s",
+    "total s": "times.total_s",
+    "images/s": "images_per_second",
+    "peak MiB": "peak_memory_mib",
 }
 
 
-def build(runs: Sequence[Run]) -> bytes:
-    """The content of results.xlsx for records, oldest first."""
+def build_workbook(runs: Sequence[Record]) -> bytes:
+    """Build the content of results.xlsx for records, oldest first."""
     book = Workbook()
     summary: Any = book.active
-    summary.title = SUMMARY
-    environment = book.create_sheet(ENVIRONMENT)
-    _summary(summary, runs)
-    classes.add_sheets(book, runs)
+    summary.title = SUMMARY_SHEET
+    environment = book.create_sheet(ENVIRONMENT_SHEET)
+    _fill_summary(summary, runs)
+    class_sheets.add_class_sheets(book, runs)
     book.move_sheet(environment, len(book.sheetnames))
-    _environment(environment, runs)
-    return _packed(book, _moment(runs))
+    _fill_environment(environment, runs)
+    return _zip_with_time(book, _newest_end(runs))
 
 
-def _summary(sheet: Worksheet, runs: Sequence[Run]) -> None:
-    titles = list(COLUMNS)
-    style.rows(sheet, titles, [row(run) for run in runs], frozen="E2")
-    at = {title: titles.index(title) + 1 for title in titles}
-    comparable: dict[Any, list[Any]] = {}
-    for number, run in enumerate(runs, start=2):
-        if whole(run):
-            comparable.setdefault(str(run.get("config_name")), []).append(sheet.cell(number, at["mIoU"]))
+def _fill_summary(sheet: Worksheet, runs: Sequence[Record]) -> None:
+    titles = list(RECORD_COLUMNS)
+    number_of = {title: column for column, title in enumerate(titles, start=1)}
+    frozen_columns = titles.index(METRIC_COLUMNS[0])  # the names of a run stay in sight beside its numbers
+    style.fill_table_sheet(sheet, titles, [build_record_row(run) for run in runs], frozen_columns)
+    comparable: dict[str, list[Any]] = {}
+    for row, run in enumerate(runs, start=2):
+        if is_whole_dataset(run):
+            comparable.setdefault(str(run.get("config_name")), []).append(sheet.cell(row, number_of["mIoU"]))
         else:
-            for title, column in at.items():
-                style.mark(sheet.cell(number, column), star=title in _METRICS)
-        for title in _AS_GIVEN:
-            sheet.cell(number, at[title]).number_format = "General"
+            for title, column in number_of.items():
+                style.style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
+        for title in _UNROUNDED:
+            sheet.cell(row, number_of[title]).number_format = "General"
         target = target_of(run)
         for title in ("published", "difference"):
             if target is not None and not target.exact:
-                style.aside(sheet.cell(number, at[title]))
+                style.style_other_protocol(sheet.cell(row, number_of[title]))
     for cells in comparable.values():
-        style.shade_among(sheet, cells)
+        style.shade_min_to_max(sheet, cells)
     if runs:
-        letter = get_column_letter(at["difference"])
+        letter = get_column_letter(number_of["difference"])
         style.shade_sign(sheet, f"{letter}2:{letter}{len(runs) + 1}")
     sheet.print_title_rows = "1:1"
 
 
-def _environment(sheet: Worksheet, runs: Sequence[Run]) -> None:
-    found = [value(run, "versions") for run in runs]
-    versions = [one if isinstance(one, Mapping) else {} for one in found]
-    known = {str(name) for one in versions for name in one}
-    packages: list[str] = [name for name in ("python", "proxyclip") if name in known]
-    packages += sorted(known - set(packages), key=str.lower)
+def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
+    versions = [entry if isinstance(entry, Mapping) else {} for entry in (run.get("versions") for run in runs)]
+    names = {str(name) for entry in versions for name in entry}
+    packages: list[str] = [name for name in ("python", "proxyclip") if name in names]
+    packages += sorted(names - set(packages), key=str.lower)
     lines = [
-        [_first(run, paths) for paths in _ENVIRONMENT.values()] + [cell(one.get(name)) for name in packages] + [command]
-        for run, one, command in zip(runs, versions, map(_command, runs), strict=True)
+        [
+            *(to_cell_value(record_value(run, path)) for path in _ENVIRONMENT.values()),
+            *(to_cell_value(entry.get(name)) for name in packages),
+            _format_command(run),
+        ]
+        for run, entry in zip(runs, versions, strict=True)
     ]
-    style.rows(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen="B2")
+    style.fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
     sheet.print_title_rows = "1:1"
 
 
-def _first(run: Run, paths: Sequence[str]) -> Any:
-    return next((cell(found) for found in (value(run, path) for path in paths) if found is not None), None)
+def _format_command(run: Record) -> Any:
+    argv = run.get("command")
+    return shlex.join(map(str, argv)) if isinstance(argv, list) else to_cell_value(argv)
 
 
-def _command(run: Run) -> str | None:
-    words = run.get("command")
-    return shlex.join(map(str, words)) if isinstance(words, list) else cell(words)  # type: ignore[return-value]
-
-
-def _moment(runs: Sequence[Run]) -> datetime:
-    """When the newest record ended, in UTC, to the second."""
-    found = []
+def _newest_end(runs: Sequence[Record]) -> datetime:
+    """Return the time when the newest record ended, in UTC, to the second."""
+    ends = []
     for run in runs:
         try:
             end = datetime.fromisoformat(str(run.get("end")).replace("Z", "+00:00"))
         except ValueError:
             continue
         end = end.astimezone(timezone.utc) if end.tzinfo else end
-        found.append(end.replace(tzinfo=None, microsecond=0))
-    return max(found, default=_LONG_AGO)
+        ends.append(end.replace(tzinfo=None, microsecond=0))
+    return max(ends, default=_DEFAULT_TIME)
 
 
-def _packed(book: Workbook, when: datetime) -> bytes:
-    """The workbook as a file whose every time is `when`; openpyxl puts the present into it."""
-    book.properties.creator, book.properties.created, book.properties.modified = "proxyclip", when, when
-    raw, packed = BytesIO(), BytesIO()
+def _zip_with_time(book: Workbook, time: datetime) -> bytes:
+    """Pack the workbook as a file whose every time is `time`.
+
+    Openpyxl puts the present into it.
+    """
+    book.properties.creator = "proxyclip"
+    book.properties.created = time
+    book.properties.modified = time
+    raw = BytesIO()
+    packed = BytesIO()
     ExcelWriter(book, ZipFile(raw, "w")).save()
-    stamp = max(when, datetime(1980, 1, 1)).timetuple()[:6]  # no zip is older
+    stamp = max(time, datetime(1980, 1, 1)).timetuple()[:6]  # no zip is older
     with ZipFile(raw) as source, ZipFile(packed, "w", ZIP_DEFLATED) as target:
         for name in source.namelist():
             entry = ZipInfo(name, stamp)
-            entry.compress_type, entry.external_attr = ZIP_DEFLATED, 0o600 << 16
+            entry.compress_type = ZIP_DEFLATED
+            entry.external_attr = 0o600 << 16
             target.writestr(entry, source.read(name))
     return packed.getvalue()

@@ -1,10 +1,12 @@
-"""Methods that are trained: what train.py and the configs of configs/trained need. Nothing else imports this package.
+"""Training runs of train.py and the configs of configs/trained.
 
-Importing it registers what their configs name: loop, schedule, optimiser wrapper, hooks, SuppressLabels. A method is a
-folder beside, with a segmentor on `model.TrainedSegmentor`, `text.TextSegmentor` or `split.SplitSegmentor`; configs
-import it by `custom_imports`.
+Nothing else imports this package.
+
+Importing it registers the components that training configs name: loop, sampler, scheduler, optimizer wrappers, hooks.
+A method is a subpackage with a segmentor on `model.TrainedSegmentor`, `text.TextSegmentor` or `text.SplitSegmentor`;
+configs import both by `custom_imports`.
 """
 
-from . import checkpoints, draws, labels, optim, schedule, split, wrapper
+from proxyclip.trained import checkpoints, draws, hooks, optim, schedule
 
-__all__ = ["checkpoints", "draws", "labels", "optim", "schedule", "split", "wrapper"]
+__all__ = ["checkpoints", "draws", "hooks", "optim", "schedule"]

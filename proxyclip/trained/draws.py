@@ -1,6 +1,7 @@
-"""Training that is the same however it is cut up: into processes, into loader processes, or by an interruption.
+"""Deterministic sampling and seeding for resumable, distributed training.
 
-Each draw of a sample, and each iteration, has random numbers of its own, which depend on the seed and on its number.
+Each draw of a sample, and each iteration, has random numbers of its own, which depend on the seed and on its number:
+a training is the same in any number of processes and loader processes, and after any interruption.
 """
 
 from __future__ import annotations
@@ -20,11 +21,14 @@ from mmengine.runner.utils import calc_dynamic_intervals
 from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader, Dataset
 
-_DRAW, _ITERATION, _ORDER = range(3)  # what random numbers are for: equal numbers of two kinds have nothing in common
+# Purposes of random numbers: streams of different purposes are independent.
+_DRAW = 0
+_ITERATION = 1
+_ORDER = 2
 
 
 class Draw(NamedTuple):
-    """One sample to load: its index in the data set, and what its random numbers come from."""
+    """Sample to load: its index in the data set, and the seed of its random numbers."""
 
     sample: int
     seed: tuple[int, ...]
@@ -32,7 +36,7 @@ class Draw(NamedTuple):
 
 def seed_all(*key: int) -> None:
     """Seed the global generators of Python, NumPy and PyTorch from numbers, 0 or more."""
-    first, second = (int(word) for word in np.random.SeedSequence(key).generate_state(2))
+    first, second = (int(number) for number in np.random.SeedSequence(key).generate_state(2))
     random.seed(first)
     np.random.seed(first)  # noqa: NPY002  the generator that the pipelines draw from
     torch.manual_seed(first << 32 | second)
@@ -40,10 +44,12 @@ def seed_all(*key: int) -> None:
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler:
-    """Endless draws from a data set: its samples in a new order each epoch, dealt out to the processes in turn.
+    """Endless draws from a data set, shuffled anew each epoch.
 
-    With n samples, draw number d is that of place d % n in the order of epoch d // n, which depends on the seed and the
-    epoch alone. A batch of b in each of p processes has the draws of one process with a batch of b * p.
+    The processes get them in turn.
+
+    With n samples, draw number d is that of position d % n in the order of epoch d // n, which depends on the seed and
+    the epoch alone. A batch of b in each of p processes has the draws of one process with a batch of b * p.
 
     Args:
         dataset: anything with a length.
@@ -55,42 +61,51 @@ class SeededSampler:
     """
 
     def __init__(self, dataset: Any, shuffle: bool = True, seed: int | None = None) -> None:
-        self.size, self.shuffle, self.seed, self.start = len(dataset), shuffle, seed or 0, 0
+        self.size = len(dataset)
+        self.shuffle = shuffle
+        self.seed = seed or 0
+        self.start = 0
         self.rank, self.world = get_dist_info()
 
     def order(self, epoch: int) -> np.ndarray:
-        """The samples of an epoch (n,), int64."""
+        """Order of the samples in an epoch (n,), int64."""
         if not self.shuffle:
             return np.arange(self.size)
         return np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.size)
 
     def __iter__(self) -> Iterator[Draw]:
-        known, order = -1, np.arange(0)
-        for number in itertools.count(self.start + self.rank, self.world):
-            epoch, place = divmod(number, self.size)
-            if epoch != known:
-                known, order = epoch, self.order(epoch)
-            yield Draw(int(order[place]), (self.seed, _DRAW, number))
+        current_epoch = -1
+        order = np.arange(0)
+        for draw_index in itertools.count(self.start + self.rank, self.world):
+            epoch, position = divmod(draw_index, self.size)
+            if epoch != current_epoch:
+                current_epoch = epoch
+                order = self.order(epoch)
+            yield Draw(int(order[position]), (self.seed, _DRAW, draw_index))
 
     def __len__(self) -> int:
-        """Samples an epoch has; the draws never end."""
+        """Samples of an epoch; the draws never end."""
         return self.size
 
 
 @DATASETS.register_module()
 class SeededDraws(Dataset):
-    """A data set that takes the draws of a SeededSampler. `dataset` is the config of any other one."""
+    """Data set that takes the draws of a SeededSampler.
+
+    Args:
+        dataset: the wrapped data set, or its config.
+    """
 
     def __init__(self, dataset: Any) -> None:
         self.dataset: Any = DATASETS.build(dataset) if isinstance(dataset, Mapping) else dataset
 
     @property
     def metainfo(self) -> Any:
-        """That of the data set itself."""
+        """Metainfo of the wrapped data set."""
         return getattr(self.dataset, "metainfo", {})
 
     def full_init(self) -> None:
-        """Load what the data set loads late."""
+        """Initialize a wrapped data set that is lazy."""
         if hasattr(self.dataset, "full_init"):
             self.dataset.full_init()
 
@@ -104,9 +119,9 @@ class SeededDraws(Dataset):
 
 @LOOPS.register_module()
 class SeededTrainLoop(IterBasedTrainLoop):
-    """MMEngine's loop over iterations, with SeededSampler and SeededDraws around the config's plain data set.
+    """Iteration loop with SeededSampler and SeededDraws around the config's data set.
 
-    A resumed training begins with the draw it would have come to, instead of loading all batches before again. Before
+    A resumed training begins with its next draw, instead of loading all batches before again. Before
     each iteration PyTorch's generators are seeded (dropout, stochastic depth), differently in each process.
 
     Args:
@@ -127,14 +142,21 @@ class SeededTrainLoop(IterBasedTrainLoop):
         dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
         BaseLoop.__init__(self, runner, seeded(dataloader))  # IterBasedTrainLoop's own would start to load at once
-        self._max_iters, self._max_epochs, self._epoch, self._iter = int(max_iters), 1, 0, 0
-        self.val_begin, self.val_interval, self.stop_training = val_begin, val_interval, False
+        self._max_iters = int(max_iters)
+        self._max_epochs = 1
+        self._epoch = 0
+        self._iter = 0
+        self.val_begin = val_begin
+        self.val_interval = val_interval
+        self.stop_training = False
         self.dynamic_milestones, self.dynamic_intervals = calc_dynamic_intervals(val_interval, dynamic_intervals)
         runner.visualizer.dataset_meta = self.dataloader.dataset.metainfo
 
     def run(self) -> Any:
         """Train from the present iteration to the last."""
-        runner, rank, batches = self.runner, get_dist_info()[0], self.batches()
+        runner = self.runner
+        rank = get_dist_info()[0]
+        batches = self.batches()
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         while self._iter < self._max_iters and not self.stop_training:
@@ -151,7 +173,7 @@ class SeededTrainLoop(IterBasedTrainLoop):
         return runner.model
 
     def batches(self) -> Iterator[Any]:
-        """The batches of this process from the present iteration on, without end."""
+        """Batches of this process from the present iteration on, without end."""
         loader: DataLoader = self.dataloader
         sampler: Any = loader.sampler
         sampler.seed = self.runner.seed  # a checkpoint may have brought its own
@@ -160,17 +182,17 @@ class SeededTrainLoop(IterBasedTrainLoop):
 
 
 def seeded(dataloader: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a loader with SeededSampler, and SeededDraws around its data set.
+    """Put SeededSampler and SeededDraws into the config of a loader.
 
     Raises:
         ValueError: it has another sampler, or a sampler of batches.
     """
     sampler = dict(dataloader["sampler"])
-    kind = sampler.get("type")
-    if kind not in ("SeededSampler", "InfiniteSampler") or "batch_sampler" in dataloader:
-        found = "a batch_sampler" if "batch_sampler" in dataloader else f"{kind!r}"
+    sampler_type = sampler.get("type")
+    if sampler_type not in ("SeededSampler", "InfiniteSampler") or "batch_sampler" in dataloader:
+        actual = "a batch_sampler" if "batch_sampler" in dataloader else f"{sampler_type!r}"
         raise ValueError(
-            f"SeededTrainLoop: expected train_dataloader.sampler to be of type 'SeededSampler', but got {found}"
+            f"SeededTrainLoop: expected train_dataloader.sampler to be of type 'SeededSampler', but got {actual}"
         )
     dataset = dict(type="SeededDraws", dataset=dataloader["dataset"])
     return {**dataloader, "sampler": {**sampler, "type": "SeededSampler"}, "dataset": dataset}

@@ -1,4 +1,4 @@
-"""Losses that are no numbers: found before they reach the weights."""
+"""Non-finite loss and weight checks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 class NonFiniteLoss(ValueError):
-    """A loss is NaN or infinite. `terms` has each such loss with its value.
+    """A loss is NaN or infinite; `terms` has each such loss with its value.
 
     The step that computed it has changed no weight: the error comes before the gradients.
     """
@@ -45,7 +45,9 @@ class NonFiniteWeights(ValueError):
 
 
 def check_weights(state: Mapping[str, Tensor]) -> None:
-    """Refuse to keep weights that are NaN or infinite: a gradient may be so while the loss was finite.
+    """Refuse weights that are NaN or infinite.
+
+    A gradient may be so while the loss was finite.
 
     Raises:
         NonFiniteWeights: at least one tensor is not finite; names some.

@@ -1,9 +1,8 @@
-"""How far a training is: a line now and then for a person, and the numbers of every iteration in a file."""
+"""Log training progress to the console and losses to JSON lines."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from datetime import timedelta
 from pathlib import Path
@@ -13,16 +12,20 @@ import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from .. import atomic
+from proxyclip import atomic
 
 FILE = "losses.jsonl"
 
 
 class TrainingLines(Hook):
-    """Prints losses (mean since the last line), learning rate, speed, time left and memory; process 0 alone.
+    """Print losses, learning rate, speed, time left and memory.
+
+    Losses are means since the last line.
+
+    Process 0 alone prints and writes.
 
     `losses.jsonl` beside the checkpoints has a line an iteration: `iter` (counted from 1), `lr` of the first parameter
-    group, and what the model returned, as exact as it was. A resumed training goes on in the file after its iteration.
+    group, and what the model returned, in full precision. A resumed training goes on in the file after its iteration.
 
     Args:
         interval: iterations from one printed line to the next.
@@ -38,30 +41,31 @@ class TrainingLines(Hook):
 
     @master_only
     def before_train(self, runner: Any) -> None:
-        """Open the file, cut at the iteration a resumed training begins with."""
+        """Open the file, truncated at the iteration a resumed training begins with."""
         path = Path(runner.work_dir) / FILE
         lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() and runner.iter else []
         kept = [line for line in lines if _iteration(line) <= runner.iter]
-        atomic.replace(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        atomic.replace_file(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._clock = time.perf_counter()
 
     @master_only
     def after_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Note one iteration."""
-        done = runner.iter + 1
-        numbers = {name: torch.as_tensor(value).detach().item() for name, value in (outputs or {}).items()}
-        self._since.append(numbers)
+        """Record one iteration; print every `interval` iterations and after the last."""
+        iteration = runner.iter + 1
+        scalars = {name: torch.as_tensor(value).detach().item() for name, value in (outputs or {}).items()}
+        self._since.append(scalars)
         assert self._file is not None
-        self._file.write(json.dumps({"iter": done, "lr": runner.optim_wrapper.get_lr()["lr"][0], **numbers}) + "\n")
-        if done % self.interval == 0 or done == runner.max_iters:
-            self._say(runner, done)
+        rate = runner.optim_wrapper.get_lr()["lr"][0]
+        self._file.write(json.dumps({"iter": iteration, "lr": rate, **scalars}) + "\n")
+        if iteration % self.interval == 0 or iteration == runner.max_iters:
+            self._print_line(runner, iteration, rate)
 
     @master_only
     def after_val_epoch(self, runner: Any, metrics: dict[str, float] | None = None) -> None:
         """Print the metrics of a validation."""
-        said = "  ".join(f"{name} {value:.2f}" for name, value in (metrics or {}).items())
-        print(f"after iteration {runner.iter}: {said}", flush=True)
+        metrics_text = "  ".join(f"{name} {value:.2f}" for name, value in (metrics or {}).items())
+        print(f"after iteration {runner.iter}: {metrics_text}", flush=True)
         self._clock = time.perf_counter()
 
     def close(self) -> None:
@@ -69,25 +73,26 @@ class TrainingLines(Hook):
         if self._file is not None:
             self._file.close()
 
-    def _say(self, runner: Any, done: int) -> None:
+    def _print_line(self, runner: Any, iteration: int, rate: float) -> None:
         now = time.perf_counter()
         speed = len(self._since) / max(now - self._clock, 1e-9)
-        left = timedelta(seconds=round((runner.max_iters - done) / speed))
-        names = [name for name in self._since[-1] if name != "loss" or _terms(self._since[-1]) != 1]
-        losses = "  ".join(f"{n} {sum(x[n] for x in self._since) / len(self._since):.4f}" for n in names)
-        rate = runner.optim_wrapper.get_lr()["lr"][0]
+        remaining = timedelta(seconds=round((runner.max_iters - iteration) / speed))
+        loss_names = [name for name in self._since[-1] if name != "loss" or _terms(self._since[-1]) != 1]
+        losses = "  ".join(
+            f"{name} {sum(scalars[name] for scalars in self._since) / len(self._since):.4f}" for name in loss_names
+        )
         memory = f"  {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB" if torch.cuda.is_available() else ""
         print(
-            f"{done}/{runner.max_iters}  {losses}  lr {rate:.3g}  {speed:.2f} it/s  {left} left{memory}",
-            file=sys.stdout,
+            f"{iteration}/{runner.max_iters}  {losses}  lr {rate:.3g}  {speed:.2f} it/s  {remaining} left{memory}",
             flush=True,
         )
-        self._since, self._clock = [], now
+        self._since = []
+        self._clock = now
 
 
-def _terms(numbers: dict[str, float]) -> int:
-    """Of how many terms the loss is the sum."""
-    return sum("loss" in name for name in numbers) - ("loss" in numbers)
+def _terms(scalars: dict[str, float]) -> int:
+    """Count the terms of the total loss."""
+    return sum("loss" in name for name in scalars) - ("loss" in scalars)
 
 
 def _iteration(line: str) -> float:

@@ -1,4 +1,4 @@
-"""What trained models share: weights from a checkpoint, prediction of whole images, losses that are watched."""
+"""Base classes of trained segmentors: checkpoint weights, whole-image prediction, loss checks."""
 
 from __future__ import annotations
 
@@ -9,29 +9,26 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
-from mmengine.structures import PixelData
-from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from .. import vocabulary, windows
-from ..clip_text import TextCLIP
-from ..paths import find
-from ..runtime import pick_dtype
-from ..sliding import SlidingSegmentor, Strips
-from ..vocabulary import Vocabulary
-from . import checkpoints
-from .guards import check_finite
-from .outline import Piece, Shape, Sizes, macs_of
+from proxyclip import vocabulary, windows
+from proxyclip.base_segmentor import OpenVocabSegmentor, RowChunkFunction
+from proxyclip.clip_text import TextCLIP
+from proxyclip.paths import find
+from proxyclip.trained.flops import ImageShape, ModelPart, ModelSizes, count_macs
+from proxyclip.trained.guards import check_finite
+from proxyclip.trained.state_dict import load_matching_tensors, read_checkpoint_state
+from proxyclip.vocabulary import Vocabulary
 
 PARITIES = ("paper", "upstream")
 
 
-class WholeImageSegmentor(BaseSegmentor):
-    """Scores whole images: `logits` -> bilinear to the image -> bilinear to its original size -> the best class.
+class WholeImageSegmentor(OpenVocabSegmentor):
+    """Score whole images: `logits` -> bilinear to the image -> bilinear to its original size -> the best class.
 
-    Subclasses give `prepare`, `logits`, `text` (names, D) and the `clip` it is from, and may set `scale`.
+    Subclasses implement `prepare`, `logits`, `text` (names, D) and the `clip` it is from, and may set `scale`.
 
     Args:
         name_path: vocabulary file, one name a class; relative to the current folder or the repository.
@@ -46,11 +43,6 @@ class WholeImageSegmentor(BaseSegmentor):
 
     guided: ClassVar[bool] = False  # no VFM
     uses_trained_code: ClassVar[bool] = True
-    scale: ClassVar[float] = 1.0  # of the softmax over names
-    # what a Segmenter looks at
-    attention, vfm, refine, keep_logits, prob_thd = None, None, (), False, 0.0
-    decide = SlidingSegmentor.decide
-    index: Tensor
     text: Tensor
 
     def __init__(
@@ -61,27 +53,26 @@ class WholeImageSegmentor(BaseSegmentor):
         precision: str,
         data_preprocessor: dict[str, Any] | None,
     ) -> None:
-        shown = dict(type="MixedSizePreProcessor") | (data_preprocessor or {})
-        super().__init__(data_preprocessor=MODELS.build(shown))
-        named = vocabulary.read(find(name_path, "vocabulary file"))
-        if named.has_synonyms:
-            several = next(names for names in named.classes if len(names) > 1)
-            raise ValueError(f"{name_path}: expected one name a class, but got the synonyms {', '.join(several)}")
-        self.names, self.templates = named.names, tuple(templates)
-        classes = (("background",), *named.classes) if background else named.classes
-        self.vocabulary, self.has_background = Vocabulary(classes, named.source), background
-        self.register_buffer("index", torch.arange(len(classes)), persistent=False)
-        self.precision = precision
-        self.dtype: torch.dtype | None = None  # of an evaluation; chosen by `prepare`
-        self.arguments: dict[str, Any] = {}
+        preprocessor_cfg = dict(type="MixedSizePreProcessor") | (data_preprocessor or {})
+        super().__init__(MODELS.build(preprocessor_cfg), precision)
+        file_vocabulary = vocabulary.read(find(name_path, "vocabulary file"))
+        if file_vocabulary.has_synonyms:
+            synonyms = next(names for names in file_vocabulary.classes if len(names) > 1)
+            raise ValueError(f"{name_path}: expected one name a class, but got the synonyms {', '.join(synonyms)}")
+        self.names = file_vocabulary.names
+        self.templates = tuple(templates)
+        classes = (("background",), *file_vocabulary.classes) if background else file_vocabulary.classes
+        self.vocabulary = Vocabulary(classes, file_vocabulary.source)
+        self.has_background = background
+        self.index = torch.arange(len(classes))
 
     @property
     def clip(self) -> TextCLIP:
-        """The model of the texts."""
+        """The model of the text features."""
         raise NotImplementedError
 
-    def set_vocabulary(self, words: Vocabulary, text: Tensor | None = None) -> None:
-        """Take other classes, with synonyms if they have any, and their text features (names, D) if they are known.
+    def set_vocabulary(self, vocabulary: Vocabulary, text: Tensor | None = None) -> None:
+        """Replace the classes, and the text features (names, D) if they are known.
 
         Raises:
             ValueError: class 0 is a background that was learnt beside the others.
@@ -90,67 +81,29 @@ class WholeImageSegmentor(BaseSegmentor):
             raise ValueError(
                 f"{type(self).__name__} has learnt a background beside its classes: leave those as they are"
             )
-        self.vocabulary, self.names = words, words.names
-        self.index = torch.tensor(words.index, dtype=torch.int64, device=self.index.device)
-        if text is not None:
-            self.text = text
-
-    def prepare(self, device: torch.device) -> None:
-        """Finish loading for an evaluation, once, when the device is known."""
-        self.dtype = pick_dtype(self.precision, device)
+        super().set_vocabulary(vocabulary, text)
+        self.names = vocabulary.names
 
     def logits(self, inputs: Tensor, samples: Sequence[SegDataSample] | None) -> Tensor:
-        """Normalised images (N, 3, H, W) -> scores (N, names, h, w) float32, on a grid of the model's own."""
+        """Compute scores (N, names, h, w) float32, on a grid of the model's own, of normalized images (N, 3, H, W)."""
         raise NotImplementedError
 
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
-    ) -> Iterator[Strips]:
-        """Images (3, H, W) -> for each a function: size (H0, W0) -> its score maps in strips (names, rows, W0)."""
-        for number, image in enumerate(inputs):
+    ) -> Iterator[RowChunkFunction]:
+        """See `OpenVocabSegmentor.score`."""
+        for i, image in enumerate(inputs):
             size = tuple(image.shape[1:])
-            scores = self.logits(image[None], None if samples is None else [samples[number]])
+            scores = self.logits(image[None], None if samples is None else [samples[i]])
             scores = F.interpolate(scores.float(), size=size, mode="bilinear")
             yield partial(windows.stitch, scores, *windows.plan(size, 0, 1, 1))
 
-    def classify(self, scores: Tensor) -> Tensor:
-        """Scores of every name (names, H, W) -> class probabilities (classes, H, W)."""
-        return vocabulary.merge((scores * self.scale).softmax(0), self.index, len(self.vocabulary))
-
-    def label(self, scores: Tensor) -> Tensor:
-        """Scores of every name (names, H, W) -> labels (H, W) int64."""
-        return vocabulary.best(scores, self.index, self.scale, self.prob_thd)
-
-    @torch.no_grad()
-    def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:
-        """Normalised (N, 3, H, W) or list of (3, H, W) -> samples with `pred_sem_seg`; without samples labels."""
-        sizes = [image.shape[1:] for image in inputs] if data_samples is None else [s.ori_shape for s in data_samples]
-        scored = zip(inputs, sizes, self.score(inputs, data_samples), strict=True)
-        found = [self.decide(strips(tuple(size[:2])), image)[0] for image, size, strips in scored]
-        if data_samples is None:
-            return torch.stack(found) if isinstance(inputs, Tensor) else found
-        for sample, labels in zip(data_samples, found, strict=True):
-            sample.pred_sem_seg = PixelData(data=labels[None])
-        return data_samples
-
     def encode_decode(self, inputs: Tensor, batch_img_metas: Any = None) -> Tensor:
-        """Scores at the size of the images: (N, 3, H, W) -> (N, names, H, W)."""
+        """See `OpenVocabSegmentor.encode_decode`; all images in one forward."""
         return F.interpolate(self.logits(inputs, None).float(), size=inputs.shape[2:], mode="bilinear")
-
-    def extract_feat(self, inputs: Tensor) -> Any:
-        """What `logits` classifies; subclasses say what it is."""
-        raise NotImplementedError
-
-    def loss(self, inputs: Tensor, data_samples: Any) -> dict[str, Tensor]:
-        """There is none, unless a subclass has one."""
-        raise NotImplementedError(f"{type(self).__name__} is not trained: it has no loss")
 
     def _forward(self, inputs: Tensor, data_samples: Any = None) -> Tensor:
         return self.logits(inputs, data_samples)
-
-    def describe(self) -> dict[str, Any]:
-        """Everything about the model that can change a number, JSON-able."""
-        return {**self.arguments, "dtype": str(self.dtype), "approximations": []}
 
 
 class TrainedSegmentor(WholeImageSegmentor):
@@ -182,34 +135,34 @@ class TrainedSegmentor(WholeImageSegmentor):
         if self.checkpoint is None:
             raise ValueError(f"{type(self).__name__} is a trained model: expected --checkpoint FILE, of train.py")
         path = find(self.checkpoint, "checkpoint")
-        state, meta = checkpoints.read(path)
-        self.take(state, path)
+        state, meta = read_checkpoint_state(path)
+        self.load_trained_state(state, path)
         self.iteration = meta.get("iter")
         super().prepare(device)
         self.eval().requires_grad_(False)
-        self.halve(self.dtype)
+        self.cast_for_inference(self.dtype)
 
-    def take(self, state: dict[str, Tensor], path: Path) -> None:
-        """Put the tensors of a checkpoint in.
+    def load_trained_state(self, state: dict[str, Tensor], path: Path) -> None:
+        """Load the tensors of a checkpoint.
 
         Raises:
             ValueError: they are of another model; the message names some.
         """
-        checkpoints.fit(self, state, path, whole=True)
+        load_matching_tensors(self, state, path, whole=True)
 
-    def begin(self, path: Path) -> None:
-        """Check, and put right, what a training starts from or goes on with, when the weights of a file are in."""
+    def on_weights_loaded(self, path: Path) -> None:
+        """Check and complete a model whose weights were loaded to start or resume a training."""
 
-    def halve(self, dtype: torch.dtype | None) -> None:
-        """Put what may be less exact than float32 into the precision of an evaluation."""
+    def cast_for_inference(self, dtype: torch.dtype | None) -> None:
+        """Cast what may be less exact than float32 to the dtype of an evaluation."""
 
-    def sizes(self, shape: Shape) -> Sizes:
-        """Its parts, and what an image (3, *shape) takes of each, for `proxyclip.trained.flops`; among fake tensors."""
-        macs = macs_of(self.encode_decode, torch.zeros(1, 3, *shape))
-        return Sizes(1, shape, [Piece("model", [*self.parameters()], macs)])
+    def sizes(self, shape: ImageShape) -> ModelSizes:
+        """List parameters and MACs of each part for one image (3, *shape), under `use_fake_tensors`."""
+        macs = count_macs(self.encode_decode, torch.zeros(1, 3, *shape))
+        return ModelSizes(1, shape, [ModelPart("model", [*self.parameters()], macs)])
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
-        """As in MMEngine's BaseModel; a loss that is not finite ends the training before it reaches a weight."""
+        """Sum the losses like MMEngine's BaseModel, after checking that all are finite."""
         check_finite(losses)
         return super().parse_losses(losses)
 

@@ -1,4 +1,4 @@
-"""Mixed precision for training: what `--amp` makes of the config's optimiser wrapper, on CUDA and on a CPU."""
+"""Optimizer wrappers: mixed precision (`--amp`) and weight-decay groups."""
 
 from __future__ import annotations
 
@@ -8,14 +8,18 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from mmengine.optim import OptimWrapper
-from mmengine.registry import OPTIM_WRAPPERS
+from mmengine.optim import DefaultOptimWrapperConstructor, OptimWrapper
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS, OPTIM_WRAPPERS
 from torch import nn
+
+from proxyclip.wrappers import unwrap_model
 
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
-    """Forward passes in bfloat16 where PyTorch finds that safe, on a CPU; parameters and steps stay float32.
+    """Run forward passes in bfloat16 on a CPU, where PyTorch finds that safe.
+
+    Parameters and steps stay float32.
 
     MMEngine's AmpOptimWrapper is for GPUs only. bfloat16 has the range of float32, so the loss is not scaled.
 
@@ -31,13 +35,28 @@ class CPUAmpOptimWrapper(OptimWrapper):
 
     @contextmanager
     def optim_context(self, model: nn.Module) -> Iterator[None]:
-        """Around a forward pass."""
+        """Run a forward pass under autocast."""
         with super().optim_context(model), torch.autocast("cpu", torch.bfloat16):
             yield
 
 
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class ParityOptimWrapperConstructor(DefaultOptimWrapperConstructor):
+    """MMEngine's constructor, with the groups that a model's `parity` asks for.
+
+    "upstream": learning rate and weight decay are the same for all parameters, because the published keys that except
+    norms have no effect. "paper": norms have no weight decay. `paramwise_cfg` of a config says more.
+    """
+
+    def __call__(self, model: Any) -> Any:
+        """Build the optimizer wrapper of a model."""
+        if unwrap_model(model).parity == "paper":
+            self.paramwise_cfg: dict[str, Any] = {"norm_decay_mult": 0.0, **self.paramwise_cfg}
+        return super().__call__(model)
+
+
 def mixed(wrapper: Mapping[str, Any], device: str) -> dict[str, Any]:
-    """The config of an optimiser wrapper with mixed precision.
+    """Put mixed precision into the config of an optimizer wrapper.
 
     On CUDA it is MMEngine's AmpOptimWrapper, in float16 with a dynamic loss scale unless `dtype` says 'bfloat16'; on a
     CPU it is CPUAmpOptimWrapper.
@@ -49,9 +68,9 @@ def mixed(wrapper: Mapping[str, Any], device: str) -> dict[str, Any]:
     Raises:
         ValueError: a wrapper of another type.
     """
-    kind = wrapper.get("type", "OptimWrapper")
-    if kind not in ("OptimWrapper", "AmpOptimWrapper"):
-        raise ValueError(f"--amp: expected optim_wrapper.type to be 'OptimWrapper', but got {kind!r}")
+    wrapper_type = wrapper.get("type", "OptimWrapper")
+    if wrapper_type not in ("OptimWrapper", "AmpOptimWrapper"):
+        raise ValueError(f"--amp: expected optim_wrapper.type to be 'OptimWrapper', but got {wrapper_type!r}")
     if device == "cuda":
         # MMEngine builds the scaler by the name it had before torch.amp
         warnings.filterwarnings("ignore", message=r".*torch\.cuda\.amp\.GradScaler", category=FutureWarning)

@@ -1,4 +1,4 @@
-"""MMEngine's Runner for training: files written whole or not at all, read safely, and only of the right model."""
+"""MMEngine's Runner for training: atomic writes, safe reads, model checks."""
 
 from __future__ import annotations
 
@@ -10,26 +10,29 @@ from typing import Any
 from mmengine.dist import broadcast, is_main_process
 from mmengine.logging import MMLogger
 
-from .. import atomic
-from ..processes import first_process_first
-from ..reporting import QuietRunner
-from ..runtime import unwrap
-from ..weights import WeightsError, read_state_dict
-from . import checkpoints
-from .guards import check_weights
+from proxyclip import atomic
+from proxyclip.processes import first_process_first
+from proxyclip.runner import QuietRunner
+from proxyclip.trained import checkpoints
+from proxyclip.trained.guards import check_weights
+from proxyclip.trained.state_dict import load_checkpoint_file, load_matching_tensors
+from proxyclip.weights import WeightsError, read_state_dict
+from proxyclip.wrappers import unwrap_model
 
 
 class TrainRunner(QuietRunner):
-    """Trains, saves and resumes; its console is quiet."""
+    """Train, save and resume without MMEngine's console output."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
-        """The usual logger, without MMEngine's warnings of its own old names."""
+        """Build MMEngine's logger without the warnings of its own deprecated names."""
         logger = super().build_logger(*args, **kwargs)
         logger.addFilter(_no_old_names)
         return logger
 
     def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
-        """Load a checkpoint into the model: to resume, one that fits wholly; to start from, whatever of it fits.
+        """Load a checkpoint into the model to resume it or to start from it.
+
+        To resume it must fit wholly, to start from it in part.
 
         Raises:
             WeightsError: it cannot be read; the message names the one before, where there is one.
@@ -39,39 +42,39 @@ class TrainRunner(QuietRunner):
         if self._resume:
             checkpoint = self._whole(path)
             self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-            checkpoints.fit(unwrap(self.model), checkpoint["state_dict"], path, whole=True)
+            load_matching_tensors(unwrap_model(self.model), checkpoint["state_dict"], path, whole=True)
         else:
             checkpoint = {"state_dict": read_state_dict(path)}
             self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-            left = checkpoints.fit(unwrap(self.model), checkpoint["state_dict"], path, whole=False)
-            if left and is_main_process():
-                print(f"--load-from {path} lacks {len(left)} tensors of the model, such as {', '.join(left[:3])}")
-        model: Any = unwrap(self.model)
-        if hasattr(model, "begin"):
-            model.begin(path)
+            missing = load_matching_tensors(unwrap_model(self.model), checkpoint["state_dict"], path, whole=False)
+            if missing and is_main_process():
+                print(f"--load-from {path} lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}")
+        model: Any = unwrap_model(self.model)
+        if hasattr(model, "on_weights_loaded"):
+            model.on_weights_loaded(path)
         self._has_loaded = True
         return checkpoint
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save, in process 0, whole or not at all.
+        """Save atomically, in process 0.
 
         Raises:
-            NonFiniteWeights: the model's are no numbers; nothing is written.
-            OSError: no space, say; older checkpoints are as they were.
+            NonFiniteWeights: weights of the model are not finite; nothing is written.
+            OSError: for example a full disk; older checkpoints are as they were.
         """
         if not is_main_process():
             return
-        check_weights(unwrap(self.model).state_dict())
+        check_weights(unwrap_model(self.model).state_dict())
         save = super().save_checkpoint
 
         def write(temporary: Path) -> None:
             save(str(temporary.parent), temporary.name, *args, **kwargs)
 
-        atomic.replace(Path(out_dir) / filename, write)
+        atomic.replace_file(Path(out_dir) / filename, write)
 
     def _init_model_weights(self) -> None:
-        """Let process 0 load, and perhaps download, what only training needs, then the others; make them equal."""
-        model: Any = unwrap(self.model)
+        """Load what only training needs, process 0 first; broadcast its weights."""
+        model: Any = unwrap_model(self.model)
         if hasattr(model, "init_weights"):
             with first_process_first():
                 model.init_weights()
@@ -79,17 +82,21 @@ class TrainRunner(QuietRunner):
                 broadcast(tensor)
 
     def call_hook(self, fn_name: str, **kwargs: Any) -> None:
-        """Call the hooks; after those that add to a checkpoint, it is made plain."""
+        """Call the hooks; make a checkpoint plain after the hooks that add to it."""
         super().call_hook(fn_name, **kwargs)
         if fn_name == "before_save_checkpoint":
             checkpoints.simplify(kwargs["checkpoint"])
 
     def _whole(self, path: Path) -> dict[str, Any]:
         try:
-            checkpoint = checkpoints.load(path)
+            checkpoint = load_checkpoint_file(path)
         except WeightsError as error:
-            other = checkpoints.before(path)
-            hint = f" The one before it is {other}: go on from there with --resume --load-from {other}" if other else ""
+            previous = checkpoints.before(path)
+            hint = (
+                f" The one before it is {previous}: go on from there with --resume --load-from {previous}"
+                if previous
+                else ""
+            )
             raise WeightsError(f"{error}{hint}") from error
         missing = {"optimizer", "param_schedulers", "message_hub"} - set(checkpoint)
         if missing:

@@ -1,4 +1,4 @@
-"""The learning rate of all methods here: polynomial decay, times a linear warm-up, in closed form.
+"""Polynomial decay with linear warm-up, in closed form.
 
 The same numbers as the hooks of mmcv 1.x, which the published runs had: there the warm-up multiplies the decay, and the
 decay reaches its end after the last iteration, not in it.
@@ -18,8 +18,8 @@ class WarmupPolyLR(_ParamScheduler):
 
         ((base - eta_min) * (1 - i / T) ** power + eta_min) * (1 - (1 - i / warmup) * (1 - warmup_ratio) if i < warmup)
 
-    It is no function of the rate before, so that a resumed training goes on with the base rates, the length and the
-    options of its own config, whatever those of the checkpoint were.
+    It does not depend on the previous rate, so that a resumed training uses the base rates, the length and the options
+    of its own config, not those of the checkpoint.
 
     Args:
         optimizer: whose `param_groups` have the base rates as `lr`.
@@ -49,26 +49,30 @@ class WarmupPolyLR(_ParamScheduler):
             raise ValueError("WarmupPolyLR counts iterations, not epochs: expected by_epoch=False")
         if warmup < 0:
             raise ValueError(f"Expected `warmup` to be iterations, 0 or more, but got {warmup}")
-        self.power, self.eta_min, self.warmup, self.warmup_ratio = power, eta_min, warmup, warmup_ratio
+        self.power = power
+        self.eta_min = eta_min
+        self.warmup = warmup
+        self.warmup_ratio = warmup_ratio
         super().__init__(optimizer, "lr", 0, end, by_epoch=False)
 
     def at(self, iteration: int, base: float) -> float:
-        """The learning rate of an iteration, counted from 0, for a base rate."""
+        """Learning rate of an iteration, counted from 0, for a base rate."""
         rate = (base - self.eta_min) * (1 - iteration / self.end) ** self.power + self.eta_min
         if iteration < self.warmup:
             rate *= 1 - (1 - iteration / self.warmup) * (1 - self.warmup_ratio)
         return rate
 
     def state_dict(self) -> dict[str, int]:
-        """The number of the next iteration, and nothing else."""
+        """State: the number of the next iteration, and nothing else."""
         return {"iteration": self._global_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on at the iteration of `state_dict`, with the rates of this config, not those of the checkpoint."""
+        """Continue at the iteration of `state_dict`, with the rates of this config."""
         self._global_step = state_dict["iteration"]
         self.last_step = min(self._global_step, self.end - 1)
         for group, base, rate in zip(self.optimizer.param_groups, self.base_values, self._get_value(), strict=True):
-            group["initial_lr"], group["lr"] = base, rate
+            group["initial_lr"] = base
+            group["lr"] = rate
         self._last_value = self._get_value()
 
     def _get_value(self) -> list[float]:

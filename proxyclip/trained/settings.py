@@ -1,4 +1,4 @@
-"""From a config of a method that is trained, and the words of a command line, to the config of one training."""
+"""Build the config of one training run from a config file and options."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .. import configs, overrides
-from . import optim
-from .options import TrainOptions
+from proxyclip import configs, overrides
+from proxyclip.options import TrainOptions
+from proxyclip.trained import optim
 
 NEEDED = ("train_dataloader", "train_cfg", "optim_wrapper")
-LINES = 50  # iterations from one line to the next, where the config says nothing
+LINES = 50  # iterations from one printed line to the next, by default
 
 
 def load(options: TrainOptions) -> Config:
-    """The config of a training: merged, checked, its data on disk; nothing is built.
+    """Load and check the config of a training; nothing is built.
+
+    It is merged, and its data are on disk.
 
     Raises:
         ConfigNotFound: no such config.
@@ -25,20 +27,20 @@ def load(options: TrainOptions) -> Config:
         FileNotFoundError: data it names are not on disk.
     """
     cfg = configs.merged(options.evaluation())
-    lacking = [name for name in NEEDED if cfg.get(name) is None]
-    if lacking:
+    missing_keys = [name for name in NEEDED if cfg.get(name) is None]
+    if missing_keys:
         raise ValueError(
-            f"{options.config} is not for training: it has no {', '.join(lacking)}. eval.py evaluates it as it is; "
-            "configs for train.py are below configs/trained."
+            f"{options.config} is not for training: it has no {', '.join(missing_keys)}. eval.py evaluates it as it "
+            "is; configs for train.py are below configs/trained."
         )
     cfg.setdefault("default_scope", "mmseg")
     for loader in _loaders(cfg, options.evaluate):
         dataset = innermost(loader.dataset)
         configs.place_data(dataset, options.data_root)
-        view = Config(dict(test_dataloader=dict(dataset=dataset)))
-        missing = configs.missing_data(view)
+        test_view = Config(dict(test_dataloader=dict(dataset=dataset)))
+        missing = configs.missing_data(test_view)
         if missing:
-            raise FileNotFoundError(configs.how_to_get(view, missing))
+            raise FileNotFoundError(configs.how_to_get(test_view, missing))
     configs.register()
     configs.use_scope(cfg)
     overrides.check_model_arguments(cfg)
@@ -48,7 +50,7 @@ def load(options: TrainOptions) -> Config:
 
 
 def settle(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
-    """Fill in what a config leaves open, and what depends on the device and the number of processes.
+    """Fill in defaults and settings of the device and the number of processes.
 
     Raises:
         ValueError: mixed precision where it is not possible.
@@ -73,14 +75,14 @@ def settle(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
 
 
 def innermost(dataset: MutableMapping) -> Any:
-    """The data set inside those that only wrap one."""
+    """Config of the data set inside its wrappers."""
     while "dataset" in dataset:
         dataset = dataset["dataset"]
     return dataset
 
 
 def interval_of_lines(cfg: Config) -> int:
-    """Iterations from one printed line to the next: those of the LoggerHook."""
+    """Iterations from one printed line to the next, as in the LoggerHook."""
     return (cfg.default_hooks.get("logger") or {}).get("interval", LINES)
 
 
@@ -100,13 +102,13 @@ def _precision(cfg: Config, amp: bool, device: str) -> None:
 
 
 def _several(cfg: Config, device: str, world: int) -> None:
-    """What several processes need; `sync_bn` of the config goes where PyTorch does not have it."""
+    """Configure distributed training; drop `sync_bn` where it is unsupported."""
     if device == "cpu" or world == 1:
         cfg.pop("sync_bn", None)
     else:
         cfg.setdefault("sync_bn", "torch")
-    given = cfg.get("model_wrapper_cfg")
-    if given is None or given.get("type") == "EvalOnly":
+    wrapper_cfg = cfg.get("model_wrapper_cfg")
+    if wrapper_cfg is None or wrapper_cfg.get("type") == "EvalOnly":
         unused = cfg.get("find_unused_parameters", False)
         cfg.model_wrapper_cfg = dict(type="AnyDeviceDDP", find_unused_parameters=unused)
     evaluators = cfg.get("val_evaluator") or []
@@ -119,9 +121,9 @@ def _hooks(cfg: Config) -> None:
     hooks = {"logger": dict(type="LoggerHook", interval=LINES), **cfg.get("default_hooks", {})}
     if hooks.get("param_scheduler") is None:
         hooks["param_scheduler"] = dict(type="ParamSchedulerHook")
-    saving = {"type": "CheckpointHook", **(hooks.get("checkpoint") or {})}
-    length = cfg.train_cfg.max_iters
-    saving.setdefault("interval", cfg.train_cfg.get("val_interval") or max(1, length // 10))
-    if saving["type"] == "CheckpointHook":
-        saving["type"] = "SafeCheckpointHook"
-    cfg.default_hooks = {**hooks, "checkpoint": saving}
+    checkpoint_cfg = {"type": "CheckpointHook", **(hooks.get("checkpoint") or {})}
+    max_iters = cfg.train_cfg.max_iters
+    checkpoint_cfg.setdefault("interval", cfg.train_cfg.get("val_interval") or max(1, max_iters // 10))
+    if checkpoint_cfg["type"] == "CheckpointHook":
+        checkpoint_cfg["type"] = "SafeCheckpointHook"
+    cfg.default_hooks = {**hooks, "checkpoint": checkpoint_cfg}

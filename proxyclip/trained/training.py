@@ -1,4 +1,4 @@
-"""One training from options to checkpoint and evaluation: what train.py runs."""
+"""Train from options to checkpoint and evaluation: what train.py runs."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Any
 
 from mmengine.config import Config
 
-from .. import configs, outcome, reporting
-from ..evaluation import evaluate, pick_device
-from ..processes import (
+from proxyclip import configs
+from proxyclip.console import silence_libraries
+from proxyclip.evaluation import evaluate, pick_device
+from proxyclip.options import TrainOptions
+from proxyclip.processes import (
     close_distributed,
     first_process_first,
     first_process_says,
@@ -19,19 +21,21 @@ from ..processes import (
     set_threads,
     sigterm_interrupts,
 )
-from . import checkpoints, settings
-from .guards import NonFiniteLoss, NonFiniteWeights
-from .lines import TrainingLines
-from .options import TrainOptions
-from .runner import TrainRunner
+from proxyclip.record import check_work_dir_writable
+from proxyclip.trained import checkpoints, settings
+from proxyclip.trained.guards import NonFiniteLoss, NonFiniteWeights
+from proxyclip.trained.lines import TrainingLines
+from proxyclip.trained.runner import TrainRunner
 
 
 class TrainingFailed(RuntimeError):
-    """The training cannot go on as it is; the message says what can be done."""
+    """Training cannot continue as configured; the message has the remedies."""
 
 
 def train(options: TrainOptions) -> Path:
-    """Train, evaluate the last checkpoint as eval.py does (unless told not to), and return that checkpoint.
+    """Train, evaluate the last checkpoint as eval.py does, and return that checkpoint.
+
+    `options.evaluate` turns the evaluation off.
 
     Every process of a distributed run calls this; process 0 alone prints and writes.
 
@@ -40,10 +44,10 @@ def train(options: TrainOptions) -> Path:
         FileNotFoundError: the config, or data it names, do not exist.
         TrainingFailed: losses or weights became NaN.
     """
-    reporting.quiet()
+    silence_libraries()
     device = pick_device(options.device)
     cfg = settings.load(options)
-    outcome.check_writable(Path(options.work_dir))
+    check_work_dir_writable(Path(options.work_dir))
     start = _start(options, Path(cfg.work_dir), cfg.get("starts_from"))
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
@@ -56,14 +60,15 @@ def train(options: TrainOptions) -> Path:
     return last
 
 
-def _start(options: TrainOptions, folder: Path, usual: str | None) -> str | None:
-    """The file to begin with: of the training to go on with, or of weights; None for none.
+def _start(options: TrainOptions, folder: Path, configured: str | None) -> str | None:
+    """Select the checkpoint to resume, or the weights to start from; None for none.
 
     Args:
-        usual: what the config starts from, a checkpoint of another training, below the folder `train` of the work dir.
+        configured: `starts_from` of the config, a checkpoint of another training, below the folder `train` of the work
+            dir.
 
     Raises:
-        ValueError: there are checkpoints that a new training would overwrite, and nobody said that it may.
+        ValueError: there are checkpoints that a new training would overwrite, without --resume or --fresh.
         FileNotFoundError: there is no such file.
     """
     last = checkpoints.latest(folder)
@@ -77,36 +82,38 @@ def _start(options: TrainOptions, folder: Path, usual: str | None) -> str | None
             f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after it, "
             "--fresh deletes them and starts anew, and another --work-dir leaves them as they are."
         )
-    return start or (_usual(options, usual) if usual is not None else None)
+    return start or (_usual(options, configured) if configured is not None else None)
 
 
 def _usual(options: TrainOptions, file: str) -> str:
     path = Path(options.work_dir, "train", file)
     if not path.is_file():
-        other = Path("configs/trained", file).parent.with_suffix(".py")
+        first_config = Path("configs/trained", file).parent.with_suffix(".py")
         raise FileNotFoundError(
             f"{options.config} starts from {path}, a checkpoint of another training, which is not there: train that "
-            f"first, python train.py {other}, or say another one with --load-from FILE"
+            f"first, python train.py {first_config}, or say another one with --load-from FILE"
         )
     return str(path)
 
 
 def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, rank: int, world: int) -> str:
-    """Train; the last checkpoint."""
+    """Train, and return the last checkpoint."""
     folder = Path(cfg.work_dir)
     if options.fresh:
         with first_process_first():
             checkpoints.remove(folder)
     own = options.load_from is not None or checkpoints.latest(folder) is not None  # not what the config starts from
-    cfg.load_from, cfg.resume = start, options.resume and own
+    cfg.load_from = start
+    cfg.resume = options.resume and own
     cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner: Any = TrainRunner.from_cfg(cfg)
     lines = TrainingLines(settings.interval_of_lines(cfg))
     runner.register_hook(lines)
     with first_process_first():  # a dataset may have to make its data first
-        loop, _ = runner.train_loop, runner.val_loop
+        loops = (runner.train_loop, runner.val_loop)  # built on first access
+    image_count = len(loops[0].dataloader.dataset)
     if rank == 0:
-        _announce(cfg, options, len(loop.dataloader.dataset), device, world, start)
+        _announce(cfg, options, image_count, device, world, start)
     try:
         runner.train()
     except (NonFiniteLoss, NonFiniteWeights) as error:
@@ -124,7 +131,8 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
 
 
 def _announce(cfg: Config, options: TrainOptions, images: int, device: str, world: int, start: str | None) -> None:
-    dataset, batch = settings.innermost(cfg.train_dataloader.dataset).type, cfg.train_dataloader.batch_size
+    dataset = settings.innermost(cfg.train_dataloader.dataset).type
+    batch = cfg.train_dataloader.batch_size
     processes = "1 process" if world == 1 else f"{world} processes"
     precision = cfg.optim_wrapper.get("dtype", "bfloat16") if "Amp" in cfg.optim_wrapper.type else "float32"
     print(f"{configs.config_name(cfg)}: {cfg.model.type} on {images} images of {dataset}", flush=True)
@@ -139,7 +147,7 @@ def _say_saved(folder: Path, error: BaseException) -> None:
     last = checkpoints.latest(folder)
     if last is not None:
         print(f"{last} is saved; the same command with --resume goes on after it", file=sys.stderr, flush=True)
-    elif not isinstance(error, Exception):  # somebody has stopped it
+    elif not isinstance(error, Exception):  # interrupted
         print("no checkpoint is saved yet", file=sys.stderr, flush=True)
 
 

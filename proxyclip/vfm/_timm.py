@@ -153,7 +153,7 @@ def _remedy(name: str, error: Exception) -> str:
         )
     repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
     known = next((entry.name for entry in entries() if entry.hub == repository), None)
-    fetch = f"; get them: python -m proxyclip.weights fetch {known}" if known else ""
+    fetch = f"; get them: python -m proxyclip weights fetch {known}" if known else ""
     return (
         f"The VFM weights {name!r} cannot be loaded{fetch}\n"
         f"  why:    {reason(error)}\n"

@@ -19,10 +19,10 @@ SIDE = 1024
 
 
 def _fetched(model: str) -> Path:
-    """The checkpoint that `python -m proxyclip.weights fetch` put into this project's own folder."""
+    """The checkpoint that `python -m proxyclip weights fetch` put into this project's own folder."""
     entry = next((entry for entry in entries() if entry.name == f"sam-{model.removeprefix('vit_')}"), None)
     if entry is None or entry.place is None:
-        fetch = f"python -m proxyclip.weights fetch {entry.name}, or give it " if entry else ""
+        fetch = f"python -m proxyclip weights fetch {entry.name}, or give it " if entry else ""
         raise WeightsError(
             f"SAM {model} is not on this machine: {fetch}checkpoint=<file>: sam_vit_b_01ec64.pth, sam_vit_l_0b3195.pth "
             "or sam_vit_h_4b8939.pth, from https://github.com/facebookresearch/segment-anything#model-checkpoints"
@@ -35,7 +35,7 @@ class SAM(nn.Module):
 
     Args:
         model: key of segment_anything.sam_model_registry: vit_b, vit_l or vit_h.
-        checkpoint: the official `sam_vit_*.pth`; default the one that `python -m proxyclip.weights fetch sam-b` got.
+        checkpoint: the official `sam_vit_*.pth`; default the one that `python -m proxyclip weights fetch sam-b` got.
 
     Raises:
         WeightsError: no checkpoint, or one of another size. ValueError: unknown `model`.

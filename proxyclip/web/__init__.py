@@ -1,16 +1,13 @@
-"""The page of `python demo.py --web`: drop a picture, say what to look for, look at what was found.
+"""Gradio page of `python demo.py --web`.
 
-    settings.py  what the command line says
-    models.py    which models the page offers, and those it has loaded
-    given.py     pictures that somebody gives
-    work.py      what the page does when asked: plain functions of pictures and words
-    results.py   what was found, and the latest of it on the server
-    encode.py    pictures and files as data addresses
-    view.py      results as HTML, from the templates of assets/
-    actions.py   what the controls call: from their values to what is shown next
-    page.py      the controls, and which action each of them calls
-    look.py      colours and letters
-    server.py    address, port and end
+    settings.py   options of the command line
+    models.py     LRU cache of segmenters, and the models on offer
+    inference.py  uploaded images, example scenes, segmentation requests
+    results.py    results, and their store on the server
+    render.py     results as HTML, from the templates of assets/
+    actions.py    event handlers
+    page.py       controls, theme, style sheet
+    server.py     HTTP server
 
 Gradio is an extra: `pip install "gradio>=6,<7"`. Importing this package does not import it.
 """

@@ -1,4 +1,4 @@
-"""What the controls of the page call: from their values to what is shown next. Errors become words on the page."""
+"""Event handlers of the page, from values of controls to updates."""
 
 from __future__ import annotations
 
@@ -8,106 +8,113 @@ from typing import Any
 
 import gradio as gr
 
-from ..reporting import message
-from ..weights import WeightsError
-from . import given, view, work
-from .given import Picture
-from .models import Choice, Models
-from .results import Shelf, Side
-from .work import Ask
+from proxyclip.errors import format_error
+from proxyclip.web import inference, render
+from proxyclip.web.inference import SegmentRequest, UploadedImage
+from proxyclip.web.models import Choice, Models
+from proxyclip.web.results import PaneResult, ResultStore
+from proxyclip.weights import WeightsError
 
 
 class Actions:
-    """Handlers over one set of models. What somebody gave lives in their session; a result, under its name, here."""
+    """Handlers over one set of models; errors are shown on the page.
+
+    Images are kept in the sessions, results here, under keys that the sessions keep.
+    """
 
     def __init__(self, models: Models) -> None:
-        self.models, self.shelf = models, Shelf()
-        models.dropped = self.shelf.without
+        self.models = models
+        self.result_store = ResultStore()
+        models.on_evict = self.result_store.drop_model
 
     def upload(self, path: str | None, shown: str) -> tuple:
-        """A file was sent. It is read and removed, and the box is empty for the next."""
+        """Show an uploaded image; its file is deleted, and the box is empty for the next."""
         try:
-            sent = given.picture(path or "")
+            image = inference.read_upload(path or "")
         except (OSError, ValueError) as error:
-            return None, self._said(error), _hidden(), view.welcome(), None, self._forget(shown)
+            return None, self._show_error(error), _hidden(), render.render_welcome(), None, self._forget(shown)
         finally:
             Path(path or "-").unlink(missing_ok=True)
-        return self._taken(sent, shown)
+        return self._show_image(image, shown)
 
     def example(self, classes: str, shown: str, event: gr.EventData) -> tuple:
-        """One of the drawn scenes was chosen; its words are taken where there are none."""
-        number = _number(event, "index") % len(given.EXAMPLES)
-        return *self._taken(given.example(number), shown), classes.strip() or given.example_words(number)
+        """Show an example; its classes fill an empty box."""
+        number = _event_number(event, "index") % len(inference.EXAMPLE_SCENES)
+        image = inference.draw_example(number)
+        return *self._show_image(image, shown), classes.strip() or inference.format_example_classes(number)
 
     def segment(
-        self, picture: Picture | None, shown: str, toys: bool, classes: str, background: str, threshold: float | None,
-        compare: bool, method: str, vfm: str, method2: str, vfm2: str, beta: float | None, gamma: float | None,
+        self, picture: UploadedImage | None, shown: str, toys: bool, classes: str, background: str,
+        threshold: float | None, compare: bool, method: str, vfm: str, method2: str, vfm2: str,
+        beta: float | None, gamma: float | None,
     ) -> tuple:  # fmt: skip
-        """The button: a result, or in words why there is none; what was there before stays then."""
-        sides = [(method, vfm), (method2, vfm2)][: 2 if compare else 1]
-        numbers = [(name, float(value)) for name, value in (("beta", beta), ("gamma", gamma)) if value is not None]
-        choices = tuple(Choice(*side, toys) for side in sides)
+        """Segment the image; after an error the previous result stays."""
+        choices = [Choice(method, vfm, toys), Choice(method2, vfm2, toys)][: 2 if compare else 1]
+        params = [(name, float(value)) for name, value in (("beta", beta), ("gamma", gamma)) if value is not None]
         try:
-            ask = Ask(classes, background, threshold or 0.0, choices, tuple(numbers))
-            found = work.segment(self.models, picture, ask)
-            html = view.segmentation(found)
+            request = SegmentRequest(classes, background, threshold or 0.0, tuple(choices), tuple(params))
+            panes = inference.segment_panes(self.models, picture, request)
+            html = render.render_segmentation(panes)
         except Exception as error:
-            offer = isinstance(error, WeightsError) and not toys
-            return self._said(error), gr.update(visible=offer), gr.skip(), gr.skip()
+            can_switch = isinstance(error, WeightsError) and not toys
+            return self._show_error(error), gr.update(visible=can_switch), gr.skip(), gr.skip()
         self._forget(shown)
-        return view.message(""), _hidden(), html, self.shelf.put(found)
+        return render.render_message(""), _hidden(), html, self.result_store.put(panes)
 
-    def again(self, picture: Picture | None, shown: str, *rest: Any) -> tuple:
-        """A slider moved: nothing happens before the first result."""
-        return self.segment(picture, shown, *rest) if shown else (gr.skip(),) * 4
+    def rerun(self, picture: UploadedImage | None, shown: str, *values: Any) -> tuple:
+        """Segment with new slider values, from the first result on."""
+        return self.segment(picture, shown, *values) if shown else (gr.skip(),) * 4
 
     def select(self, shown: str, event: gr.EventData) -> tuple:
-        """A class was clicked, or -1 to go back."""
-        index = _number(event, "index")
-        return self._answer(lambda sides: self._class(sides, index), shown)
+        """Show the probability of a class, or the segmentation for index -1."""
+        index = _event_number(event, "index")
+        return self._answer(lambda panes: self._render_class(panes, index), shown)
 
     def click(self, shown: str, event: gr.EventData) -> tuple:
-        """A pixel was clicked."""
-        x, y = _number(event, "x"), _number(event, "y")
-        return self._answer(lambda sides: view.place(sides, work.place(self.models, sides, x, y)), shown)
+        """Show class probabilities and attention of a pixel."""
+        x = _event_number(event, "x")
+        y = _event_number(event, "y")
+        return self._answer(
+            lambda panes: render.render_probe(panes, inference.probe_pixel(self.models, panes, x, y)), shown
+        )
 
-    def fit(self, toys: bool, method: str, vfm: str) -> str:
-        """The VFM that goes with a method: none where it uses none, the first where it needs one."""
-        return self.models.fitting(method, vfm, toys)
+    def fit_vfm(self, toys: bool, method: str, vfm: str) -> str:
+        """Return the VFM for a method, see `Models.fit_vfm`."""
+        return self.models.fit_vfm(method, vfm, toys)
 
-    def sliders(self, toys: bool, compare: bool, *sides: str) -> Any:
-        """The sliders are there where one of the sides has them."""
-        shown = [Choice(sides[0], sides[1], toys), Choice(sides[2], sides[3], toys)][: 2 if compare else 1]
-        return gr.update(visible=any(self._tunable(choice) for choice in shown))
+    def toggle_sliders(self, toys: bool, compare: bool, *names: str) -> Any:
+        """Show the sliders if one of the panes has them."""
+        choices = [Choice(names[0], names[1], toys), Choice(names[2], names[3], toys)][: 2 if compare else 1]
+        return gr.update(visible=any(self._tunable(choice) for choice in choices))
 
-    def world(self, toys: bool, classes: str, *methods: str) -> tuple:
-        """Other models: other VFMs for both methods, and the toy's words where there are none."""
-        offer = self.models.offer(toys)
-        vfms = [self.models.fitting(method, offer.first.vfm, toys) for method in methods]
-        words = classes.strip() or (given.TINY_WORDS if toys else "")
-        return *(gr.update(choices=[*offer.vfms], value=vfm) for vfm in vfms), words
+    def switch_world(self, toys: bool, classes: str, *methods: str) -> tuple:
+        """Offer the VFMs of the other models; example classes fill an empty box."""
+        offer = self.models.list_available(toys)
+        vfms = [self.models.fit_vfm(method, offer.first.vfm, toys) for method in methods]
+        text = classes.strip() or (inference.TINYWORLD_CLASSES_TEXT if toys else "")
+        return *(gr.update(choices=[*offer.vfms], value=vfm) for vfm in vfms), text
 
-    def rescue(self) -> tuple:
-        """The tiny world is taken where the weights of the other models are missing."""
-        return True, view.message(""), _hidden()
+    def switch_to_tinyworld(self) -> tuple:
+        """Switch to the tiny world, for missing weights of the other models."""
+        return True, render.render_message(""), _hidden()
 
-    def _class(self, sides: list[Side], index: int) -> str:
+    def _render_class(self, panes: list[PaneResult], index: int) -> str:
         if index < 0:
-            return view.segmentation(sides)
-        return view.probability(sides, index, work.probability(self.models, sides, index))
+            return render.render_segmentation(panes)
+        return render.render_probability(panes, index, inference.compute_pane_probabilities(self.models, panes, index))
 
-    def _answer(self, draw: Callable[[list[Side]], str], shown: str) -> tuple:
+    def _answer(self, draw: Callable[[list[PaneResult]], str], shown: str) -> tuple:
         try:
-            return view.message(""), draw(self.shelf.get(shown))
+            return render.render_message(""), draw(self.result_store.get(shown))
         except Exception as error:
-            return self._said(error), gr.skip()
+            return self._show_error(error), gr.skip()
 
-    def _taken(self, picture: Picture, shown: str) -> tuple:
-        """Another picture: an empty box, no message, the picture, and no result."""
-        return None, view.message(""), _hidden(), view.preview(picture), picture, self._forget(shown)
+    def _show_image(self, image: UploadedImage, shown: str) -> tuple:
+        """Empty upload box, no message, the image, and no result."""
+        return None, render.render_message(""), _hidden(), render.render_preview(image), image, self._forget(shown)
 
     def _forget(self, shown: str) -> str:
-        self.shelf.drop(shown)
+        self.result_store.drop(shown)
         return ""
 
     def _tunable(self, choice: Choice) -> bool:
@@ -117,15 +124,15 @@ class Actions:
             return False
         return bool(self.models.tunable(choice))
 
-    def _said(self, error: Exception) -> str:
-        return view.message(message(error))
+    def _show_error(self, error: Exception) -> str:
+        return render.render_message(format_error(error))
 
 
 def _hidden() -> Any:
     return gr.update(visible=False)
 
 
-def _number(event: gr.EventData, name: str) -> int:
-    """What a browser says, or -1 where that is no number."""
+def _event_number(event: gr.EventData, name: str) -> int:
+    """Integer of an event, -1 if it has none."""
     value = event._data.get(name)
     return int(value) if isinstance(value, (int, float)) and abs(value) < 1e9 else -1

@@ -1,4 +1,4 @@
-"""Which models the page offers, and those it has loaded: at most three, shared by everybody who has the page open."""
+"""LRU cache of segmenters, shared by all sessions, and the models on offer."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ TINY_VFMS = ("tiny", "tiny-mae", "clip", NONE)
 
 @dataclass(frozen=True)
 class Choice:
-    """A method and a VFM, in the words of --method and --vfm; `tiny` is the embedded toy instead of the own config."""
+    """Method and VFM; `tiny`: of the tiny world, not of the command line's config."""
 
     method: str
     vfm: str
@@ -33,7 +33,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Offer:
-    """What can be chosen, and what is chosen at first."""
+    """Methods and VFMs on offer, and the first selection."""
 
     methods: tuple[str, ...]
     vfms: tuple[str, ...]
@@ -41,27 +41,31 @@ class Offer:
 
 
 def is_tiny(settings: Settings) -> bool:
-    """Whether the page knows the embedded toy world only."""
+    """Return True if the page has the tiny world only."""
     return settings.tiny or Path(settings.config or REAL).name == Path(TINY).name
 
 
 class Models:
-    """Segmenters by method and VFM, loaded when they are first asked for; the one longest unused goes first.
+    """LRU cache of segmenters by method and VFM, loaded on first use.
 
     Args:
         settings: config, clip, device and precision of all of them.
-        most: how many are kept.
-        dropped: is told which one goes, before the next is loaded.
+        max_size: maximum number of loaded models.
+        on_evict: called with the model that is dropped, before the next is loaded.
     """
 
-    def __init__(self, settings: Settings, most: int = MOST, dropped: Callable[[Choice], None] | None = None) -> None:
-        self.settings, self.most, self.dropped = settings, most, dropped
+    def __init__(
+        self, settings: Settings, max_size: int = MOST, on_evict: Callable[[Choice], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.max_size = max_size
+        self.on_evict = on_evict
         self.lock = threading.RLock()
         self._loaded: OrderedDict[Choice, Segmenter] = OrderedDict()
         self._offers: dict[bool, Offer] = {}
 
-    def offer(self, tiny: bool = False) -> Offer:
-        """The methods and VFMs of the own config, or of the toy world."""
+    def list_available(self, tiny: bool = False) -> Offer:
+        """Return the methods and VFMs of the command line's config, or of the tiny world."""
         tiny = tiny or is_tiny(self.settings)
         with self.lock:
             if tiny not in self._offers:
@@ -69,7 +73,7 @@ class Models:
             return self._offers[tiny]
 
     def segmenter(self, choice: Choice) -> Segmenter:
-        """A segmenter of this method and VFM with words and numbers of its own; its networks are shared.
+        """Return a segmenter with own classes and parameters, and shared networks.
 
         Raises:
             Unfit, ValueError: not on offer, or a method and a VFM that do not go together. WeightsError: weights that
@@ -78,79 +82,82 @@ class Models:
         self.check(choice)
         with self.lock:
             if choice not in self._loaded:
-                while len(self._loaded) >= self.most:
-                    gone, _ = self._loaded.popitem(last=False)
-                    if self.dropped:
-                        self.dropped(gone)
+                while len(self._loaded) >= self.max_size:
+                    evicted, _ = self._loaded.popitem(last=False)
+                    if self.on_evict:
+                        self.on_evict(evicted)
                 self._loaded[choice] = self._load(choice)
             self._loaded.move_to_end(choice)
             return self._loaded[choice].fork()
 
-    def fitting(self, method: str, vfm: str, tiny: bool = False) -> str:
-        """The VFM that goes with a method: none where it uses none, the first on offer where it lacks one."""
-        if method not in self.offer(tiny).methods:
+    def fit_vfm(self, method: str, vfm: str, tiny: bool = False) -> str:
+        """Return the VFM for a method: none if it uses none, else the given or first one."""
+        if method not in self.list_available(tiny).methods:
             return vfm
-        needs = configs.describe_method_file(method).guided
-        if needs is False:
+        needs_vfm = configs.describe_method_file(method).guided
+        if needs_vfm is False:
             return NONE
-        return self._needed(tiny) if needs and vfm == NONE else vfm
+        return self._first_vfm(tiny) if needs_vfm and vfm == NONE else vfm
 
     def tunable(self, choice: Choice) -> dict[str, float]:
-        """Proxy attention's numbers and their first values; told without loading anything, none of other methods."""
+        """Return proxy attention's parameters and first values, without loading."""
         with self.lock:
             if choice in self._loaded:
                 return {k: v for k, v in self._loaded[choice].tunable.items() if k in TUNED}
-            said = self._words(choice)
-            model = configs.merged(configs.Options(**{k: v for k, v in said.items() if k != "clip"})).model
+            arguments = self._arguments(choice)
+            model = configs.merged(configs.EvalOptions(**{k: v for k, v in arguments.items() if k != "clip"})).model
         if model["type"] != choices.BASE:
             return {}
-        numbers = {name: model[name] for name in TUNED}
-        strategy = build_strategy(model.get("attention"), model.get("vfm_model") is not None, **numbers)
+        params = {name: model[name] for name in TUNED}
+        strategy = build_strategy(model.get("attention"), model.get("vfm_model") is not None, **params)
         return {name: getattr(strategy, name) for name in TUNED if hasattr(strategy, name)}
 
     def check(self, choice: Choice) -> None:
-        """Refuse what is not on offer, which a browser could send all the same, and what does not go together."""
-        offer = self.offer(choice.tiny)
-        for kind, word, known in (("method", choice.method, offer.methods), ("VFM", choice.vfm, offer.vfms)):
-            if word not in known:
-                raise ValueError(f"Expected a {kind} of the list, {', '.join(known)}, but got {word!r}")
-        needs = configs.describe_method_file(choice.method).guided
-        if needs is False and choice.vfm != NONE:
+        """Raise for a model that is not on offer, or whose parts do not fit together."""
+        offer = self.list_available(choice.tiny)
+        for kind, name, known in (("method", choice.method, offer.methods), ("VFM", choice.vfm, offer.vfms)):
+            if name not in known:
+                raise ValueError(f"Expected a {kind} of the list, {', '.join(known)}, but got {name!r}")
+        needs_vfm = configs.describe_method_file(choice.method).guided
+        if needs_vfm is False and choice.vfm != NONE:
             raise choices.Unfit(f"{choice.method} works without a VFM, but {choice.vfm} is chosen: choose {NONE!r}")
-        if needs and choice.vfm == NONE:
+        if needs_vfm and choice.vfm == NONE:
             raise choices.Unfit(f"{choice.method} needs a VFM: choose another one than {NONE!r}")
 
     def _offer(self, tiny: bool) -> Offer:
-        own = self._own(tiny)
-        cfg = configs.merged(configs.Options(self._config(tiny), method=own.method, vfm=own.vfm))
-        method, vfm, _ = choices.component_names(cfg.model, choices.describe_method(cfg.model).name, own.vfm)
-        methods, vfms = configs.methods(), TINY_VFMS if tiny else _families()
-        first = Choice(own.method or method, vfm, tiny)
-        return Offer(_with(first.method, methods), _with(vfm, vfms), first)
+        settings = self._own_settings(tiny)
+        cfg = configs.merged(configs.EvalOptions(self._config(tiny), method=settings.method, vfm=settings.vfm))
+        method, vfm, _ = choices.component_names(cfg.model, choices.describe_method(cfg.model).name, settings.vfm)
+        vfms = TINY_VFMS if tiny else _families()
+        first = Choice(settings.method or method, vfm, tiny)
+        return Offer(_prepend_missing(first.method, configs.methods()), _prepend_missing(vfm, vfms), first)
 
     def _load(self, choice: Choice) -> Segmenter:
         settings = self.settings
-        more: dict[str, Any] = dict(refine=[*settings.refine]) if settings.refine else {}
-        return Segmenter(**self._words(choice), device=settings.device, precision=settings.precision, **more)
+        options: dict[str, Any] = dict(refine=[*settings.refine]) if settings.refine else {}
+        return Segmenter(**self._arguments(choice), device=settings.device, precision=settings.precision, **options)
 
-    def _words(self, choice: Choice) -> dict[str, Any]:
-        """The first choice is the config as it is; of another, what is said replaces what the config says."""
-        first, own = self.offer(choice.tiny).first, self._own(choice.tiny)
-        same = choice.method == first.method
-        keep = choice.vfm == first.vfm and (same or configs.describe_method_file(choice.method).guided is True)
+    def _arguments(self, choice: Choice) -> dict[str, Any]:
+        """Arguments of `Segmenter`: the config, with another method or VFM if chosen."""
+        first = self.list_available(choice.tiny).first
+        settings = self._own_settings(choice.tiny)
+        same_method = choice.method == first.method
+        same_vfm = choice.vfm == first.vfm and (
+            same_method or configs.describe_method_file(choice.method).guided is True
+        )
         return dict(
             config=self._config(choice.tiny),
-            clip=own.clip,
-            method=own.method if same else choice.method,
-            vfm=own.vfm if keep else choice.vfm,
+            clip=settings.clip,
+            method=settings.method if same_method else choice.method,
+            vfm=settings.vfm if same_vfm else choice.vfm,
         )
 
-    def _needed(self, tiny: bool) -> str:
-        offer = self.offer(tiny)
-        return next(word for word in (offer.first.vfm, *offer.vfms) if word != NONE)
+    def _first_vfm(self, tiny: bool) -> str:
+        offer = self.list_available(tiny)
+        return next(name for name in (offer.first.vfm, *offer.vfms) if name != NONE)
 
-    def _own(self, tiny: bool) -> Settings:
-        """What the command line says, or nothing of the toy world beside another config."""
+    def _own_settings(self, tiny: bool) -> Settings:
+        """Settings of the command line, or defaults for the tiny world beside it."""
         return self.settings if tiny == is_tiny(self.settings) else Settings()
 
     def _config(self, tiny: bool) -> str:
@@ -161,14 +168,14 @@ class Models:
 
 @cache
 def _families() -> tuple[str, ...]:
-    """Every VFM with its sizes, then none; those of the toy world are left out."""
-    found = []
+    """List every VFM with its sizes, then none; those of the tiny world are left out."""
+    names = []
     for family in plugins.known("vfm"):
         if family != "tiny":
             sizes = getattr(plugins.load("vfm", family), "variants", {})
-            found += [family, *(f"{family}-{size}" for size in sizes)]
-    return (*found, NONE)
+            names += [family, *(f"{family}-{size}" for size in sizes)]
+    return (*names, NONE)
 
 
-def _with(word: str, known: tuple[str, ...] | list[str]) -> tuple[str, ...]:
-    return tuple(known) if word in known else (word, *known)
+def _prepend_missing(name: str, known: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    return tuple(known) if name in known else (name, *known)

@@ -1,4 +1,4 @@
-"""The controls of the page, and which action each of them calls."""
+"""Controls of the page, their handlers, theme and style sheet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio looks at it when it i
 
 import gradio as gr
 
-from . import given, view, work
-from .actions import Actions
-from .models import TUNED, Models, is_tiny
+from proxyclip.web import render
+from proxyclip.web.actions import Actions
+from proxyclip.web.inference import TINYWORLD_CLASSES_TEXT, initial_inputs
+from proxyclip.web.models import TUNED, Models, is_tiny
+from proxyclip.web.render import ASSETS_DIR
 
 HOUR = 3600
 USUAL = dict(beta=1.2, gamma=3.0)
@@ -24,21 +26,23 @@ HELP = dict(
     beta="Higher: each patch looks at fewer, more similar places.",
     gamma="Higher: the most similar places count for more.",
 )
+FONT_FAMILY = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
+MONO_FONT_FAMILY = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 
 
 def page(models: Models) -> gr.Blocks:
-    """The page over some models, as gradio's blocks."""
-    toy = is_tiny(models.settings)
+    """Build the page as gradio's blocks."""
+    tiny = is_tiny(models.settings)
     with gr.Blocks(
         title="Segment a picture with your own words",
         fill_width=True,
         analytics_enabled=False,
         delete_cache=(HOUR // 6, HOUR),
     ) as blocks:
-        _html("head", view.header(toy))
+        _html("head", render.render_header(tiny))
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="controls", min_width=280):
-                controls = _inputs(models, toy) | _models(models, toy) | _numbers(models)
+                controls = _inputs(models, tiny) | _models(models, tiny) | _numbers(models)
             with gr.Column(elem_id="results", min_width=280):
                 controls |= _results()
         controls["picture"] = gr.State(None, time_to_live=HOUR)
@@ -53,14 +57,14 @@ def _html(name: str, text: str, script: str | None = None) -> gr.HTML:
     return gr.HTML(text, elem_id=name, js_on_load=script, apply_default_css=False)
 
 
-def _inputs(models: Models, toy: bool) -> dict[str, Any]:
-    """Picture, words, button."""
-    words = work.typed(models.settings)[0] or (given.TINY_WORDS if toy else "")
+def _inputs(models: Models, tiny: bool) -> dict[str, Any]:
+    """Image, classes, button."""
+    classes = initial_inputs(models.settings)[0] or (TINYWORLD_CLASSES_TEXT if tiny else "")
     return dict(
         file=gr.File(label="Picture", file_types=["image"], height=120, elem_id="file"),
-        examples=_html("examples", view.examples(), view.script("picture")),
+        examples=_html("examples", render.render_examples(), render.read_script("picture")),
         classes=gr.Textbox(
-            words,
+            classes,
             label="What to look for",
             info=HELP["classes"],
             placeholder="horse; grass, lawn; sky",
@@ -71,76 +75,127 @@ def _inputs(models: Models, toy: bool) -> dict[str, Any]:
     )
 
 
-def _models(models: Models, toy: bool) -> dict[str, Any]:
-    """Method and VFM of one side, or of two."""
-    offer = models.offer()
-    first, second = offer.first, next(name for name in (*offer.methods,) if name != offer.first.method)
-    second = "sclip" if "sclip" in offer.methods and first.method != "sclip" else second
-    parts: dict[str, Any] = {}
+def _models(models: Models, tiny: bool) -> dict[str, Any]:
+    """Method and VFM of one pane, or of two."""
+    offer = models.list_available()
+    first = offer.first
+    second = next(name for name in offer.methods if name != first.method)
+    if "sclip" in offer.methods and first.method != "sclip":
+        second = "sclip"
+    controls: dict[str, Any] = {}
     with gr.Row(elem_classes="pair"):
-        parts["method"] = gr.Dropdown(offer.methods, value=first.method, label="Method", min_width=100)
-        parts["vfm"] = gr.Dropdown(offer.vfms, value=first.vfm, label="VFM", min_width=100, elem_id="vfm")
-    parts["compare"] = gr.Checkbox(False, label="Compare two", elem_id="compare")
-    with gr.Row(elem_classes="pair", visible=False) as parts["right"]:
-        fitting = models.fitting(second, first.vfm)
-        parts["method2"] = gr.Dropdown(offer.methods, value=second, label="Method, right", min_width=100)
-        parts["vfm2"] = gr.Dropdown(offer.vfms, value=fitting, label="VFM, right", min_width=100)
+        controls["method"] = gr.Dropdown(offer.methods, value=first.method, label="Method", min_width=100)
+        controls["vfm"] = gr.Dropdown(offer.vfms, value=first.vfm, label="VFM", min_width=100, elem_id="vfm")
+    controls["compare"] = gr.Checkbox(False, label="Compare two", elem_id="compare")
+    with gr.Row(elem_classes="pair", visible=False) as controls["right"]:
+        vfm = models.fit_vfm(second, first.vfm)
+        controls["method2"] = gr.Dropdown(offer.methods, value=second, label="Method, right", min_width=100)
+        controls["vfm2"] = gr.Dropdown(offer.vfms, value=vfm, label="VFM, right", min_width=100)
     label = "Tiny world: a toy that needs no download and knows drawn scenes only"
-    parts["toys"] = gr.Checkbox(toy, label=label, visible=not toy, elem_id="toys")
-    return parts
+    controls["toys"] = gr.Checkbox(tiny, label=label, visible=not tiny, elem_id="toys")
+    return controls
 
 
 def _numbers(models: Models) -> dict[str, Any]:
     """Background, threshold, beta and gamma."""
-    (_, words, threshold), said = work.typed(models.settings), models.settings
-    values = USUAL | models.tunable(models.offer().first)
-    values |= {name: value for name in TUNED if (value := getattr(said, name)) is not None}
-    parts: dict[str, Any] = {}
-    with gr.Accordion("Background", open=bool(words or threshold), elem_id="more"):
-        parts["background"] = gr.Textbox(words, label="Background words", info=HELP["background"], elem_id="background")
-        parts["threshold"] = gr.Slider(
+    _, background, threshold = initial_inputs(models.settings)
+    tunable = models.tunable(models.list_available().first)
+    values = USUAL | tunable
+    values |= {name: value for name in TUNED if (value := getattr(models.settings, name)) is not None}
+    controls: dict[str, Any] = {}
+    with gr.Accordion("Background", open=bool(background or threshold), elem_id="more"):
+        controls["background"] = gr.Textbox(
+            background, label="Background words", info=HELP["background"], elem_id="background"
+        )
+        controls["threshold"] = gr.Slider(
             0, 1, threshold, step=0.01, label="Threshold", info=HELP["threshold"], elem_id="threshold"
         )
-    there = bool(models.tunable(models.offer().first))
-    with gr.Accordion("Proxy attention", open=True, visible=there, elem_id="numbers") as parts["numbers"]:
-        for name, least, most, step in (("beta", 0, 3, 0.05), ("gamma", 0.5, 10, 0.1)):
-            parts[name] = gr.Slider(least, most, values[name], step=step, label=name, info=HELP[name], elem_id=name)
-    return parts
+    with gr.Accordion("Proxy attention", open=True, visible=bool(tunable), elem_id="numbers") as controls["numbers"]:
+        for name, low, high, step in (("beta", 0, 3, 0.05), ("gamma", 0.5, 10, 0.1)):
+            controls[name] = gr.Slider(low, high, values[name], step=step, label=name, info=HELP[name], elem_id=name)
+    return controls
 
 
 def _results() -> dict[str, Any]:
-    """The line for what went wrong, and the result."""
+    """Error message and result."""
     return dict(
-        message=_html("message", view.message("")),
+        message=_html("message", render.render_message("")),
         rescue=gr.Button("Use the tiny world instead", visible=False, size="sm", elem_id="rescue"),
-        result=_html("result", view.welcome(), view.script("viewer")),
+        result=_html("result", render.render_welcome(), render.read_script("viewer")),
     )
 
 
-def _wire(actions: Actions, part: dict[str, Any]) -> None:
-    """One job at a time works with a model; what needs none does not wait for it."""
+def _wire(actions: Actions, controls: dict[str, Any]) -> None:
+    """Connect controls and handlers; one handler at a time uses a model."""
 
-    def some(names: str) -> list[Any]:
-        return [part[name] for name in names.split()]
+    def pick(names: str) -> list[Any]:
+        return [controls[name] for name in names.split()]
 
-    asked = some("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma")
-    run: dict[str, Any] = dict(inputs=asked, outputs=some("message rescue result shown"), **JOB)
-    run |= dict(show_progress="full", show_progress_on=part["result"])
-    gr.on([part["go"].click, part["classes"].submit, part["background"].submit], actions.segment, **run)
+    request = pick("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma")
+    run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **JOB)
+    run |= dict(show_progress="full", show_progress_on=controls["result"])
+    gr.on([controls["go"].click, controls["classes"].submit, controls["background"].submit], actions.segment, **run)
     for name in ("threshold", *TUNED):
-        part[name].input(actions.again, trigger_mode="always_last", **run)
-    look: dict[str, Any] = dict(inputs=part["shown"], outputs=some("message result"), show_progress="minimal", **JOB)
-    part["result"].select(actions.select, **look)
-    part["result"].click(actions.click, **look)
+        controls[name].input(actions.rerun, trigger_mode="always_last", **run)
+    look: dict[str, Any] = dict(
+        inputs=controls["shown"], outputs=pick("message result"), show_progress="minimal", **JOB
+    )
+    controls["result"].select(actions.select, **look)
+    controls["result"].click(actions.click, **look)
 
-    taken = some("file message rescue result picture shown")
-    part["file"].upload(actions.upload, some("file shown"), taken, api_visibility="private")
-    part["examples"].select(actions.example, some("classes shown"), [*taken, part["classes"]], **QUICK)
+    uploaded = pick("file message rescue result picture shown")
+    controls["file"].upload(actions.upload, pick("file shown"), uploaded, api_visibility="private")
+    controls["examples"].select(actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **QUICK)
 
-    chosen = some("toys compare method vfm method2 vfm2")
-    part["compare"].change(lambda on: gr.update(visible=on), part["compare"], part["right"], **QUICK)
+    models = pick("toys compare method vfm method2 vfm2")
+    controls["compare"].change(lambda on: gr.update(visible=on), controls["compare"], controls["right"], **QUICK)
     for method, vfm in (("method", "vfm"), ("method2", "vfm2")):
-        part[method].input(actions.fit, some(f"toys {method} {vfm}"), part[vfm], **QUICK)
-    gr.on([one.change for one in chosen], actions.sliders, chosen, part["numbers"], **QUICK)
-    part["toys"].change(actions.world, some("toys classes method method2"), some("vfm vfm2 classes"), **QUICK)
-    part["rescue"].click(actions.rescue, None, some("toys message rescue"), **QUICK)
+        controls[method].input(actions.fit_vfm, pick(f"toys {method} {vfm}"), controls[vfm], **QUICK)
+    gr.on([control.change for control in models], actions.toggle_sliders, models, controls["numbers"], **QUICK)
+    controls["toys"].change(
+        actions.switch_world, pick("toys classes method method2"), pick("vfm vfm2 classes"), **QUICK
+    )
+    controls["rescue"].click(actions.switch_to_tinyworld, None, pick("toys message rescue"), **QUICK)
+
+
+def read_stylesheet() -> str:
+    """Read the style sheet."""
+    return (ASSETS_DIR / "style.css").read_text(encoding="utf-8")
+
+
+def build_theme() -> gr.themes.Base:
+    """Build the theme: gradio's plain one, with system fonts, so nothing is fetched."""
+    theme = gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="slate",
+        text_size="md",
+        radius_size="sm",
+        font=list(FONT_FAMILY),
+        font_mono=list(MONO_FONT_FAMILY),
+    )
+    return theme.set(
+        body_background_fill="#ffffff",
+        body_background_fill_dark="#12161c",
+        body_text_color="#1b2330",
+        body_text_color_dark="#e4e8ee",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_shadow="none",
+        block_label_text_color="#5b6678",
+        block_label_text_color_dark="#9ca8b8",
+        block_info_text_color="#5b6678",
+        block_info_text_color_dark="#9ca8b8",
+        block_title_text_weight="600",
+        input_background_fill="#f5f7f9",
+        input_background_fill_dark="#1a2028",
+        input_border_color="#dde2e9",
+        input_border_color_dark="#2d3641",
+        button_primary_background_fill="#1d5fa6",
+        button_primary_background_fill_hover="#174d88",
+        button_primary_background_fill_dark="#2b6cb0",
+        button_primary_background_fill_hover_dark="#3a7cc2",
+        button_primary_text_color="#ffffff",
+        slider_color="#1d5fa6",
+        slider_color_dark="#74b3f2",
+    )

@@ -1,4 +1,4 @@
-"""What was found, and the latest of it on the server."""
+"""Results of the page, and their store on the server."""
 
 from __future__ import annotations
 
@@ -11,27 +11,31 @@ import numpy as np
 from ..api import Segmentation, Segmenter
 from .models import Choice
 
-KEPT, KEPT_PIXELS = 16, 120e6  # results on the server: how many, and how many pixels together
+MAX_KEPT_RESULTS = 16
+MAX_KEPT_PIXELS = 120e6  # of all kept results together
 
 
 @dataclass(frozen=True, eq=False)
-class Side:
-    """One segmentation of the picture, with what made it and how many seconds it took, loading left out.
+class PaneResult:
+    """One segmentation of the image, with the models that made it.
 
-    `other`: class 0 has no words. `drawn` is where a view keeps what it has drawn.
+    Attributes:
+        seconds: inference time, loading left out.
+        has_other: class 0 is `other`, which has no names and no probability.
+        render_cache: data URIs by kind.
     """
 
     choice: Choice
     segmenter: Segmenter
-    found: Segmentation
+    segmentation: Segmentation
     seconds: float
-    other: bool = False
-    drawn: dict[str, str] = field(default_factory=dict)
+    has_other: bool = False
+    render_cache: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
-class Place:
-    """What is known of one pixel: of each side class probabilities (K,), and attention (H, W) or None."""
+class PixelProbe:
+    """Class probabilities (K,) and attention (H, W) or None of a pixel, for each pane."""
 
     x: int
     y: int
@@ -39,43 +43,49 @@ class Place:
     attention: list[np.ndarray | None]
 
 
-class Shelf:
-    """The latest results of everybody, under names nobody can guess."""
+class ResultStore:
+    """Store of the latest results of all sessions, under random keys.
 
-    def __init__(self, most: int = KEPT, pixels: float = KEPT_PIXELS) -> None:
-        self.most, self.pixels = most, pixels
-        self._kept: OrderedDict[str, list[Side]] = OrderedDict()
+    Args:
+        max_size: maximum number of results.
+        max_pixels: maximum number of pixels of all results together; a single result may have more.
+    """
 
-    def put(self, sides: list[Side]) -> str:
-        """Keep a result, and let the oldest go where there are too many; the name it is found under."""
-        name = secrets.token_urlsafe(16)
-        self._kept[name] = sides
-        while len(self._kept) > 1 and (len(self._kept) > self.most or self._size() > self.pixels):
-            self._kept.popitem(last=False)
-        return name
+    def __init__(self, max_size: int = MAX_KEPT_RESULTS, max_pixels: float = MAX_KEPT_PIXELS) -> None:
+        self.max_size = max_size
+        self.max_pixels = max_pixels
+        self._results: OrderedDict[str, list[PaneResult]] = OrderedDict()
 
-    def get(self, name: str) -> list[Side]:
-        """Raises ValueError for a result that is no longer there."""
-        if name not in self._kept:
+    def put(self, panes: list[PaneResult]) -> str:
+        """Keep a result and return its key; drop the oldest if there are too many."""
+        key = secrets.token_urlsafe(16)
+        self._results[key] = panes
+        while len(self._results) > 1 and (len(self._results) > self.max_size or self._pixels() > self.max_pixels):
+            self._results.popitem(last=False)
+        return key
+
+    def get(self, key: str) -> list[PaneResult]:
+        """Return a result. Raises ValueError for one that was dropped."""
+        if key not in self._results:
             raise ValueError("This result is no longer kept on the server: press Segment again")
-        return self._kept[name]
+        return self._results[key]
 
-    def drop(self, name: str) -> None:
-        """Forget a result."""
-        self._kept.pop(name, None)
+    def drop(self, key: str) -> None:
+        """Drop a result, if it is there."""
+        self._results.pop(key, None)
 
-    def without(self, choice: Choice) -> None:
-        """Forget the results of a model, which would keep its networks in memory."""
-        for name, sides in list(self._kept.items()):
-            if any(side.choice == choice for side in sides):
-                self.drop(name)
+    def drop_model(self, choice: Choice) -> None:
+        """Drop the results of a model, which would keep its networks in memory."""
+        for key, panes in list(self._results.items()):
+            if any(pane.choice == choice for pane in panes):
+                self.drop(key)
 
-    def _size(self) -> int:
-        return sum(side.found.labels.size for sides in list(self._kept.values()) for side in sides)
+    def _pixels(self) -> int:
+        return sum(pane.segmentation.labels.size for panes in list(self._results.values()) for pane in panes)
 
 
-def agreement(sides: list[Side]) -> float | None:
-    """Percent of the pixels that get the same class on both sides; None of one side."""
-    if len(sides) < 2:
+def compute_agreement(panes: list[PaneResult]) -> float | None:
+    """Percent of the pixels that get the same class in both panes; None for one pane."""
+    if len(panes) < 2:
         return None
-    return 100 * float((sides[0].found.labels == sides[1].found.labels).mean())
+    return 100 * float((panes[0].segmentation.labels == panes[1].segmentation.labels).mean())

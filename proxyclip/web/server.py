@@ -1,4 +1,4 @@
-"""Address, port and end of the page."""
+"""HTTP server of the page."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from typing import Any
 
 from .settings import Settings
 
-MEGABYTES = 20  # largest file
+MEGABYTES = 20  # of an uploaded file
 MISSING = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
 OPEN = "warning: the page listens on {host}: anybody who reaches that address can use it, and there is no password"
 
 
 class Server:
-    """The page on a socket. A context manager: at its end the port is free again and all files that were sent are gone.
+    """HTTP server of the page, as a context manager.
+
+    At its end the port is free, and all uploaded files are deleted.
 
     Raises:
         ImportError, OSError: see `serve`.
@@ -36,8 +38,8 @@ class Server:
     def __enter__(self) -> Server:
         with ExitStack() as stack:
             self.socket = stack.enter_context(listen(self.settings.host, self.settings.port))
-            sent = tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True)
-            self.folder = stack.enter_context(sent)
+            uploads = tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True)
+            self.folder = stack.enter_context(uploads)
             stack.enter_context(_variable("GRADIO_TEMP_DIR", self.folder))
             self.uvicorn = self._uvicorn()
             self.stack = stack.pop_all()
@@ -48,7 +50,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where this machine finds the page."""
+        """Local URL of the page."""
         host, port = self.socket.getsockname()[:2]
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         if self.settings.host == "localhost":
@@ -56,8 +58,8 @@ class Server:
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
     def run(self) -> None:
-        """Say where the page is, and serve it until Ctrl-C."""
-        if not self.settings.private:
+        """Print the URL, and serve the page until Ctrl-C."""
+        if not self.settings.is_local:
             print(OPEN.format(host=self.settings.host), flush=True)
         print(f"The page is at {self.url}; Ctrl-C ends it.", flush=True)
         if self.settings.open_browser:
@@ -66,7 +68,7 @@ class Server:
             self.uvicorn.run(sockets=[self.socket])
 
     def stop(self) -> None:
-        """End `run`, which another thread is in."""
+        """End `run` from another thread."""
         self.uvicorn.should_exit = True
 
     def _uvicorn(self) -> Any:
@@ -77,16 +79,15 @@ class Server:
 
 
 def application(settings: Settings) -> Any:
-    """The page as an ASGI application."""
-    from ..reporting import quiet
+    """Build the page as an ASGI application."""
+    from proxyclip.console import silence_libraries
 
-    quiet()
+    silence_libraries()
     import fastapi
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from . import look
     from .models import Models
-    from .page import gr, page
+    from .page import build_theme, gr, page, read_stylesheet
 
     app = fastapi.FastAPI(openapi_url=None)
     if settings.host in ("127.0.0.1", "localhost"):  # no other site can have its name point here and read along
@@ -105,13 +106,13 @@ def application(settings: Settings) -> Any:
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,
-        theme=look.theme(),
-        css=look.style(),
+        theme=build_theme(),
+        css=read_stylesheet(),
     )
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket on an address and port.
+    """Open a socket on an address and port.
 
     Raises:
         OSError: the port is taken, with one that is free, or the address is none of this machine.
@@ -136,7 +137,7 @@ def _free(host: str) -> int:
 
 @contextlib.contextmanager
 def _variable(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for a while."""
+    """Set an environment variable inside the block."""
     before = os.environ.get(name)
     os.environ[name] = value
     try:

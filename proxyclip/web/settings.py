@@ -1,4 +1,4 @@
-"""What the command line says about the page."""
+"""Options of the web page."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Settings:
-    """How the page is served, and with which model.
+    """Options of the page: model, first values of the controls, address.
 
     Args:
         config, clip, vfm, method, device, precision: those of `Segmenter`; None is the default there.
         refine: steps on the maps, such as pamr, of every model.
-        classes, background, threshold, beta, gamma: what the page says at first. Classes may be the path of a
-            vocabulary file, and a number as background is a threshold without words.
-        tiny: the embedded toy world, which needs no download.
-        port: 0 is any that is free. host: another address than this machine's own lets others use the page.
-        open_browser: whether the page is opened at once.
+        classes, background, threshold, beta, gamma: first values of the controls. Classes may be the path of a
+            vocabulary file, and a number as background is a threshold without names.
+        tiny: the embedded tiny world, which needs no download.
+        port: 0 is any that is free.
+        host: another address than this machine's own lets others use the page.
+        open_browser: open the page at once.
     """
 
     config: str | None = None
@@ -38,8 +39,8 @@ class Settings:
     open_browser: bool = False
 
     @property
-    def private(self) -> bool:
-        """Whether only this machine reaches the page."""
+    def is_local(self) -> bool:
+        """True if only this machine reaches the page."""
         try:
             return ipaddress.ip_address(self.host).is_loopback
         except ValueError:

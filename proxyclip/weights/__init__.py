@@ -1,6 +1,6 @@
 """Pretrained weights: which there are, where they lie, how they are got, checked and read.
 
-`python -m proxyclip.weights list | fetch NAME | verify` is the door (`__main__.py`); `catalogue.needed` says what a
+`python -m proxyclip weights list | fetch NAME | verify` is the command (proxyclip/cli); `catalogue.needed` says what a
 choice of models has to download. What all loaders share is in `reading.py` and can be imported from here; it is loaded
 when it is first used, so that the list is there without PyTorch.
 """

@@ -16,7 +16,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import json
 import os
@@ -26,6 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from ..paths import ROOT
+from ..suggest import closest_matches
 
 # File names of weights in a repository, best first, and of the config that makes a folder of them.
 WEIGHTS = {
@@ -117,10 +117,10 @@ def find(name: str) -> Entry:
     found = _lookup(name) or _clip(name) or _vfm(name)
     if found is None:
         known = [word for entry in entries() for word in (entry.name, *entry.also)]
-        close = difflib.get_close_matches(name, known, 3) or known[:3]
+        close = closest_matches(name, known) or known[:3]
         raise ValueError(
             f"Expected the name of a CLIP or VFM, as {', '.join(close)}, but got {name!r}. "
-            "All: python -m proxyclip.weights list"
+            "All: python -m proxyclip weights list"
         )
     return found
 

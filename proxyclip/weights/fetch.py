@@ -1,15 +1,20 @@
-"""Getting weights: files of the hub through huggingface_hub, others by our own download, each checked by its hash."""
+"""Download of weights: from the hub by huggingface_hub, else by torch.hub, each checked by its hash."""
 
 from __future__ import annotations
 
+import http.client
 import shutil
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from . import WeightsError, hashes, reason
-from .catalogue import CONFIG, WEIGHTS, Entry, own_folder
-from .download import download
+from filelock import FileLock
+
+from proxyclip.formats import format_size
+from proxyclip.weights import WeightsError, reason
+from proxyclip.weights.catalogue import CONFIG, WEIGHTS, Entry, own_folder
+from proxyclip.weights.verify import describe_hash_mismatch, is_hub_hash
 
 Say = Callable[[str], Any]
 
@@ -54,27 +59,20 @@ def remedy(entry: Entry) -> str:
     """How to get an entry on another machine and use it on this one."""
     by_hand = f"hf download {entry.hub} --local-dir FOLDER" if entry.hub else f"curl -LO {entry.url}"
     return (
-        f"  on a machine with internet access: python -m proxyclip.weights fetch {entry.name} --to FOLDER\n"
+        f"  on a machine with internet access: python -m proxyclip weights fetch {entry.name} --to FOLDER\n"
         f"  or without this toolkit:           {by_hand}\n"
         f"  then copy it here and say:         {words(entry, Path('FOLDER'))}"
     )
 
 
-def size(count: int | None, exact: bool = False) -> str:
-    """A number of bytes for people."""
-    if count is None:
-        return "of unknown size"
-    text = f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"
-    return text if exact else f"about {text}"
-
-
 def _announce(entry: Entry, count: int | None, folder: Path, say: Say) -> None:
-    say(f"{entry.name}: {size(count, exact=True)}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
+    size = format_size(count, exact=True)
+    say(f"{entry.name}: {size}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
     above = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
     free = shutil.disk_usage(above).free
     if count and count > free:
         raise WeightsError(
-            f"{entry.name} needs {size(count, True)}, but {above} has {size(free, True)} free. HF_HOME and "
+            f"{entry.name} needs {size}, but {above} has {format_size(free, exact=True)} free. HF_HOME and "
             "PROXYCLIP_CACHE say where weights are kept."
         )
 
@@ -82,10 +80,46 @@ def _announce(entry: Entry, count: int | None, folder: Path, say: Say) -> None:
 def _from_url(entry: Entry, to: Path | None, say: Say) -> Path:
     folder = to or own_folder()
     _announce(entry, entry.bytes, folder, say)
+    path = folder / Path(entry.url).name
     try:
-        return download(entry.url, folder / Path(entry.url).name, entry.sha256)
+        download_file(entry.url, path, entry.sha256, entry.bytes)
     except WeightsError as error:
         raise WeightsError(f"{error}\n{remedy(entry)}") from error
+    return path
+
+
+def download_file(url: str, path: Path, sha256: str, size: int | None) -> None:
+    """Download a file, which appears under its name only whole and with the right hash.
+
+    Args:
+        sha256: of the file, or its beginning. size: in bytes; None if it is unknown.
+
+    Raises:
+        WeightsError: no connection, or it broke off; another file than the expected one. Nothing is kept of it.
+    """
+    from torch.hub import download_url_to_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    with FileLock(f"{partial}.lock"):
+        if path.is_file():  # another process was faster
+            return
+        try:
+            download_url_to_file(url, str(partial))  # its own hash check would not tell a file that was cut short
+            if size is not None and partial.stat().st_size < size:
+                raise OSError("the connection broke off")
+            mismatch = describe_hash_mismatch(partial, sha256)
+            if mismatch:
+                raise WeightsError(
+                    f"What {url} gave is not the file that was expected: its {mismatch}. It was deleted; try again."
+                )
+            partial.replace(path)
+        except urllib.error.HTTPError as error:
+            raise WeightsError(f"{url} could not be fetched: the server says {error.code} {error.reason}.") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise WeightsError(f"{url} could not be fetched: {reason(error)}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
 
 
 def _hub_is_offline() -> bool:
@@ -125,11 +159,11 @@ def _first(entry: Entry, ask: Callable[[str], Any]) -> tuple[str, Any]:
 
 def _check(path: Path, etag: str, entry: Entry) -> None:
     """The hub's client compares lengths only."""
-    wrong = hashes.mismatch(path, etag) if hashes.is_hash(etag) else None
-    if wrong:
+    mismatch = describe_hash_mismatch(path, etag) if is_hub_hash(etag) else None
+    if mismatch:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
-        raise WeightsError(f"What {entry.source} gave is damaged: {path.name}: {wrong}. It was deleted; try again.")
+        raise WeightsError(f"What {entry.source} gave is damaged: {path.name}: {mismatch}. It was deleted; try again.")
 
 
 def _trouble(entry: Entry, error: Exception) -> str:
@@ -140,7 +174,7 @@ def _trouble(entry: Entry, error: Exception) -> str:
             f"{entry.name} is given only to those who accept its terms ({entry.licence}).\n"
             f"  accept them:  {entry.source}   (logged in, in a browser)\n"
             "  log in here:  hf auth login   (or set HF_TOKEN)\n"
-            f"  then again:   python -m proxyclip.weights fetch {entry.name}"
+            f"  then again:   python -m proxyclip weights fetch {entry.name}"
         )
     if isinstance(error, RepositoryNotFoundError):
         return f"{entry.source} does not exist, or is private: hf auth login ({reason(error)})."

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from ..hashing import hash_chunks
 from . import WeightsError, reason, refusal
 
 
@@ -152,10 +153,11 @@ def _named(missing: list[str], extra: list[str], shapes: list[str]) -> list[tupl
 
 def fingerprint(module: nn.Module, skip: str = "\0") -> str:
     """SHA-256 (hex) over names, types, shapes and bytes of a module's tensors, but those whose name begins `skip`."""
-    digest = hashlib.sha256()
+    return hash_chunks(_iter_tensor_bytes(module, skip))
+
+
+def _iter_tensor_bytes(module: nn.Module, skip: str) -> Iterator[Any]:
     for name, tensor in sorted(module.state_dict().items()):
-        if name.startswith(skip):
-            continue
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    return digest.hexdigest()
+        if not name.startswith(skip):
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

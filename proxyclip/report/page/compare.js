@@ -4,9 +4,9 @@
 (() => {
   const source = document.getElementById("data");
   if (!source) return;
-  const { metrics, sets, runs } = JSON.parse(source.textContent);
+  const { metrics, limits, sets, runs } = JSON.parse(source.textContent);
   const [selectA, selectB] = ["run-a", "run-b"].map((id) => document.getElementById(id));
-  const SHOWN = 40, LISTED = 15, PICTURED = 12, SVG = document.querySelector("svg").namespaceURI;
+  const SVG = document.querySelector("svg").namespaceURI;
   const find = (selector) => document.querySelector(selector);
   const fixed = (value, digits = 2) => (value === null || value === undefined ? "–" : value.toFixed(digits));
   const signed = (value) =>
@@ -60,7 +60,7 @@
 
   function pictures(a, b, files) {
     const theirs = new Map(b.pictures.map(([file, ...rest]) => [file, rest]));
-    const both = a.pictures.filter(([file]) => theirs.has(file)).slice(0, PICTURED);
+    const both = a.pictures.filter(([file]) => theirs.has(file)).slice(0, limits.pictured);
     if (!both.length) return [make("p", { class: "note" }, "No image is in the galleries of both.")];
     return both.map(([file, [image, truth, one], colours]) => {
       const [[, , other], others] = theirs.get(file);
@@ -104,8 +104,8 @@
     fill("cmp-settings", settings.length ? settings : [none(3, "None that the records have.")]);
 
     const moved = changes(classes, a.iou, b.iou).sort((one, other) => other.by - one.by);
-    const widest = Math.max(1, ...moved.map((row) => Math.abs(row.by))), many = moved.length > SHOWN;
-    const shown = many ? [...moved.slice(0, SHOWN / 2), ...moved.slice(-SHOWN / 2)] : moved;
+    const widest = Math.max(1, ...moved.map((row) => Math.abs(row.by))), many = moved.length > limits.classes;
+    const shown = many ? [...moved.slice(0, limits.classes / 2), ...moved.slice(-limits.classes / 2)] : moved;
     fill("cmp-classes", shown.map((one) => classRow(one, widest)));
     fill("cmp-all", many ? moved.map((one) => classRow(one, widest)) : []);
     document.getElementById("cmp-more").hidden = !many;
@@ -113,8 +113,8 @@
     const images = changesOf(a, b);
     const file = (name) => make("td", {}, make("code", {}, name));
     const listed = (rows) => (rows.length ? rows.map((row) => numbers(row, file(row.name))) : [none(4, "None.")]);
-    fill("cmp-gains", listed(images.filter((one) => one.by > 0).slice(0, LISTED)));
-    fill("cmp-losses", listed(images.filter((one) => one.by < 0).reverse().slice(0, LISTED)));
+    fill("cmp-gains", listed(images.filter((one) => one.by > 0).slice(0, limits.listed)));
+    fill("cmp-losses", listed(images.filter((one) => one.by < 0).reverse().slice(0, limits.listed)));
     for (const [name, sign] of [["up", 1], ["down", -1], ["same", 0]]) {
       const those = images.filter((row) => Math.sign(row.by) === sign);
       const path = those.map((row) => `M${row.a.toFixed(1)} ${(100 - row.b).toFixed(1)}h0`);

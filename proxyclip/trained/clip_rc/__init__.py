@@ -1,15 +1,15 @@
-"""CLIP-RC (Zhang et al., CVPR 2024). Importing it registers what configs name.
+"""CLIP-RC (Zhang et al., CVPR 2024).
 
-encoder      the frozen ViT with prompts and region tokens; frozen: CLIP, loaded when it is needed
+Importing it registers the segmentor that configs name.
+
+encoder      the frozen ViT with prompts and region tokens
 decoder      queries of regions and classes, two streams, and their recovery in training
-losses       focal and dice loss, recovery
-labels       what becomes of labels in each setting
-slide        windows of an evaluation; sizes: parameters and FLOPs
+losses       focal and dice loss, recovery; labels of each training setting
+slide        windows of an evaluation
+flops        parameters and MACs
 segmentor    CLIPRC
-optim        ParityOptimWrapperConstructor: weight decay of norms
 """
 
-from .optim import ParityOptimWrapperConstructor
-from .segmentor import CLIPRC
+from proxyclip.trained.clip_rc.segmentor import CLIPRC
 
-__all__ = ["CLIPRC", "ParityOptimWrapperConstructor"]
+__all__ = ["CLIPRC"]

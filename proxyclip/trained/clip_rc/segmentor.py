@@ -1,4 +1,4 @@
-"""CLIP-RC: zero-shot segmentation by a frozen CLIP with prompts, regional tokens and a small decoder.
+"""CLIP-RC: a frozen CLIP with prompts, regional tokens and a small decoder.
 
 Zhang et al., "Exploring Regional Clues in CLIP for Zero-Shot Semantic Segmentation" (CVPR 2024).
 """
@@ -17,46 +17,57 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from ... import windows
-from ...clip import DenseCLIP
-from ...clip_weights import architecture
-from ...methods.maskclip import IMAGENET
-from ...sliding import Strips
-from ...weights import WeightsError
-from ..labels import check_hidden
-from ..model import check_parity
-from ..outline import Shape, Sizes
-from ..split import SplitSegmentor
-from . import losses
-from .decoder import Decoded, Recovery, RegionDecoder, init_as_intended
-from .encoder import Features, Prompts, encode, region_mask
-from .frozen import Frozen, grid_of
-from .labels import check_setting, learnt
-from .sizes import sizes
-from .slide import slide
+from proxyclip import windows
+from proxyclip.base_segmentor import RowChunkFunction, record_arguments
+from proxyclip.clip import DenseCLIP
+from proxyclip.clip_weights import architecture
+from proxyclip.data.loading import check_labels_suppressed
+from proxyclip.methods.maskclip import IMAGENET
+from proxyclip.trained.clip_rc.decoder import Decoded, Recovery, RegionDecoder, init_as_intended
+from proxyclip.trained.clip_rc.encoder import (
+    Features,
+    LazyRegionTower,
+    Prompts,
+    count_patches_per_side,
+    encode,
+    region_mask,
+)
+from proxyclip.trained.clip_rc.flops import measure_clip_rc
+from proxyclip.trained.clip_rc.losses import (
+    build_training_labels,
+    check_setting,
+    focal_and_dice_loss,
+    recovery_l1_loss,
+)
+from proxyclip.trained.clip_rc.slide import slide
+from proxyclip.trained.flops import ImageShape, ModelSizes
+from proxyclip.trained.model import check_parity
+from proxyclip.trained.text import SplitSegmentor
+from proxyclip.weights import WeightsError
 
-Spec = dict[str, Any]
-LOSS_WEIGHTS = dict(mask=100.0, dice=1.0, recovery=2.0)
+DEFAULT_LOSS_WEIGHTS = dict(mask=100.0, dice=1.0, recovery=2.0)
 
 
 @MODELS.register_module()
 class CLIPRC(SplitSegmentor):
-    """CLIP-RC. A checkpoint has the prompts, the decoder and the text features; CLIP itself is loaded again.
+    """CLIP-RC, zero-shot segmentation with regional tokens.
 
-    Which classes are unseen says `split`, called by SplitHook with what the training's data set says.
+    A checkpoint has prompts, decoder, text features and the split; CLIP itself is loaded again.
+
+    SplitHook sets the unseen classes by `split`, from the metainfo of the training's data set.
 
     Args:
         model_type, clip_type: CLIP, as in `clip.load_clip`; a ViT.
         name_path: vocabulary file, one name a class; templates: over which the names are embedded.
-        setting: what a training knows. "inductive": the names of the seen classes, and their labels; "transductive":
+        setting: knowledge of a training. "inductive": the names of the seen classes, and their labels; "transductive":
             all names, and where unseen classes are, but not which; "fully": all labels.
         prompts: K, of every block. regions: M, a square number.
         decoder: `layers`, `heads`, `hidden`, `dropout`, of `RegionDecoder`.
         loss_weights: `mask` (the focal loss), `dice`, `recovery`; recovery=0 leaves its decoder out.
         slide_crop: side of a training crop, and of a window; slide_stride: of the windows of an evaluation, in pixels.
-        seen_bias: what an inductive evaluation subtracts from the scores of seen classes, which are in (0, 1).
+        seen_bias: subtracted from the scores of seen classes, which are in (0, 1), in an inductive evaluation.
         parity: "upstream" with the quirks of the published code: images with ImageNet's mean and deviation, the class
-            embedding added twice, ignored pixels as negatives of all classes, PyTorch's own first weights of the
+            embedding added twice, ignored pixels as negatives of all classes, PyTorch's default initialization of the
             decoder, weight decay of norms (`ParityOptimWrapperConstructor`), text features rounded to float16. "paper":
             none of them.
         ignore_index: label that is not scored.
@@ -68,6 +79,7 @@ class CLIPRC(SplitSegmentor):
 
     method: ClassVar[str] = "clip_rc"
 
+    @record_arguments
     def __init__(
         self,
         model_type: str,
@@ -77,8 +89,8 @@ class CLIPRC(SplitSegmentor):
         setting: str = "inductive",
         prompts: int = 10,
         regions: int = 16,
-        decoder: Spec | None = None,
-        loss_weights: Spec | None = None,
+        decoder: dict[str, Any] | None = None,
+        loss_weights: dict[str, Any] | None = None,
         slide_crop: int = 512,
         slide_stride: int = 426,
         seen_bias: float = 0.1,
@@ -86,72 +98,76 @@ class CLIPRC(SplitSegmentor):
         ignore_index: int = 255,
         checkpoint: str | None = None,
         precision: str = "fp32",
-        data_preprocessor: Spec | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        arguments = {k: v for k, v in locals().items() if k not in ("self", "data_preprocessor", "__class__")}
         check_parity(parity)
         check_setting(setting)
         windows.check(slide_crop, slide_stride)
         config = architecture(model_type)
-        width, vision = config["embed_dim"], config["vision_cfg"]
+        width = config["embed_dim"]
+        vision = config["vision_cfg"]
         super().__init__(
             checkpoint, width, setting == "fully", name_path=name_path, background=False, templates=templates,
             precision=precision, data_preprocessor=(IMAGENET if parity != "paper" else {}) | (data_preprocessor or {}),
         )  # fmt: skip
-        grid = grid_of(slide_crop, vision)
-        region_mask(grid, prompts, regions)  # refuses a number of regions that cannot be
-        self.frozen = Frozen(model_type, clip_type, grid, regions)
+        grid = count_patches_per_side(slide_crop, vision)
+        region_mask(grid, prompts, regions)  # refuses an impossible number of regions
+        self.frozen = LazyRegionTower(model_type, clip_type, grid, regions)
         self.prompts = Prompts(prompts, vision["width"], vision["layers"], vision["patch_size"])
         self.decode_head = RegionDecoder(width, **(decoder or {}))
         if parity == "paper":
             init_as_intended(self.decode_head)
-        self.loss_weights = LOSS_WEIGHTS | (loss_weights or {})
-        if set(self.loss_weights) != set(LOSS_WEIGHTS):
-            raise ValueError(f"Expected loss_weights of {', '.join(LOSS_WEIGHTS)}, but got {loss_weights}")
+        self.loss_weights = DEFAULT_LOSS_WEIGHTS | (loss_weights or {})
+        if set(self.loss_weights) != set(DEFAULT_LOSS_WEIGHTS):
+            raise ValueError(f"Expected loss_weights of {', '.join(DEFAULT_LOSS_WEIGHTS)}, but got {loss_weights}")
         options = {key: value for key, value in (decoder or {}).items() if key != "layers"}
         self.recovery = Recovery(width, **options) if self.loss_weights["recovery"] else None
         self.register_buffer("tower", torch.zeros(32, dtype=torch.uint8))  # hash of CLIP's image tower
-        self.setting, self.parity, self.ignore = setting, parity, ignore_index
-        self.crop, self.stride, self.seen_bias = slide_crop, slide_stride, seen_bias
-        self.arguments = arguments | dict(vfm_model=None)
+        self.setting = setting
+        self.parity = parity
+        self.ignore = ignore_index
+        self.crop = slide_crop
+        self.stride = slide_stride
+        self.seen_bias = seen_bias
+        self.arguments = dict(vfm_model=None)
 
     @property
     def clip(self) -> DenseCLIP:
-        """The frozen CLIP."""
+        """Frozen CLIP, loaded on first use."""
         return self.frozen.open(self.text.device).clip
 
     def init_weights(self) -> None:
-        """Begin a training: CLIP and text features."""
+        """Load what only a training needs: CLIP and text features."""
         super().init_weights()
         self.embed()
         self.tower = self.frozen.hash(self.text.device)
 
-    def begin(self, path: Path) -> None:
-        """As in `TextSegmentor`; refuses weights that were trained with another CLIP.
+    def on_weights_loaded(self, path: Path) -> None:
+        """Check the CLIP of the weights, after the split and the text features.
 
         Raises:
-            WeightsError: the message says which.
+            WeightsError: the weights were trained with another CLIP.
         """
-        super().begin(path)
+        super().on_weights_loaded(path)
         self._check_tower(path)
 
     def embed(self) -> None:
-        """As in `TextSegmentor`; in the parity "upstream" rounded to float16, as the published code stores them."""
+        """Compute the text features; "upstream" rounds them to float16, as published."""
         super().embed()
         if self.parity == "upstream":
             self.text = self.text.half().float()
 
-    def take(self, state: dict[str, Tensor], path: Path) -> None:
-        """As in `SplitSegmentor`.
+    def load_trained_state(self, state: dict[str, Tensor], path: Path) -> None:
+        """Load the tensors of a checkpoint, and check the CLIP of its training.
 
         Raises:
             WeightsError: the training had another CLIP.
         """
-        super().take(state, path)
+        super().load_trained_state(state, path)
         self._check_tower(path)
 
-    def halve(self, dtype: torch.dtype | None) -> None:
-        """Image tower, prompts and decoder; text features stay as they are."""
+    def cast_for_inference(self, dtype: torch.dtype | None) -> None:
+        """Cast image tower, prompts and decoder; text features stay float32."""
         tower = self.frozen.open(self.text.device)
         tower.clip.model.visual.to(dtype)
         for part in (tower.positions, tower.regions):
@@ -160,36 +176,39 @@ class CLIPRC(SplitSegmentor):
         self.decode_head.to(dtype)
 
     def extract_feat(self, inputs: Tensor) -> Features:
-        """Features of square images (N, 3, S, S), normalised by the data preprocessor."""
+        """Encode square images (N, 3, S, S), normalized by the data preprocessor."""
         tower = self.frozen.open(inputs.device)
         images = tower.clip.renormalise(inputs) if self.parity == "paper" else inputs
         return encode(tower, self.prompts, images.to(tower.positions.dtype), self.parity)
 
     def decode(self, inputs: Tensor, text: Tensor) -> Decoded:
-        """Square images (N, 3, S, S) and text rows (C, D) -> logits and what is to be recovered."""
-        number = self.decode_head.query_proj.weight.dtype
-        features = Features(*(part.to(number) for part in self.extract_feat(inputs)))
-        return self.decode_head(features, text.to(number))
+        """Decode square images (N, 3, S, S) with text rows (C, D)."""
+        dtype = self.decode_head.query_proj.weight.dtype
+        features = Features(*(part.to(dtype) for part in self.extract_feat(inputs)))
+        return self.decode_head(features, text.to(dtype))
 
     def logits(self, inputs: Tensor, samples: Sequence[SegDataSample] | None) -> Tensor:
-        """Logits of square images (N, 3, S, S) on CLIP's grid, (N, names, S / patch, S / patch)."""
+        """Compute logits (N, names, S / patch, S / patch) of square images (N, 3, S, S)."""
         return self.decode(inputs, self.text).logits
 
     def scores(self, crops: Tensor) -> Tensor:
-        """Scores of square crops (N, 3, S, S) in pixels: (N, names, S, S), sigmoids less the bias of seen classes."""
-        found = F.interpolate(self.logits(crops, None), size=crops.shape[2:], mode="bilinear").sigmoid()
+        """Score the pixels of square crops (N, 3, S, S): (N, names, S, S).
+
+        Scores are sigmoids, less the bias of seen classes.
+        """
+        scores = F.interpolate(self.logits(crops, None), size=crops.shape[2:], mode="bilinear").sigmoid()
         if self.setting == "inductive":
-            found -= self.seen_bias * (self.seen == 1).to(found)[:, None, None]
-        return found
+            scores -= self.seen_bias * (self.seen == 1).to(scores)[:, None, None]
+        return scores
 
     def slide(self, image: Tensor) -> Tensor:
-        """Scores of an image (3, H, W) of any size, (names, H, W): the mean over the windows that have a pixel."""
+        """Average the scores of windows over an image (3, H, W): (names, H, W)."""
         return slide(image, self.crop, self.stride, self.scores)
 
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
-    ) -> Iterator[Strips]:
-        """As in `WholeImageSegmentor`, of windows."""
+    ) -> Iterator[RowChunkFunction]:
+        """Score images (3, H, W) by sliding windows, as functions of the output size."""
         for image in inputs:
             yield partial(windows.stitch, self.slide(image)[None], *windows.plan(image.shape[1:], 0, 1, 1))
 
@@ -198,30 +217,34 @@ class CLIPRC(SplitSegmentor):
         return torch.stack([self.slide(image) for image in inputs])
 
     def loss(self, inputs: Tensor, data_samples: list[SegDataSample]) -> dict[str, Tensor]:
-        """Losses of a training step.
+        """Compute the losses of a training step.
 
         Raises:
-            ValueError: labels of unseen classes, which were to be hidden, are there.
+            ValueError: there are labels of unseen classes, which must be suppressed.
         """
         labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
         if self.setting != "fully":
-            check_hidden(labels, self.ids(seen=False))
+            check_labels_suppressed(labels, self.ids(seen=False))
         return self.step(inputs, labels)
 
     def step(self, inputs: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Weighted losses of images (N, 3, S, S) at labels (N, S, S): class ids, -1 (hidden) or the ignored one."""
+        """Compute weighted losses of images (N, 3, S, S).
+
+        Args:
+            labels: (N, S, S), class ids, -1 (suppressed) or the ignored value.
+        """
         seen = self.ids(seen=True)
         decoded = self.decode(inputs, self.text[seen] if self.setting == "inductive" else self.text)
         logits = F.interpolate(decoded.logits, size=labels.shape[1:], mode="bilinear")
-        labels = learnt(labels, logits.detach(), self.setting, seen, self.ids(seen=False), self.ignore)
+        labels = build_training_labels(labels, logits.detach(), self.setting, seen, self.ids(seen=False), self.ignore)
         weights = self.loss_weights
-        focal, dice = losses.segmentation(logits, labels, self.ignore, self.parity)
-        found = {"loss_mask": weights["mask"] * focal, "loss_dice": weights["dice"] * dice}
+        focal, dice = focal_and_dice_loss(logits, labels, self.ignore, self.parity)
+        losses = {"loss_mask": weights["mask"] * focal, "loss_dice": weights["dice"] * dice}
         if self.recovery is not None:
             q, f = self.recovery(decoded.queries, decoded.patches)
-            found["recovery_loss_q"] = weights["recovery"] * losses.recovery(q, decoded.first_queries)
-            found["recovery_loss_k"] = weights["recovery"] * losses.recovery(f, decoded.first_patches)
-        return found | {"acc_seg": accuracy(logits, labels, ignore_index=self.ignore)}
+            losses["recovery_loss_q"] = weights["recovery"] * recovery_l1_loss(q, decoded.first_queries)
+            losses["recovery_loss_k"] = weights["recovery"] * recovery_l1_loss(f, decoded.first_patches)
+        return losses | {"acc_seg": accuracy(logits, labels, ignore_index=self.ignore)}
 
     def _check_tower(self, path: Path) -> None:
         if not torch.equal(self.tower, self.frozen.hash(self.text.device)):
@@ -230,6 +253,6 @@ class CLIPRC(SplitSegmentor):
                 f"clip_type={self.frozen.name[1]!r}: use the CLIP it was trained on"
             )
 
-    def sizes(self, shape: Shape) -> Sizes:
-        """As in `TrainedSegmentor`."""
-        return sizes(self, shape)
+    def sizes(self, shape: ImageShape) -> ModelSizes:
+        """List parameters and MACs of each part for one image, in windows."""
+        return measure_clip_rc(self, shape)

@@ -1,12 +1,13 @@
-"""MaskCLIP as a teacher, and the students of MaskCLIP+ (arXiv 2112.01071). Importing it registers what configs name.
+"""MaskCLIP as a teacher, and the students of MaskCLIP+ (arXiv 2112.01071).
+
+Importing it registers the segmentors that configs name.
 
 teacher      dense CLIP features and their scores, of a ViT or a ResNet
-students     named backbones and decode modules; pretrained: their first weights
+students     named backbones and decode modules; pretrained: their initial weights
+losses       losses of a student, and its pseudo labels
 segmentor    MaskCLIPTeacher, MaskCLIPPlus
-stages       StageHook: when the teacher guides and when the student trains itself
 """
 
-from .segmentor import MaskCLIPPlus, MaskCLIPTeacher
-from .stages import StageHook
+from proxyclip.trained.maskclip_plus.segmentor import MaskCLIPPlus, MaskCLIPTeacher
 
-__all__ = ["MaskCLIPPlus", "MaskCLIPTeacher", "StageHook"]
+__all__ = ["MaskCLIPPlus", "MaskCLIPTeacher"]

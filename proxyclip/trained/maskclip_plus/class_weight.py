@@ -1,4 +1,6 @@
-"""Class weight: how much an image as a whole looks like each class, as a factor of its dense scores.
+"""Class weight: similarity of the whole image to each class.
+
+It is a factor of the image's dense scores.
 
 A later addition to MaskCLIP's code: the softmax over classes of the similarity of CLIP's global image feature to the
 text features.
@@ -15,12 +17,12 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 
-from ...clip_text import TextCLIP
-from ...clip_weights import load_model
+from proxyclip.clip_text import TextCLIP
+from proxyclip.clip_weights import load_model
 
 
-def weigh(image: Tensor, classes: Tensor, tau: float) -> Tensor:
-    """softmax over classes of <image / |image|, class> / tau.
+def compute_class_weights(image: Tensor, classes: Tensor, tau: float) -> Tensor:
+    """Compute softmax over classes of <image / |image|, class> / tau.
 
     Args:
         image: global features (N, D).
@@ -34,11 +36,12 @@ def weigh(image: Tensor, classes: Tensor, tau: float) -> Tensor:
 
 
 class ClassWeight(nn.Module):
-    """Weights of classes for image files, by a CLIP of its own, with its own preprocessing; frozen.
+    """Weights of classes for image files, by a frozen CLIP with its own preprocessing.
 
     Args:
         names: of the classes; templates: that they are embedded over.
-        tau: see `weigh`. model_type, clip_type: the CLIP; ViT-B/16 also where the dense scores are a ResNet's.
+        tau: see `compute_class_weights`.
+        model_type, clip_type: the CLIP; ViT-B/16 also where the dense scores are a ResNet's.
 
     Raises:
         ValueError: tau is not above 0. WeightsError: the weights of the CLIP cannot be had.
@@ -56,22 +59,23 @@ class ClassWeight(nn.Module):
     ) -> None:
         super().__init__()
         check_tau(tau)
-        self.clip, self.tau = TextCLIP(*load_model(model_type, clip_type, resnets=True)), tau
+        self.clip = TextCLIP(*load_model(model_type, clip_type, resnets=True))
+        self.tau = tau
         self.register_buffer("classes", self.clip.embed(names, templates, unit=False), persistent=False)
-        shown: Any = self.clip.model.visual.preprocess_cfg
-        self.transform = image_transform_v2(PreprocessCfg(**shown), is_train=False)
-        self.known: dict[str, Tensor] = {}
+        preprocess_cfg: Any = self.clip.model.visual.preprocess_cfg
+        self.transform = image_transform_v2(PreprocessCfg(**preprocess_cfg), is_train=False)
+        self.weights_by_file: dict[str, Tensor] = {}
 
     @torch.no_grad()
     def forward(self, files: Sequence[str]) -> Tensor:
-        """Weights (N, C) of image files, as they are on disk; each file is looked at once."""
-        new = [file for file in dict.fromkeys(files) if file not in self.known]
+        """Compute weights (N, C) of image files on disk; each file is read once."""
+        new = [file for file in dict.fromkeys(files) if file not in self.weights_by_file]
         if new:
             with torch.autocast(self.classes.device.type, enabled=False):
                 images = torch.stack([self._read(file) for file in new]).to(self.classes.device)
-                found = weigh(self.clip.model.encode_image(images), self.classes, self.tau)
-            self.known.update(zip(new, found, strict=True))
-        return torch.stack([self.known[file] for file in files])
+                weights = compute_class_weights(self.clip.model.encode_image(images), self.classes, self.tau)
+            self.weights_by_file.update(zip(new, weights, strict=True))
+        return torch.stack([self.weights_by_file[file] for file in files])
 
     def _read(self, file: str) -> Tensor:
         with Image.open(file) as image:
@@ -84,8 +88,12 @@ def check_tau(tau: float) -> None:
         raise ValueError(f"Expected class_weight.tau above 0, but got {tau}; class_weight=None is off")
 
 
-def files_of(samples: Sequence[Any] | None) -> list[str]:
-    """The image files of samples; ValueError where they do not say them."""
+def get_sample_files(samples: Sequence[Any] | None) -> list[str]:
+    """List the image files of samples.
+
+    Raises:
+        ValueError: a sample has no `img_path`.
+    """
     files = [sample.metainfo.get("img_path") for sample in samples or ()]
     if not files or None in files:
         raise ValueError("class_weight looks at the image files, so that every sample must have its img_path")

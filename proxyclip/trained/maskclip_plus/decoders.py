@@ -1,9 +1,11 @@
-"""Decode modules of the students: backbone features -> one vector of the text's dimension for each position.
+"""Decode modules of the students: backbone features -> vectors like the text's.
 
 They have no classifier of their own, that is the text. DeepLabv2's sum of atrous convolutions (Chen et al., arXiv
 1606.00915) is written here as MaskCLIP+ has it (Zhou et al., arXiv 2112.01071): batch norm and ReLU on each branch. The
 others are decode heads of MMSegmentation whose classifier is the identity: DeepLabv3+ (arXiv 1802.02611), SegFormer
 (arXiv 2105.15203), or any other. Names in the state dict are MMSegmentation's.
+
+Parts of a student are configured like MMSegmentation's models: `dict(type=..., **options)`.
 """
 
 from __future__ import annotations
@@ -11,26 +13,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import mmseg.models  # noqa: F401  fills the registry
 from mmseg.models.decode_heads.aspp_head import ASPPModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from .parts import options_of, resolve
+from proxyclip import plugins
+from proxyclip.suggest import closest_matches
 
-OURS = ("channels", "num_classes", "out_channels")  # follow from the text
+STUDENT_PLUGINS = "trained.maskclip_plus"  # kind of plug-in, see `plugins.PLUGIN_PACKAGES`
+TEXT_DERIVED_OPTIONS = ("channels", "num_classes", "out_channels")
 
 
 @MODELS.register_module()
 class SumASPP(nn.Module):
-    """DeepLabv2's decode module: the sum of 3x3 convolutions of several dilations, each with batch norm and ReLU.
+    """DeepLabv2's decode module: sum of dilated 3x3 convolutions with norm and ReLU.
 
     Args:
         in_channels: of the feature map that is read.
         channels: D, of the result.
         dilations: one a branch, each above 1, in positions of that feature map.
         in_index: which of the backbone's feature maps is read.
-        norm_cfg: normalisation of the branches, as MMSegmentation spells it.
+        norm_cfg: normalization of the branches, as in MMSegmentation.
 
     Raises:
         ValueError: a dilation below 2.
@@ -52,7 +57,7 @@ class SumASPP(nn.Module):
         self.aspp_modules = ASPPModule(tuple(dilations), in_channels, channels, None, norm, dict(type="ReLU"))
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
-        """Feature maps [(N, C_i, h_i, w_i)] -> (N, D, h, w) on the grid of the one that is read."""
+        """Decode feature maps [(N, C_i, h_i, w_i)] to (N, D, h, w) of map `in_index`."""
         first, *others = (branch(features[self.in_index]) for branch in self.aspp_modules)
         for other in others:
             first = first + other
@@ -60,7 +65,7 @@ class SumASPP(nn.Module):
 
 
 def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int) -> nn.Module:
-    """A decode module from `dict(type=..., **options)`.
+    """Build a decode module from `dict(type=..., **options)`.
 
     Args:
         config: `type` is a name of MMSegmentation's registry, or a file my/own.py with one class. A decode head of
@@ -72,11 +77,11 @@ def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int
     Raises:
         ValueError: unknown type. TypeError: an option that the type does not have, or that follows from the text.
     """
-    cls, options = resolve("decoder", config)
-    fixed = [key for key in OURS if key in options]
+    cls, options = resolve_student_part("decoder", config)
+    fixed = [key for key in TEXT_DERIVED_OPTIONS if key in options]
     if fixed:
         raise TypeError(f"The student's decoder got {fixed}, which follow from the text model: leave them out")
-    accepted = options_of(cls)
+    accepted = plugins.list_constructor_arguments(cls)
     index = options.get("in_index", -1)
     read = [features[i] for i in index] if isinstance(index, Sequence) else features[index]
     known: dict[str, Any] = dict(in_channels=read, c1_in_channels=features[0], channels=channels)
@@ -86,3 +91,35 @@ def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int
     head = cls(**dict(dropout_ratio=0.0, init_cfg=None, loss_decode=[]) | options, num_classes=channels)
     head.conv_seg = nn.Identity()
     return head
+
+
+def resolve_student_part(part: str, config: dict[str, Any]) -> tuple[type, dict[str, Any]]:
+    """Find the class of a part of a student, and split off its options.
+
+    Args:
+        part: its name, for messages.
+        config: `dict(type=..., **options)`; `type` is a name of MMSegmentation's registry, or a file my/own.py that
+            defines one public class.
+
+    Raises:
+        ValueError: no such type; the message has close ones. FileNotFoundError: no such file.
+        TypeError: an option that the class does not have; the message lists its options.
+    """
+    options = dict(config)
+    name = options.pop("type", None)
+    if plugins.is_file(name):
+        cls: Any = plugins.load(STUDENT_PLUGINS, name)
+    else:
+        cls = MODELS.get(name) if isinstance(name, str) else None
+    if cls is None:
+        close = closest_matches(name, MODELS.module_dict, 3, 0.5)
+        hint = f"; close ones are {', '.join(close)}" if close else ""
+        raise ValueError(
+            f"Expected student.{part}=dict(type=..., ...) with a type of MMSegmentation or a file my/own.py, but got "
+            f"type {name!r}{hint}"
+        )
+    accepted = plugins.list_constructor_arguments(cls)
+    wrong = sorted(set(options) - set(accepted))
+    if wrong:
+        raise TypeError(f"The student's {part} {cls.__name__!r} has no option {wrong}; its options are {accepted}")
+    return cls, options

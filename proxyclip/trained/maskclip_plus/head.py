@@ -1,4 +1,4 @@
-"""The head of MaskCLIP+: a decode module without classifier, and text features as the classifier."""
+"""Head of MaskCLIP+: a decode module, and text features as the classifier."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ from torch import Tensor, nn
 
 
 class TextHead(BaseModule):
-    """logit_c(i) = <F_i, T_c>: features are not normalised, rows of T are unit and fixed; no bias, no temperature.
+    """Classifier logit_c(i) = <F_i, T_c>, without bias and temperature.
+
+    Features are not normalized, rows of T are unit and fixed.
 
     Args:
         decoder: backbone features -> F (N, D, h, w).
         channels: D.
-        background: a learnt vector of unit length as class 0, before the classes of the text.
+        background: a learned vector of unit length as class 0, before the classes of the text.
         unit_features: make F unit, too.
     """
 
@@ -24,21 +26,22 @@ class TextHead(BaseModule):
         self, decoder: nn.Module, channels: int, background: bool = False, unit_features: bool = False
     ) -> None:
         super().__init__()
-        self.decoder, self.unit_features = decoder, unit_features
+        self.decoder = decoder
+        self.unit_features = unit_features
         self.background = nn.Parameter(torch.randn(channels)) if background else None
 
     def matrix(self, text: Tensor) -> Tensor:
-        """Unit rows of all classes (classes, D): the background, where there is one, and those of `text`."""
+        """Stack the unit rows of all classes (classes, D), the background's first."""
         if self.background is None:
             return text
         return torch.cat([F.normalize(self.background, dim=0)[None], text])
 
     def forward(self, features: Any) -> Tensor:
-        """Backbone features -> F (N, D, h, w)."""
+        """Decode backbone features to F (N, D, h, w)."""
         return self.decoder(features)
 
     def classify(self, dense: Tensor, text: Tensor, weights: Tensor | None = None) -> Tensor:
-        """F (N, D, h, w) -> logits (N, classes, h, w) float32, in float32 under autocast too.
+        """Compute logits (N, classes, h, w) of F (N, D, h, w), always in float32.
 
         Args:
             text: unit rows (C, D).

@@ -1,4 +1,4 @@
-"""ImageNet weights of a student's backbone: by name, from Hugging Face's hub, or from a file or folder of one's own.
+"""ImageNet weights of a student's backbone, from the hub, a file or a folder.
 
 ResNetV1c has the architecture of timm's `resnet50c` and `resnet101c`, whose weights are GluonCV's (Apache-2.0);
 MMSegmentation's own `resnet101_v1c` files are those of another training run. MiT's weights are NVIDIA's, in the layout
@@ -16,11 +16,11 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from ...paths import find
-from ...weights import WeightsError, load_into
-from ...weights.catalogue import SUFFIXES, UNKNOWN_LICENCE, WEIGHTS, Entry
-from ...weights.fetch import fetch
-from ...weights.hashes import compute
+from proxyclip.hashing import hash_file
+from proxyclip.paths import find
+from proxyclip.weights import WeightsError, load_into
+from proxyclip.weights.catalogue import SUFFIXES, UNKNOWN_LICENCE, WEIGHTS, Entry
+from proxyclip.weights.fetch import fetch
 
 FILES = WEIGHTS["vfm"]
 LICENCES = {
@@ -47,20 +47,20 @@ MIT_NAMES = (
 
 
 def load_pretrained(backbone: nn.Module, name: str | None) -> str:
-    """Fill a backbone with its weights from before the training.
+    """Load the pretrained weights of a backbone.
 
     Args:
-        backbone: ResNet, ResNetV1c or MixVisionTransformer; any other with a file of its own names.
+        backbone: ResNet, ResNetV1c or MixVisionTransformer; any other one needs a file with its own tensor names.
         name: `OWNER/NAME` or `hf-hub:OWNER/NAME`, a repository on the hub; a name of timm; `local-dir:FOLDER` with
             model.safetensors or pytorch_model.bin; a FILE (.pth, .pt, .bin, .safetensors); None for random weights.
             Files may have the names of timm, torchvision or transformers, or those of the backbone itself.
 
     Returns:
-        What was loaded, in words for a record.
+        Text for a record: name, file and hash of the weights.
 
     Raises:
         WeightsError: the weights cannot be had, read, or are of another architecture; the message says what to do.
-        ValueError: not such a name. FileNotFoundError: no such file or folder.
+        ValueError: an unknown name. FileNotFoundError: no such file or folder.
     """
     if name is None:
         if isinstance(backbone, BaseModule):
@@ -74,13 +74,16 @@ def load_pretrained(backbone: nn.Module, name: str | None) -> str:
             f"{error}\n  It is what student.pretrained={name!r} asks for; give student.pretrained=FILE for another "
             "file, student.pretrained=None to start from random weights."
         ) from error
-    return f"{name} ({path.name}, sha256 {compute(path)[:12]})"
+    return f"{name} ({path.name}, sha256 {hash_file(path)[:12]})"
 
 
 def convert(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
-    """The tensors of a file by the names of an MMSegmentation backbone; classifiers are left out already."""
-    own = backbone.state_dict()
-    if set(own) <= set(state):
+    """Rename the tensors of a file like those of an MMSegmentation backbone.
+
+    Classifiers are left out already.
+    """
+    own_state = backbone.state_dict()
+    if set(own_state) <= set(state):
         return state
     for prefix in ("backbone.", "segformer.", "encoder."):
         if any(key.startswith(prefix) for key in state):
@@ -89,27 +92,30 @@ def convert(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
         state = _mit(state)
     elif "conv1.0.weight" in state:  # timm's stem of three convolutions, the last batch norm of which stands outside
         state = {re.sub(r"^bn1\.", "stem.7.", re.sub(r"^conv1\.", "stem.", key)): v for key, v in state.items()}
-    counts = {key: torch.tensor(0) for key in own if key.endswith("num_batches_tracked")}
+    counts = {key: torch.tensor(0) for key in own_state if key.endswith("num_batches_tracked")}
     return counts | state  # old files have no such counts; they only matter to a batch norm without momentum
 
 
 def _mit(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """MiT in transformers' layout: other names, queries, keys and values apart, 1x1 convolutions as linear layers."""
-    found: dict[str, Tensor] = {}
+    """Convert MiT from transformers' layout.
+
+    Names differ, queries, keys and values are separate, and 1x1 convolutions are linear layers.
+    """
+    renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         for pattern, name in MIT_NAMES:
             key = re.sub(pattern, name, key)
         linear = key.endswith((".ffn.layers.0.weight", ".ffn.layers.4.weight"))
-        found[key] = value[:, :, None, None] if linear else value
-    for key in [k for k in found if re.search(r"\.attn\.attn\.query_", k)]:
+        renamed[key] = value[:, :, None, None] if linear else value
+    for key in [k for k in renamed if re.search(r"\.attn\.attn\.query_", k)]:
         parts = [key.replace("query_", f"{part}_") for part in ("query", "key", "value")]
-        if all(part in found for part in parts):
-            found[key.replace("query_", "in_proj_")] = torch.cat([found.pop(part) for part in parts])
-    return found
+        if all(part in renamed for part in parts):
+            renamed[key.replace("query_", "in_proj_")] = torch.cat([renamed.pop(part) for part in parts])
+    return renamed
 
 
 def _find(name: str) -> Path:
-    """The weights file that a name means, fetched where it is of the hub and not here."""
+    """Locate the weights file of a name; download it if it is on the hub and not here."""
     if name.startswith("local-dir:"):
         folder = find(name.removeprefix("local-dir:"), "folder of pretrained weights")
         path = next((folder / file for file in FILES if (folder / file).is_file()), None)
@@ -146,7 +152,7 @@ def _say(text: str) -> None:
 
 
 def _remedy(repository: str, why: str) -> str:
-    why = why.partition("\n  on a machine")[0]  # what follows are the words of an evaluation
+    why = why.partition("\n  on a machine")[0]  # the rest is about an evaluation
     return (
         f"The student's ImageNet weights {repository!r} cannot be had.\n"
         f"  why:    {why}\n"

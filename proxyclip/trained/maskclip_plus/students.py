@@ -1,16 +1,16 @@
-"""The networks that MaskCLIP+ trains (Zhou et al., arXiv 2112.01071): backbone, and decode module without classifier.
+"""Students of MaskCLIP+ (arXiv 2112.01071): backbone and decode module.
 
-Named ones:
+Named students:
 
     deeplabv2_r50, deeplabv2_r101          ResNetV1c at output stride 8, sum of atrous convolutions
     deeplabv3plus_r50, deeplabv3plus_r101  the same backbones, DeepLabv3+; trains with two or more images a GPU, for it
                                            has a batch norm over one position an image
     segformer_b0 ... segformer_b5          MiT and the SegFormer head, output stride 4
-    segformer_tiny, deeplab_tiny           for the tiny world: small pictures, from random weights, on a CPU
+    segformer_tiny, deeplab_tiny           for the tiny world: small images, from random weights, on a CPU
 
 A student is configured as `dict(type=NAME, backbone=dict(...), decoder=dict(...), pretrained=...)`, where all but
-`type` can be left out, and what is given changes the named student: `backbone=dict(drop_path_rate=0.2)`. A `backbone`
-or `decoder` of another `type` takes the place of the named one. A student of one's own has no `type`:
+`type` are optional and change the named student: `backbone=dict(drop_path_rate=0.2)`. A `backbone`
+or `decoder` of another `type` replaces the named one. A custom student has no `type`:
 
     student=dict(
         backbone=dict(type="HRNet", ...),                          # of MMSegmentation, or type="my/backbone.py"
@@ -18,36 +18,36 @@ or `decoder` of another `type` takes the place of the named one. A student of on
         pretrained="my/weights.pth",                               # see pretrained.py
     )
 
-A file of one's own defines one class: the backbone gives a list of feature maps (N, C_i, h_i, w_i) for images
-(N, 3, H, W), the decoder takes it and gives (N, D, h, w); its argument `channels` is D, and `in_channels`, where it has
-that one, is C_i of the map `in_index` (the last, if it says none).
+A custom file defines one class: the backbone returns a list of feature maps (N, C_i, h_i, w_i) for images
+(N, 3, H, W), the decoder takes it and returns (N, D, h, w); its argument `channels` is D, and its optional argument
+`in_channels` is C_i of the map `in_index` (by default the last).
 """
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import nn
 
-from .decoders import build_decoder
-from .parts import options_of, resolve
+from proxyclip.plugins import list_constructor_arguments
+from proxyclip.suggest import closest_match
+from proxyclip.trained.maskclip_plus.decoders import build_decoder, resolve_student_part
 
 BN = dict(type="BN", requires_grad=True)
 OPTIONS = ("backbone", "decoder", "pretrained")
-SIDE = 64  # pixels, of the picture that tells the channels of a backbone
+SIDE = 64  # pixels, of the image that probes the channels of a backbone
 
 
 def _resnet(depth: int, **options: Any) -> dict[str, Any]:
-    """ResNet with a stem of three 3x3 convolutions; the last two stages keep their resolution."""
+    """Configure a ResNet with a stem of 3x3 convolutions and output stride 8."""
     strides = dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True)
     return dict(type="ResNetV1c", depth=depth, norm_eval=False, norm_cfg=BN, **strides, **options)
 
 
 def _mit(width: int, depths: Sequence[int], heads: Sequence[int] = (1, 2, 5, 8), drop_path: float = 0.1):
-    """MiT: stage i has `depths[i]` layers of `width * heads[i]` channels."""
+    """Configure a MiT: stage i has `depths[i]` layers of `width * heads[i]` channels."""
     sizes: dict[str, Any] = dict(embed_dims=width, num_layers=tuple(depths), num_heads=tuple(heads))
     return dict(type="MixVisionTransformer", sr_ratios=(8, 4, 2, 1), drop_path_rate=drop_path, **sizes)
 
@@ -88,25 +88,25 @@ STUDENTS |= {
 
 
 def build_student(spec: Mapping[str, Any], channels: int) -> tuple[nn.Module, nn.Module, str | None]:
-    """Backbone, decode module, and the name of the backbone's pretrained weights.
+    """Build the backbone and the decode module of a student.
 
-    The decode module has its starting weights: convolutions Kaiming-normal (fan-out, ReLU), batch norms 1 and 0. The
+    The decode module is initialized: convolutions Kaiming-normal (fan-out, ReLU), batch norms 1 and 0. The
     backbone gets its own from `pretrained.load_pretrained`, which has to be called before training.
 
     Args:
-        spec: `dict(type=NAME, **options)`, or the parts of a student of one's own; see above. `pretrained` is None,
-            "default" (as if it were left out: that of the named student), or what `load_pretrained` accepts.
+        spec: `dict(type=NAME, **options)`, or the parts of a custom student, see above. `pretrained` is None,
+            "default" (that of the named student), or a name that `load_pretrained` accepts.
         channels: D, the dimension of the text features, in which the decode module ends.
 
     Raises:
-        ValueError: unknown name or type; the message lists the known ones. TypeError: an option that nothing has.
+        ValueError: unknown name or type; the message lists the known ones. TypeError: an unknown option.
     """
     options = dict(spec)
     name = options.pop("type", None)
     named = _named(name) if "type" in spec else {}
     _check(name, named, options)
     parts = {part: _change(named.get(part, {}), options.get(part) or {}) for part in ("backbone", "decoder")}
-    cls, arguments = resolve("backbone", parts["backbone"])
+    cls, arguments = resolve_student_part("backbone", parts["backbone"])
     backbone = cls(**arguments)
     decoder = build_decoder(parts["decoder"], feature_channels(backbone), channels)
     pretrained = options.get("pretrained", "default")
@@ -115,8 +115,8 @@ def build_student(spec: Mapping[str, Any], channels: int) -> tuple[nn.Module, nn
 
 def _named(name: Any) -> dict[str, Any]:
     if name not in STUDENTS:
-        close = difflib.get_close_matches(str(name), STUDENTS, 1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        closest = closest_match(name, STUDENTS)
+        hint = f" Did you mean {closest!r}?" if closest else ""
         raise ValueError(
             f"Expected a student of {', '.join(STUDENTS)}, or backbone=dict(...) and decoder=dict(...) without a type, "
             f"but got {name!r}.{hint}"
@@ -125,40 +125,41 @@ def _named(name: Any) -> dict[str, Any]:
 
 
 def _check(name: str | None, named: Mapping[str, Any], options: Mapping[str, Any]) -> None:
-    """Whether all options are ours; one of a backbone or decoder gets told where it belongs."""
+    """Reject unknown student options; hint at the part of a misplaced one."""
     wrong = sorted(set(options) - set(OPTIONS))
     if wrong:
         places = [
             f"{part}=dict({key}=...)"
             for key in wrong
             for part in ("backbone", "decoder")
-            if part in named and key in options_of(resolve(part, named[part])[0])
+            if part in named and key in list_constructor_arguments(resolve_student_part(part, named[part])[0])
         ]
         hint = f"; do you mean {' or '.join(places)}?" if places else ""
         raise TypeError(f"The student {name!r} has no option {wrong}; its options are {', '.join(OPTIONS)}{hint}")
     for part in ("backbone", "decoder"):
-        given = options.get(part, {} if named else None)
-        if not isinstance(given, Mapping):
-            raise TypeError(f"Expected student.{part}=dict(...), but got {given!r}")
+        part_cfg = options.get(part, {} if named else None)
+        if not isinstance(part_cfg, Mapping):
+            raise TypeError(f"Expected student.{part}=dict(...), but got {part_cfg!r}")
 
 
 def _change(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The config of a part with changes; those of another type replace it."""
+    """Apply changes to the config of a part; changes of another type replace it."""
     same = changes.get("type", base.get("type")) == base.get("type")
     return {**base, **changes} if same else dict(changes)
 
 
 def feature_channels(backbone: nn.Module) -> list[int]:
-    """Channels of each feature map of a backbone, by showing it a picture; it is left as it was.
+    """List the channels of a backbone's feature maps by a forward of a blank image.
 
     Raises:
-        TypeError: it does not give a list of feature maps.
+        TypeError: it does not return a list of feature maps.
     """
-    training, device = backbone.training, next(backbone.parameters()).device
+    training = backbone.training
+    device = next(backbone.parameters()).device
     backbone.eval()  # by itself: MMSegmentation's ResNet.eval() returns None
     with torch.no_grad():
         maps = backbone(torch.zeros(1, 3, SIDE, SIDE, device=device))
     backbone.train(training)
-    if not isinstance(maps, list | tuple) or any(one.ndim != 4 for one in maps):
+    if not isinstance(maps, list | tuple) or any(feature_map.ndim != 4 for feature_map in maps):
         raise TypeError(f"Expected a list of feature maps (N, C, h, w) of {type(backbone).__name__}, got {type(maps)}")
-    return [one.shape[1] for one in maps]
+    return [feature_map.shape[1] for feature_map in maps]

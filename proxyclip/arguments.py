@@ -1,0 +1,131 @@
+"""Command lines of option dataclasses: fields -> argparse parser -> dataclass -> command-line words.
+
+    @dataclass(frozen=True)
+    class EvalOptions:
+        limit: int | None = option(None, metavar="N", help="evaluate the first N images only")
+
+    options = parse_options(EvalOptions, ["--limit", "3"])  # EvalOptions(limit=3)
+    to_command(options)  # ["--limit", "3"]
+
+The annotation of a field, a string by `from __future__ import annotations`, sets the type: `bool` is a flag without a
+value, `tuple[str, ...]` takes several values, and `int`, `float` or `str`, also with `| None`, one. Standard library
+only, so that `--help` is quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Collection, Sequence
+from dataclasses import MISSING, Field, field, fields
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+
+def option(
+    default: Any = MISSING,
+    *,
+    help: str,
+    flags: Sequence[str] = (),
+    group: str | None = None,
+    exclusive: str | None = None,
+    **settings: Any,
+) -> Any:
+    """Declare a dataclass field that is an argument of a command line.
+
+    Args:
+        default: of the field and the argument; required without one.
+        flags: names on the command line, default `--field-name`; a name without dashes makes it positional.
+        group: title of the help section that lists it.
+        exclusive: name shared by arguments of which only one may be given.
+        settings: further arguments of `ArgumentParser.add_argument`: metavar, choices, nargs, action, type.
+    """
+    metadata = {"flags": flags, "group": group, "exclusive": exclusive, "settings": {"help": help, **settings}}
+    return field(default=default, metadata=metadata)
+
+
+def build_parser(options_class: type, **settings: Any) -> argparse.ArgumentParser:
+    """Build the parser of an option dataclass; `settings` are those of `argparse.ArgumentParser`."""
+    parser = argparse.ArgumentParser(**{"allow_abbrev": False, **settings})
+    add_arguments(parser, options_class)
+    return parser
+
+
+def add_arguments(parser: argparse.ArgumentParser, options_class: type) -> None:
+    """Add an argument to a parser for each field that `option` declared, in the order of the fields."""
+    containers: dict[tuple[str, str], Any] = {}
+    for item in _option_fields(options_class):
+        container: Any = parser
+        group, exclusive = item.metadata["group"], item.metadata["exclusive"]
+        if group is not None:
+            container = containers.get(("group", group)) or parser.add_argument_group(group)
+            containers["group", group] = container
+        if exclusive is not None:
+            container = containers.get(("exclusive", exclusive)) or container.add_mutually_exclusive_group()
+            containers["exclusive", exclusive] = container
+        container.add_argument(*_flags(item), **_argument_settings(item))
+
+
+def read_options(options_class: type[T], namespace: argparse.Namespace) -> T:
+    """Make the option dataclass of parsed arguments; arguments that are none of its fields are left out."""
+    values = {item.name: getattr(namespace, item.name) for item in _option_fields(options_class)}
+    return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+
+
+def parse_options(options_class: type[T], argv: Sequence[str] | None = None, **settings: Any) -> T:
+    """Parse a command line (default: of this process) into an option dataclass."""
+    return read_options(options_class, build_parser(options_class, **settings).parse_args(argv))
+
+
+def to_command(options: Any, names: Sequence[str] | None = None, always: Collection[str] = ()) -> list[str]:
+    """Format options as command-line words; options with their default value are left out.
+
+    Args:
+        names: the fields to take, in this order; default all of them in theirs.
+        always: fields to write even with their default value.
+    """
+    items = {item.name: item for item in _option_fields(type(options))}
+    words: list[str] = []
+    for name in items if names is None else names:
+        value = getattr(options, name)
+        if value == items[name].default and name not in always:
+            continue
+        flag = _flags(items[name])[0]
+        words += [flag] if flag.startswith("-") else []
+        if not isinstance(value, bool):
+            words += map(str, value) if isinstance(value, tuple) else [str(value)]
+    return words
+
+
+def parse_count(text: str) -> int:
+    """Parse a whole number of 1 or more; an `argparse` type."""
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(f"expected a number, 1 or more, but got {text!r}")
+
+
+def _option_fields(options_class: Any) -> list[Field]:
+    return [item for item in fields(options_class) if "settings" in item.metadata]
+
+
+def _flags(item: Field) -> tuple[str, ...]:
+    return tuple(item.metadata["flags"]) or (f"--{item.name.replace('_', '-')}",)
+
+
+def _argument_settings(item: Field) -> dict[str, Any]:
+    """Arguments of `add_argument` for a field, from its annotation, its default and its metadata."""
+    annotation = str(item.type)
+    takes_several = annotation.startswith("tuple[") and "..." in annotation
+    settings: dict[str, Any] = {}
+    if annotation == "bool":
+        settings["action"] = "store_false" if item.default else "store_true"
+    elif takes_several:
+        settings["nargs"] = "+"
+    elif annotation.split(" ")[0] in ("int", "float"):
+        settings["type"] = int if annotation.startswith("int") else float
+    if item.default is not MISSING:
+        settings["default"] = list(item.default) if takes_several else item.default
+    if _flags(item)[0].startswith("-"):
+        settings["dest"] = item.name
+        settings["required"] = item.default is MISSING
+    return settings | item.metadata["settings"]

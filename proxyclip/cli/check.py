@@ -1,0 +1,110 @@
+"""Is the data set fit to be scored? The whole of it (`python datasets/check.py`), or a quick part before each run.
+
+An error is what would make the number wrong or stop the run half-way; a note is worth knowing. The report is JSON:
+schema, config, dataset, data_root, split, images, expected, not_listed, errors, notes, problems (level, kind, file,
+text, remedy), labels (value, name, pixels, images), ignored_pixels, seconds, workers, date.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxyclip.arguments import option, parse_options
+from proxyclip.cli import EXIT_FAILED, run_cli
+from proxyclip.options import EvalOptions, declare_cfg_options, declare_data_root
+from proxyclip.system import count_cores
+
+if TYPE_CHECKING:
+    from mmengine.config import Config
+
+    from proxyclip.disk.inspect import Inspection
+
+MAX_PRINTED_ISSUES = {"error": 20}  # of a kind, others 3; the report has all
+
+
+@dataclass(frozen=True)
+class CheckOptions:
+    """Options of the data check: the command line of datasets/check.py."""
+
+    config: str = option(help="config file, such as configs/cfg_voc21.py")
+    data_root: str | None = declare_data_root()
+    cfg_options: tuple[str, ...] = declare_cfg_options()
+    train: bool = option(False, help="look at the training data of a config for train.py instead")
+    report: str | None = option(None, metavar="FILE", help="where the JSON goes (default: work_dirs/check/CONFIG.json)")
+    workers: int = option(min(count_cores(), 16), help="threads (default: %(default)s)")
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python datasets/check.py") -> int:
+    """Check a data set, and return the exit code: 0 if it is fit, 1 for errors, 2 for a config that does not exist."""
+    options = parse_options(CheckOptions, argv, prog=prog, description=__doc__)
+    return run_cli(lambda: _run_check(options))
+
+
+def _run_check(options: CheckOptions) -> int:
+    from proxyclip import configs
+    from proxyclip.atomic import replace_file
+    from proxyclip.check import check_dataset
+    from proxyclip.console import silence_libraries
+
+    silence_libraries()
+    cfg = _select_data(options)
+    configs.register()
+    configs.use_scope(cfg)
+    report = check_dataset(cfg, options.workers, _progress_bar)
+    suffix = "-train" if options.train else ""
+    file = Path(options.report or f"work_dirs/check/{configs.config_name(cfg)}{suffix}.json")
+    _print_report(report)
+    text = json.dumps(report, indent=1)
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        replace_file(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    except OSError as error:
+        print(f"error: the report {file} cannot be written ({error}): choose another --report", file=sys.stderr)
+        return EXIT_FAILED
+    print(f"report: {file}")
+    return EXIT_FAILED if report["errors"] else 0
+
+
+def _select_data(options: CheckOptions) -> Config:
+    """Return the config with the chosen data set as its test set; no model is built."""
+    from proxyclip import configs
+
+    cfg = configs.merged(EvalOptions(options.config, data_root=options.data_root, cfg_options=options.cfg_options))
+    if options.train and cfg.get("train_dataloader") is None:
+        raise ValueError(f"{options.config} has no training data: leave out --train")
+    if options.train:
+        cfg.test_dataloader = cfg.train_dataloader
+    cfg.setdefault("default_scope", "mmseg")
+    configs.place_data(cfg.test_dataloader.dataset, options.data_root)
+    return cfg
+
+
+def _print_report(report: dict[str, Any]) -> None:
+    from proxyclip.disk.problems import Problem
+
+    expected = "an unknown number" if report["expected"] is None else report["expected"]
+    print(f"{report['config']}: {report['dataset']}, split {report['split']}, in {report['data_root']}")
+    rate = report["images"] / report["seconds"] if report["seconds"] else 0
+    print(f"{report['images']} images of {expected}, {rate:.1f} images/s, {len(report['labels'])} classes with pixels")
+    kinds = Counter((problem["level"], problem["kind"]) for problem in report["problems"])
+    for (level, kind), count in sorted(kinds.items()):
+        print(f"{level}: {kind} ({count})")
+        problems = [p for p in report["problems"] if (p["level"], p["kind"]) == (level, kind)]
+        max_count = MAX_PRINTED_ISSUES.get(level, 3)
+        for problem in problems[:max_count]:
+            print(f"    {Problem(**problem)}")
+        if count > max_count:
+            print(f"    ... all {count} are in the report")
+    print(f"{report['errors']} errors: {'not fit' if report['errors'] else 'fit'} to be scored")
+
+
+def _progress_bar(inspections: Iterable[Inspection], total: int) -> Iterable[Inspection]:
+    from tqdm import tqdm
+
+    return tqdm(inspections, total=total, unit="image", disable=None)

@@ -1,0 +1,366 @@
+"""Segment pictures with your own words: `python demo.py photo.jpg --classes "horse; grass; sky"`.
+
+For every picture it writes, into the folder of --out: NAME_seg.png (image, overlay, legend), NAME_overlay.png,
+NAME_mask.png (the labels), NAME.json (COCO). Without pictures it draws a scene of the embedded tiny world, which needs
+no download. `python demo.py --web` opens a page in the browser instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import glob
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from proxyclip.arguments import build_parser, option, read_options
+from proxyclip.cli import EXIT_FAILED, run_cli
+from proxyclip.options import TINYWORLD_CONFIG, declare_debug
+from proxyclip.paths import find
+
+if TYPE_CHECKING:
+    from proxyclip.api import Segmentation, Segmenter
+
+DEFAULT_CLASSES_FILE = "configs/cls_coco_stuff.txt"
+DEMO_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
+RESULT_SUFFIXES = ("_seg.png", "_overlay.png", "_mask.png", "_attention.png")  # of an earlier run into the same folder
+MAX_AREA_TABLES = 3  # up to so many images a table of areas each, then a line each
+
+
+def parse_point(text: str) -> tuple[int, int]:
+    """Parse `120,80`, a column and a row; an `argparse` type."""
+    try:
+        x, y = (int(number) for number in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected column,row in pixels, such as 120,80, but got {text!r}") from None
+    return x, y
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Options of the demo: the command line of demo.py."""
+
+    images: tuple[str, ...] = option(
+        (),
+        flags=("images",),
+        nargs="*",
+        metavar="IMAGE",
+        help="files, folders, or patterns in quotes ('photos/**/*.jpg')",
+    )
+    out: str = option("demo_out", metavar="DIR", help="folder of the results (default: %(default)s)")
+    attention: tuple[int, int] | None = option(
+        None, type=parse_point, metavar="X,Y", help="draw the proxy attention of the patch at this pixel too"
+    )
+    tiny: bool = option(False, help="use the embedded tiny world, a toy that needs no download")
+    seed: int = option(21, help="which scene is drawn without pictures (default: %(default)s)")
+    debug: bool = declare_debug()
+
+    classes: str | None = option(
+        None,
+        group="words",
+        metavar="WORDS|FILE",
+        help='"horse; grass, lawn; sky": ";" between classes, "," between synonyms (without any ";" commas separate '
+        "classes); or a file with one class a line, synonyms between ';'",
+    )
+    background: str | None = option(
+        None,
+        group="words",
+        metavar="WORDS|NUMBER",
+        help='"wall, ceiling": these words are class 0, background; 0.3: what no class reaches this probability for is '
+        "class 0, other (default: every pixel gets a class)",
+    )
+    threshold: float = option(0.0, group="words", metavar="P", help="beside words: less probable pixels are background")
+
+    method: str | None = option(
+        None,
+        group="model",
+        metavar="NAME",
+        help="a name of configs/method, such as naclip, or my/own.py (default: proxy)",
+    )
+    clip: str | None = option(
+        None,
+        group="model",
+        metavar="NAME",
+        help="ViT-L-14; ViT-H-14,TAG; ViT-B-16,FILE; local-dir:FOLDER (default: ViT-B/16)",
+    )
+    vfm: str | None = option(
+        None,
+        group="model",
+        metavar="NAME",
+        help="dino, dino-s16, sam-b, my/own.py; NAME,FILE; NAME,local-dir:FOLDER; none",
+    )
+    beta: float | None = option(
+        None, group="model", help="proxy attention: how much of the mean similarity is subtracted (1.2)"
+    )
+    gamma: float | None = option(None, group="model", help="proxy attention: how sharp it is (3.0)")
+    refine: tuple[str, ...] = option((), group="model", metavar="STEP", help="pamr (sharper edges), area (no specks)")
+    config: str | None = option(
+        None, group="model", metavar="FILE", help="a config whose model, resize and windows are used"
+    )
+    checkpoint: str | None = option(
+        None,
+        group="model",
+        metavar="FILE",
+        help="with the --config of a model that train.py has trained: its weights",
+    )
+    device: str = option("auto", group="model", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
+    precision: str | None = option(
+        None,
+        group="model",
+        choices=("auto", "fp32", "fp16", "bf16"),
+        help="of the networks (default: the config's, auto)",
+    )
+    offline: bool = option(False, group="model", help="use what is on this machine, fetch nothing (HF_HUB_OFFLINE=1)")
+
+    web: bool = option(False, group="web page", help="open a page where pictures, words and numbers can be changed")
+    port: int = option(7860, group="web page", help="of the page (default: %(default)s)")
+    host: str = option(
+        "127.0.0.1", group="web page", help="address of the page (default: %(default)s, this machine only)"
+    )
+
+    @property
+    def uses_tinyworld(self) -> bool:
+        """Whether the tiny world's model is used: on request, or because there is no image either."""
+        return self.tiny or (not self.images and self.config is None and self.clip is None)
+
+
+def parse_demo_options(argv: Sequence[str] | None = None, prog: str = "demo.py") -> DemoOptions:
+    """Parse the command line; nothing heavy is imported for it."""
+    form = argparse.RawDescriptionHelpFormatter
+    parser = build_parser(DemoOptions, prog=prog, description=__doc__, formatter_class=form, allow_abbrev=True)
+    options = read_options(DemoOptions, parser.parse_args(argv))
+    if options.web and options.images:
+        parser.error(f"--web takes no pictures: drop {options.images[0]} on the page")
+    if options.checkpoint and not options.config:
+        parser.error("--checkpoint goes with --config, the config that was trained")
+    return options
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "demo.py") -> int:
+    """Segment every image, or serve the page, and return the exit code: 0, or 1 where an image failed."""
+    options = parse_demo_options(argv, prog)
+    if options.offline:
+        disable_network()
+
+    def run() -> int:
+        if options.web:
+            return serve_demo(options)
+        return EXIT_FAILED if run_demo(options) else 0
+
+    return run_cli(
+        run,
+        debug=options.debug,
+        interrupted="interrupted: what was written stays",
+        errors={Exception: EXIT_FAILED},
+        describe=format_demo_error,
+    )
+
+
+def run_demo(options: DemoOptions) -> int:
+    """Segment every image, and return the number of those that failed."""
+    from proxyclip.console import make_console, silence_libraries
+
+    silence_libraries()
+    out = Path(options.out)
+    out.mkdir(parents=True, exist_ok=True)
+    files = find_images(options.images) if options.images else [draw_demo_scene(out, options.seed)]
+    if options.uses_tinyworld:
+        print("The embedded tiny world, a toy that knows drawn scenes only: no download, and no word on photographs.")
+    segmenter = build_demo_segmenter(options)
+    failures = 0
+    rows = []
+    for file, name in zip(files, make_unique_names(files), strict=True):
+        try:
+            segmentation = replace(segmenter(file), name=name)
+            written = save_demo_outputs(segmentation, segmenter, options)
+        except (OSError, ValueError) as error:
+            print(f"error: {_name_file(file, error)}", file=sys.stderr)
+            failures += 1
+            continue
+        rows.append((str(file), segmentation.areas))
+        if len(files) <= MAX_AREA_TABLES:
+            print(file)
+            make_console().print(build_area_table(segmentation))
+            print(*written, sep="\n", flush=True)
+        else:
+            shares = ", ".join(f"{class_name} {share:.1f} %" for class_name, share in segmentation.areas.items())
+            print(f"{file}: {shares}", flush=True)
+    if len(rows) > 1:
+        table = write_areas_csv(rows, segmenter.classes, out / "areas.csv")
+        print(f"{table}: {len(rows)} pictures, results beside it")
+    return failures
+
+
+def find_images(arguments: Iterable[str]) -> list[Path]:
+    """List the files of paths, folders and patterns (`photos/*.jpg`, `photos/**/*.png`), each once.
+
+    Raises:
+        FileNotFoundError: a folder or a pattern without images. A path that does not exist stays, for one message of
+            its own.
+    """
+    files: dict[Path, None] = {}
+    for argument in arguments:
+        path = Path(argument).expanduser()
+        if path.is_dir():
+            matches = sorted(p for p in path.iterdir() if _is_image(p))
+        elif not path.exists() and glob.has_magic(argument):
+            paths = glob.iglob(str(path), recursive=True)  # noqa: PTH207
+            matches = sorted(Path(p) for p in paths if _is_image(Path(p)))
+        else:
+            matches = [path]
+        if not matches:
+            suffixes = ", ".join(DEMO_IMAGE_SUFFIXES)
+            raise FileNotFoundError(f"There is no picture in {argument}: expected files that end in {suffixes}")
+        files |= dict.fromkeys(matches)
+    return list(files)
+
+
+def _is_image(path: Path) -> bool:
+    return path.is_file() and path.suffix.lower() in DEMO_IMAGE_SUFFIXES and not path.name.endswith(RESULT_SUFFIXES)
+
+
+def make_unique_names(files: Sequence[Path]) -> list[str]:
+    """Name the results of each file: its own name without suffix, with a number where another file has it already."""
+    taken: set[str] = set()
+    names = []
+    for file in files:
+        name = file.stem
+        number = 1
+        while name.lower() in taken:  # some file systems take both for one
+            number += 1
+            name = f"{file.stem}-{number}"
+        taken.add(name.lower())
+        names.append(name)
+    return names
+
+
+def draw_demo_scene(folder: Path, seed: int) -> Path:
+    """Draw a scene of the tiny world as a PNG file."""
+    from PIL import Image
+
+    from proxyclip.tinyworld import scenes
+
+    path = folder / f"tinyworld_{seed}.png"
+    Image.fromarray(scenes.scene(seed, 0).image).save(path)
+    return path
+
+
+def build_demo_segmenter(options: DemoOptions) -> Segmenter:
+    """Build the model with its classes; missing weights are downloaded."""
+    config = options.config or (TINYWORLD_CONFIG if options.uses_tinyworld else None)
+    classes = options.classes
+    if classes is None and config is None:
+        classes = DEFAULT_CLASSES_FILE
+        print(f"No --classes: looking for what {classes} lists. Name your own: --classes 'horse; grass; sky'")
+    from proxyclip.api import Segmenter
+
+    optional = {"config": config, "precision": options.precision, "checkpoint": options.checkpoint}
+    settings: dict[str, Any] = {name: value for name, value in optional.items() if value}
+    if options.refine:
+        settings["refine"] = list(options.refine)
+    segmenter = Segmenter(
+        _resolve_classes(classes),
+        clip=options.clip,
+        vfm=options.vfm,
+        method=options.method,
+        device=options.device,
+        background=parse_background(options.background),
+        threshold=options.threshold,
+        **settings,
+    )
+    parameters = {"beta": options.beta, "gamma": options.gamma}
+    changes = {name: value for name, value in parameters.items() if value is not None}
+    return segmenter.tune(**changes) if changes else segmenter
+
+
+def _resolve_classes(classes: str | None) -> str | Path | None:
+    """Return the path of a class file, or the text of class names as it is."""
+    if classes is None:
+        return None
+    is_file = classes.endswith(".txt") or Path(classes).is_file()
+    return find(classes, "file of classes") if is_file else classes
+
+
+def parse_background(text: str | None) -> float | str | None:
+    """Parse `--background`: `0.3` is a number; `wall, ceiling` stays text."""
+    try:
+        return None if text is None else float(text)
+    except ValueError:
+        return text
+
+
+def save_demo_outputs(segmentation: Segmentation, segmenter: Segmenter, options: DemoOptions) -> list[Path]:
+    """Write the files of one image, with --attention the map of the patch too, and return their paths."""
+    written = list(segmentation.save(options.out).values())
+    if options.attention is not None:
+        written.append(_save_attention(segmentation, segmenter, options.attention, Path(options.out)))
+    return written
+
+
+def _save_attention(segmentation: Segmentation, segmenter: Segmenter, point: tuple[int, int], out: Path) -> Path:
+    from PIL import Image
+
+    from proxyclip.visualization.overlay import draw_attention
+
+    path = out / f"{segmentation.name}_attention.png"
+    values = segmenter.attention(segmentation.image, *point)
+    Image.fromarray(draw_attention(segmentation.image, values, point)).save(path)
+    return path
+
+
+def build_area_table(segmentation: Segmentation) -> Any:
+    """Build the table of class areas, with the colors of the overlay."""
+    from rich.box import SIMPLE_HEAD
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "class", "percent", box=SIMPLE_HEAD)
+    table.columns[2].justify = "right"
+    for name, share in segmentation.areas.items():
+        red, green, blue = segmentation.colors[segmentation.index(name)]
+        table.add_row(f"[rgb({red},{green},{blue})]██[/]", escape(name), f"{share:.1f}")
+    return table
+
+
+def write_areas_csv(rows: Iterable[tuple[str, dict[str, float]]], names: Sequence[str], path: Path) -> Path:
+    """Write the areas in percent of every image and class as CSV."""
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file", *names])
+        writer.writerows([name, *(f"{areas.get(one, 0.0):.3f}" for one in names)] for name, areas in rows)
+    return path
+
+
+def _name_file(file: Path, error: Exception) -> str:
+    return str(error) if file.name in str(error) else f"{file}: {error}"
+
+
+def format_demo_error(error: BaseException) -> str:
+    """Format an error as one message; where weights are missing, with what runs without them."""
+    from proxyclip.errors import format_error
+    from proxyclip.weights import WeightsError
+
+    text = format_error(error)
+    if isinstance(error, WeightsError):
+        text += "\n  without weights: python demo.py --tiny, a drawn toy that shows what this does"
+    return text
+
+
+def serve_demo(options: DemoOptions) -> int:
+    """Serve the page until Ctrl-C, and return the exit code."""
+    from proxyclip import web
+    from proxyclip.console import silence_libraries
+
+    silence_libraries()
+    names = [item.name for item in fields(web.Settings) if hasattr(options, item.name)]
+    web.serve(web.Settings(**{name: getattr(options, name) for name in names}))
+    return 0
+
+
+def disable_network() -> None:
+    """Keep Hugging Face's library off the network; it reads the variable when it is imported."""
+    os.environ["HF_HUB_OFFLINE"] = "1"

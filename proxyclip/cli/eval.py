@@ -1,0 +1,42 @@
+"""Evaluate one config: `python eval.py --config configs/cfg_voc21.py`. Without arguments: the embedded tiny world."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Sequence
+
+from proxyclip.arguments import build_parser, read_options
+from proxyclip.cli import run_cli
+from proxyclip.options import EvalOptions
+
+
+def parse_eval_options(argv: Sequence[str] | None = None, prog: str = "eval.py") -> EvalOptions:
+    """Parse the command line; nothing heavy is imported for it."""
+    parser = build_parser(EvalOptions, prog=prog, description=__doc__)
+    add_local_rank(parser)
+    return read_options(EvalOptions, parser.parse_args(argv))
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "eval.py") -> int:
+    """Evaluate, and return the exit code: 0, 1 for a failure, 2 for a config that does not exist, 130 for a stop."""
+    options = parse_eval_options(argv, prog)
+    hide_gpus(options.device)
+
+    def run() -> None:
+        from proxyclip.evaluation import evaluate
+
+        evaluate(options)
+
+    return run_cli(run, debug=options.debug, work_dir=options.work_dir)
+
+
+def add_local_rank(parser: argparse.ArgumentParser) -> None:
+    """Add the argument that old launchers pass; it is ignored."""
+    parser.add_argument("--local-rank", "--local_rank", type=int, help=argparse.SUPPRESS)
+
+
+def hide_gpus(device: str) -> None:
+    """Hide the GPUs where the device is the CPU, since mmengine takes every GPU it sees."""
+    if device == "cpu":
+        os.environ["CUDA_VISIBLE_DEVICES"] = ""

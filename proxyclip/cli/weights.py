@@ -1,0 +1,179 @@
+"""Pretrained weights: list what there is, fetch it, verify what is kept."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
+from proxyclip.formats import format_size
+from proxyclip.weights import WeightsError, verify
+from proxyclip.weights.catalogue import Entry, entries, find, own_folder
+
+VERIFICATION_STYLES = {verify.OK: "green", verify.WRONG: "bold red", verify.UNKNOWN: "yellow"}
+WEIGHTS_TABLE_TITLES = {"clip": "CLIP (--clip)", "vfm": "Vision foundation models (--vfm)"}
+
+
+def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip weights") -> int:
+    """Run one of the commands and return its exit code: 1 if something is missing or wrong, 2 for unknown names."""
+    arguments = _build_parser(prog).parse_args(argv)
+    return run_cli(
+        lambda: arguments.run(arguments),
+        interrupted="interrupted; the same command fetches what is missing",
+        errors={WeightsError: EXIT_FAILED, ValueError: EXIT_USAGE},
+        describe=str,
+    )
+
+
+def _build_parser(prog: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog, description=__doc__, allow_abbrev=False)
+    commands = parser.add_subparsers(required=True, metavar="list | fetch | verify")
+    command = commands.add_parser("list", help="all CLIPs and VFMs with a short name, and which are on this machine")
+    command.add_argument("--json", action="store_true", help="the same for programs")
+    command.set_defaults(run=_run_list)
+    command = commands.add_parser("fetch", help="download weights and check them")
+    add = command.add_argument
+    add("names", nargs="+", metavar="NAME", help="words of --clip or --vfm, such as ViT-B-16 or dino")
+    add("--to", type=Path, metavar="FOLDER", help="put them and their config there, for local-dir:FOLDER")
+    add("--offline", action="store_true", help="fetch nothing, only say what is here")
+    command.set_defaults(run=_run_fetch)
+    command = commands.add_parser(
+        "verify", help="check hash and form of what is kept; exit code 1 if something is wrong"
+    )
+    command.add_argument("names", nargs="*", metavar="NAME|FILE|FOLDER", help="what to check; default all that is kept")
+    command.set_defaults(run=_run_verify)
+    return parser
+
+
+def _run_list(arguments: argparse.Namespace) -> None:
+    print_weights_json() if arguments.json else print_weights_list()
+
+
+def _run_fetch(arguments: argparse.Namespace) -> int:
+    from proxyclip.weights.fetch import fetch
+
+    chosen = [find(name) for name in arguments.names]  # an unknown name is an error before anything is fetched
+    if arguments.to and len(chosen) > 1:
+        names = ", ".join(arguments.names)
+        raise ValueError(f"--to expected one name, since the folder is one model's, but got {names}")
+    code = 0
+    for entry in chosen:
+        try:
+            fetch(entry, arguments.to, arguments.offline)
+        except WeightsError as error:
+            print(f"error: {error}", file=sys.stderr)
+            code = EXIT_FAILED
+    return code
+
+
+def _run_verify(arguments: argparse.Namespace) -> int:
+    verifications = verify.named(arguments.names) if arguments.names else verify.kept()
+    return 0 if print_verifications(verifications) else EXIT_FAILED
+
+
+def _make_wide_console() -> Console:
+    """Make a console as wide as the terminal, or wide enough for a line each where the output goes to a file."""
+    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
+
+
+def print_weights_list() -> None:
+    """Print both tables of the catalogue, and where the files are kept."""
+    from huggingface_hub import constants
+
+    console = _make_wide_console()
+    catalogue = entries()
+    for kind, title in WEIGHTS_TABLE_TITLES.items():
+        table = Table(title=title, title_justify="left")
+        table.add_column("name", no_wrap=True)
+        table.add_column("size", justify="right", no_wrap=True)
+        table.add_column("licence")
+        table.add_column("here")
+        table.add_column("checked by")
+        table.add_column("source", overflow="fold")
+        for entry in catalogue:
+            if entry.kind == kind:
+                table.add_row(*map(escape, _weights_row(entry)), style=None if entry.place else "dim")
+        console.print(table)
+    print(f"Files of the hub are kept in   {constants.HF_HUB_CACHE}   (HF_HUB_CACHE, HF_HOME)")
+    print(f"other files are kept in        {own_folder()}   (PROXYCLIP_CACHE)")
+    print("Get one: python -m proxyclip weights fetch NAME")
+
+
+def _weights_row(entry: Entry) -> tuple[str, ...]:
+    if entry.place is None:
+        location = "-"
+    else:
+        location = "hub cache" if entry.hub else "in the package" if entry.file else "own folder"
+    name = f"{entry.name} ({', '.join(a for a in entry.also if ',' not in a)})".replace(" ()", "")
+    size = format_size(entry.bytes, exact=not entry.hub)
+    return name, size, entry.licence, location, _format_hash(entry), entry.hub or entry.source
+
+
+def _format_hash(entry: Entry) -> str:
+    known = _known_hash(entry)
+    return f"{known[0][:8]}..." if known else "hub's record" if entry.hub else "-"
+
+
+def _known_hash(entry: Entry) -> tuple[str, str] | None:
+    """Return the expected hash of an entry's file and its source, or None."""
+    if entry.sha256:
+        return entry.sha256, entry.sha256_from
+    return verify.find_expected_hash(entry.place, entry) if entry.place else None
+
+
+def print_weights_json() -> None:
+    """Print the catalogue as a JSON list; `place` is the path of the file on this machine or null."""
+    print(json.dumps([_weights_record(entry) for entry in entries()], indent=2))
+
+
+def _weights_record(entry: Entry) -> dict[str, Any]:
+    digest, known_from = _known_hash(entry) or (None, None)
+    return dict(
+        name=entry.name,
+        also=list(entry.also),
+        kind=entry.kind,
+        bytes=entry.bytes,
+        bytes_are_exact=not entry.hub,
+        licence=entry.licence,
+        source=entry.source,
+        use=entry.use,
+        place=str(entry.place) if entry.place else None,
+        sha256=digest if digest and len(digest) == 64 else None,
+        sha256_from=known_from if digest and len(digest) == 64 else None,
+    )
+
+
+def print_verifications(verifications: Iterable[verify.Verdict]) -> bool:
+    """Print a table of verifications, and return whether all files are in order.
+
+    A file that is not on this machine, or has no known hash, is in order.
+    """
+    table = Table()
+    states = []
+    for column in ("name", "state", "note", "file"):
+        table.add_column(column, overflow="fold", no_wrap=column in ("name", "state"))
+    with Console(stderr=True).status("reading files"):  # shown in a terminal only
+        for one in verifications:
+            states.append(one.state)
+            style = VERIFICATION_STYLES.get(one.state)
+            state = f"[{style}]{one.state}[/]" if style else one.state
+            table.add_row(escape(one.name), state, escape(one.note), escape(_abbreviate_home(one.path)))
+    if not states:
+        print("No weights are kept on this machine. Get some: python -m proxyclip weights fetch NAME")
+        return True
+    _make_wide_console().print(table)
+    return verify.WRONG not in states
+
+
+def _abbreviate_home(path: Path | None) -> str:
+    home = str(Path.home())
+    text = str(path or "-")
+    return f"~{text[len(home) :]}" if text.startswith(home + "/") else text

@@ -1,0 +1,50 @@
+"""Processor, memory and child processes of this machine."""
+
+from __future__ import annotations
+
+import platform
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+
+def count_cores() -> int:
+    """Count the cores that this process may use."""
+    process = psutil.Process()
+    if hasattr(process, "cpu_affinity"):  # macOS has none
+        return len(process.cpu_affinity())
+    return psutil.cpu_count() or 1
+
+
+def read_free_memory() -> int:
+    """Return the bytes of main memory that programs could still take."""
+    return psutil.virtual_memory().available
+
+
+def kill_process_tree(pid: int) -> None:
+    """Kill a process and all below it; those that have ended already are left out."""
+    with suppress(psutil.NoSuchProcess):
+        process = psutil.Process(pid)
+        for member in (process, *process.children(recursive=True)):
+            with suppress(psutil.Error):
+                member.kill()
+
+
+def read_cpu_name() -> str:
+    """Return the name of the processor, from /proc/cpuinfo where there is one."""
+    lines = _read_cpuinfo().splitlines()
+    names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
+
+
+def has_cpu_flag(*flags: str) -> bool:
+    """Return True if /proc/cpuinfo, where there is one, has one of the flags."""
+    return not set(_read_cpuinfo().split()).isdisjoint(flags)
+
+
+def _read_cpuinfo() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text("utf-8", errors="ignore")
+    except OSError:
+        return ""

@@ -1,0 +1,1 @@
+"""Draw label maps, attention and probabilities. Needs NumPy, OpenCV and Pillow only."""
