@@ -19,7 +19,7 @@ from mmseg.structures import SegDataSample
 from safetensors.torch import save_file
 from torch import Tensor
 
-from proxyclip.segmentor import ProxyCLIPSegmentation
+from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
 CLIP, DINO = "ViT-B-16-quickgelu", "vit_base_patch8_224"
 SMALL_CLIP: dict[str, Any] = dict(layers=2, width=64, head_width=32)

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from proxyclip.system import count_cores
+from proxyclip.utils.system import count_cores
 
 DRAWN = 40  # pictures that differ; the others are further names of them
 SIZES = {"COCO 640x480": ((640, 480), ".jpg", 1000), "Cityscapes 2048x1024": ((2048, 1024), ".png", 120)}

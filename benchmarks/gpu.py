@@ -35,8 +35,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxyclip.console import make_console
-from proxyclip.precision import PRECISIONS, pick_dtype
+from proxyclip.engine.evaluation.console import make_console
+from proxyclip.models.precision import PRECISIONS, pick_dtype
 
 # Config, and the size (h, w) that most of the data set's images have.
 SHAPES = {

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from proxyclip.system import count_cores
+from proxyclip.utils.system import count_cores
 
 SCRIPTS = ROOT / "datasets"
 VARIANTS = 8  # different pictures; the others are links to them

@@ -33,13 +33,15 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from prompts.imagenet_template import openai_imagenet_template
-from proxyclip import clip_text, evaluation, vocabulary
-from proxyclip.clip_prompts import embed_class_names
-from proxyclip.configs import EvalOptions
-from proxyclip.precision import cpu_has_bf16
-from proxyclip.sliding import SlidingSegmentor
-from proxyclip.system import count_cores, read_cpu_name
+from proxyclip.data import vocabulary
+from proxyclip.data.templates import openai_imagenet_template
+from proxyclip.engine.config.load import EvalOptions
+from proxyclip.engine.evaluation import evaluate as evaluation
+from proxyclip.models.clip import text as clip_text
+from proxyclip.models.clip.prompts import embed_class_names
+from proxyclip.models.precision import cpu_has_bf16
+from proxyclip.models.sliding.segmentor import SlidingSegmentor
+from proxyclip.utils.system import count_cores, read_cpu_name
 
 VOC, ADE847, OBJECT = (ROOT / f"configs/cls_{name}.txt" for name in ("voc21", "ade20k847", "coco_object"))
 INPUT, CROP = (336, 448), 336

@@ -39,14 +39,14 @@ from mmseg.structures import SegDataSample
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
-import proxyclip.trained.maskclip_plus  # noqa: F401  registers the model
-from proxyclip import configs
-from proxyclip.clip_weights import architecture
-from proxyclip.console import make_console, silence_libraries
-from proxyclip.paths import find
-from proxyclip.precision import cpu_has_bf16
-from proxyclip.processes import set_threads
-from proxyclip.trained.optim import mixed
+import proxyclip.models.trained.maskclip_plus  # noqa: F401  registers the model
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.evaluation.console import make_console, silence_libraries
+from proxyclip.engine.training.optim import mixed
+from proxyclip.models.clip.loading import architecture
+from proxyclip.models.precision import cpu_has_bf16
+from proxyclip.utils.distributed import set_threads
+from proxyclip.utils.paths import find
 
 CONFIGS = ROOT / "configs/trained/maskclip_plus"
 TINY_WORLD = "tinyworld"

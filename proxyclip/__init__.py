@@ -2,29 +2,36 @@
 
     >>> from proxyclip import Segmenter, segment
 
-Importing the package is cheap: those names are loaded when they are asked for. Its one effect is `compat.install()`, so
+Importing the package is cheap: those names are loaded when they are asked for. Its one effect is `mmcv_compat.install()`, so
 that MMSegmentation can be imported beside an mmcv without compiled operators; worker processes inherit that by
 importing the package too.
 """
 
 from typing import TYPE_CHECKING, Any
 
-from proxyclip import compat
-from proxyclip.version import __version__
+from proxyclip.utils import mmcv_compat
+from proxyclip.utils.version import __version__
 
 if TYPE_CHECKING:
-    from proxyclip.api import Segmentation, Segmenter, segment
+    from proxyclip.apis import Segmentation, Segmenter, segment
 
-__all__ = ["Segmentation", "Segmenter", "__version__", "segment"]
+__all__ = ["Segmentation", "Segmenter", "__version__", "register", "segment"]
 
-compat.install()
+mmcv_compat.install()
+
+
+def register() -> None:
+    """Import everything that a config may name, so that MMSegmentation's registries know it."""
+    from proxyclip.engine.config.load import register_all_modules
+
+    register_all_modules()
 
 
 def __getattr__(name: str) -> Any:
     if name in __all__:
-        from proxyclip import api
+        from proxyclip import apis
 
-        return getattr(api, name)
+        return getattr(apis, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -14,7 +14,7 @@ import torch
 from mmengine.logging import MMLogger
 from run_command import SCRIPTS
 
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 # What these scripts take for Python: prints the words it is to start processes with instead of starting them.
 STUB = f"""#!/bin/sh

@@ -15,8 +15,8 @@ from mmengine.logging import MMLogger
 from proxyclip.cli import check, demo, eval_all, train
 from proxyclip.cli import eval as eval_command
 from proxyclip.cli import main as run_module
-from proxyclip.grid import jobs
-from proxyclip.paths import ROOT
+from proxyclip.engine.sweep import jobs
+from proxyclip.utils.paths import ROOT
 
 SCRIPTS = {
     "eval.py": eval_command.main,

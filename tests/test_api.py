@@ -12,11 +12,16 @@ from mmengine.dataset import Compose
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, MODELS
 
-from proxyclip import Segmenter, api, choices, configs, overrides, segment, windows
-from proxyclip.api import segmenter
-from proxyclip.clip import DenseCLIP
-from proxyclip.paths import ROOT
+from proxyclip import Segmenter, segment
+from proxyclip import apis as api
+from proxyclip.apis import segmenter
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.models.clip.dense import DenseCLIP
+from proxyclip.models.sliding import windows
 from proxyclip.tinyworld import CLASSES, scenes
+from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
 FAST = dict(config=TINY, slide_stride=96)  # windows that do not overlap

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxyclip import Segmenter, windows
+from proxyclip import Segmenter
+from proxyclip.models.sliding import windows
 from proxyclip.tinyworld import scenes
 from proxyclip.visualization.overlay import draw_attention
 

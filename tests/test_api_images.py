@@ -15,8 +15,8 @@ import pytest
 import torch
 from PIL import features
 
-from proxyclip.api.images import as_rgb, file_name, is_batch
-from proxyclip.data.loading import LoadImageFromFile
+from proxyclip.apis.images import as_rgb, file_name, is_batch
+from proxyclip.data.transforms import LoadImageFromFile
 
 DOCUMENTED = (OSError, ValueError, TypeError)
 

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from proxyclip import Segmenter
-from proxyclip.api import words
-from proxyclip.paths import ROOT
+from proxyclip.apis import classes as words
+from proxyclip.data.vocabulary import Vocabulary
 from proxyclip.tinyworld import scenes
-from proxyclip.vocabulary import Vocabulary
+from proxyclip.utils.paths import ROOT
 
 FAST = dict(config="configs/cfg_tinyworld.py", slide_stride=96)
 FILES = sorted((ROOT / "configs").rglob("cls_*.txt"))

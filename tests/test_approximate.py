@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxyclip import windows
-from proxyclip.approximate import Approximate, guides
+from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.approximate import Approximate, guides
 
 
 def test_names_say_what_was_taken():

@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 
 import pytest
 
-from proxyclip.arguments import option, parse_options, to_command
-from proxyclip.options import EvalOptions, SweepOptions, TrainOptions
+from proxyclip.engine.config.options import EvalOptions, SweepOptions, TrainOptions
+from proxyclip.utils.arguments import option, parse_options, to_command
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 
-from proxyclip import plugins
-from proxyclip.attention import build_strategy
-from proxyclip.attention.clearclip import ClearCLIP
-from proxyclip.attention.maskclip import MaskCLIP
-from proxyclip.attention.naclip import NACLIP
-from proxyclip.attention.proxy import Proxy
-from proxyclip.attention.sclip import SCLIP
-from proxyclip.attention.vanilla import Vanilla
+from proxyclip.models import registry as plugins
+from proxyclip.models.attention import build_strategy
+from proxyclip.models.attention.clearclip import ClearCLIP
+from proxyclip.models.attention.maskclip import MaskCLIP
+from proxyclip.models.attention.naclip import NACLIP
+from proxyclip.models.attention.proxy import Proxy
+from proxyclip.models.attention.sclip import SCLIP
+from proxyclip.models.attention.vanilla import Vanilla
 
 WIDTH, HEADS = 24, 3
 DIM = WIDTH // HEADS

@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from proxyclip import batching
-from proxyclip.batching import Batcher
+from proxyclip.models.sliding import batching
+from proxyclip.models.sliding.batching import Batcher
 
 
 class Memory:

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from proxyclip.formats import format_duration
-from proxyclip.grid import board, runs
-from proxyclip.grid.cells import Cell
+from proxyclip.engine.sweep import display as board
+from proxyclip.engine.sweep import run as runs
+from proxyclip.engine.sweep.cells import Cell
+from proxyclip.utils.formats import format_duration
 
 
 class Clock:

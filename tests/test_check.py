@@ -12,7 +12,7 @@ from PIL import Image
 
 from proxyclip.cli import check
 from proxyclip.cli import eval as eval_script
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 FOLDER = "configs/cfg_folder.py"
 

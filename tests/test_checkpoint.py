@@ -14,9 +14,13 @@ from dummy_world import evaluate, make_world
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from proxyclip import choices, configs, identities, overrides, provenance
-from proxyclip.paths import ROOT
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation import provenance
 from proxyclip.tinyworld import CLASSES
+from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
 

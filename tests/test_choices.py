@@ -5,9 +5,12 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from proxyclip import choices, configs, identities, overrides
-from proxyclip.paths import ROOT
-from proxyclip.provenance import hash_named_files
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation.provenance import hash_named_files
+from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
 OPENAI = dict(model_type="ViT-B/16", clip_type="openai")
@@ -85,7 +88,7 @@ def test_words_of_clip(words, before, expected):
 def test_wrong_words_of_clip(monkeypatch):
     with pytest.raises(ValueError, match="ViT-B-16"):
         choices.clip("ViT-B-61", OPENAI)
-    monkeypatch.setattr("proxyclip.clip.default_tag", lambda name: None)
+    monkeypatch.setattr("proxyclip.models.clip.dense.default_tag", lambda name: None)
     with pytest.raises(ValueError, match=r"expected ViT-H-14,TAG or ViT-H-14,FILE; its tags are .*laion2b_s32b_b79k"):
         choices.clip("ViT-H-14", OPENAI)
 
@@ -160,7 +163,7 @@ def own(tmp_path, monkeypatch):
     """A method of one's own in two files, outside the repository."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my").mkdir()
-    source = (ROOT / "proxyclip/attention/vanilla.py").read_text()
+    source = (ROOT / "proxyclip/models/attention/vanilla.py").read_text()
     (tmp_path / "my/same.py").write_text(source.replace('"vanilla"', '"same_as_before"'))
     (tmp_path / "my/own.py").write_text("model = dict(vfm_model=None, attention=dict(type='my/same.py'))\n")
     return tmp_path / "my"
@@ -191,7 +194,7 @@ def test_an_edited_plug_in_is_another_run(own):
 
 def test_a_segmentor_by_its_path(own):
     (own / "seg.py").write_text(
-        "from proxyclip.segmentor import ProxyCLIPSegmentation\n\n"
+        "from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation\n\n"
         "class Seg(ProxyCLIPSegmentation):\n"
         "    def __init__(self, *, power: float = 1.0, **options):\n"
         "        super().__init__(**options)\n"

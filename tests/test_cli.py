@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from proxyclip import cli
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 
 def test_the_commands_are_listed(capsys):
@@ -51,7 +51,7 @@ def failing(error: BaseException):
 
 
 def test_exit_codes_and_messages(tmp_path, capsys):
-    from proxyclip.configs import ConfigNotFound
+    from proxyclip.engine.config.load import ConfigNotFound
 
     assert cli.run_cli(lambda: None) == 0 and cli.run_cli(lambda: 3) == 3
     assert cli.run_cli(failing(KeyboardInterrupt()), interrupted="stopped") == 130
@@ -68,7 +68,7 @@ def test_exit_codes_and_messages(tmp_path, capsys):
 
 
 def test_a_broken_installation_is_explained(monkeypatch, capsys):
-    monkeypatch.setitem(sys.modules, "proxyclip.errors", None)
+    monkeypatch.setitem(sys.modules, "proxyclip.engine.errors", None)
     error = RuntimeError("operator torchvision::nms does not exist")
     assert cli.run_cli(failing(error)) == 1
     assert "error: torch and torchvision do not fit together" in capsys.readouterr().err

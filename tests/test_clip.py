@@ -13,9 +13,9 @@ from open_clip import pretrained as tags
 from reference import model_config, tensors, write_clip
 from safetensors.torch import save_file
 
-from proxyclip.attention.vanilla import Vanilla
-from proxyclip.clip import load_clip
-from proxyclip.weights import WeightsError, fingerprint
+from proxyclip.models.attention.vanilla import Vanilla
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.weights import WeightsError, fingerprint
 
 
 @pytest.fixture(scope="module")

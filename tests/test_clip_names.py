@@ -13,10 +13,10 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from safetensors.torch import save_file
 
-from proxyclip import plugins
-from proxyclip.clip import DenseCLIP, default_tag, load_clip, names, supported
-from proxyclip.clip_weights import refusal
-from proxyclip.weights import WeightsError
+from proxyclip.models import registry as plugins
+from proxyclip.models.clip.dense import DenseCLIP, default_tag, load_clip, names, supported
+from proxyclip.models.clip.loading import refusal
+from proxyclip.models.weights import WeightsError
 
 PUBLISHED = ["ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336", "ViT-H-14", "ViT-g-14", "ViT-bigG-14"]
 VOCABULARY = 400

@@ -11,11 +11,11 @@ from reference import HERE, arrays, check
 from torch import Tensor, nn
 from trained_world import folder_of, tensors
 
-from proxyclip.clip import load_clip
-from proxyclip.trained.clip_rc import CLIPRC
-from proxyclip.trained.clip_rc.decoder import Recovery, RegionDecoder, align
-from proxyclip.trained.clip_rc.encoder import Features, Prompts, Tower, encode, first_tokens, region_mask
-from proxyclip.trained.clip_rc.losses import (
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.trained.clip_rc import CLIPRC
+from proxyclip.models.trained.clip_rc.decoder import Recovery, RegionDecoder, align
+from proxyclip.models.trained.clip_rc.encoder import Features, Prompts, Tower, encode, first_tokens, region_mask
+from proxyclip.models.trained.clip_rc.losses import (
     apply_label_table,
     assign_unseen_labels,
     build_label_table,
@@ -267,7 +267,9 @@ def test_the_attention_mask_is_built_once_and_not_saved(clip, monkeypatch):
     keys = list(one.state_dict())
     with torch.inference_mode():
         encode(one, few, image)
-    monkeypatch.setattr("proxyclip.trained.clip_rc.encoder.region_mask", None)  # would fail if it were called again
+    monkeypatch.setattr(
+        "proxyclip.models.trained.clip_rc.encoder.region_mask", None
+    )  # would fail if it were called again
     encode(one, few, image).patches.sum().backward()
     assert list(one.state_dict()) == keys and few.first.grad is not None
 

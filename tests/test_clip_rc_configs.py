@@ -14,13 +14,15 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, TRANSFORMS
 from reference import HERE, arrays
 
-from proxyclip import data as datasets
-from proxyclip import overrides, record, vocabulary
-from proxyclip.options import TrainOptions
-from proxyclip.paths import ROOT
+from proxyclip.data import benchmarks as datasets
+from proxyclip.data import vocabulary
+from proxyclip.engine.config import overrides
+from proxyclip.engine.config.options import TrainOptions
+from proxyclip.engine.evaluation import record
+from proxyclip.engine.training.schedule import WarmupPolyLR
+from proxyclip.engine.training.train import train
 from proxyclip.results import published
-from proxyclip.trained.schedule import WarmupPolyLR
-from proxyclip.trained.training import train
+from proxyclip.utils.paths import ROOT
 
 HOME = ROOT / "configs/trained/clip_rc"
 PAGE = ROOT / "docs/clip_rc.md"
@@ -84,7 +86,7 @@ def test_model(name):
     cfg, (data, setting) = load(name), parts(name)
     _, words, _, templates, _, prompts, _ = DATA[data]
     _, mask, dice, recovery = RUNS[name]
-    assert cfg.custom_imports == dict(imports=["proxyclip.trained", "proxyclip.trained.clip_rc"])
+    assert cfg.custom_imports == dict(imports=["proxyclip.engine.training", "proxyclip.models.trained.clip_rc"])
     assert cfg.model == dict(
         type="CLIPRC",
         model_type="ViT-B-16",

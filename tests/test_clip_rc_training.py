@@ -30,13 +30,13 @@ from proxyclip import Segmenter
 from proxyclip.cli import demo
 from proxyclip.cli import eval as eval_script
 from proxyclip.cli import train as train_script
-from proxyclip.clip import load_clip
-from proxyclip.paths import ROOT
+from proxyclip.engine.training.hooks import SplitHook
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.trained.clip_rc import CLIPRC, losses
+from proxyclip.models.trained.clip_rc.encoder import Prompts
+from proxyclip.models.trained.state_dict import load_checkpoint_file, read_checkpoint_state
 from proxyclip.tinyworld import CLASSES, WEIGHTS, scenes
-from proxyclip.trained.clip_rc import CLIPRC, losses
-from proxyclip.trained.clip_rc.encoder import Prompts
-from proxyclip.trained.hooks import SplitHook
-from proxyclip.trained.state_dict import load_checkpoint_file, read_checkpoint_state
+from proxyclip.utils.paths import ROOT
 
 UNSEEN = ("tree", "boat", "rocket", "duck", "sand")
 NOVEL = [CLASSES.index(name) for name in UNSEEN]

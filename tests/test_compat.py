@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip import compat
+from proxyclip.utils import mmcv_compat as compat
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -12,11 +12,15 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
 import proxyclip.data  # registers what configs name
-from proxyclip import choices, configs, identities, overrides, vocabulary
 from proxyclip.cli import eval as eval_script
-from proxyclip.paths import ROOT
-from proxyclip.postprocess import max_over_synonyms
-from proxyclip.provenance import hash_named_files
+from proxyclip.data import vocabulary
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation.provenance import hash_named_files
+from proxyclip.models.sliding.postprocess import max_over_synonyms
+from proxyclip.utils.paths import ROOT
 
 # dataset class, short side, crop, threshold, classes, names; stride 112 and everything else is common
 PROTOCOL = {

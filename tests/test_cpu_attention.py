@@ -7,8 +7,8 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from proxyclip.vfm import _cpu
-from proxyclip.vfm._cpu import head_by_head, suited_attention
+from proxyclip.models.layers import cpu_attention as _cpu
+from proxyclip.models.layers.cpu_attention import head_by_head, suited_attention
 
 
 def queries(tokens=600, dtype=torch.float32, heads=3):

@@ -13,9 +13,10 @@ from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, METRICS
 from PIL import Image
 
-from proxyclip import data, tinyworld
+from proxyclip import tinyworld
+from proxyclip.data import benchmarks as data
 from proxyclip.data import splits
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 
 @pytest.fixture(autouse=True)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip import configs
-from proxyclip.api import load
+from proxyclip.apis import build as load
 from proxyclip.cli import demo
 from proxyclip.cli.demo import DemoOptions
-from proxyclip.paths import ROOT
+from proxyclip.engine.config import load as configs
 from proxyclip.tinyworld import scenes
+from proxyclip.utils.paths import ROOT
 
 KINDS = ("_seg.png", "_overlay.png", "_mask.png", ".json")
 WORDS = ("--classes", "sky; stone ; boat;")
@@ -191,7 +191,7 @@ def test_wrong_words_are_one_message(tmp_path, capsys, words, message):
 def test_nothing_is_fetched_for_what_cannot_be(tmp_path, monkeypatch, words):
     fetched = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("proxyclip.weights.fetch.fetch", fetched.append)
+    monkeypatch.setattr("proxyclip.models.weights.fetch.fetch", fetched.append)
     picture = drawn(tmp_path / "a.png")
     assert demo.main([picture, "--classes", "cat", "--out", str(tmp_path), *words]) == 1
     assert fetched == []
@@ -212,7 +212,7 @@ def test_nothing_is_fetched_for_what_cannot_be(tmp_path, monkeypatch, words):
 def test_what_a_first_run_fetches(tmp_path, monkeypatch, words, model, names):
     fetched = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("proxyclip.weights.fetch.fetch", lambda entry: fetched.append(entry.name))
+    monkeypatch.setattr("proxyclip.models.weights.fetch.fetch", lambda entry: fetched.append(entry.name))
     (tmp_path / "own.py").write_text(f"_base_ = '{ROOT}/configs/base_config.py'\nmodel = dict({model})\n")
     said = demo.parse_demo_options(["a.png", *words])
     options = configs.EvalOptions(str(tmp_path / "own.py"), method=said.method, clip=said.clip, vfm=said.vfm)
@@ -231,7 +231,7 @@ def test_offline_is_said_before_anything_is_imported(monkeypatch, tmp_path):
 
 def test_the_page_is_served_with_what_was_said(monkeypatch, capsys):
     served = []
-    monkeypatch.setattr("proxyclip.web.serve", served.append)
+    monkeypatch.setattr("proxyclip.apis.web.serve", served.append)
     words = [
         "--web",
         "--tiny",

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.data.loading import LoadImageFromFile, MyLoadAnnotations
-from proxyclip.disk.inspect import inspect, inspect_all, summed
-from proxyclip.disk.labels import Legal
-from proxyclip.disk.listing import Layout, Pair, find, not_listed
+from proxyclip.data.files.inspection import inspect, inspect_all, summed
+from proxyclip.data.files.labels import Legal
+from proxyclip.data.files.layout import Layout, Pair, find, not_listed
+from proxyclip.data.transforms import LoadImageFromFile, MyLoadAnnotations
 
 
 def touch(folder: Path, *names: str) -> None:

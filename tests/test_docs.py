@@ -14,8 +14,8 @@ import yaml
 from PIL import Image
 
 import proxyclip
-from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
+from proxyclip.utils.paths import ROOT
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *DOCS, ROOT / "proxyclip/tinyworld/README.md"]

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from run_command import call, enter
 
-from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
+from proxyclip.utils.paths import ROOT
 
 BLOCKS = [
     block

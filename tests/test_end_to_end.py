@@ -8,9 +8,9 @@ import math
 import benches
 import pytest
 
-from prompts.imagenet_template import sub_imagenet_template
 from proxyclip.cli import eval as door
-from proxyclip.segmentor import ProxyCLIPSegmentation
+from proxyclip.data.templates import sub_imagenet_template
+from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
 SCENES = ("--limit", "12", "--gallery", "0")
 

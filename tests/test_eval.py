@@ -12,10 +12,14 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from workbook_reader import sheet_rows
 
-from proxyclip import configs, identities, overrides, processes, results
+from proxyclip import results
 from proxyclip.cli import eval as evaluation_script
-from proxyclip.errors import format_error
-from proxyclip.hooks import ComparisonImageHook
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.engine.errors import format_error
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.hooks import ComparisonImageHook
+from proxyclip.utils import distributed as processes
 
 ROOT = Path(__file__).resolve().parents[1]
 

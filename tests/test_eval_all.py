@@ -12,12 +12,17 @@ from pathlib import Path
 import pytest
 from dummy_world import make_world
 
-from proxyclip import configs, identities, provenance, results
+from proxyclip import results
 from proxyclip.cli import eval_all
-from proxyclip.grid import board, jobs, runs
-from proxyclip.grid import cells as grid
-from proxyclip.paths import ROOT
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation import provenance
+from proxyclip.engine.sweep import cells as grid
+from proxyclip.engine.sweep import display as board
+from proxyclip.engine.sweep import jobs
+from proxyclip.engine.sweep import run as runs
 from proxyclip.results.published import Target
+from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
 READY = "ready"  # what a stand-in for eval.py says once it runs
@@ -341,7 +346,7 @@ time.sleep(60)
 DRIVER = """
 import subprocess, sys
 from proxyclip.cli import eval_all
-from proxyclip.grid import cells as grid, jobs
+from proxyclip.engine.sweep import cells as grid, jobs
 start = subprocess.Popen
 jobs.subprocess.Popen = lambda words, **more: start(words, pass_fds=[int(sys.argv[2])], **more)
 grid.build_eval_command = lambda cell, options: [sys.executable, "-c", sys.argv[1], sys.argv[2]]

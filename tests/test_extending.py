@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from run_command import call, commands, enter
 
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 TEXT = (ROOT / "docs/extending.md").read_text(encoding="utf-8")
 FILES = {

@@ -12,9 +12,9 @@ import pytest
 from dummy_world import evaluate, make_world
 
 from proxyclip import results
-from proxyclip.errors import format_error
-from proxyclip.paths import ROOT
-from proxyclip.runner import QuietRunner
+from proxyclip.engine.errors import format_error
+from proxyclip.engine.evaluation.runner import QuietRunner
+from proxyclip.utils.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("own_environment")
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from proxyclip.api import files
+from proxyclip.apis import export as files
 from proxyclip.visualization.palette import class_colors
 
 NAMES = ("sky", "grass, lawn", "馬", "boat")

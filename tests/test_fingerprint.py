@@ -4,8 +4,8 @@ import hashlib
 import os
 from pathlib import Path
 
-from proxyclip import hashing
 from proxyclip.data.fingerprint import fingerprint, short_names, tokens
+from proxyclip.utils import hashing
 
 
 class Files:

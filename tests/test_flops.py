@@ -11,14 +11,14 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from proxyclip import configs
 from proxyclip.cli import flops as cli_flops
 from proxyclip.cli.flops import ModelCost, PartCost, count_model_cost, main
-from proxyclip.clip_weights import architecture
-from proxyclip.options import EvalOptions
-from proxyclip.paths import ROOT
-from proxyclip.trained.flops import PUBLISHED_SIZES_FILE, count_macs, use_fake_tensors
-from proxyclip.trained.model import TrainedSegmentor
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.models.clip.loading import architecture
+from proxyclip.models.trained.base import TrainedSegmentor
+from proxyclip.models.trained.flops import PUBLISHED_SIZES_FILE, count_macs, use_fake_tensors
+from proxyclip.utils.paths import ROOT
 
 REFERENCE = json.loads((ROOT / "tests/golden/trained/cliprc_model_size.json").read_text())
 VOC, COCO = (next(value for name, value in REFERENCE.items() if part in name) for part in ("voc", "coco"))

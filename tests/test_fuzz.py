@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from proxyclip import Segmenter
-from proxyclip.api.images import as_rgb
+from proxyclip.apis.images import as_rgb
 
 MANY = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 DOCUMENTED = (ValueError, TypeError, OSError)

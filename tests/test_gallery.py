@@ -10,8 +10,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from proxyclip import gallery, results
-from proxyclip.data.metric import count_pairs, image_scores
+from proxyclip import results
+from proxyclip.engine.evaluation import gallery
+from proxyclip.engine.evaluation.metrics import count_pairs, image_scores
 
 NAMES = ("sky", "cow", "sheep")
 

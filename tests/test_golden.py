@@ -9,16 +9,16 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from reference import arrays, check, differences, image, tiny_sam, write_clip, write_sam, write_vit
 
-from prompts.imagenet_template import openai_imagenet_template
-from proxyclip import vocabulary
-from proxyclip.attention._parts import resize_tokens
-from proxyclip.attention.proxy import Proxy
-from proxyclip.attention.vanilla import Vanilla
-from proxyclip.clip import load_clip
-from proxyclip.segmentor import ProxyCLIPSegmentation
-from proxyclip.vfm.dino import DINO
-from proxyclip.vfm.mae import MAE
-from proxyclip.vfm.sam import SAM
+from proxyclip.data import vocabulary
+from proxyclip.data.templates import openai_imagenet_template
+from proxyclip.models.attention.proxy import Proxy
+from proxyclip.models.attention.vanilla import Vanilla
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.layers.block import resize_tokens
+from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.mae import MAE
+from proxyclip.models.vfm.sam import SAM
 
 LISTS = ("syn3", "plain5", "syn12")
 
@@ -246,7 +246,7 @@ def test_sliding_windows(world, file, name, words, thresholds, pixels, vfm):
 @pytest.mark.parametrize("file, name, words, thresholds, pixels", SLIDES, ids=lambda v: str(v)[:22])
 def test_sliding_scores(world, file, name, words, thresholds, pixels, vfm):
     """Cosines after averaging and resizing, before the softmax."""
-    from proxyclip import windows
+    from proxyclip.models.sliding import windows
 
     crop, stride, *size = (int(n) for n in arrays(file)["crop_stride_ori"])
     model = segmentor(world, words, vfm, slide_crop=crop, slide_stride=stride, pad_multiple=56)

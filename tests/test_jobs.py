@@ -10,8 +10,8 @@ import threading
 
 import pytest
 
-from proxyclip.grid import jobs
-from proxyclip.paths import ROOT
+from proxyclip.engine.sweep import jobs
+from proxyclip.utils.paths import ROOT
 
 SLEEPER = "import os, sys, time; os.write(int(sys.argv[1]), b'r'); time.sleep(60)"
 DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
@@ -136,7 +136,7 @@ def test_children_are_told_when_their_parent_is_killed(tmp_path):
         f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(Path({str(tmp_path / 'saved')!r}).write_text('yes')))\n"
     )
     code = (
-        "import os, subprocess, sys; from pathlib import Path; from proxyclip.grid import jobs\n"
+        "import os, subprocess, sys; from pathlib import Path; from proxyclip.engine.sweep import jobs\n"
         "start = subprocess.Popen\n"
         f"jobs.subprocess.Popen = lambda words, **more: start(words, pass_fds=[{say}], **more)\n"
         f"jobs.launch([sys.executable, '-c', sys.argv[1], '{say}'], os.environ, Path({str(tmp_path / 'log')!r}))\n"

@@ -4,8 +4,8 @@ import errno
 
 import numpy as np
 
-from proxyclip import journal as journals
-from proxyclip.journal import Journal
+from proxyclip.engine.evaluation import resume as journals
+from proxyclip.engine.evaluation.resume import Journal
 
 
 def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.data.loading import MyLoadAnnotations, choose
-from proxyclip.disk.labels import Legal, decode
+from proxyclip.data.files.labels import Legal, decode
+from proxyclip.data.transforms import MyLoadAnnotations, choose
 
 WIDE = np.array([[0, 1, 255, 256], [300, 846, 65535, 254]])
 

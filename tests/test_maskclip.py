@@ -12,9 +12,9 @@ from open_clip import CLIP
 from reference import arrays, check, differences
 from safetensors.torch import save_file
 
-from proxyclip.attention._parts import projected_keys
-from proxyclip.clip_prompts import embed_class_names
-from proxyclip.methods.maskclip import MaskCLIPSegmentation, denoise, smooth
+from proxyclip.models.clip.prompts import embed_class_names
+from proxyclip.models.layers.block import projected_keys
+from proxyclip.models.segmentors.maskclip import MaskCLIPSegmentation, denoise, smooth
 
 E2E, REFINE = "trained/maskclip_vit_e2e", "trained/maskclip_refine"
 SETTINGS = [(ks, pd) for ks in (0.0, 0.6, 1.0) for pd in (0.0, 0.5)]

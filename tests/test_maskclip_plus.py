@@ -13,18 +13,18 @@ from torch import Tensor
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
 from proxyclip.cli import demo
-from proxyclip.data.loading import SuppressLabels
-from proxyclip.trained.hooks import StageHook
-from proxyclip.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher
-from proxyclip.trained.maskclip_plus.class_weight import compute_class_weights
-from proxyclip.trained.maskclip_plus.decoders import SumASPP
-from proxyclip.trained.maskclip_plus.losses import (
+from proxyclip.data.transforms import SuppressLabels
+from proxyclip.engine.training.hooks import StageHook
+from proxyclip.models.trained.base import TrainedSegmentor
+from proxyclip.models.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher
+from proxyclip.models.trained.maskclip_plus.class_weight import compute_class_weights
+from proxyclip.models.trained.maskclip_plus.decoders import SumASPP
+from proxyclip.models.trained.maskclip_plus.losses import (
     distillation_loss,
     fill_pseudo_labels,
     mean_cross_entropy,
     pixel_accuracy,
 )
-from proxyclip.trained.model import TrainedSegmentor
 
 TRAIN, WEIGHT = "trained/maskclip_plus_train", "trained/maskclip_classweight"
 ALL, UNSEEN, SHIFTED = list(range(7)), [5, 6], [6, 7]
@@ -394,7 +394,7 @@ def loaded(names, checkpoint, **options):
 def test_an_evaluation_needs_the_checkpoint_alone(student, tmp_path, monkeypatch):
     model, names = student
     file = save(model, tmp_path / "iter_20.pth")
-    monkeypatch.setattr("proxyclip.trained.maskclip_plus.teacher.build_teacher", None)  # no CLIP is loaded
+    monkeypatch.setattr("proxyclip.models.trained.maskclip_plus.teacher.build_teacher", None)  # no CLIP is loaded
     again = loaded(names, file)
     images = torch.randn(1, 3, 64, 96)
     assert again.iteration == 20 and not again.training
@@ -458,8 +458,8 @@ def test_a_student_in_the_api(tmp_path):
     from mmseg.registry import MODELS
 
     from proxyclip import Segmenter
-    from proxyclip.paths import ROOT
     from proxyclip.tinyworld import CLASSES, scenes
+    from proxyclip.utils.paths import ROOT
 
     config = ROOT / "configs/trained/maskclip_plus/tinyworld_segformer.py"
     torch.manual_seed(0)

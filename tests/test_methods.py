@@ -16,13 +16,13 @@ from mmseg.structures import SegDataSample
 from reference import arrays, model_config, tensors, write_clip, write_vit
 from safetensors.torch import save_file
 
-from proxyclip.attention.naclip import NACLIP
-from proxyclip.attention.proxy import Proxy
-from proxyclip.methods import gla, resclip, sc_clip
-from proxyclip.methods.gla import GLACLIPSegmentation
-from proxyclip.methods.resclip import ResCLIPSegmentation
-from proxyclip.methods.sc_clip import SCCLIPSegmentation
-from proxyclip.paths import ROOT
+from proxyclip.models.attention.naclip import NACLIP
+from proxyclip.models.attention.proxy import Proxy
+from proxyclip.models.segmentors import gla, resclip, sc_clip
+from proxyclip.models.segmentors.gla import GLACLIPSegmentation
+from proxyclip.models.segmentors.resclip import ResCLIPSegmentation
+from proxyclip.models.segmentors.sc_clip import SCCLIPSegmentation
+from proxyclip.utils.paths import ROOT
 
 METHODS = {"gla": GLACLIPSegmentation, "resclip": ResCLIPSegmentation, "sc_clip": SCCLIPSegmentation}
 SIZES = [(64, 64), (48, 96)]

@@ -13,7 +13,7 @@ from reference import arrays
 
 from proxyclip import results
 from proxyclip.data import splits
-from proxyclip.data.metric import SegMetric, sum_pairs
+from proxyclip.engine.evaluation.metrics import SegMetric, sum_pairs
 
 
 def sample(label, prediction, **meta):

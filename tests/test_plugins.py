@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 import pytest
 
-from proxyclip import plugins
-from proxyclip.attention import build_strategy
-from proxyclip.attention.proxy import Proxy
-from proxyclip.paths import ROOT, find
+from proxyclip.models import registry as plugins
+from proxyclip.models.attention import build_strategy
+from proxyclip.models.attention.proxy import Proxy
+from proxyclip.utils.paths import ROOT, find
 
 
 def test_every_file_holds_one_class():
@@ -49,7 +49,7 @@ def test_combinations_without_sense():
 STRATEGY = '''
 """Patches keep SHARE of their values."""
 from dataclasses import dataclass
-from proxyclip.attention._parts import projected_values
+from proxyclip.models.layers.block import projected_values
 
 
 @dataclass(frozen=True)
@@ -75,13 +75,13 @@ def files(tmp_path, monkeypatch):
 def test_a_file_by_its_path(files):
     assert repr(build_strategy("a-b/keep.py", True)) == "Keep(share=0.25)"
     assert repr(build_strategy({"type": str(files / "c/keep.py"), "share": 2.0}, False)) == "Keep(share=2.0)"
-    assert plugins.load("attention", "proxyclip/attention/naclip.py").__name__ == "NACLIP"  # in the repository
+    assert plugins.load("attention", "proxyclip/models/attention/naclip.py").__name__ == "NACLIP"  # in the repository
 
 
 def test_a_copy_of_a_file_of_the_package_runs_anywhere(tmp_path):
     """Its relative imports are those of the folder it could lie in."""
     copy = tmp_path / "copy.py"
-    copy.write_text((ROOT / "proxyclip/attention/naclip.py").read_text())
+    copy.write_text((ROOT / "proxyclip/models/attention/naclip.py").read_text())
     assert repr(plugins.build("attention", {"type": str(copy), "sigma": 3.0})).startswith("NACLIP(sigma=3.0")
 
 
@@ -146,9 +146,9 @@ def test_constructor_arguments_follow_the_bases_that_get_keywords():
 
 def test_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find("proxyclip/paths.py") == ROOT / "proxyclip/paths.py"
+    assert find("proxyclip/utils/paths.py") == ROOT / "proxyclip/utils/paths.py"
     (tmp_path / "proxyclip").mkdir()
-    (tmp_path / "proxyclip/paths.py").write_text("")
-    assert find("proxyclip/paths.py") == tmp_path / "proxyclip/paths.py"
+    (tmp_path / "proxyclip/utils/paths.py").write_text("")
+    assert find("proxyclip/utils/paths.py") == tmp_path / "proxyclip/utils/paths.py"
     with pytest.raises(FileNotFoundError, match=r"'nope\.txt'.*looked at"):
         find("nope.txt", "vocabulary file")

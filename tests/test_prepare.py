@@ -11,7 +11,7 @@ from PIL import Image
 from pycocotools import mask as rle
 from scipy.io import savemat
 
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 SCRIPTS = sorted(path.stem for path in (ROOT / "datasets").glob("prepare_*.py"))
 

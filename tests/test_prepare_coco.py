@@ -13,7 +13,7 @@ from PIL import Image
 from scipy.io import savemat
 from test_prepare import photo, pixels, run, save, script, write  # noqa: F401
 
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 SCRIPT = ROOT / "datasets/cvt_coco_object.py"
 UNUSED = (11, 25, 28, 29, 44, 65, 67, 68, 70, 82)

@@ -16,7 +16,7 @@ import pytest
 from scipy.io import savemat
 from test_prepare import photo, run, save, script, write  # noqa: F401
 
-from proxyclip.paths import ROOT
+from proxyclip.utils.paths import ROOT
 
 COUNT = 200
 

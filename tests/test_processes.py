@@ -6,7 +6,7 @@ import signal
 import pytest
 import torch
 
-from proxyclip import processes
+from proxyclip.utils import distributed as processes
 
 
 def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):

@@ -3,7 +3,7 @@
 import open_clip
 import pytest
 
-from prompts.imagenet_template import maskclip_template, openai_imagenet_template, sub_imagenet_template
+from proxyclip.data.templates import maskclip_template, openai_imagenet_template, sub_imagenet_template
 
 
 @pytest.mark.parametrize(

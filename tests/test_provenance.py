@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.provenance import hash_code
+from proxyclip.engine.evaluation.provenance import hash_code
 
 FILES = (
     "__init__.py", "cli/eval.py", "apis/segmenter.py", "engine/config/load.py",

@@ -7,11 +7,11 @@ import pytest
 from mmengine.config import Config
 from result_records import CONFIG_MODEL, make_published_record
 
-from proxyclip import data as datasets
 from proxyclip import results
-from proxyclip.overrides import override
-from proxyclip.paths import ROOT
+from proxyclip.data import benchmarks as datasets
+from proxyclip.engine.config.overrides import override
 from proxyclip.results import published
+from proxyclip.utils.paths import ROOT
 
 ROWS = published.rows()
 UPSTREAM = "model.parity=upstream"
@@ -49,7 +49,7 @@ def test_every_row_names_what_the_toolkit_has(row):
 def test_the_clips_are_ones_that_can_be_opened():
     from open_clip import list_pretrained_tags_by_model
 
-    from proxyclip.clip import names
+    from proxyclip.models.clip.dense import names
 
     for model, weights in {(row["model"], row["weights"]) for row in ROWS}:
         if model.startswith("local-dir:"):
@@ -59,8 +59,8 @@ def test_the_clips_are_ones_that_can_be_opened():
 
 
 def test_the_vfms_are_what_their_words_stand_for():
-    from proxyclip import plugins
-    from proxyclip.vfm import resolve
+    from proxyclip.models import registry as plugins
+    from proxyclip.models.vfm import resolve
 
     for name, ways in published.VFMS.items():
         models = set()

@@ -16,8 +16,8 @@ import pytest
 from run_command import call, commands, enter
 
 from proxyclip import results
-from proxyclip.paths import ROOT
 from proxyclip.tinyworld import scenes
+from proxyclip.utils.paths import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 from reference import arrays, check, differences
 
-from proxyclip import plugins
-from proxyclip.postprocess import labels_from_probabilities, max_over_synonyms, scores_to_labels
-from proxyclip.refine import build_steps
-from proxyclip.refine.area import Area
-from proxyclip.refine.pamr import PAMR
+from proxyclip.models import registry as plugins
+from proxyclip.models.refine import build_steps
+from proxyclip.models.refine.area import Area
+from proxyclip.models.refine.pamr import PAMR
+from proxyclip.models.sliding.postprocess import labels_from_probabilities, max_over_synonyms, scores_to_labels
 
 SCLIP = "sclip_slide_smooth96x144_c64_s32"
 

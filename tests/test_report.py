@@ -17,11 +17,11 @@ from PIL import Image
 
 from proxyclip import results
 from proxyclip.cli.report import main
-from proxyclip.formats import format_count, format_points
-from proxyclip.report import charts, facts
-from proxyclip.report.build import build_report
-from proxyclip.report.data import RunView, build_run_views
-from proxyclip.report.gallery import collect, read_gallery_labels
+from proxyclip.results.report import charts, facts
+from proxyclip.results.report.build import build_report
+from proxyclip.results.report.images import collect, read_gallery_labels
+from proxyclip.results.report.run_view import RunView, build_run_views
+from proxyclip.utils.formats import format_count, format_points
 
 NASTY = "</script><b>&\"'"
 NAMES = ("sky", "sheep", NASTY, "Köln ☃")

@@ -14,8 +14,8 @@ import pytest
 from result_records import kill_writer, make_record
 
 from proxyclip import results
-from proxyclip.atomic import replace_file
-from proxyclip.results import store
+from proxyclip.results import records as store
+from proxyclip.utils.io import replace_file
 
 
 def test_record_keeps_full_precision_and_is_json(tmp_path):

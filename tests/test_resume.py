@@ -35,7 +35,9 @@ class Apart:
         self.said = config.parent / "stderr"
         slowly = {"DUMMY_HOLD": hold, "DUMMY_SECONDS": "0.02"}
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["dummy_world", "proxyclip.evaluation", "mmseg.models", "mmseg.evaluation"])
+        context.set_forkserver_preload(
+            ["dummy_world", "proxyclip.engine.evaluation.evaluate", "mmseg.models", "mmseg.evaluation"]
+        )
         self.process = context.Process(target=run_apart, args=(list(words), self.said, slowly))
         self.process.start()
 

@@ -8,9 +8,9 @@ from mmengine.model import is_model_wrapper
 from mmengine.registry import MODEL_WRAPPERS
 from torch import nn
 
-from proxyclip import precision
-from proxyclip.hooks import VocabularyCheckHook
-from proxyclip.wrappers import EvalOnly, unwrap_model
+from proxyclip.engine.hooks import VocabularyCheckHook
+from proxyclip.engine.wrappers import EvalOnly, unwrap_model
+from proxyclip.models import precision
 
 
 def test_pick_dtype(monkeypatch):

@@ -11,13 +11,14 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from reference import arrays, check, differences, image, write_clip
 
-import proxyclip.methods.sclip  # noqa: F401  registers CLIPForSegmentation
-from proxyclip import plugins, vocabulary
-from proxyclip.attention._parts import query_key_value, similarity
+import proxyclip.models.segmentors.sclip_config  # noqa: F401  registers CLIPForSegmentation
 from proxyclip.cli import eval as door
-from proxyclip.clip import load_clip
-from proxyclip.paths import ROOT
-from proxyclip.refine.pamr import PAMR
+from proxyclip.data import vocabulary
+from proxyclip.models import registry as plugins
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.layers.block import query_key_value, similarity
+from proxyclip.models.refine.pamr import PAMR
+from proxyclip.utils.paths import ROOT
 
 FEATURES, SLIDE, ALONE = "sclip_features", "sclip_slide_smooth96x144_c64_s32", "sclip_pamr"
 STRATEGIES = {"csa": "sclip", "vanilla": "vanilla"}
@@ -169,7 +170,7 @@ def test_pamr_takes_maps_alone_and_together(monkeypatch):
     before = maps.clone()
     together = PAMR()(maps, x)
     assert torch.equal(maps, before)
-    monkeypatch.setattr("proxyclip.refine.pamr.BUDGET", 1)
+    monkeypatch.setattr("proxyclip.models.refine.pamr.BUDGET", 1)
     torch.testing.assert_close(PAMR()(maps, x), together)
     assert torch.equal(PAMR(0)(maps, x), maps)
 
@@ -206,7 +207,7 @@ def test_openai_names_take_openai_weights(files, monkeypatch):
         seen.append((model_type, clip_type))
         raise RuntimeError("stop")
 
-    monkeypatch.setattr("proxyclip.segmentor.load_clip", load)
+    monkeypatch.setattr("proxyclip.models.segmentors.proxyclip.load_clip", load)
     asked = dict(clip_path="ViT-B/16", model_type="ViT-L-14", clip_type="laion2b_s32b_b82k")
     for options in (dict(clip_path="ViT-B/16"), dict(clip_path="ViT-B/16", clip_type="x.pt"), dict(), asked):
         with pytest.raises(RuntimeError, match="stop"):

@@ -12,11 +12,11 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from reference import arrays, write_clip, write_vit
 
-from proxyclip import windows
-from proxyclip.data.preprocess import MixedSizePreProcessor
-from proxyclip.refine.area import Area
-from proxyclip.segmentor import ProxyCLIPSegmentation
-from proxyclip.weights import WeightsError
+from proxyclip.models.preprocessor import MixedSizePreProcessor
+from proxyclip.models.refine.area import Area
+from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
+from proxyclip.models.sliding import windows
+from proxyclip.models.weights import WeightsError
 
 
 @pytest.fixture(scope="module")

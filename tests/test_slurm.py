@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from proxyclip.cli import eval_all
-from proxyclip.grid import cells as grid
-from proxyclip.grid import jobs, slurm
-from proxyclip.grid.cells import Cell
-from proxyclip.paths import ROOT
+from proxyclip.engine.sweep import cells as grid
+from proxyclip.engine.sweep import jobs, slurm
+from proxyclip.engine.sweep.cells import Cell
+from proxyclip.utils.paths import ROOT
 
 
 def slurm_script(folder: Path, *words: str, cells: int = 3) -> tuple[Path, str, str]:

@@ -110,7 +110,7 @@ def test_foreign_folder_is_not_touched(tmp_path):
 
 
 def test_drawing_needs_no_torch():
-    code = "import sys; sys.modules['torch'] = None; import proxyclip.tinyworld.voc, proxyclip.tinyworld.scenes"
+    code = "import sys; sys.modules['torch'] = None; import proxyclip.tinyworld.dataset, proxyclip.tinyworld.scenes"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
@@ -137,8 +137,8 @@ def test_weights_fit_and_load_in_plain_open_clip_and_timm():
 def test_vfms_by_name():
     import torch
 
-    from proxyclip.vfm import build_vfm
-    from proxyclip.vfm.tiny import Tiny
+    from proxyclip.models.vfm import build_vfm
+    from proxyclip.models.vfm.tiny import Tiny
 
     image, made = torch.rand(2, 3, 64, 96), {}
     for model in (None, "contrast", "mae", f"local-dir:{tinyworld.WEIGHTS / 'mae'}"):
@@ -169,8 +169,8 @@ def test_clip_knows_its_materials():
 def test_training_and_evaluation_read_the_same_features():
     import torch
 
+    from proxyclip.models.vfm.tiny import Tiny
     from proxyclip.tinyworld import models
-    from proxyclip.vfm.tiny import Tiny
 
     vfm, image = Tiny("contrast"), torch.rand(2, 3, 32, 48)
     with torch.inference_mode():

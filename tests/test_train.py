@@ -22,9 +22,9 @@ from mmengine.fileio import LocalBackend
 from mmseg.registry import MODELS
 
 from proxyclip.cli import train as train_script
-from proxyclip.trained import checkpoints
-from proxyclip.trained.guards import check_finite
-from proxyclip.trained.state_dict import read_checkpoint_state
+from proxyclip.engine.training import checkpoint as checkpoints
+from proxyclip.models.trained.nonfinite import check_finite
+from proxyclip.models.trained.state_dict import read_checkpoint_state
 
 ROOT = Path(__file__).resolve().parents[1]
 CONFIG = """

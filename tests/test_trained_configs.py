@@ -16,12 +16,14 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 from reference import HERE, arrays
 
-from proxyclip import configs, overrides, vocabulary
-from proxyclip.paths import ROOT
-from proxyclip.trained.hooks import StageHook
-from proxyclip.trained.maskclip_plus import MaskCLIPTeacher
-from proxyclip.trained.maskclip_plus.students import STUDENTS, build_student
-from proxyclip.trained.schedule import WarmupPolyLR
+from proxyclip.data import vocabulary
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.engine.training.hooks import StageHook
+from proxyclip.engine.training.schedule import WarmupPolyLR
+from proxyclip.models.trained.maskclip_plus import MaskCLIPTeacher
+from proxyclip.models.trained.maskclip_plus.students import STUDENTS, build_student
+from proxyclip.utils.paths import ROOT
 
 HOME = ROOT / "configs/trained/maskclip_plus"
 LISTS = json.loads((HERE / "trained/class_lists.json").read_text())

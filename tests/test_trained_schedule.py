@@ -11,10 +11,13 @@ from mmengine.logging import HistoryBuffer
 from reference import arrays
 from torch.utils.data import DataLoader
 
-from proxyclip.trained import checkpoints, draws, guards, optim
-from proxyclip.trained.schedule import WarmupPolyLR
-from proxyclip.trained.state_dict import load_matching_tensors, read_checkpoint_state
-from proxyclip.weights import WeightsError
+from proxyclip.engine.training import checkpoint as checkpoints
+from proxyclip.engine.training import loop as draws
+from proxyclip.engine.training import optim
+from proxyclip.engine.training.schedule import WarmupPolyLR
+from proxyclip.models.trained import nonfinite as guards
+from proxyclip.models.trained.state_dict import load_matching_tensors, read_checkpoint_state
+from proxyclip.models.weights import WeightsError
 
 SGD = dict(power=0.9, eta_min=1e-4)
 CLIPRC = dict(power=0.9, eta_min=1e-6, warmup=1500)

@@ -21,11 +21,11 @@ from safetensors.torch import save, save_file
 from stub_hub import StubHub
 
 import proxyclip  # noqa: F401  first, for MMSegmentation's imports
-from proxyclip.trained.maskclip_plus import pretrained
-from proxyclip.trained.maskclip_plus.decoders import SumASPP, build_decoder
-from proxyclip.trained.maskclip_plus.pretrained import load_pretrained
-from proxyclip.trained.maskclip_plus.students import BN, STUDENTS, build_student, feature_channels
-from proxyclip.weights import WeightsError
+from proxyclip.models.trained.maskclip_plus import pretrained
+from proxyclip.models.trained.maskclip_plus.decoders import SumASPP, build_decoder
+from proxyclip.models.trained.maskclip_plus.pretrained import load_pretrained
+from proxyclip.models.trained.maskclip_plus.students import BN, STUDENTS, build_student, feature_channels
+from proxyclip.models.weights import WeightsError
 
 TINY_MIT = dict(type="MixVisionTransformer", embed_dims=4, num_heads=(1, 2, 3, 4), num_layers=(1, 2, 1, 1))
 HEAD = dict(type="SegformerHead", in_index=[0, 1, 2, 3], norm_cfg=BN)

@@ -10,11 +10,16 @@ from reference import folder
 from torch import nn
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
-from proxyclip.clip_prompts import embed_class_names
-from proxyclip.clip_text import TextCLIP
-from proxyclip.clip_weights import architecture, load_model
-from proxyclip.trained.maskclip_plus.class_weight import ClassWeight, compute_class_weights
-from proxyclip.trained.maskclip_plus.teacher import ResNetTeacher, ViTTeacher, build_teacher, compute_teacher_scores
+from proxyclip.models.clip.loading import architecture, load_model
+from proxyclip.models.clip.prompts import embed_class_names
+from proxyclip.models.clip.text import TextCLIP
+from proxyclip.models.trained.maskclip_plus.class_weight import ClassWeight, compute_class_weights
+from proxyclip.models.trained.maskclip_plus.teacher import (
+    ResNetTeacher,
+    ViTTeacher,
+    build_teacher,
+    compute_teacher_scores,
+)
 
 WEIGHT = "trained/maskclip_classweight"
 SETTINGS = [(0.0, 0.0), (0.0, 0.5), (0.6, 0.0), (1.0, 0.0), (1.0, 0.5)]

@@ -10,16 +10,16 @@ import torch
 from reference import tensors, tiny_sam, write_clip, write_sam, write_vit
 from safetensors.torch import save_file
 
-from proxyclip import plugins
-from proxyclip.clip import load_clip
-from proxyclip.positions import resize_positions
-from proxyclip.vfm.clip import CLIPFeatures
-from proxyclip.vfm.dino import DINO
-from proxyclip.vfm.dinov2 import DINOv2
-from proxyclip.vfm.dinov3 import DINOv3
-from proxyclip.vfm.mae import MAE
-from proxyclip.vfm.sam import SAM
-from proxyclip.weights import WeightsError, fingerprint
+from proxyclip.models import registry as plugins
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.layers.pos_embed import resize_positions
+from proxyclip.models.vfm.clip import CLIPFeatures
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.dinov2 import DINOv2
+from proxyclip.models.vfm.dinov3 import DINOv3
+from proxyclip.models.vfm.mae import MAE
+from proxyclip.models.vfm.sam import SAM
+from proxyclip.models.weights import WeightsError, fingerprint
 
 
 @pytest.fixture(scope="module")

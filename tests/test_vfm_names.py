@@ -14,16 +14,16 @@ from reference import write_clip, write_vit
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
-from proxyclip import plugins
-from proxyclip.clip import load_clip
-from proxyclip.vfm import build_vfm, resolve
-from proxyclip.vfm._timm import attention_input
-from proxyclip.vfm.clip import CLIPFeatures
-from proxyclip.vfm.dino import DINO
-from proxyclip.vfm.dinov2 import DINOv2
-from proxyclip.vfm.dinov3 import DINOv3
-from proxyclip.vfm.mae import MAE
-from proxyclip.weights import WeightsError, fingerprint
+from proxyclip.models import registry as plugins
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.vfm import build_vfm, resolve
+from proxyclip.models.vfm._timm import attention_input
+from proxyclip.models.vfm.clip import CLIPFeatures
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.dinov2 import DINOv2
+from proxyclip.models.vfm.dinov3 import DINOv3
+from proxyclip.models.vfm.mae import MAE
+from proxyclip.models.weights import WeightsError, fingerprint
 
 SIZES = {
     "dino": "s16 s8 b16 b8",

@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 from reference import arrays
 
-from proxyclip import vocabulary
-from proxyclip.clip_prompts import embed_class_names, load_or_compute_features
-from proxyclip.postprocess import labels_from_scores, max_over_synonyms
+from proxyclip.data import vocabulary
+from proxyclip.models.clip.prompts import embed_class_names, load_or_compute_features
+from proxyclip.models.sliding.postprocess import labels_from_scores, max_over_synonyms
 
 
 def test_parser_corner_cases():

@@ -15,10 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.web import Settings, inference, render, server
-from proxyclip.web.inference import SegmentRequest
-from proxyclip.web.models import NONE, Choice, Models
-from proxyclip.web.results import PaneResult, ResultStore
+from proxyclip.apis.web import Settings, inference, render, server
+from proxyclip.apis.web.inference import SegmentRequest
+from proxyclip.apis.web.model_cache import NONE, Choice, Models
+from proxyclip.apis.web.session import PaneResult, ResultStore
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")  # what gradio calls, not what we call
 ROOT = Path(__file__).resolve().parents[1]
@@ -385,5 +385,5 @@ def test_without_gradio_it_says_how_to_get_it(monkeypatch):
 
 
 def test_gradio_is_not_imported_with_the_package():
-    code = "import sys, proxyclip.web; assert not {'gradio', 'torch'} & set(sys.modules)"
+    code = "import sys, proxyclip.apis.web; assert not {'gradio', 'torch'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.web import Settings
+from proxyclip.apis.web import Settings
 
 pytest.importorskip("gradio")
 sync = pytest.importorskip("playwright.sync_api")
@@ -26,7 +26,7 @@ X, Y = 40, 60  # a pixel of the picture
 
 @pytest.fixture(scope="module")
 def address():
-    from proxyclip.web.server import Server
+    from proxyclip.apis.web.server import Server
 
     with Server(Settings(tiny=True, port=0)) as running:
         thread = threading.Thread(target=running.run)
@@ -68,7 +68,7 @@ def visit(browser, address):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory) -> Path:
-    from proxyclip.web import inference
+    from proxyclip.apis.web import inference
 
     path = tmp_path_factory.mktemp("picture") / "garden.png"
     path.write_bytes(inference.draw_example(1).data)
@@ -127,8 +127,8 @@ def test_from_a_picture_to_a_mask(visit, picture, expected, tmp_path):
 
 
 def test_classes_and_pixels_can_be_asked(visit, picture, expected):
+    from proxyclip.apis.web import render
     from proxyclip.visualization.overlay import draw_probability
-    from proxyclip.web import render
 
     page, (segmenter, found) = visit(), expected
     segment(page, picture)
@@ -248,8 +248,9 @@ def test_narrow_and_dark(visit):
 
 
 def test_missing_weights_offer_the_tiny_world(visit, picture, monkeypatch):
-    from proxyclip.web import models, server
-    from proxyclip.weights import WeightsError
+    from proxyclip.apis.web import model_cache as models
+    from proxyclip.apis.web import server
+    from proxyclip.models.weights import WeightsError
 
     real = models.Segmenter
 

@@ -17,16 +17,17 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 
-from proxyclip import choices, plugins
 from proxyclip.cli.weights import main
-from proxyclip.clip import default_tag, load_clip, supported
-from proxyclip.paths import ROOT
-from proxyclip.vfm import resolve
-from proxyclip.vfm.dino import DINO
-from proxyclip.vfm.sam import SAM
-from proxyclip.weights import WeightsError, catalogue
-from proxyclip.weights.catalogue import entries, find, needed, own_folder
-from proxyclip.weights.verify import check, kept
+from proxyclip.engine.config import components as choices
+from proxyclip.models import registry as plugins
+from proxyclip.models.clip.dense import default_tag, load_clip, supported
+from proxyclip.models.vfm import resolve
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.sam import SAM
+from proxyclip.models.weights import WeightsError, catalogue
+from proxyclip.models.weights.catalogue import entries, find, needed, own_folder
+from proxyclip.models.weights.verify import check, kept
+from proxyclip.utils.paths import ROOT
 
 CLIPS = [entry for entry in entries() if entry.kind == "clip" and entry.hub]
 VFMS = [entry for entry in entries() if entry.kind == "vfm" and entry.hub]
@@ -254,7 +255,7 @@ def test_missing_weights_say_the_command(machine):
 
 
 def test_public_names_of_the_package():
-    from proxyclip import weights
+    from proxyclip.models import weights
 
     for name in weights.__all__:
         assert callable(getattr(weights, name)), name

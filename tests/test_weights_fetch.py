@@ -17,12 +17,12 @@ from safetensors.torch import save
 from stub_hub import StubHub
 
 from proxyclip.cli.weights import main
-from proxyclip.clip import load_clip
-from proxyclip.vfm.dino import DINO
-from proxyclip.vfm.sam import SAM
-from proxyclip.weights import WeightsError, catalogue, verify
-from proxyclip.weights.catalogue import Entry, own_folder
-from proxyclip.weights.fetch import download_file, fetch
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.sam import SAM
+from proxyclip.models.weights import WeightsError, catalogue, verify
+from proxyclip.models.weights.catalogue import Entry, own_folder
+from proxyclip.models.weights.fetch import download_file, fetch
 
 SMALL = dict(embed_dim=48, depth=1, num_heads=2)
 DINO_HUB = "timm/vit_small_patch16_224.dino"
@@ -55,7 +55,12 @@ def hub(tmp_path, monkeypatch):
         Entry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
     )
     monkeypatch.setattr(catalogue, "entries", lambda: entries)
-    for module in ("proxyclip.vfm._timm", "proxyclip.vfm.sam", "proxyclip.weights.verify", "proxyclip.cli.weights"):
+    for module in (
+        "proxyclip.models.vfm._timm",
+        "proxyclip.models.vfm.sam",
+        "proxyclip.models.weights.verify",
+        "proxyclip.cli.weights",
+    ):
         monkeypatch.setattr(f"{module}.entries", lambda: entries)
     yield stub
     stub.close()

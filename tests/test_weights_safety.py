@@ -14,13 +14,13 @@ import torch
 from open_clip import pretrained as tags
 from reference import model_config, tensors, write_clip, write_vit
 
-from proxyclip import choices
 from proxyclip.cli.weights import main
-from proxyclip.clip import load_clip
-from proxyclip.vfm import build_vfm
-from proxyclip.vfm.dino import DINO
-from proxyclip.vfm.sam import SAM
-from proxyclip.weights import WeightsError, read_state_dict
+from proxyclip.engine.config import components as choices
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.vfm import build_vfm
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.sam import SAM
+from proxyclip.models.weights import WeightsError, read_state_dict
 
 
 class Evil:

@@ -15,9 +15,9 @@ from mmseg.structures import SegDataSample
 from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
-from proxyclip.data import ADE20K847Dataset
-from proxyclip.hooks import ComparisonImageHook
-from proxyclip.paths import ROOT
+from proxyclip.data.benchmarks import ADE20K847Dataset
+from proxyclip.engine.hooks import ComparisonImageHook
+from proxyclip.utils.paths import ROOT
 
 IGNORED, CLASSES = 65535, 847
 GREY = 100

@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxyclip import windows
+from proxyclip.models.sliding import windows
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
-from proxyclip.suggest import did_you_mean
+from proxyclip.utils.suggest import did_you_mean
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # also for a config that does not exist
@@ -90,14 +90,14 @@ def _print_error(
     log = None
     try:
         if describe is not str:
-            from proxyclip.errors import format_error, log_failure, should_print_error
+            from proxyclip.engine.errors import format_error, log_failure, should_print_error
 
             log = log_failure(error, Path(log_dir)) if log_dir is not None else None
             if not should_print_error():
                 return
         message = (describe or format_error)(error)
     except Exception:  # the installation itself is broken
-        from proxyclip.compat import explain
+        from proxyclip.utils.mmcv_compat import explain
 
         remedy = explain(error)
         if debug or remedy is None:

@@ -15,15 +15,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyclip.arguments import option, parse_options
 from proxyclip.cli import EXIT_FAILED, run_cli
-from proxyclip.options import EvalOptions, declare_cfg_options, declare_data_root
-from proxyclip.system import count_cores
+from proxyclip.engine.config.options import EvalOptions, declare_cfg_options, declare_data_root
+from proxyclip.utils.arguments import option, parse_options
+from proxyclip.utils.system import count_cores
 
 if TYPE_CHECKING:
     from mmengine.config import Config
 
-    from proxyclip.disk.inspect import Inspection
+    from proxyclip.data.files.inspection import Inspection
 
 MAX_PRINTED_ISSUES = {"error": 20}  # of a kind, others 3; the report has all
 
@@ -47,10 +47,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "python datasets/check.p
 
 
 def _run_check(options: CheckOptions) -> int:
-    from proxyclip import configs
-    from proxyclip.atomic import replace_file
-    from proxyclip.check import check_dataset
-    from proxyclip.console import silence_libraries
+    from proxyclip.data.check import check_dataset
+    from proxyclip.engine.config import load as configs
+    from proxyclip.engine.evaluation.console import silence_libraries
+    from proxyclip.utils.io import replace_file
 
     silence_libraries()
     cfg = _select_data(options)
@@ -73,7 +73,7 @@ def _run_check(options: CheckOptions) -> int:
 
 def _select_data(options: CheckOptions) -> Config:
     """Return the config with the chosen data set as its test set; no model is built."""
-    from proxyclip import configs
+    from proxyclip.engine.config import load as configs
 
     cfg = configs.merged(EvalOptions(options.config, data_root=options.data_root, cfg_options=options.cfg_options))
     if options.train and cfg.get("train_dataloader") is None:
@@ -86,7 +86,7 @@ def _select_data(options: CheckOptions) -> Config:
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    from proxyclip.disk.problems import Problem
+    from proxyclip.data.files.errors import Problem
 
     expected = "an unknown number" if report["expected"] is None else report["expected"]
     print(f"{report['config']}: {report['dataset']}, split {report['split']}, in {report['data_root']}")

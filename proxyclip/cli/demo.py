@@ -17,13 +17,13 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyclip.arguments import build_parser, option, read_options
 from proxyclip.cli import EXIT_FAILED, run_cli
-from proxyclip.options import TINYWORLD_CONFIG, declare_debug
-from proxyclip.paths import find
+from proxyclip.engine.config.options import TINYWORLD_CONFIG, declare_debug
+from proxyclip.utils.arguments import build_parser, option, read_options
+from proxyclip.utils.paths import find
 
 if TYPE_CHECKING:
-    from proxyclip.api import Segmentation, Segmenter
+    from proxyclip.apis import Segmentation, Segmenter
 
 DEFAULT_CLASSES_FILE = "configs/cls_coco_stuff.txt"
 DEMO_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
@@ -162,7 +162,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "demo.py") -> int:
 
 def run_demo(options: DemoOptions) -> int:
     """Segment every image, and return the number of those that failed."""
-    from proxyclip.console import make_console, silence_libraries
+    from proxyclip.engine.evaluation.console import make_console, silence_libraries
 
     silence_libraries()
     out = Path(options.out)
@@ -256,7 +256,7 @@ def build_demo_segmenter(options: DemoOptions) -> Segmenter:
     if classes is None and config is None:
         classes = DEFAULT_CLASSES_FILE
         print(f"No --classes: looking for what {classes} lists. Name your own: --classes 'horse; grass; sky'")
-    from proxyclip.api import Segmenter
+    from proxyclip.apis import Segmenter
 
     optional = {"config": config, "precision": options.precision, "checkpoint": options.checkpoint}
     settings: dict[str, Any] = {name: value for name, value in optional.items() if value}
@@ -341,8 +341,8 @@ def _name_file(file: Path, error: Exception) -> str:
 
 def format_demo_error(error: BaseException) -> str:
     """Format an error as one message; where weights are missing, with what runs without them."""
-    from proxyclip.errors import format_error
-    from proxyclip.weights import WeightsError
+    from proxyclip.engine.errors import format_error
+    from proxyclip.models.weights import WeightsError
 
     text = format_error(error)
     if isinstance(error, WeightsError):
@@ -352,8 +352,8 @@ def format_demo_error(error: BaseException) -> str:
 
 def serve_demo(options: DemoOptions) -> int:
     """Serve the page until Ctrl-C, and return the exit code."""
-    from proxyclip import web
-    from proxyclip.console import silence_libraries
+    from proxyclip.apis import web
+    from proxyclip.engine.evaluation.console import silence_libraries
 
     silence_libraries()
     names = [item.name for item in fields(web.Settings) if hasattr(options, item.name)]

@@ -6,9 +6,9 @@ import argparse
 import os
 from collections.abc import Sequence
 
-from proxyclip.arguments import build_parser, read_options
 from proxyclip.cli import run_cli
-from proxyclip.options import EvalOptions
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.utils.arguments import build_parser, read_options
 
 
 def parse_eval_options(argv: Sequence[str] | None = None, prog: str = "eval.py") -> EvalOptions:
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "eval.py") -> int:
     hide_gpus(options.device)
 
     def run() -> None:
-        from proxyclip.evaluation import evaluate
+        from proxyclip.engine.evaluation.evaluate import evaluate
 
         evaluate(options)
 

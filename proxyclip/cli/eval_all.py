@@ -15,9 +15,9 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 
-from proxyclip.arguments import build_parser, read_options
 from proxyclip.cli import EXIT_FAILED, EXIT_INTERRUPTED, run_cli
-from proxyclip.options import SweepOptions
+from proxyclip.engine.config.options import SweepOptions
+from proxyclip.utils.arguments import build_parser, read_options
 
 
 def parse_sweep_options(argv: Sequence[str] | None = None, prog: str = "eval_all.py") -> SweepOptions:
@@ -39,8 +39,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "eval_all.py") -> int:
 
 
 def _run_sweep(options: SweepOptions) -> int:
-    from proxyclip.console import silence_libraries
-    from proxyclip.grid import board, cells, runs, slurm
+    from proxyclip.engine.evaluation.console import silence_libraries
+    from proxyclip.engine.sweep import cells, slurm
+    from proxyclip.engine.sweep import display as board
+    from proxyclip.engine.sweep import run as runs
 
     silence_libraries()
     interrupted = False

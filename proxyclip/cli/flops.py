@@ -10,14 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from proxyclip.arguments import build_parser, option, read_options
 from proxyclip.cli import run_cli
-from proxyclip.options import EvalOptions, declare_cfg_options
+from proxyclip.engine.config.options import EvalOptions, declare_cfg_options
+from proxyclip.utils.arguments import build_parser, option, read_options
 
 if TYPE_CHECKING:  # imported late: --help needs no PyTorch
     from torch import nn
 
-    from proxyclip.trained.flops import ImageShape
+    from proxyclip.models.trained.flops import ImageShape
 
 MERGED_PARTS = {"decode head, with recovery": ("decode head", "recovery")}  # one part in published_sizes.json
 
@@ -64,9 +64,9 @@ def count_model_cost(model: Mapping[str, Any], shape: ImageShape | None = None) 
     """
     from mmseg.registry import MODELS
 
-    from proxyclip import choices
-    from proxyclip.trained.flops import use_fake_tensors
-    from proxyclip.trained.model import TrainedSegmentor
+    from proxyclip.engine.config import components as choices
+    from proxyclip.models.trained.base import TrainedSegmentor
+    from proxyclip.models.trained.flops import use_fake_tensors
 
     if not choices.describe_method(model).needs_checkpoint:
         raise ValueError(
@@ -139,8 +139,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip flo
 
 
 def _run_flops(options: FlopsOptions) -> None:
-    from proxyclip import configs, overrides
-    from proxyclip.console import silence_libraries
+    from proxyclip.engine.config import load as configs
+    from proxyclip.engine.config import overrides
+    from proxyclip.engine.evaluation.console import silence_libraries
 
     silence_libraries()
     cfg = configs.merged(EvalOptions(config=options.config, cfg_options=options.cfg_options))
@@ -161,7 +162,7 @@ def _run_flops(options: FlopsOptions) -> None:
 
 def _find_published_row(name: str, shape: ImageShape) -> dict[str, Any] | None:
     """Published figures of this very model and shape, or None."""
-    from proxyclip.trained.flops import PUBLISHED_SIZES_FILE
+    from proxyclip.models.trained.flops import PUBLISHED_SIZES_FILE
 
     rows = json.loads(PUBLISHED_SIZES_FILE.read_text(encoding="utf-8"))["rows"]
     return next((row for row in rows if name in row["configs"] and tuple(row["shape"]) == shape), None)
@@ -237,7 +238,7 @@ def _print_rich_table(columns: Iterable[str], rows: Iterable[Iterable[str]]) -> 
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    from proxyclip.console import make_console
+    from proxyclip.engine.evaluation.console import make_console
 
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     for number, column in enumerate(columns):

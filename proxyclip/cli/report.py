@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxyclip.arguments import option, parse_options
-from proxyclip.atomic import replace_file
 from proxyclip.cli import EXIT_USAGE, run_cli
+from proxyclip.utils.arguments import option, parse_options
+from proxyclip.utils.io import replace_file
 
 
 def parse_picture_count(text: str) -> int:
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip rep
 
 
 def _write_report(options: ReportOptions) -> None:
-    from proxyclip.report.build import build_report
+    from proxyclip.results.report.build import build_report
 
     folder = Path(options.work_dir)
     target = Path(options.output) if options.output else folder / "report.html"

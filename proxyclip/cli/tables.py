@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxyclip.arguments import option, parse_options
 from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
+from proxyclip.utils.arguments import option, parse_options
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from proxyclip.arguments import add_arguments, read_options
 from proxyclip.cli import run_cli
 from proxyclip.cli.eval import add_local_rank, hide_gpus
-from proxyclip.options import DEFAULT_TRAIN_CONFIG, TrainOptions
+from proxyclip.engine.config.options import DEFAULT_TRAIN_CONFIG, TrainOptions
+from proxyclip.utils.arguments import add_arguments, read_options
 
 
 def parse_train_options(argv: Sequence[str] | None = None, prog: str = "train.py") -> TrainOptions:
@@ -37,7 +37,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "train.py") -> int:
     hide_gpus(options.device)
 
     def run() -> None:
-        from proxyclip.trained.training import train
+        from proxyclip.engine.training.train import train
 
         train(options)
 

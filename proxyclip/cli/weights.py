@@ -14,9 +14,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
-from proxyclip.formats import format_size
-from proxyclip.weights import WeightsError, verify
-from proxyclip.weights.catalogue import Entry, entries, find, own_folder
+from proxyclip.models.weights import WeightsError, verify
+from proxyclip.models.weights.catalogue import Entry, entries, find, own_folder
+from proxyclip.utils.formats import format_size
 
 VERIFICATION_STYLES = {verify.OK: "green", verify.WRONG: "bold red", verify.UNKNOWN: "yellow"}
 WEIGHTS_TABLE_TITLES = {"clip": "CLIP (--clip)", "vfm": "Vision foundation models (--vfm)"}
@@ -58,7 +58,7 @@ def _run_list(arguments: argparse.Namespace) -> None:
 
 
 def _run_fetch(arguments: argparse.Namespace) -> int:
-    from proxyclip.weights.fetch import fetch
+    from proxyclip.models.weights.fetch import fetch
 
     chosen = [find(name) for name in arguments.names]  # an unknown name is an error before anything is fetched
     if arguments.to and len(chosen) > 1:

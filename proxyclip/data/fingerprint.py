@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from proxyclip.hashing import hash_value
+from proxyclip.utils.hashing import hash_value
 
 
 def fingerprint(dataset: Any) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from proxyclip.suggest import did_you_mean
+from proxyclip.utils.suggest import did_you_mean
 
 VOC = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
 CONTEXT = (

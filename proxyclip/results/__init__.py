@@ -5,9 +5,9 @@ The tables (results.xlsx, results.csv, results.md) hold nothing of their own, so
 `table(folder)`, or `python -m proxyclip tables WORK_DIR`.
 """
 
-from .columns import RECORD_COLUMNS, record_value
-from .published import Target, target, target_of
-from .store import (
+from proxyclip.results.columns import RECORD_COLUMNS, record_value
+from proxyclip.results.published import Target, target, target_of
+from proxyclip.results.records import (
     SCHEMA,
     confusion,
     find,
@@ -19,7 +19,7 @@ from .store import (
     records,
     sparse,
 )
-from .tables import CSV, MARKDOWN, WORKBOOK, table
+from proxyclip.results.tables import CSV, MARKDOWN, WORKBOOK, table
 
 __all__ = [
     "CSV", "MARKDOWN", "RECORD_COLUMNS", "SCHEMA", "WORKBOOK", "Target", "confusion", "find", "identity",

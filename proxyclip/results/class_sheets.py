@@ -11,8 +11,8 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from . import style
-from .columns import (
+from proxyclip.results import xlsx_style as style
+from proxyclip.results.columns import (
     Record,
     format_class_name,
     format_clip,

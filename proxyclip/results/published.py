@@ -16,7 +16,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).resolve().parents[1] / "published.json"
+FILE = Path(__file__).with_name("published.json")
 _TINY = "local-dir:proxyclip/tinyworld/weights"
 # name of a VFM in published.json -> the ways a config says it: `family`, `family-size` or `family,model`
 VFMS = {

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from proxyclip.atomic import replace_file
-
-from . import store, text
+from proxyclip.results import records as store
+from proxyclip.results import text_tables as text
+from proxyclip.utils.io import replace_file
 
 WORKBOOK = "results.xlsx"
 CSV = "results.csv"
@@ -42,7 +42,7 @@ def table(folder: Path) -> Path:
 
 
 def _write(folder: Path) -> Path:
-    from . import workbook
+    from proxyclip.results import workbook
 
     runs = store.records(folder)
     path = _put(folder / WORKBOOK, workbook.build_workbook(runs))

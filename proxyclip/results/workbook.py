@@ -17,8 +17,9 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
-from . import class_sheets, style
-from .columns import (
+from proxyclip.results import class_sheets
+from proxyclip.results import xlsx_style as style
+from proxyclip.results.columns import (
     METRIC_COLUMNS,
     RECORD_COLUMNS,
     Record,
@@ -27,7 +28,7 @@ from .columns import (
     record_value,
     to_cell_value,
 )
-from .published import target_of
+from proxyclip.results.published import target_of
 
 SUMMARY_SHEET = "Summary"
 ENVIRONMENT_SHEET = "Environment"

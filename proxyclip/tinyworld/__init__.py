@@ -11,8 +11,8 @@ carry along; they know no other pictures and no other words. Importing this pack
 
 from pathlib import Path
 
+from proxyclip.tinyworld.dataset import write_voc as prepare
 from proxyclip.tinyworld.scenes import CLASSES, OBJECTS, PALETTE, STUFF
-from proxyclip.tinyworld.voc import write_voc as prepare
 
 __all__ = ["CLASSES", "OBJECTS", "PALETTE", "STUFF", "WEIGHTS", "prepare"]
 

@@ -6,7 +6,7 @@ what differs. "upstream" is the published code as it ran, quirks and all; docs/c
 
 _base_ = "../../_base_/runtime.py"
 
-custom_imports = dict(imports=["proxyclip.trained", "proxyclip.trained.clip_rc"])
+custom_imports = dict(imports=["proxyclip.engine.training", "proxyclip.models.trained.clip_rc"])
 
 # The vocabulary stands in data_*.py.
 model = dict(

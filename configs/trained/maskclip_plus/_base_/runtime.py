@@ -5,7 +5,7 @@
 
 _base_ = "../../_base_/runtime.py"
 
-custom_imports = dict(imports=["proxyclip.trained", "proxyclip.trained.maskclip_plus"])
+custom_imports = dict(imports=["proxyclip.engine.training", "proxyclip.models.trained.maskclip_plus"])
 
 # The student stands in student_*.py, the vocabulary in data_*.py.
 model = dict(

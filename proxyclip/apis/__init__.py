@@ -1,0 +1,48 @@
+"""Public API: segment one image with any class names.
+
+load.py          config, method, VFM and CLIP names -> segmentor and test pipeline
+words.py         class lists of any form -> vocabulary, background, threshold
+images.py        images of any form -> RGB arrays
+segmenter.py     Segmenter: loads once, segments many images
+segmentation.py  Segmentation: labels, probabilities, areas, figures, files
+attention.py     attention map of one pixel
+files.py         mask images, JSON, and the files of a segmentation
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxyclip.apis import classes as words
+from proxyclip.apis.classes import Classes
+from proxyclip.apis.images import Image
+from proxyclip.apis.segmentation import Segmentation
+from proxyclip.apis.segmenter import Segmenter
+
+__all__ = ["Segmentation", "Segmenter", "segment"]
+
+_last: list[tuple[str, Segmenter]] = []
+
+
+def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
+    """Segment one image with any class names.
+
+    The model of the last call is kept: with the same options, the next call loads nothing.
+
+    Args:
+        image: see `Segmenter.__call__`.
+        classes: see `Segmenter.set_classes`.
+        options: those of `Segmenter`, `background` and `threshold` among them.
+
+    Example:
+        >>> found = segment("photo.jpg", ["horse", "grass", "sky"])
+        >>> found.labels.shape, found.areas
+        >>> found.picture().save("photo_seg.png")
+    """
+    others = {name: options.pop(name) for name in ("background", "threshold") if name in options}
+    words.read(classes, **others)  # raise before the minutes a download may take
+    key = repr(sorted(options.items()))
+    if not _last or _last[0][0] != key:
+        _last.clear()  # before the next is loaded: two may not fit into memory
+        _last.append((key, Segmenter(**options)))
+    return _last[0][1].set_classes(classes, **others)(image)

@@ -1,0 +1,120 @@
+"""Build a segmentor and its test pipeline from config, method, VFM and CLIP names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import constants
+from mmengine.logging import MMLogger
+from mmseg.registry import MODELS, TRANSFORMS
+from torch import Tensor
+
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.models.weights import fetch
+from proxyclip.models.weights.catalogue import needed
+
+REAL = "configs/base_config.py"
+TINY = "configs/cfg_tinyworld.py"
+READERS = ("LoadImageFromFile", "MyLoadAnnotations", "LoadAnnotations", "PackSegInputs")
+
+
+def load(
+    config: str, clip: str | None, vfm: str | None, method: str | None, options: dict[str, Any]
+) -> tuple[Any, Pipeline]:
+    """Build the segmentor of a config on the CPU, and its test pipeline.
+
+    Args:
+        clip, vfm, method: replace those of the config, if not None.
+        options: arguments of the model, over those of the config.
+
+    Raises:
+        ConfigNotFound, Unfit, ValueError: see `configs.load`. WeightsError: weights that cannot be had.
+    """
+    if not MMLogger.check_instance_created("mmengine"):
+        MMLogger.get_instance("mmengine", log_level="WARNING")
+    requested = configs.EvalOptions(config, method=method, vfm=vfm, clip=clip)
+    cfg = configs.merged(requested)
+    overrides.put(cfg, **options)
+    info = choices.describe_method(cfg.model)
+    configs.prepare_trained_config(cfg, requested, info)
+    overrides.check_model_arguments(cfg)
+    configs.check_model(cfg, info)
+    get_weights(cfg.model, vfm)
+    configs.register()
+    return MODELS.build(choices.buildable(cfg.model)), Pipeline(cfg.test_pipeline)
+
+
+def get_weights(model: Mapping[str, Any], vfm: str | None = None) -> None:
+    """Download the missing weights of a model, with name, size, source and target.
+
+    Args:
+        model: of a config.
+        vfm: value of --vfm, if there is one.
+
+    Raises:
+        WeightsError: a failed download; the message has the remedy. Offline, models report missing files themselves.
+    """
+    tower = ",".join(filter(None, (model.get("model_type"), model.get("clip_type"))))
+    absent = [entry for entry in needed(tower, vfm or _guide(model)) if entry.place is None]
+    if absent and not constants.HF_HUB_OFFLINE:
+        print("Weights that are not on this machine yet are downloaded once (docs/install.md: without network)")
+        for entry in absent:
+            fetch.fetch(entry)
+
+
+def _guide(model: Mapping[str, Any]) -> str | None:
+    """VFM of a config as a value of --vfm; None without one, or with a weights file."""
+    spec = model.get("vfm_model")
+    if not spec:
+        return None
+    if isinstance(spec, str):
+        spec = {"type": spec}
+    if spec.get("checkpoint") or model.get("checkpoint"):
+        return None
+    return ",".join(filter(None, (spec["type"], spec.get("model"))))
+
+
+class Pipeline:
+    """Test-time transforms between file and model, mostly a resize."""
+
+    def __init__(self, steps: list[dict[str, Any]]) -> None:
+        self.steps = [TRANSFORMS.build(step) for step in steps if step["type"] not in READERS]
+
+    def __call__(self, rgb: np.ndarray) -> Tensor:
+        """Transform (H, W, 3) uint8 RGB to (3, h, w) uint8 BGR for the preprocessor."""
+        bgr = np.ascontiguousarray(_widen_extreme_aspect(rgb)[..., ::-1])
+        results: dict[str, Any] = dict(img=bgr, img_shape=bgr.shape[:2], ori_shape=bgr.shape[:2])
+        for step in self.steps:
+            results = step(results)
+        return torch.from_numpy(np.ascontiguousarray(results["img"].transpose(2, 0, 1)))
+
+
+def _widen_extreme_aspect(rgb: np.ndarray, max_ratio: int = 2048) -> np.ndarray:
+    """Repeat rows or columns of extremely long images: a resize would leave none."""
+    short, long = sorted(rgb.shape[:2])
+    if long <= max_ratio * short:
+        return rgb
+    return rgb.repeat(-(-long // (max_ratio * short)), int(np.argmin(rgb.shape[:2])))
+
+
+def pick_device(name: str | torch.device) -> torch.device:
+    """Resolve a device name; `auto` is a GPU if there is one.
+
+    Raises:
+        ValueError: no such device.
+    """
+    has_gpu = torch.cuda.is_available()
+    if str(name) == "auto":
+        return torch.device("cuda" if has_gpu else "cpu")
+    try:
+        device = torch.device(name)
+    except (RuntimeError, TypeError) as error:
+        raise ValueError(f"Expected device to be auto, cpu, cuda or cuda:1, but got {name!r}") from error
+    if device.type == "cuda" and not has_gpu:
+        raise ValueError(f"Expected a GPU for device {name!r}, but torch finds none here: say cpu")
+    return device

@@ -1,0 +1,175 @@
+"""Parse class lists, background and threshold."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from numbers import Real
+from pathlib import Path
+from typing import TypeAlias, cast
+
+from proxyclip.data import vocabulary
+from proxyclip.data.vocabulary import Vocabulary
+from proxyclip.utils.paths import find
+
+Names: TypeAlias = Sequence[str | Sequence[str]]
+Classes: TypeAlias = "str | Path | Names | Mapping[str, str | Sequence[str]] | Vocabulary"
+Background: TypeAlias = "float | str | Sequence[str] | None"
+BACKGROUND = "background"
+OTHER = "other"
+
+
+@dataclass(frozen=True)
+class Words:
+    """Classes, label names and threshold.
+
+    Args:
+        vocabulary: the classes with names for the text tower.
+        names: of the labels; one more than the vocabulary has if class 0 is `other`, which is in no text.
+        threshold: pixels whose best probability is below it become class 0.
+    """
+
+    vocabulary: Vocabulary
+    names: tuple[str, ...]
+    threshold: float = 0.0
+
+    @property
+    def has_other(self) -> bool:
+        """True if class 0 is `other`: pixels that no class reached the threshold for."""
+        return len(self.names) > len(self.vocabulary)
+
+    @property
+    def has_background(self) -> bool:
+        """True if class 0 is `background` or `other`."""
+        return self.has_other or self.names[:1] == (BACKGROUND,)
+
+
+def read(classes: Classes, background: Background = None, threshold: float = 0.0) -> Words:
+    """Parse the arguments of `Segmenter.set_classes`.
+
+    Raises:
+        ValueError, TypeError: no class, an empty or repeated name, or a background that is neither; the message says
+            what is expected. FileNotFoundError: a vocabulary file that does not exist.
+    """
+    names = _named(classes)
+    has_other = _is_number(background)
+    if has_other:
+        if threshold:
+            raise ValueError(f"Expected one threshold, but got background={background} and threshold={threshold}")
+        threshold = cast(float, background)
+        background = None
+    if not _is_number(threshold):
+        raise TypeError(f"Expected a threshold from 0 to 1, a probability, but got {threshold!r}")
+    threshold = float(threshold)
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"Expected a threshold from 0 to 1, a probability, but got {threshold}")
+    if isinstance(background, str):
+        background = [name for synonyms in split(background) for name in synonyms]
+    if background is not None:
+        names = {BACKGROUND: _synonyms(background, "the background"), **_without(names, BACKGROUND)}
+    if not isinstance(classes, Vocabulary) and not _is_file(classes):  # of a file, reading it warns
+        _check_once(names)
+    if has_other or (threshold and background is None):
+        return Words(_vocabulary(names), (OTHER, *_without(names, OTHER)), threshold)
+    return Words(_vocabulary(names), tuple(names), threshold)
+
+
+def of_config(classes: Vocabulary, threshold: float) -> Words:
+    """Make the query of a config: class 0 is the first line of its vocabulary file."""
+    return Words(classes, tuple(_title(names, classes.classes) for names in classes.classes), threshold)
+
+
+def _named(classes: Classes) -> dict[str, tuple[str, ...]]:
+    """Name -> synonyms, in order."""
+    if isinstance(classes, Vocabulary):
+        entries: list = [list(names) for names in classes.classes]
+    elif _is_file(classes):
+        path = find(cast(Path, classes), "file of classes")
+        entries = [list(names) for names in vocabulary.read(path).classes]
+    elif isinstance(classes, str):
+        entries = split(classes)
+    elif isinstance(classes, Mapping):
+        return _distinct([(_checked(name), _synonyms(names, repr(name))) for name, names in classes.items()])
+    elif isinstance(classes, Sequence) and not isinstance(classes, (bytes, bytearray)):
+        entries = list(classes)
+    else:
+        raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
+    synonyms = [_synonyms(entry, "a class") for entry in entries]
+    return _distinct([(names[0], names) for names in synonyms])
+
+
+def _is_file(classes: Classes) -> bool:
+    return isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt"))
+
+
+def _check_once(classes: Mapping[str, tuple[str, ...]]) -> None:
+    """Raise for a synonym of two classes: only the first of them could ever win."""
+    owner: dict[str, str] = {}
+    for name, synonyms in classes.items():
+        for synonym in synonyms:
+            if synonym in owner:
+                raise ValueError(
+                    f"Expected every word once, but {synonym!r} stands for {owner[synonym]!r} and {name!r}"
+                )
+            owner[synonym] = name
+
+
+def _distinct(entries: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+    if not entries:
+        raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
+    classes = dict(entries)
+    if len(classes) < len(entries):
+        repeated = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
+        raise ValueError(f"Expected every class once, but {repeated!r} stands twice")
+    return classes
+
+
+def split(text: str) -> list[list[str]]:
+    """Split text into classes (`;`, line end) and synonyms (`,`).
+
+    Without any `;` or line end, `,` is between classes.
+    """
+    parts = [part for line in text.splitlines() for part in line.split(";")]
+    if len(parts) < 2:
+        return [[name.strip()] for name in text.split(",") if name.strip()]
+    return [names for part in parts if (names := [name.strip() for name in part.split(",") if name.strip()])]
+
+
+def _synonyms(names: object, owner: str) -> tuple[str, ...]:
+    if isinstance(names, str):
+        return (_checked(names),)
+    if not isinstance(names, Sequence) or isinstance(names, (bytes, bytearray)):
+        raise TypeError(f"Expected a name or a list of synonyms for {owner}, but got {names!r}")
+    if not names:
+        raise ValueError(f"Expected a name or a list of synonyms for {owner}, but got none")
+    return tuple(dict.fromkeys(_checked(name) for name in names))
+
+
+def _checked(name: object) -> str:
+    if not isinstance(name, str):
+        raise TypeError(f"Expected names of classes as text, but got {name!r}")
+    text = " ".join(name.split())
+    categories = {unicodedata.category(character) for character in text}
+    if not categories - {"Cf"} or categories & {"Cc", "Cs"}:  # invisible only, control characters, lone surrogates
+        raise ValueError(f"Expected a name of letters for every class, but got {name!r}")
+    return text
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _vocabulary(classes: Mapping[str, tuple[str, ...]]) -> Vocabulary:
+    return Vocabulary(tuple(classes.values()), "your classes")
+
+
+def _without(classes: Mapping[str, tuple[str, ...]], reserved: str) -> Mapping[str, tuple[str, ...]]:
+    if reserved in classes:
+        raise ValueError(f"Expected no class of the name {reserved!r} beside the background, which is class 0")
+    return classes
+
+
+def _title(names: Sequence[str], classes: Sequence[Sequence[str]]) -> str:
+    same = [other for other in classes if other[0] == names[0]]
+    return names[0] if len(same) == 1 else ", ".join(names)

@@ -1,0 +1,192 @@
+"""Segmentation: label map, probabilities and exports of one image."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import PIL.Image
+import torch
+from torch import Tensor
+
+from proxyclip.apis import export as files
+from proxyclip.apis.classes import Words
+from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
+from proxyclip.models.sliding.postprocess import labels_from_probabilities
+from proxyclip.visualization.figure import compute_class_shares, draw_figure, draw_legend
+from proxyclip.visualization.overlay import draw_overlay
+from proxyclip.visualization.palette import class_colors
+
+
+@dataclass(frozen=True, eq=False)
+class Segmentation:
+    """Label map of an image, with probabilities and exports.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        labels: (H, W) int32, indices of `names`.
+        names: the classes; the background first, if there is one.
+        name: of the image's file without its suffix, or `image`; the stem of the files of `save`.
+        file_name: of the image's file, or empty.
+    """
+
+    image: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+    names: tuple[str, ...]
+    name: str
+    file_name: str
+    _maps: Maps = field(repr=False)
+
+    def __repr__(self) -> str:
+        areas = ", ".join(f"{name} {share:.1f} %" for name, share in self.areas.items())
+        return f"Segmentation({self.name}, {self.image.shape[1]} x {self.image.shape[0]}: {areas})"
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """Class probabilities (classes, H, W) float32, computed on first use.
+
+        Those of `other` are 0. Each is the maximum over a class's names of the softmax over all names: with synonyms
+        they need not sum to 1.
+        """
+        return np.concatenate(list(self._maps.iter_probabilities()), 1)
+
+    def probability(self, which: str | int) -> np.ndarray:
+        """Compute the probability (H, W) float32 of one class, by name or index.
+
+        It takes less memory than all of them.
+
+        Raises:
+            ValueError: no such class; the message lists the classes.
+        """
+        index = self.index(which)
+        if "probabilities" in self.__dict__:
+            return self.probabilities[index]
+        return np.concatenate([chunk[index] for chunk in self._maps.iter_probabilities()])
+
+    def at(self, x: int, y: int) -> np.ndarray:
+        """Compute the probabilities (classes,) float32 of the pixel at column x, row y.
+
+        Raises:
+            ValueError: a pixel outside the image.
+        """
+        height, width = self.labels.shape
+        if not (0 <= x < width and 0 <= y < height):
+            raise ValueError(f"Expected a pixel inside the picture of {width} x {height}, but got {x}, {y}")
+        for chunk in self._maps.iter_probabilities():  # from the top, until its row
+            if y < chunk.shape[1]:
+                return chunk[:, y, x]
+            y -= chunk.shape[1]
+        raise AssertionError("the row chunks are shorter than the image")
+
+    def index(self, which: str | int) -> int:
+        """Return the label of a class, by name or index."""
+        if isinstance(which, str) and which in self.names:
+            return self.names.index(which)
+        if isinstance(which, (int, np.integer)) and 0 <= which < len(self.names):
+            return int(which)
+        raise ValueError(f"Expected one of the classes {', '.join(self.names)} or its index, but got {which!r}")
+
+    @cached_property
+    def areas(self) -> dict[str, float]:
+        """Share of the image in percent of every class that occurs, largest first."""
+        pixels = np.bincount(self.labels.ravel(), minlength=len(self.names))
+        order = [int(i) for i in np.argsort(-pixels, kind="stable") if pixels[i]]
+        return {self.names[i]: 100 * float(pixels[i]) / self.labels.size for i in order}
+
+    @property
+    def colors(self) -> np.ndarray:
+        """Class colors (classes, 3) uint8 RGB, the same for all images; gray background."""
+        return class_colors(len(self.names), background=self._maps.query.has_background)
+
+    def overlay(self, alpha: float = 0.6, names: bool = True) -> PIL.Image.Image:
+        """Draw the class colors over the image, with names on the larger regions."""
+        return PIL.Image.fromarray(draw_overlay(self.image, self.labels, self.names, self.colors, alpha, names))
+
+    def legend(self) -> PIL.Image.Image:
+        """Draw color, name and share of every class that occurs, largest first."""
+        shares = compute_class_shares(self.labels, len(self.names))
+        return PIL.Image.fromarray(draw_legend(self.names, self.colors, shares))
+
+    def picture(self) -> PIL.Image.Image:
+        """Draw image, overlay and legend side by side."""
+        return PIL.Image.fromarray(draw_figure(self.image, self.labels, self.names, self.colors))
+
+    def mask(self) -> PIL.Image.Image:
+        """Make an image of the labels: mode `P`, or `I;16` for more than 256 classes."""
+        return files.make_mask_image(self.labels, self.colors)
+
+    def to_coco(self) -> dict[str, Any]:
+        """Convert to COCO format: image, categories (ids from 1), an RLE mask a class."""
+        return files.convert_to_coco(self.labels, self.names, self.file_name or self.name)
+
+    def save(self, where: str | Path) -> dict[str, Path]:
+        """Write all exports into a folder, or the overlay or JSON to a file.
+
+        Args:
+            where: folder for figure, overlay, mask and JSON; or a file (.png, .jpg, .webp, .json).
+
+        Returns:
+            The files, by kind.
+
+        Raises:
+            OSError, ValueError: a path that cannot be written to, or an unknown suffix.
+        """
+        return files.save_segmentation(self, Path(where))
+
+    def _repr_png_(self) -> bytes | None:
+        return self.picture()._repr_png_()  # for notebooks
+
+
+@dataclass(frozen=True)
+class Maps:
+    """Score maps of an image on the model's grid, with the model that made them.
+
+    Args:
+        row_chunks: size (H, W) -> score maps (names, rows, W) from the top.
+        inputs: model input (3, h, w).
+        size: (H, W) of the image.
+    """
+
+    model: Any
+    query: Words
+    row_chunks: RowChunkFunction
+    inputs: Tensor
+    size: tuple[int, int]
+
+    @torch.no_grad()
+    def labels(self) -> np.ndarray:
+        """Compute the labels (H, W) int32."""
+        if not self.query.has_other:
+            return _array(self.model.decide(self.row_chunks(self.size), self.inputs)[0], np.int32)
+        return np.concatenate([_array(self._labels_or_other(chunk), np.int32) for chunk in self._probabilities()])
+
+    @torch.no_grad()
+    def iter_probabilities(self) -> Iterator[np.ndarray]:
+        """Yield class probabilities (classes, rows, W) float32, `other` included."""
+        for chunk in self._probabilities():
+            probabilities = _array(chunk, np.float32)
+            yield np.pad(probabilities, ((1, 0), (0, 0), (0, 0))) if self.query.has_other else probabilities
+
+    def _labels_or_other(self, chunk: Tensor) -> Tensor:
+        padded = torch.cat([chunk.new_full((1, *chunk.shape[1:]), -1.0), chunk])
+        return labels_from_probabilities(padded, self.query.threshold)
+
+    def _probabilities(self) -> Iterator[Tensor]:
+        """Yield probabilities (classes, rows, W) without `other`; whole if refined."""
+        if not self.model.refine and type(self.model).decide is OpenVocabSegmentor.decide:
+            yield from map(self.model.classify, self.row_chunks(self.size))
+            return
+        model = copy.copy(self.model)
+        model.keep_logits = True
+        probabilities = model.decide(self.row_chunks(self.size), self.inputs)[1]
+        assert probabilities is not None
+        yield probabilities
+
+
+def _array(values: Tensor, dtype: type) -> np.ndarray:
+    return values.cpu().numpy().astype(dtype, copy=False)

@@ -1,0 +1,183 @@
+"""LRU cache of segmenters, shared by all sessions, and the models on offer."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from proxyclip.apis import Segmenter
+from proxyclip.apis.build import REAL, TINY
+from proxyclip.apis.web.settings import Settings
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.models import registry as plugins
+from proxyclip.models.attention import build_strategy
+
+MOST = 3
+TUNED = ("beta", "gamma")
+NONE = "none"
+TINY_VFMS = ("tiny", "tiny-mae", "clip", NONE)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """Method and VFM; `tiny`: of the tiny world, not of the command line's config."""
+
+    method: str
+    vfm: str
+    tiny: bool = False
+
+
+@dataclass(frozen=True)
+class Offer:
+    """Methods and VFMs on offer, and the first selection."""
+
+    methods: tuple[str, ...]
+    vfms: tuple[str, ...]
+    first: Choice
+
+
+def is_tiny(settings: Settings) -> bool:
+    """Return True if the page has the tiny world only."""
+    return settings.tiny or Path(settings.config or REAL).name == Path(TINY).name
+
+
+class Models:
+    """LRU cache of segmenters by method and VFM, loaded on first use.
+
+    Args:
+        settings: config, clip, device and precision of all of them.
+        max_size: maximum number of loaded models.
+        on_evict: called with the model that is dropped, before the next is loaded.
+    """
+
+    def __init__(
+        self, settings: Settings, max_size: int = MOST, on_evict: Callable[[Choice], None] | None = None
+    ) -> None:
+        self.settings = settings
+        self.max_size = max_size
+        self.on_evict = on_evict
+        self.lock = threading.RLock()
+        self._loaded: OrderedDict[Choice, Segmenter] = OrderedDict()
+        self._offers: dict[bool, Offer] = {}
+
+    def list_available(self, tiny: bool = False) -> Offer:
+        """Return the methods and VFMs of the command line's config, or of the tiny world."""
+        tiny = tiny or is_tiny(self.settings)
+        with self.lock:
+            if tiny not in self._offers:
+                self._offers[tiny] = self._offer(tiny)
+            return self._offers[tiny]
+
+    def segmenter(self, choice: Choice) -> Segmenter:
+        """Return a segmenter with own classes and parameters, and shared networks.
+
+        Raises:
+            Unfit, ValueError: not on offer, or a method and a VFM that do not go together. WeightsError: weights that
+                are not on this machine and cannot be fetched.
+        """
+        self.check(choice)
+        with self.lock:
+            if choice not in self._loaded:
+                while len(self._loaded) >= self.max_size:
+                    evicted, _ = self._loaded.popitem(last=False)
+                    if self.on_evict:
+                        self.on_evict(evicted)
+                self._loaded[choice] = self._load(choice)
+            self._loaded.move_to_end(choice)
+            return self._loaded[choice].fork()
+
+    def fit_vfm(self, method: str, vfm: str, tiny: bool = False) -> str:
+        """Return the VFM for a method: none if it uses none, else the given or first one."""
+        if method not in self.list_available(tiny).methods:
+            return vfm
+        needs_vfm = configs.describe_method_file(method).guided
+        if needs_vfm is False:
+            return NONE
+        return self._first_vfm(tiny) if needs_vfm and vfm == NONE else vfm
+
+    def tunable(self, choice: Choice) -> dict[str, float]:
+        """Return proxy attention's parameters and first values, without loading."""
+        with self.lock:
+            if choice in self._loaded:
+                return {k: v for k, v in self._loaded[choice].tunable.items() if k in TUNED}
+            arguments = self._arguments(choice)
+            model = configs.merged(configs.EvalOptions(**{k: v for k, v in arguments.items() if k != "clip"})).model
+        if model["type"] != choices.BASE:
+            return {}
+        params = {name: model[name] for name in TUNED}
+        strategy = build_strategy(model.get("attention"), model.get("vfm_model") is not None, **params)
+        return {name: getattr(strategy, name) for name in TUNED if hasattr(strategy, name)}
+
+    def check(self, choice: Choice) -> None:
+        """Raise for a model that is not on offer, or whose parts do not fit together."""
+        offer = self.list_available(choice.tiny)
+        for kind, name, known in (("method", choice.method, offer.methods), ("VFM", choice.vfm, offer.vfms)):
+            if name not in known:
+                raise ValueError(f"Expected a {kind} of the list, {', '.join(known)}, but got {name!r}")
+        needs_vfm = configs.describe_method_file(choice.method).guided
+        if needs_vfm is False and choice.vfm != NONE:
+            raise choices.Unfit(f"{choice.method} works without a VFM, but {choice.vfm} is chosen: choose {NONE!r}")
+        if needs_vfm and choice.vfm == NONE:
+            raise choices.Unfit(f"{choice.method} needs a VFM: choose another one than {NONE!r}")
+
+    def _offer(self, tiny: bool) -> Offer:
+        settings = self._own_settings(tiny)
+        cfg = configs.merged(configs.EvalOptions(self._config(tiny), method=settings.method, vfm=settings.vfm))
+        method, vfm, _ = choices.component_names(cfg.model, choices.describe_method(cfg.model).name, settings.vfm)
+        vfms = TINY_VFMS if tiny else _families()
+        first = Choice(settings.method or method, vfm, tiny)
+        return Offer(_prepend_missing(first.method, configs.methods()), _prepend_missing(vfm, vfms), first)
+
+    def _load(self, choice: Choice) -> Segmenter:
+        settings = self.settings
+        options: dict[str, Any] = dict(refine=[*settings.refine]) if settings.refine else {}
+        return Segmenter(**self._arguments(choice), device=settings.device, precision=settings.precision, **options)
+
+    def _arguments(self, choice: Choice) -> dict[str, Any]:
+        """Arguments of `Segmenter`: the config, with another method or VFM if chosen."""
+        first = self.list_available(choice.tiny).first
+        settings = self._own_settings(choice.tiny)
+        same_method = choice.method == first.method
+        same_vfm = choice.vfm == first.vfm and (
+            same_method or configs.describe_method_file(choice.method).guided is True
+        )
+        return dict(
+            config=self._config(choice.tiny),
+            clip=settings.clip,
+            method=settings.method if same_method else choice.method,
+            vfm=settings.vfm if same_vfm else choice.vfm,
+        )
+
+    def _first_vfm(self, tiny: bool) -> str:
+        offer = self.list_available(tiny)
+        return next(name for name in (offer.first.vfm, *offer.vfms) if name != NONE)
+
+    def _own_settings(self, tiny: bool) -> Settings:
+        """Settings of the command line, or defaults for the tiny world beside it."""
+        return self.settings if tiny == is_tiny(self.settings) else Settings()
+
+    def _config(self, tiny: bool) -> str:
+        if tiny and not (self.settings.config and is_tiny(self.settings)):
+            return TINY
+        return self.settings.config or REAL
+
+
+@cache
+def _families() -> tuple[str, ...]:
+    """List every VFM with its sizes, then none; those of the tiny world are left out."""
+    names = []
+    for family in plugins.known("vfm"):
+        if family != "tiny":
+            sizes = getattr(plugins.load("vfm", family), "variants", {})
+            names += [family, *(f"{family}-{size}" for size in sizes)]
+    return (*names, NONE)
+
+
+def _prepend_missing(name: str, known: tuple[str, ...] | list[str]) -> tuple[str, ...]:
+    return tuple(known) if name in known else (name, *known)

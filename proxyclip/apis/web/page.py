@@ -1,0 +1,201 @@
+"""Controls of the page, their handlers, theme and style sheet."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio looks at it when it is imported
+
+import gradio as gr
+
+from proxyclip.apis.web import render
+from proxyclip.apis.web.handlers import Actions
+from proxyclip.apis.web.inference import TINYWORLD_CLASSES_TEXT, initial_inputs
+from proxyclip.apis.web.model_cache import TUNED, Models, is_tiny
+from proxyclip.apis.web.render import ASSETS_DIR
+
+HOUR = 3600
+USUAL = dict(beta=1.2, gamma=3.0)
+JOB: dict[str, Any] = dict(concurrency_limit=1, concurrency_id="model", api_visibility="private")
+QUICK: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")
+HELP = dict(
+    classes='";" between classes, "," between synonyms: horse; grass, lawn; sky',
+    background="What everything else is, such as: wall, ceiling. Empty: every pixel gets a class.",
+    threshold="Pixels whose best class is less probable become background (other, without background words).",
+    beta="Higher: each patch looks at fewer, more similar places.",
+    gamma="Higher: the most similar places count for more.",
+)
+FONT_FAMILY = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
+MONO_FONT_FAMILY = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+
+
+def page(models: Models) -> gr.Blocks:
+    """Build the page as gradio's blocks."""
+    tiny = is_tiny(models.settings)
+    with gr.Blocks(
+        title="Segment a picture with your own words",
+        fill_width=True,
+        analytics_enabled=False,
+        delete_cache=(HOUR // 6, HOUR),
+    ) as blocks:
+        _html("head", render.render_header(tiny))
+        with gr.Row(elem_id="page"):
+            with gr.Column(elem_id="controls", min_width=280):
+                controls = _inputs(models, tiny) | _models(models, tiny) | _numbers(models)
+            with gr.Column(elem_id="results", min_width=280):
+                controls |= _results()
+        controls["picture"] = gr.State(None, time_to_live=HOUR)
+        controls["shown"] = gr.State("", time_to_live=HOUR)
+        _wire(Actions(models), controls)
+    blocks.queue(max_size=16)
+    blocks.state_session_capacity = 64
+    return blocks
+
+
+def _html(name: str, text: str, script: str | None = None) -> gr.HTML:
+    return gr.HTML(text, elem_id=name, js_on_load=script, apply_default_css=False)
+
+
+def _inputs(models: Models, tiny: bool) -> dict[str, Any]:
+    """Image, classes, button."""
+    classes = initial_inputs(models.settings)[0] or (TINYWORLD_CLASSES_TEXT if tiny else "")
+    return dict(
+        file=gr.File(label="Picture", file_types=["image"], height=120, elem_id="file"),
+        examples=_html("examples", render.render_examples(), render.read_script("picture")),
+        classes=gr.Textbox(
+            classes,
+            label="What to look for",
+            info=HELP["classes"],
+            placeholder="horse; grass, lawn; sky",
+            max_lines=6,
+            elem_id="classes",
+        ),
+        go=gr.Button("Segment", variant="primary", elem_id="go"),
+    )
+
+
+def _models(models: Models, tiny: bool) -> dict[str, Any]:
+    """Method and VFM of one pane, or of two."""
+    offer = models.list_available()
+    first = offer.first
+    second = next(name for name in offer.methods if name != first.method)
+    if "sclip" in offer.methods and first.method != "sclip":
+        second = "sclip"
+    controls: dict[str, Any] = {}
+    with gr.Row(elem_classes="pair"):
+        controls["method"] = gr.Dropdown(offer.methods, value=first.method, label="Method", min_width=100)
+        controls["vfm"] = gr.Dropdown(offer.vfms, value=first.vfm, label="VFM", min_width=100, elem_id="vfm")
+    controls["compare"] = gr.Checkbox(False, label="Compare two", elem_id="compare")
+    with gr.Row(elem_classes="pair", visible=False) as controls["right"]:
+        vfm = models.fit_vfm(second, first.vfm)
+        controls["method2"] = gr.Dropdown(offer.methods, value=second, label="Method, right", min_width=100)
+        controls["vfm2"] = gr.Dropdown(offer.vfms, value=vfm, label="VFM, right", min_width=100)
+    label = "Tiny world: a toy that needs no download and knows drawn scenes only"
+    controls["toys"] = gr.Checkbox(tiny, label=label, visible=not tiny, elem_id="toys")
+    return controls
+
+
+def _numbers(models: Models) -> dict[str, Any]:
+    """Background, threshold, beta and gamma."""
+    _, background, threshold = initial_inputs(models.settings)
+    tunable = models.tunable(models.list_available().first)
+    values = USUAL | tunable
+    values |= {name: value for name in TUNED if (value := getattr(models.settings, name)) is not None}
+    controls: dict[str, Any] = {}
+    with gr.Accordion("Background", open=bool(background or threshold), elem_id="more"):
+        controls["background"] = gr.Textbox(
+            background, label="Background words", info=HELP["background"], elem_id="background"
+        )
+        controls["threshold"] = gr.Slider(
+            0, 1, threshold, step=0.01, label="Threshold", info=HELP["threshold"], elem_id="threshold"
+        )
+    with gr.Accordion("Proxy attention", open=True, visible=bool(tunable), elem_id="numbers") as controls["numbers"]:
+        for name, low, high, step in (("beta", 0, 3, 0.05), ("gamma", 0.5, 10, 0.1)):
+            controls[name] = gr.Slider(low, high, values[name], step=step, label=name, info=HELP[name], elem_id=name)
+    return controls
+
+
+def _results() -> dict[str, Any]:
+    """Error message and result."""
+    return dict(
+        message=_html("message", render.render_message("")),
+        rescue=gr.Button("Use the tiny world instead", visible=False, size="sm", elem_id="rescue"),
+        result=_html("result", render.render_welcome(), render.read_script("viewer")),
+    )
+
+
+def _wire(actions: Actions, controls: dict[str, Any]) -> None:
+    """Connect controls and handlers; one handler at a time uses a model."""
+
+    def pick(names: str) -> list[Any]:
+        return [controls[name] for name in names.split()]
+
+    request = pick("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma")
+    run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **JOB)
+    run |= dict(show_progress="full", show_progress_on=controls["result"])
+    gr.on([controls["go"].click, controls["classes"].submit, controls["background"].submit], actions.segment, **run)
+    for name in ("threshold", *TUNED):
+        controls[name].input(actions.rerun, trigger_mode="always_last", **run)
+    look: dict[str, Any] = dict(
+        inputs=controls["shown"], outputs=pick("message result"), show_progress="minimal", **JOB
+    )
+    controls["result"].select(actions.select, **look)
+    controls["result"].click(actions.click, **look)
+
+    uploaded = pick("file message rescue result picture shown")
+    controls["file"].upload(actions.upload, pick("file shown"), uploaded, api_visibility="private")
+    controls["examples"].select(actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **QUICK)
+
+    models = pick("toys compare method vfm method2 vfm2")
+    controls["compare"].change(lambda on: gr.update(visible=on), controls["compare"], controls["right"], **QUICK)
+    for method, vfm in (("method", "vfm"), ("method2", "vfm2")):
+        controls[method].input(actions.fit_vfm, pick(f"toys {method} {vfm}"), controls[vfm], **QUICK)
+    gr.on([control.change for control in models], actions.toggle_sliders, models, controls["numbers"], **QUICK)
+    controls["toys"].change(
+        actions.switch_world, pick("toys classes method method2"), pick("vfm vfm2 classes"), **QUICK
+    )
+    controls["rescue"].click(actions.switch_to_tinyworld, None, pick("toys message rescue"), **QUICK)
+
+
+def read_stylesheet() -> str:
+    """Read the style sheet."""
+    return (ASSETS_DIR / "style.css").read_text(encoding="utf-8")
+
+
+def build_theme() -> gr.themes.Base:
+    """Build the theme: gradio's plain one, with system fonts, so nothing is fetched."""
+    theme = gr.themes.Base(
+        primary_hue="blue",
+        neutral_hue="slate",
+        text_size="md",
+        radius_size="sm",
+        font=list(FONT_FAMILY),
+        font_mono=list(MONO_FONT_FAMILY),
+    )
+    return theme.set(
+        body_background_fill="#ffffff",
+        body_background_fill_dark="#12161c",
+        body_text_color="#1b2330",
+        body_text_color_dark="#e4e8ee",
+        block_background_fill="transparent",
+        block_background_fill_dark="transparent",
+        block_border_width="0px",
+        block_shadow="none",
+        block_label_text_color="#5b6678",
+        block_label_text_color_dark="#9ca8b8",
+        block_info_text_color="#5b6678",
+        block_info_text_color_dark="#9ca8b8",
+        block_title_text_weight="600",
+        input_background_fill="#f5f7f9",
+        input_background_fill_dark="#1a2028",
+        input_border_color="#dde2e9",
+        input_border_color_dark="#2d3641",
+        button_primary_background_fill="#1d5fa6",
+        button_primary_background_fill_hover="#174d88",
+        button_primary_background_fill_dark="#2b6cb0",
+        button_primary_background_fill_hover_dark="#3a7cc2",
+        button_primary_text_color="#ffffff",
+        slider_color="#1d5fa6",
+        slider_color_dark="#74b3f2",
+    )

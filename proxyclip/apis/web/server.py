@@ -1,0 +1,149 @@
+"""HTTP server of the page."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib.util
+import os
+import socket
+import tempfile
+import webbrowser
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+from proxyclip.apis.web.settings import Settings
+
+MEGABYTES = 20  # of an uploaded file
+MISSING = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
+OPEN = "warning: the page listens on {host}: anybody who reaches that address can use it, and there is no password"
+
+
+class Server:
+    """HTTP server of the page, as a context manager.
+
+    At its end the port is free, and all uploaded files are deleted.
+
+    Raises:
+        ImportError, OSError: see `serve`.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if importlib.util.find_spec("gradio") is None:
+            raise ImportError(MISSING)
+        self.settings = settings
+        self.stack = ExitStack()
+
+    def __enter__(self) -> Server:
+        with ExitStack() as stack:
+            self.socket = stack.enter_context(listen(self.settings.host, self.settings.port))
+            uploads = tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True)
+            self.folder = stack.enter_context(uploads)
+            stack.enter_context(_variable("GRADIO_TEMP_DIR", self.folder))
+            self.uvicorn = self._uvicorn()
+            self.stack = stack.pop_all()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stack.close()
+
+    @property
+    def url(self) -> str:
+        """Local URL of the page."""
+        host, port = self.socket.getsockname()[:2]
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+        if self.settings.host == "localhost":
+            host = "localhost"
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def run(self) -> None:
+        """Print the URL, and serve the page until Ctrl-C."""
+        if not self.settings.is_local:
+            print(OPEN.format(host=self.settings.host), flush=True)
+        print(f"The page is at {self.url}; Ctrl-C ends it.", flush=True)
+        if self.settings.open_browser:
+            webbrowser.open(self.url)
+        with contextlib.suppress(KeyboardInterrupt):
+            self.uvicorn.run(sockets=[self.socket])
+
+    def stop(self) -> None:
+        """End `run` from another thread."""
+        self.uvicorn.should_exit = True
+
+    def _uvicorn(self) -> Any:
+        import uvicorn
+
+        config = uvicorn.Config(application(self.settings), log_level="critical", timeout_graceful_shutdown=1)
+        return uvicorn.Server(config)
+
+
+def application(settings: Settings) -> Any:
+    """Build the page as an ASGI application."""
+    from proxyclip.engine.evaluation.console import silence_libraries
+
+    silence_libraries()
+    import fastapi
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+    from proxyclip.apis.web.model_cache import Models
+    from proxyclip.apis.web.page import build_theme, gr, page, read_stylesheet
+
+    app = fastapi.FastAPI(openapi_url=None)
+    if settings.host in ("127.0.0.1", "localhost"):  # no other site can have its name point here and read along
+        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
+    blocks = page(Models(settings))
+    blocks.has_launched = True  # else gradio reads any file a browser names, uploaded or not
+    return gr.mount_gradio_app(
+        app,
+        blocks,
+        path="/",
+        footer_links=[],
+        run_history=False,
+        allowed_paths=[],
+        show_error=False,
+        max_file_size=f"{MEGABYTES}mb",
+        ssr_mode=False,
+        mcp_server=False,
+        enable_monitoring=False,
+        theme=build_theme(),
+        css=read_stylesheet(),
+    )
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """Open a socket on an address and port.
+
+    Raises:
+        OSError: the port is taken, with one that is free, or the address is none of this machine.
+    """
+    try:
+        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=kind)
+    except OverflowError:
+        raise OSError(f"Expected a port from 0 to 65535, but got {port}") from None
+    except socket.gaierror as error:
+        raise OSError(f"There is no address {host!r} ({error.strerror}): leave out --host") from None
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(f"Port {port} is taken, perhaps by another such page: say --port {_free(host)}") from None
+        raise OSError(f"{host}:{port} cannot be used ({error.strerror}): choose another --host or --port") from None
+
+
+def _free(host: str) -> int:
+    with socket.create_server((host, 0), family=socket.getaddrinfo(host, 0)[0][0]) as other:
+        return int(other.getsockname()[1])
+
+
+@contextlib.contextmanager
+def _variable(name: str, value: str) -> Iterator[None]:
+    """Set an environment variable inside the block."""
+    before = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        if before is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = before

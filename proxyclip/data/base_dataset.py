@@ -1,0 +1,156 @@
+"""What all data sets share: finding the files, saying what is wrong with them, and what their labels may be."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from mmseg import datasets as mm
+
+from proxyclip.data import splits
+from proxyclip.data.files.errors import Problem
+from proxyclip.data.files.labels import Legal
+from proxyclip.data.files.layout import Layout, Pair, find
+
+
+class BenchmarkDataset(mm.BaseSegDataset):
+    """A data set on disk: images, label maps, and perhaps a list of names.
+
+    Subclasses say what is theirs: `METAINFO`, `defaults` (arguments of BaseSegDataset), `source` (how to get the data),
+    `counts` (images of each split, a split being the name of the list or of the folder of images), `marks` (values of
+    the files that mean "not scored", besides 0 with reduce_zero_label; None: ignore_index alone), `without_labels` and
+    `unseen_classes` (names of the usual zero-shot split; None where there is none).
+
+    `ignore_index` goes into the metainfo and, with what else labels may be, into every sample: loader, metric and
+    pictures take it from there. `test_mode` is on unless switched off; an unreadable image is an error, never replaced
+    by another one.
+
+    Args:
+        ann_file, data_root, kwargs: as in BaseSegDataset.
+        zero_shot: put `unseen`, the ids of the classes of `unseen_classes` after zero-label reduction, into the
+            metainfo and every sample. `metainfo=dict(unseen=[...])`, names or ids, does so with a split of one's own.
+
+    Raises:
+        FileNotFoundError: a folder, the list, or files the list names do not exist, or there is no image.
+        ValueError: the list has a name twice, two images have one name, or the zero-shot split is not possible.
+    """
+
+    defaults: ClassVar[dict[str, Any]] = {}
+    source: ClassVar[str] = ""
+    counts: ClassVar[Mapping[str, int]] = {}
+    marks: tuple[int, ...] | None = None
+    without_labels: ClassVar[frozenset[str]] = frozenset()
+    unseen_classes: ClassVar[tuple[str, ...] | None] = None
+
+    def __init__(
+        self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any
+    ) -> None:
+        if zero_shot:
+            kwargs["metainfo"] = self._with_split(kwargs.get("metainfo"))
+        if data_root is not None and str(data_root).startswith("~"):
+            data_root = str(Path(data_root).expanduser())
+        if "ignore_index" in kwargs:
+            self.marks = None  # the user knows the files
+        super().__init__(ann_file, data_root=data_root, **{"test_mode": True, **self.defaults, **kwargs})
+        self._metainfo["ignore_index"] = self.ignore_index
+        unseen = self._metainfo.pop("unseen", None)
+        if unseen is not None:
+            self._metainfo["unseen"] = splits.resolve(unseen, self._metainfo["classes"])
+        if self.label_map and len(self._metainfo["classes"]) > 255:  # 255 marks classes left out
+            raise ValueError(f"Expected at most 255 chosen classes, but got {len(self._metainfo['classes'])}")
+
+    @property
+    def layout(self) -> Layout:
+        """Where the files are."""
+        images, labels = (self.data_prefix.get(key) for key in ("img_path", "seg_map_path"))
+        listed = Path(self.ann_file) if self.ann_file and not Path(self.ann_file).is_dir() else None
+        return Layout(
+            images=Path(images or self.data_root or "."),
+            labels=None if labels is None else Path(labels),
+            names=listed,
+            image_suffix=self.img_suffix,
+            label_suffix=self.seg_map_suffix,
+            without_labels=self.without_labels,
+        )
+
+    @property
+    def legal(self) -> Legal:
+        """What the label maps may say."""
+        classes = len(self.label_map or self._metainfo.get("classes") or ()) or None
+        return Legal(classes, self.ignore_index, self.reduce_zero_label, self.marks)
+
+    @property
+    def split(self) -> str:
+        """The name of the list without suffix, or of the folder of images."""
+        layout = self.layout
+        return layout.names.stem if layout.names else layout.images.name
+
+    @property
+    def expected(self) -> int | None:
+        """How many images this split is known to have; None for splits nobody knows."""
+        return self.counts.get(self.split)
+
+    def examine(self) -> tuple[list[Pair], list[Problem]]:
+        """The samples on disk, and what is wrong with the names of the files. Reads no image."""
+        if self.data_root and not Path(self.data_root).is_dir():
+            return [], [Problem("missing place", str(self.data_root), "the data folder does not exist")]
+        return find(self.layout)
+
+    def load_data_list(self) -> list[dict]:
+        """The samples, each known to have its files."""
+        if self.backend_args is not None:
+            return super().load_data_list()  # not on this file system
+        pairs, problems = self.examine()
+        errors = [problem for problem in problems if problem.level == "error"]
+        if errors:
+            raise self._refuse(errors)
+        common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
+        return [
+            {"img_path": str(pair.image), **common, "seg_fields": []}
+            | ({} if pair.label is None else {"seg_map_path": str(pair.label)})
+            for pair in pairs
+        ]
+
+    def get_data_info(self, idx: int) -> dict:
+        """The sample's files, and what its labels may be."""
+        legal = self.legal
+        says: dict[str, Any] = {"num_classes": legal.classes, "ignore_index": legal.ignore}
+        says |= {"ignored_values": legal.marks, **{k: v for k, v in self._metainfo.items() if k == "unseen"}}
+        return {**super().get_data_info(idx), **says}
+
+    def prepare_data(self, idx: int) -> Any:
+        """The sample through the pipeline.
+
+        Raises:
+            RuntimeError: a step failed without saying on which file.
+        """
+        try:
+            return super().prepare_data(idx)
+        except Exception as error:
+            info = self.get_data_info(idx)
+            files = [str(info[key]) for key in ("img_path", "seg_map_path") if key in info]
+            if any(name in str(error) for name in files):
+                raise
+            said = " ".join(str(error).split()) or type(error).__name__
+            raise RuntimeError(f"{files[0]} does not go through the pipeline: {said}") from error
+
+    @classmethod
+    def _with_split(cls, metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
+        given = dict(metainfo or {})
+        if given.get("unseen") is None:
+            if cls.unseen_classes is None:
+                raise ValueError(f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {splits.OWN}")
+            given["unseen"] = cls.unseen_classes
+        return given
+
+    def _refuse(self, errors: list[Problem]) -> Exception:
+        kinds = Counter(problem.kind for problem in errors)
+        first = {problem.kind: str(problem) for problem in reversed(errors)}
+        more = {kind: f" (and {count - 1} more like it)" if count > 1 else "" for kind, count in kinds.items()}
+        said = " ".join(f"{text}{more[kind]}." for kind, text in first.items())
+        if not any(kind.startswith(("missing", "no image")) for kind in kinds):
+            return ValueError(f"{type(self).__name__}: {said}")
+        where = "Say where the data are with --data-root DIR or DATA_ROOT=DIR; docs/datasets.md shows the folders."
+        return FileNotFoundError(f"{type(self).__name__}: {said} {self.source} {where}")

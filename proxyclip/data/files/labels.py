@@ -1,0 +1,90 @@
+"""Label maps as they are: exact integers of any width, and an error for all that is no label map."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from proxyclip.data.files.errors import Damaged, Problem, Unfit
+from proxyclip.data.files.images import reason
+
+
+@dataclass(frozen=True)
+class Legal:
+    """What the label maps of a data set may say.
+
+    Args:
+        classes: how many classes are scored; None allows any label.
+        ignore: the value of pixels that are not scored, once a map is loaded.
+        reduce_zero: whether 0 in the files means "not scored" and class k is k + 1.
+        marks: values of the files, besides 0 with `reduce_zero`, that mean "not scored"; None: `ignore` alone.
+    """
+
+    classes: int | None = None
+    ignore: int = 255
+    reduce_zero: bool = False
+    marks: tuple[int, ...] | None = None
+
+    @property
+    def unscored(self) -> tuple[int, ...]:
+        """Values of the files that mean "not scored", without the 0 of `reduce_zero`."""
+        return (self.ignore,) if self.marks is None else self.marks
+
+    def check(self, labels: np.ndarray, path: str | Path) -> None:
+        """Raise Unfit (a ValueError) on labels, as they are in the file, that are neither a class nor a mark."""
+        top = 2**31 - 1 if self.classes is None else self.classes - (not self.reduce_zero)
+        if labels.size and labels.min() >= 0 and labels.max() <= top:
+            return
+        wrong = ((labels < 0) | (labels > top)) & ~np.isin(labels, self.unscored)
+        if not wrong.any():
+            return
+        values = np.unique(labels[wrong])
+        shown = ", ".join(map(str, values[:5])) + (", ..." if len(values) > 5 else "")
+        allowed = " or ".join([f"0..{top}", *(f"{mark} (ignored)" for mark in self.unscored)])
+        said = f"{wrong.sum()} pixels have {shown}, but expected labels {allowed}"
+        reduced = self.reduce_zero and values.tolist() == [255]
+        guess = "these look like labels that are reduced already" if reduced else "convert the data set"
+        remedy = (
+            f"{guess}; reduce_zero_label is {self.reduce_zero}, another mark of ignored pixels is set by ignore_index"
+        )
+        raise Unfit(Problem("illegal label", str(path), said, remedy))
+
+    def apply(self, labels: np.ndarray) -> np.ndarray:
+        """Labels of a file as they are scored: classes 0..classes-1 or `ignore`, int32; no two classes meet."""
+        unscored = np.isin(labels, self.unscored)
+        if self.reduce_zero:
+            unscored |= labels == 0
+        return np.where(unscored, self.ignore, labels - int(self.reduce_zero)).astype(np.int32)
+
+
+def decode(data: bytes, path: str | Path) -> np.ndarray:
+    """The label map in an image file, (H, W) int32; palette images give their indices.
+
+    Raises:
+        Damaged: (an OSError) unreadable, or cut short.
+        Unfit: (a ValueError) more than one channel, lossy, or fractions.
+    """
+    try:
+        with Image.open(io.BytesIO(data)) as image:
+            bands, kind = image.getbands(), image.format
+            values = np.array(image) if len(bands) == 1 else None
+    except (OSError, SyntaxError, ValueError) as error:
+        remedy = "copy it or convert the data set again"
+        raise Damaged(Problem("damaged label map", str(path), reason(data, error), remedy)) from error
+
+    def unfit(said: str, remedy: str) -> Unfit:
+        return Unfit(Problem("no label map", str(path), said, remedy))
+
+    if values is None:
+        said = f"has {len(bands)} channels ({''.join(bands)}), but expected one of labels"
+        raise unfit(said, "convert the colours to class indices, or name the folder of index masks")
+    if kind in ("JPEG", "MPO"):
+        raise unfit("is a JPEG, which changes labels", "make it again as PNG or TIFF")
+    whole = values.astype(np.int32) if np.isfinite(values).all() else None
+    if whole is None or not np.array_equal(whole, values):
+        raise unfit(f"has {values.dtype} fractions, but expected whole numbers", "convert it to ids")
+    return whole

@@ -1,0 +1,198 @@
+"""Transforms: safe image loading, exact labels, suppression of labels."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Sequence
+from typing import Any
+
+import mmcv
+import mmengine.fileio as fileio
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmcv.transforms import LoadImageFromFile as _LoadImageFromFile
+from mmseg.registry import TRANSFORMS
+from PIL import Image
+from torch import Tensor
+
+from proxyclip.data.files.images import whole
+from proxyclip.data.files.labels import Legal, decode
+
+UNLABELED = -1  # label of a pixel whose class the training must not see
+
+
+@TRANSFORMS.register_module()
+class LoadImageFromFile(_LoadImageFromFile):
+    """Load `img_path` into `img` (H, W, 3) uint8 BGR; damaged files are an error.
+
+    OpenCV reads it after Pillow found the file whole.
+
+    OpenCV gives garbage for a JPEG that is cut off, and some of its versions say nothing. Takes the place of mmcv's
+    loader in MMSegmentation's scope; its arguments are the same, but the EXIF orientation is ignored unless
+    `color_type='color'` is asked for: label maps are never turned by it, so images must not be either.
+
+    Raises:
+        OSError: the file is missing, empty, damaged or no picture; the message names it.
+    """
+
+    def __init__(self, to_float32: bool = False, color_type: str = "color_ignore_orientation", **kwargs: Any) -> None:
+        if kwargs.get("ignore_empty"):
+            raise ValueError("Expected `ignore_empty` to be False: an image must not be skipped without a word")
+        super().__init__(to_float32, color_type, **kwargs)
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read one image; adds `img`, `img_shape` and `ori_shape`."""
+        path = results["img_path"]
+        data = fileio.get(path, backend_args=self.backend_args)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            whole(data, path)
+        image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
+        if image is None:  # a format this OpenCV does not know, such as GIF before 4.11
+            with Image.open(io.BytesIO(data)) as file:
+                image = np.array(file.convert("RGB"))[..., ::-1]
+        image = np.ascontiguousarray(image, np.float32 if self.to_float32 else None)
+        results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        return results
+
+
+@TRANSFORMS.register_module(name=["MyLoadAnnotations", "LoadAnnotations"], force=True)
+class MyLoadAnnotations(BaseTransform):
+    """Loads `seg_map_path` into `gt_seg_map` (H, W) int32, exact above 255 classes.
+
+    Takes the place of MMSegmentation's LoadAnnotations, which casts to 8 bits: label 300 becomes 44 and 65535 becomes
+    255 without a word. Labels are classes 0..num_classes-1 or the ignore value; a sample without `num_classes` may
+    have any.
+
+    Args:
+        reduce_zero_label: raw 0 becomes the ignore value, the others move down by one; None takes the dataset's word.
+        ignore_index: value of pixels that are not scored, before and after; None takes the dataset's word, else 255.
+        backend_args: of mmengine's file reader.
+        imdecode_backend: 'pillow', the only one that leaves palette and 16-bit images as they are.
+    """
+
+    def __init__(
+        self,
+        reduce_zero_label: bool | None = None,
+        ignore_index: int | None = None,
+        backend_args: dict | None = None,
+        imdecode_backend: str = "pillow",
+    ) -> None:
+        if imdecode_backend != "pillow":
+            raise ValueError(f"Expected `imdecode_backend` to be 'pillow', but got {imdecode_backend!r}")
+        self.reduce_zero_label = reduce_zero_label
+        self.ignore_index = ignore_index
+        self.backend_args = backend_args
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Read one label map.
+
+        Raises:
+            ValueError: it is no label map, or has a label that is neither a class nor the ignore value.
+            OSError: it cannot be read.
+        """
+        path = results["seg_map_path"]
+        legal = Legal(
+            results.get("num_classes"),
+            agree("ignore_index", self.ignore_index, results, 255),
+            agree("reduce_zero_label", self.reduce_zero_label, results, False),
+            results.get("ignored_values"),
+        )
+        labels = decode(fileio.get(path, backend_args=self.backend_args), path)
+        legal.check(labels, path)
+        labels = legal.apply(labels)
+        if results.get("label_map"):
+            labels = choose(labels, results["label_map"], legal.ignore)
+        results["gt_seg_map"] = labels
+        results.setdefault("seg_fields", []).append("gt_seg_map")
+        return results
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(reduce_zero_label={self.reduce_zero_label}, ignore_index={self.ignore_index})"
+
+
+def agree(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any:
+    """Return the value of a setting that data set and user agree on.
+
+    ValueError if they contradict.
+    """
+    theirs = of_dataset.get(name)
+    if mine is not None and theirs is not None and mine != theirs:
+        raise ValueError(f"{name} is {theirs} in the dataset but {mine} in the config of its user: say it once")
+    return next((value for value in (mine, theirs) if value is not None), default)
+
+
+def choose(labels: np.ndarray, label_map: dict[int, int], ignore: int) -> np.ndarray:
+    """Renumber labels to a subset of classes.
+
+    MMSegmentation marks the others with 255; they become `ignore`.
+    """
+    chosen = np.full_like(labels, ignore)
+    for old, new in label_map.items():
+        chosen[labels == old] = ignore if new == 255 else new
+    return chosen
+
+
+@TRANSFORMS.register_module()
+class SuppressLabels(BaseTransform):
+    """Turn labels of some classes into -1, "unlabeled", to hide them from a training.
+
+    Comes after the annotations are loaded; without annotations the whole map is -1. The ignore value stays. Maps become
+    int32, in which OpenCV resizes and pads -1 unharmed. Adds `suppressed`, the ids, for `PackSegInputs(meta_keys=...)`.
+
+    Args:
+        which: "all" classes (annotation-free training), "unseen" ones of the data set (zero-shot), or their ids.
+
+    Raises:
+        ValueError: an unknown name, or a data set without a zero-shot split.
+    """
+
+    def __init__(self, which: str | Sequence[int] = "all") -> None:
+        if isinstance(which, str) and which not in ("all", "unseen"):
+            raise ValueError(f"Expected SuppressLabels(which='all'), 'unseen' or a list of ids, but got {which!r}")
+        self.which = which
+
+    def transform(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Set `gt_seg_map` (H, W) int32 to -1 at suppressed classes."""
+        ids = self.ids(results)
+        labels = results.get("gt_seg_map")
+        if labels is None:
+            labels = np.full(results["img"].shape[:2], UNLABELED, np.int32)
+            results.setdefault("seg_fields", []).append("gt_seg_map")
+        else:
+            labels = labels.astype(np.int32)
+            labels[np.isin(labels, ids)] = UNLABELED
+        results["gt_seg_map"] = labels
+        results["suppressed"] = tuple(ids)
+        return results
+
+    def ids(self, metainfo: dict[str, Any]) -> list[int]:
+        """List the ids for a sample, or for any dict with `num_classes` and `unseen`."""
+        if self.which == "all":
+            return list(range(metainfo["num_classes"]))
+        if self.which != "unseen":
+            return [int(one) for one in self.which]
+        if not metainfo.get("unseen"):
+            raise ValueError(
+                "SuppressLabels('unseen') needs a data set that says which classes are unseen: zero_shot=True"
+            )
+        return list(metainfo["unseen"])
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(which={self.which!r})"
+
+
+def check_labels_suppressed(labels: Tensor, ids: Sequence[int]) -> None:
+    """Refuse labels of classes that must be unlabeled in this training.
+
+    Raises:
+        ValueError: there are such labels; the message has the ids.
+    """
+    leaked = torch.isin(labels, torch.as_tensor(ids, device=labels.device))
+    if leaked.any():
+        leaked_ids = labels[leaked].unique().tolist()
+        raise ValueError(
+            f"Labels have classes {leaked_ids}, which are unlabelled in this training: is SuppressLabels there?"
+        )

@@ -1,0 +1,1 @@
+"""From option values to one resolved config, and the components it names."""

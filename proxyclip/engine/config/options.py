@@ -1,0 +1,244 @@
+"""Options of evaluation, training and sweeps; their fields are the arguments of eval.py, train.py and eval_all.py."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from proxyclip.utils.arguments import option, parse_count, to_command
+
+TINYWORLD_CONFIG = "configs/cfg_tinyworld.py"
+DEFAULT_TRAIN_CONFIG = "configs/trained/maskclip_plus/tinyworld_segformer.py"
+
+_LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
+_DEVICES = ("auto", "cpu", "cuda")
+_SCORINGS = ("correct", "published")
+
+
+def declare_work_dir(help: str = "for results.xlsx, records and logs (default: %(default)s)") -> Any:
+    """Declare `--work-dir`, also written `--workdir`."""
+    return option("work_dirs", flags=("--work-dir", "--workdir"), help=help)
+
+
+def declare_data_root() -> Any:
+    """Declare `--data-root`."""
+    return option(None, metavar="DIR", help="folder with the data sets (default: the variable DATA_ROOT, or ./data)")
+
+
+def declare_cfg_options(help: str = "override the config") -> Any:
+    """Declare `--cfg-options`, which may be given several times."""
+    return option((), action="extend", metavar="KEY=VALUE", help=help)
+
+
+def declare_device() -> Any:
+    """Declare `--device`."""
+    return option("auto", choices=_DEVICES, help="auto takes CUDA where there is one")
+
+
+def declare_workers() -> Any:
+    """Declare `--workers`."""
+    return option(None, metavar="N", help="processes that load images (default: the config's)")
+
+
+def declare_debug() -> Any:
+    """Declare `--debug`."""
+    return option(False, help="show the traceback of an error")
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Options of one evaluation: the command line of eval.py."""
+
+    config: str = option(TINYWORLD_CONFIG, help="config file (default: %(default)s)")
+    method: str | None = option(
+        None, metavar="NAME", help="another method: a name of configs/method, such as naclip, or my/own.py"
+    )
+    vfm: str | None = option(
+        None,
+        metavar="NAME",
+        help="another VFM: dino, dino-s16, sam-b, clip, my/own.py; NAME,MODEL; NAME,FILE; none",
+    )
+    clip: str | None = option(
+        None, metavar="NAME", help="another CLIP: ViT-L-14, ViT-H-14,TAG, ViT-B-16,FILE, local-dir:FOLDER"
+    )
+    checkpoint: str | None = option(None, metavar="FILE", help="the weights of a trained model, as train.py wrote them")
+    work_dir: str = declare_work_dir()
+    data_root: str | None = declare_data_root()
+    cfg_options: tuple[str, ...] = declare_cfg_options()
+    limit: int | None = option(
+        None, metavar="N", help="evaluate the first N images only; the result is marked as partial"
+    )
+    show_dir: str | None = option(
+        None, metavar="DIR", help="write pictures there: image, ground truth and prediction side by side"
+    )
+    scoring: str = option(
+        "correct",
+        choices=_SCORINGS,
+        help="published: the ignore handling of the published ADE20K-847 and Context-459 configs, for comparison",
+    )
+    check: bool = option(True, flags=("--no-check",), help="evaluate even if the data look wrong")
+    skip_bad: bool = option(False, help="leave out images that cannot be read; the record names them")
+    fresh: bool = option(False, help="start anew instead of going on after an interrupted run")
+    save_every: int = option(50, metavar="N", help="save counts every N images (default: %(default)s)")
+    gallery: int = option(6, metavar="N", help="keep N best, worst and failed images (default: %(default)s)")
+    launcher: str = option("none", choices=_LAUNCHERS, help="see dist_test.sh")
+    device: str = declare_device()
+    workers: int | None = declare_workers()
+    debug: bool = declare_debug()
+
+    def with_changes(self, **changes: Any) -> EvalOptions:
+        """Return a copy with some options changed."""
+        return replace(self, **changes)
+
+
+@dataclass(frozen=True)
+class TrainOptions:
+    """Options of one training run: the command line of train.py."""
+
+    config: str = option(
+        DEFAULT_TRAIN_CONFIG,
+        flags=("config",),
+        nargs="?",
+        metavar="CONFIG",
+        help=f"config file (default: {DEFAULT_TRAIN_CONFIG})",
+    )
+    work_dir: str = declare_work_dir("for checkpoints, results, logs (default: %(default)s)")
+    data_root: str | None = declare_data_root()
+    cfg_options: tuple[str, ...] = declare_cfg_options()
+    load_from: str | None = option(
+        None, metavar="FILE", help="start from these weights; with --resume: go on after this checkpoint"
+    )
+    resume: bool = option(
+        False, exclusive="start", help="go on after the last checkpoint; from the beginning if there is none"
+    )
+    fresh: bool = option(False, exclusive="start", help="start anew, and delete the checkpoints of an earlier training")
+    amp: bool = option(False, help="mixed precision: float16 on CUDA, bfloat16 on a CPU")
+    seed: int | None = option(None, metavar="N", help="of all random numbers (default: the config's, or 0)")
+    evaluate: bool = option(True, flags=("--no-eval",), help="do not evaluate the last checkpoint")
+    launcher: str = option("none", choices=_LAUNCHERS, help="see dist_train.sh")
+    device: str = declare_device()
+    workers: int | None = declare_workers()
+    debug: bool = declare_debug()
+
+    def evaluation(self, checkpoint: Path | str | None = None) -> EvalOptions:
+        """Return the options of the evaluation of a checkpoint of this training."""
+        shared = ("config", "work_dir", "data_root", "cfg_options", "device", "workers", "launcher", "debug")
+        path = None if checkpoint is None else str(checkpoint)
+        return EvalOptions(checkpoint=path, **{name: getattr(self, name) for name in shared})
+
+    def command(self, checkpoint: Path | str) -> str:
+        """Format the command line of that evaluation."""
+        names = ("config", "checkpoint", "work_dir", "data_root", "cfg_options")
+        return shlex.join(["python", "eval.py", *to_command(self.evaluation(checkpoint), names)])
+
+
+def parse_gpus(text: str) -> int | tuple[str, ...]:
+    """Parse `--gpus`: a number of processes, or a comma-separated list of GPU names; an `argparse` type."""
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if "," in text and names and len(set(names)) == len(names):
+        return names
+    if text.isdigit() and int(text) > 0:
+        return int(text)
+    raise argparse.ArgumentTypeError(
+        f"expected different GPUs such as 0,1,2,3 (one GPU: '0,'), or a number of processes a cell, but got {text!r}"
+    )
+
+
+@dataclass(frozen=True)
+class SweepOptions:
+    """Options of a sweep over configs, methods, VFMs and CLIPs: the command line of eval_all.py."""
+
+    configs: tuple[str, ...] = option(
+        (), metavar="CONFIG", help="config files (default: see above; the rest as in eval.py)"
+    )
+    methods: tuple[str | None, ...] = option(
+        (None,), metavar="NAME", help="as --method; or all (default: the config's)"
+    )
+    vfms: tuple[str | None, ...] = option((None,), metavar="NAME", help="as --vfm (default: the config's)")
+    clips: tuple[str | None, ...] = option((None,), metavar="NAME", help="as --clip (default: the config's)")
+    work_dir: str = declare_work_dir()
+    data_root: str | None = declare_data_root()
+    cfg_options: tuple[str, ...] = declare_cfg_options("override every config")
+    limit: int | None = option(None, metavar="N", help="evaluate the first N images of each only")
+    scoring: str = option("correct", choices=_SCORINGS, help="as in eval.py")
+    check: bool = option(True, flags=("--no-check",), help="evaluate even if the data look wrong")
+    skip_bad: bool = option(False, help="leave out images that cannot be read; the record names them")
+    device: str = declare_device()
+    workers: int | None = declare_workers()
+    dry_run: bool = option(False, help="say what would run, and run nothing")
+    force: bool = option(False, help="run also what has a record")
+    markdown: bool = option(False, help="print the table in Markdown")
+    gpus: int | tuple[str, ...] | None = option(
+        None,
+        group="side by side",
+        type=parse_gpus,
+        metavar="LIST|N",
+        help="0,1,2,3: these GPUs, by the names CUDA_VISIBLE_DEVICES takes, a job on each (one GPU: '0,'); "
+        "a number: processes a cell, through dist_test.sh (default: one, without it)",
+    )
+    gpus_per_job: int = option(
+        1,
+        group="side by side",
+        type=parse_count,
+        metavar="N",
+        help="GPUs of the list that share a cell (default: 1)",
+    )
+    jobs: int = option(
+        1,
+        group="side by side",
+        type=parse_count,
+        metavar="N",
+        help="cells at once that share the CPU's cores (default: 1)",
+    )
+    compare: bool = option(
+        False,
+        group="published results",
+        help="show published results beside; with --dry-run: of what has a record",
+    )
+    strict: float | None = option(
+        None,
+        group="published results",
+        metavar="POINTS",
+        help="fail unless published results are met within POINTS of mIoU",
+    )
+    slurm: str | None = option(
+        None,
+        group="batch system",
+        metavar="FILE",
+        help="write a Slurm array script, a cell a task, instead of running (see also GPUs)",
+    )
+    slurm_options: tuple[str, ...] = option(
+        (), group="batch system", metavar="NAME=VALUE", help="of sbatch: partition=gpu time=4:00:00"
+    )
+    slurm_limit: int | None = option(
+        None,
+        group="batch system",
+        type=parse_count,
+        metavar="N",
+        help="tasks of the array that run at once (default: all)",
+    )
+
+    @property
+    def gpu_names(self) -> tuple[str, ...]:
+        """GPUs that the jobs share out; empty without a list of them."""
+        return self.gpus if isinstance(self.gpus, tuple) else ()
+
+    @property
+    def processes_per_cell(self) -> int | None:
+        """Processes of a cell, started by dist_test.sh; None for one process without it."""
+        if isinstance(self.gpus, tuple):
+            return self.gpus_per_job if self.gpus_per_job > 1 else None
+        return self.gpus
+
+    def evaluation(
+        self, config: str, method: str | None = None, vfm: str | None = None, clip: str | None = None
+    ) -> EvalOptions:
+        """Return the options of the evaluation of one cell."""
+        shared = (
+            "work_dir", "data_root", "cfg_options", "limit", "scoring", "check", "skip_bad", "device", "workers",
+        )  # fmt: skip
+        values = {name: getattr(self, name) for name in shared}
+        return EvalOptions(config, method, vfm, clip, **values)

@@ -1,0 +1,120 @@
+"""Changes to a loaded config: the model of a method file, `key=value` assignments, and the check of their names."""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+from collections.abc import Iterable, Mapping, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config, ConfigDict, DictAction
+from mmengine.runner import Runner
+
+from proxyclip.engine.config.components import segmentor
+from proxyclip.models import registry as plugins
+from proxyclip.utils.suggest import did_you_mean
+
+
+def apply_method(cfg: Config, path: Path) -> None:
+    """Merge the `model` of a method file over the model of `cfg`.
+
+    Plain values and None replace; a dict of another `type`, or with `_delete_=True`, replaces; other dicts merge. So
+    another `type` of the model itself keeps the model's other arguments.
+
+    Raises:
+        ValueError: the file sets anything but a model.
+    """
+    method = Config.fromfile(path)
+    if set(method) - {"custom_imports"} != {"model"}:
+        raise ValueError(f"Expected {path} to set `model` and nothing else, but it sets {sorted(method) or 'nothing'}")
+    _overlay(cfg.model, method.model)
+
+
+def put(cfg: Config, **values: Any) -> None:
+    """Set arguments of the model; unlike `update`, which merges dicts, this replaces them whole."""
+    for name, value in values.items():
+        cfg.model[name] = value
+
+
+def override(cfg: Config, assignments: Iterable[str]) -> None:
+    """Apply `key.sub=value` assignments; a new `type` inside the model drops the arguments of the old one.
+
+    Raises:
+        ValueError: no '=', or a key that fits nothing in the config; the message has the closest names.
+    """
+    assignments = list(assignments)
+    without_value = [text for text in assignments if "=" not in text]
+    if without_value:
+        raise ValueError(f"Expected --cfg-options as key=value, but got {without_value[0]!r}")
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--changes", nargs="*", action=DictAction)
+    changes = parser.parse_args(["--changes", *assignments]).changes if assignments else {}
+    for key, value in changes.items():
+        parent, leaf = _parent(cfg, key)
+        inside_model = key.startswith("model.") and key.count(".") > 1
+        if inside_model and leaf == "type" and parent.get("type") != value:
+            parent.clear()
+    cfg.merge_from_dict(changes)
+
+
+def check_model_arguments(cfg: Config) -> None:
+    """Check the names in `cfg.model` against the constructor of the model, and of its bases if it takes `**options`.
+
+    Raises:
+        ValueError: a name the constructor does not have; the message has the closest one.
+    """
+    cls = segmentor(cfg.model.get("type", ""))
+    if cls is None or plugins.accepts_any_argument(cls):
+        return  # building it reports wrong names
+    names = plugins.list_constructor_arguments(cls)
+    for name in cfg.model:
+        if name != "type" and name not in names:
+            raise ValueError(f"{cls.__name__} has no argument {name!r}{_suggestion(name, names)}")
+
+
+def _overlay(base: MutableMapping, change: Mapping) -> None:
+    for key, value in change.items():
+        old = base.get(key)
+        if not isinstance(value, Mapping):
+            base[key] = value
+            continue
+        value = dict(value)
+        delete = value.pop("_delete_", False)
+        if not delete and isinstance(old, MutableMapping) and value.get("type", old.get("type")) == old.get("type"):
+            _overlay(old, value)
+        else:
+            base[key] = ConfigDict(value)
+
+
+def _parent(cfg: Config, key: str) -> tuple[Any, str]:
+    *path, leaf = key.split(".")
+    node: Any = cfg
+    for depth, part in enumerate(path):
+        node = _child(node, part, key, ".".join(path[:depth]))
+    if isinstance(node, (list, tuple)):
+        _child(node, leaf, key, ".".join(path))
+    elif node is cfg:
+        names = [*cfg.keys(), *inspect.signature(Runner).parameters]
+        if leaf not in names:
+            raise ValueError(f"--cfg-options {key}: the config has no {leaf!r}{_suggestion(leaf, names)}")
+    elif not isinstance(node, Mapping):
+        raise ValueError(f"--cfg-options {key}: {'.'.join(path)} is {node!r} and has no parts")
+    return node, leaf
+
+
+def _child(node: Any, part: str, key: str, parent: str) -> Any:
+    if isinstance(node, (list, tuple)):
+        if part.isdigit() and int(part) < len(node):
+            return node[int(part)]
+        raise ValueError(f"--cfg-options {key}: {parent} is a list of {len(node)}, expected an index, got {part!r}")
+    names = list(node.keys()) if isinstance(node, (Mapping, Config)) else []
+    if part in names:
+        return node[part]
+    raise ValueError(f"--cfg-options {key}: {parent or 'the config'} has no {part!r}{_suggestion(part, names)}")
+
+
+def _suggestion(name: str, names: Iterable[str]) -> str:
+    names = sorted(set(names) - {"self", "type"})
+    matches = did_you_mean(name, names)
+    return f": {matches}" if matches else f"; it has {', '.join(names) or 'nothing'}"

@@ -1,0 +1,130 @@
+"""Build the config of one training run from a config file and options."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config import overrides
+from proxyclip.engine.config.options import TrainOptions
+from proxyclip.engine.training import optim
+
+NEEDED = ("train_dataloader", "train_cfg", "optim_wrapper")
+LINES = 50  # iterations from one printed line to the next, by default
+
+
+def load(options: TrainOptions) -> Config:
+    """Load and check the config of a training; nothing is built.
+
+    It is merged, and its data are on disk.
+
+    Raises:
+        ConfigNotFound: no such config.
+        ValueError: it is not for training, or an override fits nothing in it.
+        FileNotFoundError: data it names are not on disk.
+    """
+    cfg = configs.merged(options.evaluation())
+    missing_keys = [name for name in NEEDED if cfg.get(name) is None]
+    if missing_keys:
+        raise ValueError(
+            f"{options.config} is not for training: it has no {', '.join(missing_keys)}. eval.py evaluates it as it "
+            "is; configs for train.py are below configs/trained."
+        )
+    cfg.setdefault("default_scope", "mmseg")
+    for loader in _loaders(cfg, options.evaluate):
+        dataset = innermost(loader.dataset)
+        configs.place_data(dataset, options.data_root)
+        test_view = Config(dict(test_dataloader=dict(dataset=dataset)))
+        missing = configs.missing_data(test_view)
+        if missing:
+            raise FileNotFoundError(configs.how_to_get(test_view, missing))
+    configs.register()
+    configs.use_scope(cfg)
+    overrides.check_model_arguments(cfg)
+    name = configs.config_name(cfg).removeprefix("trained/")
+    cfg.work_dir = str(Path(options.work_dir) / "train" / name)
+    return cfg
+
+
+def settle(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
+    """Fill in defaults and settings of the device and the number of processes.
+
+    Raises:
+        ValueError: mixed precision where it is not possible.
+    """
+    cfg.launcher = options.launcher
+    cfg.randomness = {"seed": 0, **cfg.get("randomness", {})}
+    if options.seed is not None:
+        cfg.randomness["seed"] = options.seed
+    _precision(cfg, options.amp, device)
+    _several(cfg, device, world)
+    _hooks(cfg)
+    cfg.setdefault("log_processor", dict(by_epoch=False))
+    schedulers = cfg.get("param_scheduler") or []
+    for scheduler in schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]:
+        scheduler.setdefault("by_epoch", False)
+    for loader in _loaders(cfg, with_test=False):
+        if options.workers is not None:
+            loader.num_workers = options.workers
+        if not loader.get("num_workers"):
+            loader.pop("persistent_workers", None)
+            loader.pop("prefetch_factor", None)
+
+
+def innermost(dataset: MutableMapping) -> Any:
+    """Config of the data set inside its wrappers."""
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    return dataset
+
+
+def interval_of_lines(cfg: Config) -> int:
+    """Iterations from one printed line to the next, as in the LoggerHook."""
+    return (cfg.default_hooks.get("logger") or {}).get("interval", LINES)
+
+
+def _loaders(cfg: Config, with_test: bool) -> Iterator[Any]:
+    names = ("train_dataloader", "val_dataloader", *(("test_dataloader",) if with_test else ()))
+    for name in names:
+        if cfg.get(name) is not None:
+            yield cfg[name]
+
+
+def _precision(cfg: Config, amp: bool, device: str) -> None:
+    wrapper = cfg.optim_wrapper
+    if amp or wrapper.get("type") == "AmpOptimWrapper":
+        cfg.optim_wrapper = optim.mixed(wrapper, device)
+    elif "dtype" in wrapper:
+        raise ValueError(f"optim_wrapper.dtype={wrapper['dtype']} is of mixed precision: expected --amp with it")
+
+
+def _several(cfg: Config, device: str, world: int) -> None:
+    """Configure distributed training; drop `sync_bn` where it is unsupported."""
+    if device == "cpu" or world == 1:
+        cfg.pop("sync_bn", None)
+    else:
+        cfg.setdefault("sync_bn", "torch")
+    wrapper_cfg = cfg.get("model_wrapper_cfg")
+    if wrapper_cfg is None or wrapper_cfg.get("type") == "EvalOnly":
+        unused = cfg.get("find_unused_parameters", False)
+        cfg.model_wrapper_cfg = dict(type="AnyDeviceDDP", find_unused_parameters=unused)
+    evaluators = cfg.get("val_evaluator") or []
+    for number, evaluator in enumerate(evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]):
+        if world > 1 and evaluator.get("type") in configs.METRICS and evaluator.get("collect_device", "cpu") == "cpu":
+            evaluator.setdefault("collect_dir", str(Path(cfg.work_dir).resolve() / f".collect-{number}"))
+
+
+def _hooks(cfg: Config) -> None:
+    hooks = {"logger": dict(type="LoggerHook", interval=LINES), **cfg.get("default_hooks", {})}
+    if hooks.get("param_scheduler") is None:
+        hooks["param_scheduler"] = dict(type="ParamSchedulerHook")
+    checkpoint_cfg = {"type": "CheckpointHook", **(hooks.get("checkpoint") or {})}
+    max_iters = cfg.train_cfg.max_iters
+    checkpoint_cfg.setdefault("interval", cfg.train_cfg.get("val_interval") or max(1, max_iters // 10))
+    if checkpoint_cfg["type"] == "CheckpointHook":
+        checkpoint_cfg["type"] = "SafeCheckpointHook"
+    cfg.default_hooks = {**hooks, "checkpoint": checkpoint_cfg}

@@ -1,0 +1,98 @@
+"""Error messages of the commands: one message with the cause and the remedy, and the traceback in a log."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.logging import MMLogger
+from mmengine.registry import Registry
+
+from proxyclip.engine.evaluation.loader import LoaderDied
+from proxyclip.utils.mmcv_compat import explain
+from proxyclip.utils.suggest import did_you_mean
+
+_PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text says enough without the class
+
+
+def format_error(error: BaseException) -> str:
+    """Format an error as one message: its cause, and the remedy where it is known."""
+    for cause in _iterate_causes(error):
+        remedy = explain(cause)
+        if remedy:
+            return remedy
+    text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
+    worker = re.search(r"Original Traceback.*\n(\S.*)$", text.strip(), flags=re.DOTALL)
+    if worker:
+        text = worker.group(1).splitlines()[-1]
+    if text == "need at least one array to concatenate":  # mmengine's words for an empty data set
+        return "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
+    if re.search(r"gloo.*(closed by peer|reset by peer)|remote process exited", text, flags=re.DOTALL):
+        return "another process of this run ended early; its own message says why."
+    if isinstance(error, LoaderDied) or "DataLoader worker (pid" in text:
+        return (
+            "a process that loads images was killed, mostly for lack of memory: run again with fewer --workers, or "
+            "--workers 0."
+        )
+    if getattr(error, "errno", None) == errno.ENOSPC:
+        return f"{text}: the disk is full. Make room, or choose another --work-dir."
+    unknown = re.match(r"(\S+) is not in the \w+::([\w ]+) registry", text)
+    if unknown:
+        name, kind = unknown.groups()
+        return f"There is no {kind} named {name!r}{_suggest_registered(name, kind)}"
+    if isinstance(error, _PLAIN) and text:
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {text or 'no text'}{location}"
+
+
+def should_print_error() -> bool:
+    """Return whether this process prints an error: process 0 does, another one only if it is not stopped meanwhile.
+
+    All processes of a run mostly fail alike, and the launcher stops the rest as soon as one has ended.
+    """
+    rank = next((os.environ[n] for n in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK") if n in os.environ), "0")
+    if rank != "0":
+        time.sleep(3)
+    return True
+
+
+def log_failure(error: BaseException, folder: Path) -> Path | None:
+    """Append the traceback to the log of the run, or to `<folder>/errors.log` before there is one.
+
+    Returns:
+        The file, or None if it cannot be written.
+    """
+    log_file = MMLogger.get_current_instance().log_file if MMLogger.check_instance_created("mmengine") else None
+    path = Path(log_file) if log_file else folder / "errors.log"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(traceback.format_exception(error)))
+    except OSError:
+        return None
+    return path
+
+
+def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _suggest_registered(name: str, kind: str) -> str:
+    """Format the registered names of a kind of object that are spelled like `name`; empty if there are none."""
+    import mmseg.registry as registries
+
+    for registry in vars(registries).values():
+        if isinstance(registry, Registry) and registry.name == kind:
+            names = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else {})}
+            suggestion = did_you_mean(name, names)
+            return f": {suggestion}" if suggestion else ""
+    return ""

@@ -1,0 +1,1 @@
+"""Evaluate one config: data loader, resumable test loop, metrics, record."""

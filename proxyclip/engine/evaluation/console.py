@@ -1,0 +1,118 @@
+"""Console output of an evaluation: two header lines, the table of classes, and the metrics."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from proxyclip.engine.config.components import MethodInfo
+from proxyclip.engine.config.load import config_name
+from proxyclip.results import target_of
+from proxyclip.results.columns import ZERO_SHOT_METRICS, format_class_name
+from proxyclip.utils.formats import format_two_decimals
+
+_MAX_ROWS = 200  # classes the console shows
+
+
+def silence_libraries() -> None:
+    """Keep what mmengine logs before a Runner has its log off the terminal, but for warnings."""
+    logging.raiseExceptions = False  # on a full disk each line of the log would bring a traceback
+    logging.getLogger().addFilter(_is_not_download_warning)
+    if not MMLogger.check_instance_created("mmengine"):
+        MMLogger.get_instance("mmengine", log_level="WARNING")
+
+
+def _is_not_download_warning(record: logging.LogRecord) -> bool:
+    """Filter out open_clip's line about missing weights, whose error says more."""
+    return not record.getMessage().startswith("Failed to download weights")
+
+
+def make_console(file: TextIO | None = None, width: int = 120) -> Console:
+    """Build a console for `file` (standard output by default) that has `width` columns where it is no terminal."""
+    file = file or sys.stdout
+    return Console(file=file, width=None if file.isatty() else width, highlight=False)
+
+
+def print_header(cfg: Config, method: MethodInfo, precision: str, images: int, device: str, processes: int) -> None:
+    """Print two lines on the model, the data set and the device of an evaluation that begins."""
+    model = cfg.model
+    vfm = model.get("vfm_model")
+    vfm = vfm.get("type") if isinstance(vfm, Mapping) else vfm
+    components = [model.get("model_type"), model.get("clip_type"), method.name, vfm]
+    component_list = ", ".join(str(component) for component in components if component)
+    print(f"{config_name(cfg)}: {model.type} ({component_list}) on {cfg.test_dataloader.dataset.type}", flush=True)
+    process_count = "1 process" if processes == 1 else f"{processes} processes"
+    print(f"{images} images, {precision} on {device}, {process_count}", flush=True)
+
+
+def print_summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
+    """Print the table of classes, the metrics, and the paths of the files of a run."""
+    if run.get("per_class"):
+        table = Table("class", "IoU", "acc", box=SIMPLE_HEAD, pad_edge=False)
+        for column in table.columns[1:]:
+            column.justify = "right"
+        for row in run["per_class"][:_MAX_ROWS]:
+            numbers = (format_two_decimals(row.get(key)) for key in ("iou", "acc"))
+            table.add_row(escape(format_class_name(row)), *numbers)
+        if len(run["per_class"]) > _MAX_ROWS:
+            table.add_row(f"... and {len(run['per_class']) - _MAX_ROWS} more: see results.xlsx", "", "")
+        make_console().print(table)
+    metrics = run["metrics"]
+    means = "  ".join(
+        f"{key} {format_two_decimals(metrics[key])}" for key in ("mIoU", "aAcc", "mAcc") if key in metrics
+    )
+    print(means + _format_restrictions(run))
+    for line in (*explain_metrics(run), *format_published_difference(run)):
+        print(line)
+    for name, path in files.items():
+        print(f"{name}: {path}")
+
+
+def _format_restrictions(run: Mapping[str, Any]) -> str:
+    """Format what sets the metrics apart from those of a whole, exact evaluation."""
+    text = f"  (first {run['dataset']['images']} images only)" if run["partial"] else ""
+    if run.get("left_out"):
+        text += f"  (without {len(run['left_out'])} image{'s' * (len(run['left_out']) > 1)} that cannot be read)"
+    return text + "".join(f"  (approximate: {name})" for name in run.get("approximations", []))
+
+
+def explain_metrics(run: Mapping[str, Any]) -> list[str]:
+    """Explain which classes the means cover, and a scoring that is the published one; one string a line."""
+    metrics = run["metrics"]
+    class_counts = run.get("classes_in") or {}
+    lines = []
+    if "mIoU_gt" in metrics and "mIoU" in class_counts:
+        lines.append(
+            f"mIoU is over the {class_counts['mIoU']} classes labelled or predicted (MMSegmentation's rule); over the "
+            f"{class_counts['mIoU_gt']} labelled ones (detectron2's) it is mIoU_gt "
+            f"{format_two_decimals(metrics['mIoU_gt'])}; weighted by pixels, fwIoU "
+            f"{format_two_decimals(metrics['fwIoU'])}"
+        )
+    if "hIoU" in metrics:
+        sizes = {name: f" ({n} class{'es' * (n != 1)})" for name, n in class_counts.items()}
+        names = [name for name in ZERO_SHOT_METRICS if name in metrics]
+        means = [f"{name} {format_two_decimals(metrics[name])}{sizes.get(name, '')}" for name in names]
+        lines.append(f"{', '.join(means)}, the harmonic mean of both")
+    if run.get("scoring") == "published":
+        lines.append("--scoring published: where labels have 16 bits, unlabelled pixels count and class 255 does not")
+    return lines
+
+
+def format_published_difference(run: Mapping[str, Any]) -> list[str]:
+    """Format the published mIoU of this evaluation and the difference to it, as one line; none if none is published."""
+    target = target_of(run)
+    if target is None or "mIoU" not in run["metrics"]:
+        return []
+    difference = run["metrics"]["mIoU"] - target.value
+    note = "" if target.exact else "; its protocol differs"
+    return [f"published mIoU {target.value:.2f}, difference {difference:+.2f} ({target.source}{note})"]

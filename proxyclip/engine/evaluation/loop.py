@@ -1,0 +1,156 @@
+"""Resumable test loop: saves the counts of each image and can leave images out."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import torch
+from mmengine.dist import gather_object, get_rank, get_world_size
+from mmengine.runner import TestLoop, autocast
+
+from proxyclip.engine.evaluation.loader import LoaderDied, Samples
+from proxyclip.engine.evaluation.metrics import PairCounts, SegMetric
+from proxyclip.engine.evaluation.resume import Journal
+from proxyclip.utils.distributed import first_process_says
+
+
+class NothingLeft(ValueError):
+    """Evaluation of which all images were left out."""
+
+
+class ResumableLoop(TestLoop):
+    """MMEngine's TestLoop with a journal of counts, if the metric is one SegMetric that scores.
+
+    Batches are cut from the data set in its order, whatever the number of processes, so neither that number nor an
+    interruption changes what shares a forward. Processes take turns; no image is padded in.
+
+    After `run` (in process 0): `counts` of every image by its index, and `left_out`, (index, reason) of the others.
+    """
+
+    journal: Journal  # set before `run`; without it nothing is saved
+    skip_bad = False
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.batch_size = self.dataloader.batch_size or 1
+        self.images = len(self.dataloader.dataset)
+        self.known: dict[int, PairCounts] = {}  # of earlier evaluations; in process 0 alone
+        self.before = 0  # number of images counted by them
+        self.counts: dict[int, PairCounts] = {}
+        self.left_out: list[tuple[int, str]] = []
+
+    def obstacle(self) -> str | None:
+        """Return the reason why this evaluation cannot be saved and resumed, or None."""
+        metrics = self.evaluator.metrics
+        if len(metrics) != 1 or not isinstance(metrics[0], SegMetric) or metrics[0].format_only:
+            return "its test_evaluator is not one SegMetric that scores"
+        if not hasattr(self.dataloader.dataset, "get_data_info"):
+            return f"{type(self.dataloader.dataset).__name__} does not say the files of its images"
+        if type(self.dataloader.sampler).__name__ != "DefaultSampler":
+            return f"its sampler is a {type(self.dataloader.sampler).__name__}"
+        return None
+
+    def run(self) -> dict:
+        """Evaluate the images that the journal lacks, and return the metrics of all."""
+        if self.obstacle() is not None or not hasattr(self, "journal"):
+            return super().run()
+        batches = self._remaining_batches()
+        self.runner.call_hook("before_test")
+        self.runner.call_hook("before_test_epoch")
+        self.runner.model.eval()
+        self._samples = Samples(self.dataloader, batches, self.skip_bad)
+        try:
+            for batch_idx, (indices, batch, unreadable) in enumerate(self._samples):
+                self._leave_out([(sample.index, sample.why) for sample in unreadable])
+                if batch is not None:
+                    self._run_batch(batch_idx, indices, batch)
+        except BaseException as error:
+            self._save_after_failure(error)
+            raise
+        self.journal.save()
+        self._merge()
+        metrics = self._score()
+        try:
+            self.runner.call_hook("after_test_epoch", metrics=metrics)
+        except OSError as error:  # a full disk must not cost the result
+            print(f"warning: the log cannot be written ({error})", file=sys.stderr)
+        self.runner.call_hook("after_test")
+        return metrics
+
+    def _remaining_batches(self) -> list[list[int]]:
+        """List the batches of this process that are not wholly counted yet, as indices of their images."""
+        if get_rank() == 0:
+            self.known = self.journal.load()
+        counted = first_process_says(lambda: set(self.known))
+        self.before = len(counted)
+        starts = range(0, self.images, self.batch_size)
+        batches = [list(range(start, min(start + self.batch_size, self.images))) for start in starts]
+        return [batch for batch in batches if not counted.issuperset(batch)][get_rank() :: get_world_size()]
+
+    @torch.no_grad()
+    def _run_batch(self, batch_idx: int, indices: list[int], batch: Any) -> None:
+        self.runner.call_hook("before_test_iter", batch_idx=batch_idx, data_batch=batch)
+        with autocast(enabled=self.fp16):
+            outputs = self.runner.model.test_step(batch)
+        metric = self.evaluator.metrics[0]
+        counts = {}
+        for index, sample in zip(indices, outputs, strict=True):
+            try:
+                self.evaluator.process(data_samples=[sample], data_batch=batch)
+            except ValueError as error:  # labels that do not belong to the image
+                if not self.skip_bad:
+                    self._samples.at_fault = True
+                    raise
+                self._leave_out([(index, str(error))])
+            else:
+                counts[index] = metric.results.pop()
+        self.journal.add(counts)
+        self.runner.call_hook("after_test_iter", batch_idx=batch_idx, data_batch=batch, outputs=outputs)
+
+    def _leave_out(self, images: list[tuple[int, str]]) -> None:
+        for index, reason in images:
+            print(f"left out: {self.file(index)}: {reason}", file=sys.stderr, flush=True)
+        self.left_out += images
+
+    def file(self, index: int) -> str:
+        """Return the path of the image file of a sample."""
+        return str(self.dataloader.dataset.get_data_info(index).get("img_path", f"image {index}"))
+
+    def _save_after_failure(self, error: BaseException) -> None:
+        """Save after a failure or an interruption, and print the number of scored images."""
+        try:
+            saved = self.journal.save()
+        except RuntimeError:  # torch's signal handler reports a dead loader process just now; it does so once
+            saved = self.journal.save()
+        if not saved or get_rank() != 0:
+            return
+        count = len(set(self.known) | set(self.journal.counts))
+        owner = " by process 0" if get_world_size() > 1 else ""
+        message = f"{count} of {self.images} images are scored{owner} and saved; the same command goes on after them"
+        if self._samples.at_fault and isinstance(error, Exception) and not isinstance(error, LoaderDied):
+            message += ", with --skip-bad past files that cannot be read"
+        print(message, file=sys.stderr, flush=True)
+
+    def _merge(self) -> None:
+        """Merge the counts of all processes in process 0."""
+        gathered = gather_object((self.journal.counts, self.left_out)) or []
+        counts = dict(self.known)
+        for own_counts, _ in gathered:
+            counts.update(own_counts)
+        self.counts = dict(sorted(counts.items()))
+        left_out = [image for _, images in gathered for image in images]
+        self.left_out = sorted(image for image in left_out if image[0] not in self.counts)
+
+    def _score(self) -> dict:
+        """Compute the metrics in process 0 and return them in all."""
+
+        def score() -> dict:
+            if not self.counts:
+                index, reason = self.left_out[0]
+                raise NothingLeft(
+                    f"None of {self.images} images can be scored; the first: {self.file(index)}: {reason}"
+                )
+            return self.evaluator.metrics[0].score(list(self.counts.values()))
+
+        return first_process_says(score)

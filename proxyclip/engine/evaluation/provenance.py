@@ -1,0 +1,144 @@
+"""Origin of a result record: code, packages, files, machine. Standard library and torch only."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from proxyclip.utils import mmcv_compat as compat
+from proxyclip.utils.hashing import hash_file, hash_files
+from proxyclip.utils.paths import ROOT
+from proxyclip.utils.system import read_cpu_name
+from proxyclip.utils.version import __version__
+
+_PACKAGES = (
+    "torch", "torchvision", "mmcv", "mmcv-lite", "mmengine", "mmsegmentation", "open_clip_torch", "timm",
+    "segment-anything", "numpy", "opencv-python", "pillow", "openpyxl",
+)  # fmt: skip
+
+# Files of the package that can change a result, by path; `*` crosses folders, and the last pattern that fits decides.
+# Code that draws, prints, downloads, tabulates or parses a command line is not among them.
+CODE_PATTERNS = (
+    "models/*",
+    "!models/weights/catalogue.*", "!models/weights/fetch.py", "!models/weights/verify.py",
+    "!models/trained/*flops.py", "!models/trained/published_sizes.json",
+    "data/*",
+    "!data/check.py", "!data/files/inspection.py",
+    "engine/evaluation/loop.py", "engine/evaluation/loader.py",
+    "engine/evaluation/resume.py", "engine/evaluation/metrics.py",
+    "tinyworld/*",
+    "!tinyworld/train.py", "!tinyworld/crops.py",
+    "utils/distributed.py",
+)  # fmt: skip
+CODE_SUFFIXES = (".py", ".safetensors", ".json")
+TRAINED_CODE = "models/trained/*"  # can change the results of models that use it, and of no other
+PACKAGE_DIR = ROOT / "proxyclip"
+
+
+def collect_versions() -> dict[str, Any]:
+    """Versions of Python, of this toolkit and of the packages that take part; absent ones are left out."""
+    versions: dict[str, Any] = {"python": platform.python_version(), "proxyclip": __version__}
+    for name in _PACKAGES:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    versions["mmcv compiled ops"] = compat.has_compiled_ops()
+    return versions
+
+
+def read_git_state() -> dict[str, Any]:
+    """Commit of the checkout and whether tracked files differ from it; both None outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit or None, "dirty": bool(changes) if changes is not None else None}
+
+
+def hash_code(uses_trained_code: bool = False, package: Path | None = None) -> str:
+    """Hash the files of the package that can change a result (`CODE_PATTERNS`), with their paths.
+
+    Args:
+        uses_trained_code: include the code of trained models.
+        package: folder of the package; this one by default.
+    """
+    package = package or PACKAGE_DIR
+    patterns = CODE_PATTERNS if uses_trained_code else (*CODE_PATTERNS, f"!{TRAINED_CODE}")
+    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*") if path.suffix in CODE_SUFFIXES}
+    return hash_files({name: files[name] for name in sorted(files) if _is_included(name, patterns)})
+
+
+def _is_included(name: str, patterns: tuple[str, ...]) -> bool:
+    included = False
+    for pattern in patterns:
+        if fnmatchcase(name, pattern.removeprefix("!")):
+            included = not pattern.startswith("!")
+    return included
+
+
+def hash_named_files(config: Any) -> dict[str, str]:
+    """Hash the files that a (part of a) config names anywhere inside: vocabularies and local weights.
+
+    Names are looked for as the model does it: in the current folder, then in the repository. `local-dir:` and plain
+    folders stand for the files right inside.
+    """
+    hashes: dict[str, str] = {}
+    for text in _strings(config):
+        name = text.removeprefix("local-dir:")
+        if not name or len(name) > 1000 or "\n" in name:
+            continue
+        path = next((path for path in (Path(name).expanduser(), ROOT / name) if path.exists()), None)
+        if path is None or name in (".", "..", "/"):
+            continue
+        if path.is_file():
+            hashes[text] = hash_file(path)
+        elif "/" in name and not text.startswith("hf-hub:"):
+            hashes[text] = hash_files({file.name: file for file in sorted(path.iterdir()) if file.is_file()})
+    return hashes
+
+
+def describe_device(device: str) -> str:
+    """Name of the GPU in use, or of the processor."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    return read_cpu_name()
+
+
+def measure_peak_memory(device: str) -> int:
+    """Peak of the memory used so far, in bytes: allocated on the GPU, or resident for this process."""
+    if device == "cuda":
+        import torch
+
+        return torch.cuda.max_memory_allocated()
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _git(*arguments: str) -> str | None:
+    try:
+        result = subprocess.run(["git", "-C", str(ROOT), *arguments], capture_output=True, text=True, timeout=20)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() if result.returncode == 0 else None
+
+
+def _strings(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for part in value.values():
+            yield from _strings(part)
+    elif isinstance(value, (list, tuple)):
+        for part in value:
+            yield from _strings(part)

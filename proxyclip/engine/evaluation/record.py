@@ -1,0 +1,209 @@
+"""Record, tables and gallery of a run; docs/results.md explains every field of the record."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+
+from proxyclip import results
+from proxyclip.data.fingerprint import fingerprint, short_names
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config.components import MethodInfo
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.errors import format_error
+from proxyclip.engine.evaluation import gallery, provenance
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation.loop import ResumableLoop
+from proxyclip.engine.evaluation.metrics import image_scores
+from proxyclip.utils.hashing import hash_file, hash_value
+
+
+def check_work_dir_writable(folder: Path) -> None:
+    """Refuse a work dir that cannot take the results, before anything is computed.
+
+    Raises:
+        OSError: it cannot be made, or no file can be written in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(bytes(1 << 16))
+    except OSError as error:
+        raise OSError(
+            f"The work dir {folder} cannot be written ({error.strerror or error}): make room or choose another with "
+            "--work-dir DIR"
+        ) from error
+
+
+def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model: Any, dataset: Any) -> dict[str, Any]:
+    """Describe options, model, vocabulary, data set and protocol of a run."""
+    description = model.describe() if hasattr(model, "describe") else {}
+    arguments = {**cfg.model.to_dict(), **description}
+    return {
+        "config_name": configs.config_name(cfg),
+        "method": method.name,
+        "options": dataclasses.asdict(options),
+        "changes": identities.changes(options),
+        "approximations": list(arguments.get("approximations", [])),
+        "arguments": arguments,
+        "files": provenance.hash_named_files(cfg.model),
+        "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
+        **checkpoint_info(cfg, model, method),
+        **_describe_prompts(cfg, model),
+        "dataset": {"type": type(dataset).__name__, **fingerprint(dataset)},
+        "protocol": {
+            "resize": describe_resize(cfg.test_dataloader.dataset.get("pipeline") or []),
+            **{name: arguments.get(name) for name in ("slide_crop", "slide_stride", "prob_thd", "logit_scale")},
+        },
+        "data_check": "quick" if options.check else "none",
+        "limit": options.limit,
+        "partial": options.limit is not None and len(dataset) >= options.limit,
+        "seed": cfg.randomness.get("seed"),
+    }
+
+
+def checkpoint_info(cfg: Config, model: Any, method: MethodInfo) -> dict[str, Any]:
+    """Describe the checkpoint of a trained model: name, hash and iteration; nothing for other models."""
+    if not method.needs_checkpoint:
+        return {}
+    file = Path(cfg.model.checkpoint)
+    iteration = getattr(model, "iteration", None)
+    return {"trained": {"checkpoint": file.name, "sha256": hash_file(file), "iteration": iteration}}
+
+
+def _describe_prompts(cfg: Config, model: Any) -> dict[str, Any]:
+    """Describe the names and templates that the text features come from, with their hashes."""
+    vocabulary = getattr(model, "vocabulary", None)
+    templates = getattr(model, "templates", None)
+    description: dict[str, Any] = {"vocabulary": None, "templates": None}
+    if vocabulary is not None:
+        names = [[synonyms] if isinstance(synonyms, str) else list(synonyms) for synonyms in vocabulary.classes]
+        description["vocabulary"] = {
+            "file": cfg.model.get("name_path"),
+            "classes": len(names),
+            "names": sum(map(len, names)),
+            "sha256": hash_value(names),
+        }
+    if templates is not None:
+        description["templates"] = {"count": len(templates), "sha256": hash_value(list(templates))}
+    return description
+
+
+def describe_resize(pipeline: list[Mapping[str, Any]]) -> str | None:
+    """Describe the resize step of a pipeline; None if it keeps the size of images."""
+    for step in pipeline:
+        scale = step.get("scale")
+        if step.get("type") == "ResizeShortestEdge":
+            return f"short side {scale}"
+        if step.get("type") == "Resize":
+            size = "x".join(map(str, scale)) if isinstance(scale, (list, tuple)) else str(scale)
+            return f"{size} keep ratio" if step.get("keep_ratio") else size
+    return None
+
+
+def describe_environment(method: MethodInfo, device: str) -> dict[str, Any]:
+    """Describe code, packages and machine of a run."""
+    return {
+        "git": provenance.read_git_state(),
+        "code_sha256": provenance.hash_code(method.uses_trained_code),
+        "versions": provenance.collect_versions(),
+        "device": device,
+        "device_name": provenance.describe_device(device),
+        "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
+    }
+
+
+def collect_results(loop: Any) -> dict[str, Any]:
+    """Collect per-class and per-image results, the confusion matrix and the images that were left out."""
+    metric = next((metric for metric in loop.evaluator.metrics if hasattr(metric, "per_class")), None)
+    if metric is None:
+        return {"per_class": []}
+    collected = {
+        "scoring": getattr(metric, "scoring", None),
+        "per_class": metric.per_class,
+        "classes_in": getattr(metric, "classes_in", {}),
+        "confusion": results.sparse(getattr(metric, "confusion", np.zeros((0, 0), np.int64))),
+    }
+    if not isinstance(loop, ResumableLoop) or not loop.counts:
+        return collected
+    dataset = loop.dataloader.dataset
+    classes = len(dataset.metainfo["classes"])
+    no_pairs = (np.zeros(0, np.int64), np.zeros(0, np.int64))
+    scores = [image_scores(loop.counts.get(index, no_pairs), classes) for index in range(loop.images)]
+    names = short_names(dataset)
+    return collected | {
+        "per_image": {"file": names, "mIoU": [iou for iou, _ in scores], "aAcc": [accuracy for _, accuracy in scores]},
+        "left_out": [{"file": names[index], "why": reason} for index, reason in loop.left_out],
+        "resumed_images": loop.before,
+    }
+
+
+def save_gallery(run: Mapping[str, Any], loop: Any, model: Any, number: int, folder: Path) -> list[dict[str, Any]]:
+    """Choose and write the images of the gallery; a failure is printed and costs no result."""
+    if not isinstance(loop, ResumableLoop) or not loop.counts or not number:
+        return []
+    dataset = loop.dataloader.dataset
+    images = gallery.choose(run["per_image"]["mIoU"], loop.counts, dataset.metainfo["classes"], number)
+    try:
+        gallery.draw(model, dataset, loop.dataloader.collate_fn, images, folder)
+    except Exception as error:
+        print(f"warning: no pictures for the report in {folder}: {format_error(error)}", file=sys.stderr)
+    return images
+
+
+def write_record_and_tables(run: Mapping[str, Any], folder: Path) -> dict[str, Path | str]:
+    """Write the record, into the folder for temporary files where `folder` does not take it, and the tables.
+
+    Raises:
+        OSError: the record is elsewhere, or nowhere; the message has the metrics.
+    """
+    _warn_on_changed_metrics(results.find(folder, run["identity"]), run)
+    try:
+        path = results.record(run, folder)
+    except OSError as error:
+        fallback = Path(tempfile.gettempdir()) / f"proxyclip-{run['identity']}"
+        metrics = ", ".join(f"{name} {value}" for name, value in run["metrics"].items())
+        try:
+            location = f"It is in {results.record(run, fallback)}: move it to {folder / 'records'}"
+        except OSError as fallback_error:
+            location = f"Nor can {fallback} ({fallback_error})"
+        raise OSError(
+            f"The record cannot be written in {folder} ({error.strerror or error}). {location}. The numbers: "
+            f"{metrics}. Counts that were saved are kept: with room on the disk, the same command takes them up."
+        ) from error
+    files: dict[str, Path | str] = {"record": path}
+    try:
+        files["table"] = results.table(folder)
+    except OSError as error:
+        print(
+            f"warning: the tables cannot be written ({error}); python -m proxyclip tables {folder} makes them from "
+            "the records",
+            file=sys.stderr,
+        )
+    files["report"] = f"python -m proxyclip report {folder}"
+    return files
+
+
+def _warn_on_changed_metrics(old: Mapping[str, Any] | None, run: Mapping[str, Any]) -> None:
+    """Warn if the record that is about to be replaced, of the very same evaluation, has other metrics."""
+    if old is None or old.get("left_out") or run.get("left_out"):
+        return
+    pairs = [(name, old["metrics"].get(name), value) for name, value in run["metrics"].items()]
+    differences = [
+        f"{name} {before:.2f}, now {now:.2f}"
+        for name, before, now in pairs
+        if before is not None and abs(now - before) > 0.005
+    ]
+    if differences:
+        print(
+            f"warning: the same evaluation had other numbers before ({'; '.join(differences)}): something that is not "
+            "in the record has changed, a driver or a library say, or the computation is not deterministic",
+            file=sys.stderr,
+        )

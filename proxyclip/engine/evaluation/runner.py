@@ -1,0 +1,38 @@
+"""MMEngine's Runner with a quiet console, a resumable test loop, and models built by one process first."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.evaluation.loop import ResumableLoop
+from proxyclip.utils.distributed import first_process_first
+
+
+class QuietRunner(Runner):
+    """MMEngine's Runner with its log in the file only, and model building by one process before the others."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build the usual logger; its console handler lets warnings and errors pass only."""
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.StreamHandler) and not isinstance(handler, logging.FileHandler):
+                handler.setLevel(max(handler.level, logging.WARNING))
+        return logger
+
+    def build_test_loop(self, loop: Any) -> Any:
+        """Build the loop that can be resumed where the config has MMEngine's plain one."""
+        if isinstance(loop, Mapping) and loop.get("type", "TestLoop") == "TestLoop":
+            arguments = {key: value for key, value in loop.items() if key != "type"}
+            return ResumableLoop(self, self._test_dataloader, self._test_evaluator, **arguments)
+        return super().build_test_loop(loop)
+
+    def build_model(self, model: Any) -> Any:
+        """Build the model in process 0 first: it downloads weights and fills caches that the others use."""
+        with first_process_first():
+            return super().build_model(choices.buildable(model) if isinstance(model, Mapping) else model)

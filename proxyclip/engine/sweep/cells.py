@@ -1,0 +1,207 @@
+"""Cells of a sweep: configs x methods x VFMs x CLIPs, and the state of each."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from proxyclip import results
+from proxyclip.engine.config import components as choices
+from proxyclip.engine.config import load as configs
+from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
+from proxyclip.engine.errors import format_error
+from proxyclip.engine.evaluation import evaluate as evaluation
+from proxyclip.engine.evaluation import identity as identities
+from proxyclip.models import registry as plugins
+from proxyclip.results import published
+from proxyclip.utils.arguments import to_command
+from proxyclip.utils.paths import ROOT
+
+FOLDER_CONFIG = "configs/cfg_folder.py"
+# Options of eval.py for a cell, in the order of its command line.
+FORWARDED_OPTIONS = (
+    "work_dir", "device", "scoring", "check", "skip_bad", "data_root", "limit", "workers", "method", "vfm", "clip",
+    "cfg_options",
+)  # fmt: skip
+
+
+@dataclass(eq=False)
+class Cell:
+    """One config, method, VFM and CLIP; None is the config's own.
+
+    `state` is "" before it is resolved; then refused, no data, failed, kept, would run or waiting; then running; then
+    done, failed or interrupted, or not run where others were interrupted. `named` has method, VFM and CLIP as a table
+    shows them.
+    """
+
+    config: str
+    method: str | None = None
+    vfm: str | None = None
+    clip: str | None = None
+    number: int = 0
+    named: tuple[str, str, str] = ("-", "-", "-")
+    state: str = ""
+    note: str = ""
+    identity: str = ""
+    run: dict[str, Any] | None = None
+    seconds: float = 0.0
+    progress: Path | None = None
+    twin: Cell | None = None
+    target: published.Target | None = None  # that its config has
+
+    @property
+    def is_pending(self) -> bool:
+        """True if the cell waits for a run of its own."""
+        return self.state == "waiting" and self.twin is None
+
+    @property
+    def words(self) -> str:
+        """The arguments that choose the cell."""
+        parts = (self.config, self.method, self.vfm and f"--vfm {self.vfm}", self.clip and f"--clip {self.clip}")
+        return " ".join(filter(None, parts))
+
+    @property
+    def short(self) -> str:
+        """The config's name as tables show it."""
+        name = self.config.removeprefix("configs/").removesuffix(".py")
+        return Path(name).name if Path(name).is_absolute() else name
+
+
+def default_configs() -> list[str]:
+    """List the default configs: the tiny world first, then the published ones by name."""
+    names = sorted(f"configs/{f.name}" for f in (ROOT / "configs").glob("cfg_*.py"))
+    return [TINYWORLD_CONFIG, *(name for name in names if name not in (TINYWORLD_CONFIG, FOLDER_CONFIG))]
+
+
+def make(options: SweepOptions) -> list[Cell]:
+    """Make all cells in the order they run.
+
+    A method without VFM has one, whatever VFMs there are.
+    """
+    methods = [method for name in options.methods for method in (configs.methods() if name == "all" else [name])]
+    cells = [
+        Cell(config, method, vfm, clip)
+        for config in dict.fromkeys(options.configs or default_configs())
+        for method in dict.fromkeys(methods)
+        for clip in dict.fromkeys(options.clips)
+        for vfm in select_vfms(config, method, options)
+    ]
+    for number, cell in enumerate(cells, start=1):
+        cell.number = number
+    return cells
+
+
+def select_vfms(config: str, method: str | None, options: SweepOptions) -> list[str | None]:
+    """Select the VFMs of --vfms that a method can use."""
+    if options.vfms == (None,):
+        return [None]
+    try:
+        cfg = configs.merged(EvalOptions(config=config, method=method, cfg_options=options.cfg_options))
+        guided = choices.describe_method(cfg.model).guided
+    except Exception:
+        return [None]  # resolving the cell will report the error
+    if guided is False:
+        return [None]
+    return list(dict.fromkeys(options.vfms if guided else ["none", *options.vfms]))
+
+
+def settle(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> None:
+    """Resolve the state of each cell. Nothing is run; no error leaves this function."""
+    first: dict[str, Cell] = {}
+    for cell in cells:
+        try:
+            _settle(cell, options)
+        except Exception as error:
+            cell.state = "refused" if isinstance(error, choices.Unfit) else "failed"
+            cell.note = format_error(error)
+        if cell.state in ("waiting", "would run"):
+            cell.twin = first.setdefault(cell.identity, cell)
+            if cell.twin is cell:
+                cell.twin = None
+            else:
+                cell.note = f"the same as [{cell.twin.number}]"
+        on_update(cell)
+
+
+def _settle(cell: Cell, options: SweepOptions) -> None:
+    eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
+    cell.named = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
+    model = configs.merged(eval_options).model
+    method = choices.describe_method(model).name
+    cell.named = choices.component_names(model, method, cell.vfm, cell.clip)
+    cfg = configs.load(eval_options)
+    cell.target = expected(cfg, eval_options, method)
+    missing = configs.missing_data(cfg)
+    if missing:
+        cell.state = "no data"
+        cell.note = configs.how_to_get(cfg, missing)
+        return
+    cell.identity = identities.of_run(cfg, _device(options))
+    cell.run = None if options.force else kept(cell, options)
+    if cell.run is not None:
+        cell.state = "kept"
+    elif options.dry_run:
+        cell.state = "would run"
+        cell.note = shlex.join(build_eval_command(cell, options))
+    else:
+        cell.state = "waiting"
+
+
+def expected(cfg: Config, options: EvalOptions, method: str | None) -> published.Target | None:
+    """Find the published result for a run of `cfg`.
+
+    None for a part of the images, or a config or method of the user.
+
+    Args:
+        method: its name in tables.
+    """
+    shipped = Path(cfg.filename).resolve().is_relative_to(ROOT / "configs")
+    if (
+        not shipped
+        or options.limit is not None
+        or options.scoring != "correct"
+        or plugins.is_file(options.method or "")
+    ):
+        return None
+    return published.target(configs.config_name(cfg), cfg.model.to_dict(), method, identities.changes(options))
+
+
+def kept(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
+    """Find the record that makes a run of the cell needless.
+
+    One that lacks images does if they may be left out.
+    """
+    run = results.find(Path(options.work_dir), cell.identity)
+    return None if run is not None and run.get("left_out") and not options.skip_bad else run
+
+
+def build_eval_command(cell: Cell, options: SweepOptions) -> list[str]:
+    """Build the command line that evaluates one cell."""
+    arguments = build_eval_arguments(cell, options)
+    processes = options.processes_per_cell
+    if processes is None:
+        return [sys.executable, str(ROOT / "eval.py"), "--config", cell.config, *arguments]
+    script = ["bash", str(ROOT / "dist_test.sh"), cell.config, str(processes)]
+    return ["env", f"PYTHON={sys.executable}", *script, *arguments]
+
+
+def build_eval_arguments(cell: Cell, options: SweepOptions) -> list[str]:
+    """Build the arguments of eval.py for one cell, less the config."""
+    eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
+    return to_command(eval_options, FORWARDED_OPTIONS, always=("work_dir", "device"))
+
+
+def _device(options: SweepOptions) -> str:
+    """Return the device of the cells.
+
+    It may be on another machine if nothing is run by this process.
+    """
+    if options.device == "cuda" and (options.dry_run or options.slurm is not None):
+        return "cuda"
+    return "cpu" if options.device == "cpu" else evaluation.pick_device(options.device)

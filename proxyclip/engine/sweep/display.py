@@ -1,0 +1,277 @@
+"""Console display of a sweep: live table or lines, and the table at the end."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from rich.box import MARKDOWN, SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from proxyclip.engine.sweep import jobs
+from proxyclip.engine.sweep.cells import Cell
+from proxyclip.engine.sweep.run import how_far
+from proxyclip.results import published
+from proxyclip.utils.formats import format_difference, format_duration, format_two_decimals
+
+TABLE_WIDTH = 160  # where there is no terminal
+COMPARISON_TABLE_WIDTH = 240
+MARKDOWN_TABLE_WIDTH = 10_000
+COMPARISON_COLUMNS = ("target", "difference", "source")
+PROTOCOL_FOOTNOTE = "~ published under a protocol that differs from this config's, or that the source does not state"
+FINAL_STATES = ("done", "kept", "refused", "no data", "failed", "interrupted", "would run")
+DEFERRED_STATES = ("refused", "no data")  # printed once for all cells, at the end
+STATE_STYLES = {"done": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan"}
+_NON_ROW_LINES = 7  # of the live table
+_ROUNDING = 1e-9  # 60.8 and 61.3 are 0.5 apart
+
+
+class SweepDisplay:
+    """Progress of the cells of a sweep.
+
+    Args:
+        lines: print a line for each event; else there is a live table, which follows the cells by itself.
+        together: cells may run at once, so that the line of a cell's end has to name it.
+        clock: returns seconds.
+    """
+
+    def __init__(
+        self,
+        cells: Sequence[Cell],
+        lines: bool,
+        together: bool = False,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.cells = cells
+        self.lines = lines
+        self.together = together
+        self.clock = clock
+        self.console = console or Console(highlight=False)
+        self._ended: list[Cell] = []
+        self._before: dict[int, float] = {}  # images that a run had done when its progress was first read
+        self._start = clock()
+
+    def show(self) -> AbstractContextManager:
+        """Show the live table while the block lasts; nothing where lines are printed."""
+        self._start = self.clock()
+        if self.lines:
+            return nullcontext()
+        return Live(get_renderable=self.render, console=self.console, refresh_per_second=2, transient=True)
+
+    def show_status(self) -> AbstractContextManager:
+        """Show a status in a terminal while the block lasts, before anything runs."""
+        return nullcontext() if self.lines else self.console.status("finding out what is to be done")
+
+    def update(self, cell: Cell) -> None:
+        """Show that a cell is resolved, starts, or has ended."""
+        if cell.state in FINAL_STATES:
+            self._ended.append(cell)
+        if not self.lines or cell.is_pending:
+            return
+        head = f"[{cell.number}/{len(self.cells)}]"
+        ran = cell.progress is not None
+        if cell.state == "running" or not ran:
+            print(f"{head} {cell.words}", flush=True)
+        if cell.state != "running":
+            state = f"as [{cell.twin.number}]" if cell.twin is not None else cell_outcome(cell)
+            print(f"{head if ran and self.together else '   '} {state}", flush=True)
+
+    def render(self) -> RenderableType:
+        """Build the header and as many rows as fit the screen."""
+        rows, rest = self._choose(max(3, self.console.height - _NON_ROW_LINES))
+        titles = ("", "config", "method", "VFM", "CLIP", "state", "images/s", "left", "mIoU")
+        table = Table(*titles, box=SIMPLE_HEAD, pad_edge=False, expand=False)
+        for column in (*table.columns[:1], *table.columns[6:]):
+            column.justify = "right"
+            column.no_wrap = True
+        for cell in rows:
+            table.add_row(str(cell.number), escape(cell.short), *map(escape, cell.named), *self._progress(cell))
+        return Group(self._header(), table, *([Text(f"and {rest}")] if rest else []))
+
+    def seconds_left(self) -> float | None:
+        """Estimate the time left: images to come over images a second so far.
+
+        None before that is known.
+        """
+        sizes = {cell.config: size for cell in self.cells if (size := _image_count(cell))}
+        mean_size = sum(sizes.values()) / len(sizes) if sizes else 0.0
+        images_left = 0.0
+        images_done = 0.0
+        for cell in self.cells:
+            done = self._done(cell)
+            if cell.state in ("running", "done"):
+                images_done += done - self._before.get(cell.number, 0.0)
+            if cell.state == "running" or cell.is_pending:
+                images_left += max(0.0, (_image_count(cell) or sizes.get(cell.config, mean_size)) - done)
+        seconds = self.clock() - self._start
+        return images_left / (images_done / seconds) if images_done > 0 and seconds > 0 else None
+
+    def _done(self, cell: Cell) -> float:
+        """Count the images that are done, with those of an earlier run that is resumed."""
+        if cell.state == "done" and cell.run is not None:
+            self._before.setdefault(cell.number, float(cell.run.get("resumed_images") or 0))
+            return float(_image_count(cell) or 0)
+        progress = how_far(cell) if cell.state == "running" else None
+        if progress is None:
+            return 0.0
+        self._before.setdefault(cell.number, progress["done"])
+        return progress["done"]
+
+    def _header(self) -> Text:
+        count = Counter(cell.state for cell in self.cells)
+        final_count = sum(count[state] for state in FINAL_STATES)
+        parts = [f"{final_count}/{len(self.cells)} cells", f"{count['running']} running"]
+        parts += [f"{count['failed']} failed"] if count["failed"] else []
+        parts.append(f"{format_duration(self.clock() - self._start)} so far")
+        left = self.seconds_left()
+        if jobs.stopping.is_set():
+            parts.append("stopping: what was counted is saved (Ctrl-C again: end at once)")
+        elif left is not None:
+            parts.append(f"about {format_duration(left)} left")
+        return Text(", ".join(parts))
+
+    def _choose(self, max_rows: int) -> tuple[list[Cell], str]:
+        """Choose the cells to show, and summarize the others as a text.
+
+        Running and failed ones come first, then those that ended last, then the next ones.
+        """
+        if len(self.cells) <= max_rows:
+            return list(self.cells), ""
+        states = ("running", "failed")
+        first = [cell for state in states for cell in self.cells if cell.state == state]
+        later = [*reversed(self._ended), *(cell for cell in self.cells if cell.state == "waiting"), *self.cells]
+        chosen = list(dict.fromkeys([*first, *later]))[:max_rows]
+        rest = Counter(cell.state for cell in self.cells if cell not in chosen)
+        counts = ", ".join(f"{number} {state or 'to be looked at'}" for state, number in rest.most_common())
+        return sorted(chosen, key=lambda cell: cell.number), f"{sum(rest.values())} more: {counts}"
+
+    def _progress(self, cell: Cell) -> tuple[RenderableType, str, str, str]:
+        """Format state, images a second, time left and mIoU of a cell."""
+        progress = how_far(cell) if cell.state == "running" else None
+        if progress is None or not progress["total"]:
+            rate = (cell.run or {}).get("images_per_second") if cell.state == "done" else None
+            state = Text(cell.state, style=STATE_STYLES.get(cell.state, ""))
+            took = format_duration(cell.seconds) if cell.seconds else ""
+            return state, f"{rate:.1f}" if rate else "", took, format_cell_miou(cell)
+        done, total, rate = progress["done"], progress["total"], progress["images_per_second"]
+        bar = Table.grid(padding=(0, 1))
+        bar.add_row(ProgressBar(total=total, completed=done, width=16), f"{100 * done / total:.0f} %")
+        return bar, f"{rate:.1f}", format_duration((total - done) / rate) if rate else "", ""
+
+
+def print_cell_table(cells: Sequence[Cell], markdown: bool = False, comparison: bool = False) -> None:
+    """Print one line a cell, and below the reasons of failures and refusals."""
+    titles = ["config", "method", "VFM", "CLIP", "state", "mIoU", "aAcc", "mAcc", "images", "record"]
+    table = Table(*titles, *(COMPARISON_COLUMNS if comparison else ()), box=MARKDOWN if markdown else SIMPLE_HEAD)
+    for cell in cells:
+        run = cell.run or {}
+        images = str(run.get("dataset", {}).get("images", "-")) + (" (partial)" if run.get("partial") else "")
+        numbers = [format_two_decimals(run.get("metrics", {}).get(key)) for key in ("mIoU", "aAcc", "mAcc")]
+        more = map(escape, format_comparison(cell)) if comparison else ()
+        named = map(escape, (cell.short, *cell.named))
+        table.add_row(*named, cell.state, *numbers, images, run.get("identity", "-"), *more)
+    for column in table.columns:
+        column.overflow = "fold"  # a cut identity is none
+    width: int | None = COMPARISON_TABLE_WIDTH if comparison else TABLE_WIDTH
+    if markdown:
+        width = MARKDOWN_TABLE_WIDTH
+    elif sys.stdout.isatty():
+        width = None
+    Console(highlight=False, width=width).print(table)
+    if comparison and any(format_comparison(cell)[0].startswith("~") for cell in cells):
+        print(PROTOCOL_FOOTNOTE)
+    for state in ("done", "refused", "no data", "failed", "interrupted"):
+        notes: dict[str, list[str]] = {}
+        for cell in cells:
+            if cell.state == state and cell.note:
+                notes.setdefault(cell.note, []).append(cell.words)
+        for note, names in notes.items():
+            print(f"{state}: {note}\n    {'; '.join(names[:3])}{f'; {len(names) - 3} more' if names[3:] else ''}")
+
+
+def cell_outcome(cell: Cell) -> str:
+    """Format the outcome of a cell in one line."""
+    parts = [f"mIoU {format_cell_miou(cell)}"] if cell.run is not None else []
+    parts += [cell.note] if cell.note and cell.state not in DEFERRED_STATES else []
+    took = f" ({format_duration(cell.seconds)})" if cell.seconds else ""
+    return cell.state + (f": {', '.join(parts)}" if parts else "") + took
+
+
+def format_cell_miou(cell: Cell) -> str:
+    """Format the mIoU of a cell; empty before there is one."""
+    return format_two_decimals(cell.run.get("metrics", {}).get("mIoU")) if cell.run is not None else ""
+
+
+def target_and_miou(cell: Cell) -> tuple[Any, float | None]:
+    """Return the target and the mIoU of a cell.
+
+    The mIoU, in percent, is None without a record that can be compared.
+    """
+    target = published.target_of(cell.run) if cell.run is not None else None
+    if cell.run is None or target is None:
+        return cell.target, None
+    return target, cell.run.get("metrics", {}).get("mIoU")
+
+
+def format_comparison(cell: Cell) -> tuple[str, str, str]:
+    """Format target, difference and source of a cell."""
+    target, miou = target_and_miou(cell)
+    if target is None:
+        return "-", "-", "-"
+    difference = format_difference(None if miou is None else miou - target.value)
+    return f"{'' if target.exact else '~'}{target.value:.2f}", difference, target.source
+
+
+def check_reproduction(cells: Iterable[Cell], tolerance: float) -> tuple[bool, str]:
+    """Check that all exact targets are met; return that and a one-line verdict.
+
+    Args:
+        tolerance: the largest difference in points of mIoU. A cell without a result has not met its target.
+    """
+    met = 0
+    off = []
+    missing = []
+    identities = set()
+    for cell in cells:
+        target, miou = target_and_miou(cell)
+        if target is None or not target.exact or (cell.identity and cell.identity in identities):
+            continue
+        identities.add(cell.identity)
+        name = " ".join((cell.short, *cell.named[:2]))
+        if miou is not None and abs(miou - target.value) <= tolerance + _ROUNDING:
+            met += 1
+        elif miou is not None:
+            off.append(f"{name}: {miou:.2f} instead of {target.value:.2f}")
+        elif cell.run is not None:
+            reason = "images are left out" if cell.run.get("left_out") else "its record cannot be compared"
+            off.append(f"{name}: {reason}")
+        else:
+            missing.append(name)
+    total = met + len(off) + len(missing)
+    if not total:
+        return False, "reproduced: nothing to compare, no cell has a published result of exactly its protocol"
+    lists = (("off", off), ("missing", missing))
+    reasons = "; ".join(f"{label}: {', '.join(names)}" for label, names in lists if names)
+    verdict = f"reproduced: {met} of {total} within {tolerance:g} mIoU"
+    return met == total, f"{verdict} ({reasons})" if reasons else verdict
+
+
+def _image_count(cell: Cell) -> float | None:
+    """Number of images of a cell, from its record or its run.
+
+    None before either has it.
+    """
+    if cell.run is not None:
+        return (cell.run.get("dataset") or {}).get("images")
+    progress = how_far(cell)
+    return progress["total"] if progress else None

@@ -1,0 +1,187 @@
+"""Child processes of a sweep, side by side, none of which outlives its parent.
+
+A signal to end is handed on to the children, which save what they have. On Linux they get it even where the parent is
+killed outright.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from proxyclip.utils.system import count_cores, kill_process_tree
+
+GRACE = 45.0  # seconds between the signal to end and the one to die; torchrun allows its own processes 30
+INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # exit codes of a run that was told to end
+SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_ECHO = "another process of this run ended early"  # of processes that only follow the one that failed
+_LINES = 6  # of an error's message
+
+stopping = threading.Event()  # set by a signal: nothing more is started
+_children: set[subprocess.Popen] = set()
+_TIE = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: the signal for this process when its parent is gone
+try:
+    os.execvp(sys.argv[1], sys.argv[1:])
+except OSError as error:
+    sys.exit(f"error: {sys.argv[1]} cannot be started: {error}")
+"""
+# before the words of a command: become it, tied to the parent (in Python between fork and exec it would not be safe)
+_TIED = (sys.executable, "-I", "-S", "-c", _TIE) if sys.platform == "linux" else ()
+T = TypeVar("T")
+
+
+def launch(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+    """Run a command with its output appended to a file.
+
+    Return its exit code, negative if a signal ended it.
+
+    Raises:
+        OSError: the program or the log cannot be opened.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("ab") as output:
+        child = subprocess.Popen(
+            [*_TIED, *argv],
+            env=dict(env),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C comes to it from here only
+        )
+        _children.add(child)
+        try:
+            if stopping.is_set():  # the signal came while it started
+                child.terminate()
+            code = child.wait()
+        finally:
+            _children.discard(child)
+    if code != 0:  # what it has started may have been left behind
+        with suppress(OSError):
+            os.killpg(child.pid, signal.SIGKILL)
+    return code
+
+
+def side_by_side(
+    work: Sequence[T], slots: Sequence[Mapping[str, Any]], run_item: Callable[[T, Mapping[str, Any]], None]
+) -> None:
+    """Call `run_item(item, slot)` for all items in order, one at a time in each slot.
+
+    No item is started once `stopping` is set.
+    """
+    free: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
+    for slot in slots:
+        free.put(slot)
+
+    def run_in_free_slot(item: T) -> None:
+        slot = free.get()
+        try:
+            if not stopping.is_set():
+                run_item(item, slot)
+        finally:
+            free.put(slot)
+
+    if len(slots) == 1:
+        for item in work:
+            run_in_free_slot(item)
+        return
+    with ThreadPoolExecutor(len(slots)) as pool:
+        list(pool.map(run_in_free_slot, work))
+
+
+def slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[dict[str, str | None]]:
+    """Build the environment variables of each job slot.
+
+    None takes a variable out of the environment.
+
+    Args:
+        gpus: names as CUDA_VISIBLE_DEVICES has them, dealt out `each` to a job; none: `jobs` jobs share the machine.
+    """
+    groups = [list(gpus[i : i + each]) for i in range(0, len(gpus), each)] or [[] for _ in range(jobs)]
+    slots: list[dict[str, str | None]] = []
+    for group in groups:
+        slot: dict[str, str | None] = {"CUDA_VISIBLE_DEVICES": ",".join(group)} if group else {}
+        if len(groups) > 1:
+            threads = str(max(1, count_cores() // (len(groups) * max(1, len(group)))))
+            slot |= {name: threads for name in THREADS if not os.environ.get("OMP_NUM_THREADS")}
+            slot["PORT"] = None  # dist_test.sh then finds a free one for each
+        slots.append(slot)
+    return slots
+
+
+def environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
+    """Merge changes into this process's environment; None takes a variable out."""
+    merged: dict[str, str | None] = dict(os.environ)
+    for more in changes:
+        merged |= more
+    return {name: value for name, value in merged.items() if value is not None}
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Forward stop signals to the children.
+
+    The first signal asks them to end; the second, or `GRACE` seconds, kills them.
+
+    `stopping` is set from the first on to the end of the block.
+    """
+    timers: list[threading.Timer] = []
+
+    def stop(*_: object) -> None:
+        if stopping.is_set():
+            kill()
+            return
+        stopping.set()
+        for child in tuple(_children):
+            child.terminate()
+        timers.append(threading.Timer(GRACE, kill))
+        timers[0].daemon = True
+        timers[0].start()
+
+    main = threading.current_thread() is threading.main_thread()  # no other one can take signals
+    handled = [getattr(signal, name) for name in SIGNALS if main and hasattr(signal, name)]
+    old_handlers = {number: signal.signal(number, stop) for number in handled}
+    try:
+        yield
+    finally:
+        for number, handler in old_handlers.items():
+            signal.signal(number, handler)
+        for timer in timers:
+            timer.cancel()
+        stopping.clear()
+
+
+def kill() -> None:
+    """Kill all children and what they have started."""
+    for child in tuple(_children):
+        kill_process_tree(child.pid)
+
+
+def failure(text: str, code: int) -> str:
+    """Describe why a run failed: its last "error: ..." message, or else its exit code."""
+    lines = text.splitlines()
+    starts = [i for i, line in enumerate(lines) if line.startswith("error: ")]
+    starts = [i for i in starts if _ECHO not in lines[i]] or starts
+    if starts:
+        message: list[str] = []
+        for line in lines[starts[-1] :][:_LINES]:
+            if message and re.match(r"error: |\(the traceback is in |\$ ", line):
+                break
+            message.append(line)
+        return "\n".join(message).removeprefix("error: ").strip()
+    if code < 0:
+        name = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
+        return f"ended by {name}" + (": out of memory, perhaps" if -code == signal.SIGKILL else "")
+    return f"exit code {code}"

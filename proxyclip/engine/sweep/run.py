@@ -1,0 +1,102 @@
+"""Run sweep cells in subprocesses with logs and progress."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from proxyclip import results
+from proxyclip.engine.config.options import SweepOptions
+from proxyclip.engine.errors import format_error
+from proxyclip.engine.sweep import cells, jobs
+from proxyclip.engine.sweep.cells import Cell
+
+PROGRESS = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
+
+
+def run(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
+    """Run the pending cells, as many at once as there are slots.
+
+    A failure stops no other.
+
+    Returns:
+        True if a signal ended it early.
+    """
+    slots = jobs.slots(options.gpu_names, options.gpus_per_job, options.jobs)
+    waiting = [cell for cell in sweep_cells if cell.is_pending]
+
+    def run_pending(cell: Cell, slot: Mapping[str, str | None]) -> None:
+        cell.state = "running"
+        cell.progress = folder / f"{cell.number}.json"
+        start = time.monotonic()
+        on_update(cell)
+        try:
+            _run(cell, options, slot)
+        except Exception as error:
+            cell.state = "failed"
+            cell.note = format_error(error)
+        cell.seconds = time.monotonic() - start
+        on_update(cell)
+
+    with tempfile.TemporaryDirectory(prefix="proxyclip-") as name, jobs.interruptible():
+        folder = Path(name)
+        jobs.side_by_side(waiting, slots[: max(1, len(waiting))], run_pending)
+        interrupted = jobs.stopping.is_set()
+    for cell in sweep_cells:
+        if cell.twin is not None:
+            cell.run = cell.twin.run
+            cell.state = "kept" if cell.twin.run else cell.twin.state
+        if cell.state == "waiting":
+            cell.state = "not run"
+    return interrupted
+
+
+def _run(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None]) -> None:
+    cell.run = None if options.force else cells.kept(cell, options)
+    if cell.run is not None:  # another eval_all.py has run it meanwhile
+        cell.state = "kept"
+        return
+    log = log_file(cell, options.work_dir)
+    before = log.stat().st_size if log.exists() else 0
+    code = jobs.launch(
+        cells.build_eval_command(cell, options), jobs.environment(slot, {PROGRESS: str(cell.progress)}), log
+    )
+    if code != 0 and (jobs.stopping.is_set() or code in jobs.INTERRUPTED):
+        cell.state = "interrupted"
+        cell.note = f"log: {log}"
+    elif code != 0:
+        text = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
+        cell.state = "failed"
+        cell.note = f"{jobs.failure(text, code)} (log: {log})"
+    else:
+        cell.state = "done"
+        cell.run = results.find(Path(options.work_dir), cell.identity)
+        if cell.run is None:
+            cell.note = "its record has another identity: code, config, data or weights changed while it ran"
+        elif cell.run.get("left_out"):
+            cell.note = f"images left out: {len(cell.run['left_out'])}"
+
+
+def log_file(cell: Cell, work_dir: str) -> Path:
+    """Return the path of the log file of a cell."""
+    parts = (f"{cell.number:03d}", cell.short, cell.named[0], cell.named[1])
+    name = "-".join(re.sub(r"[^\w.+]+", "_", part)[-60:] for part in parts)
+    return Path(work_dir) / "logs" / "eval_all" / f"{name}.log"
+
+
+def how_far(cell: Cell) -> dict[str, float] | None:
+    """Read the progress of a running cell: `done`, `total`, `images_per_second`.
+
+    None before there is any.
+    """
+    try:
+        progress = json.loads(cell.progress.read_text()) if cell.progress else None
+        if not progress:
+            return None
+        return {name: float(progress[name] or 0) for name in ("done", "total", "images_per_second")}
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -1,0 +1,136 @@
+"""Slurm batch script that evaluates the cells of a sweep as a job array.
+
+The options are those of Slurm's own documentation of sbatch; no Slurm has been at hand to submit a script to.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from proxyclip.engine.config.options import SweepOptions
+from proxyclip.engine.sweep.cells import Cell, build_eval_arguments
+from proxyclip.utils.io import replace_file
+from proxyclip.utils.paths import ROOT
+
+CPUS = 8  # for each process: one computes, the others load images
+SHORT = {"J": "job-name", "a": "array", "c": "cpus-per-task", "n": "ntasks", "o": "output", "G": "gpus"}
+GPU_OPTIONS = {"gres", "gpus", "gpus-per-task", "gpus-per-node"}  # which exclude each other
+
+_TEXT = """#!/usr/bin/env bash
+{options}
+#
+# Written by eval_all.py: {count}, one a task of the array. Submit it with sbatch. What a task has counted when its
+# time is over, or when it is requeued, is saved: 60 s before the end Slurm sends SIGTERM (--signal=B:TERM@60) to the
+# batch shell, whose place the evaluation has taken (exec below), so that the signal reaches it.
+# When the array is through, run the same eval_all.py command again: it writes a script for what is left, if anything.
+set -euo pipefail
+cd {folder}
+export PYTHON=${{PYTHON:-{python}}}
+
+case ${{SLURM_ARRAY_TASK_ID:?expected to run as a task of a Slurm array: submit this file with sbatch}} in
+{tasks}
+*)
+    echo "error: expected SLURM_ARRAY_TASK_ID to be 0 to {last}, but got $SLURM_ARRAY_TASK_ID" >&2
+    exit 2
+    ;;
+esac
+
+exec {program} "$@"
+"""
+
+
+def write(cells: Sequence[Cell], sweep: SweepOptions) -> str:
+    """Write the script of the pending cells to `sweep.slurm`.
+
+    Return a message on how to submit it.
+
+    Raises:
+        ValueError: an option that would break the script. OSError: the file cannot be written.
+    """
+    waiting = [cell for cell in cells if cell.is_pending]
+    for cell in cells:
+        if cell.state == "waiting":
+            cell.state = "would run"
+    if not waiting:
+        return "nothing is left to run: no script was written"
+    path = Path(sweep.slurm or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    (Path(sweep.work_dir) / "logs" / "slurm").mkdir(parents=True, exist_ok=True)
+    text = script(waiting, sweep)
+
+    def fill(temporary: Path) -> None:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.chmod(0o755)
+
+    replace_file(path, fill)
+    tasks = "1 task" if len(waiting) == 1 else f"{len(waiting)} tasks"
+    return f"{path}: {tasks}. Submit it with: sbatch {shlex.quote(str(path))}"
+
+
+def script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
+    """Format the script that evaluates these cells, the first as task 0."""
+    processes = sweep.processes_per_cell
+    tasks = []
+    for number, cell in enumerate(cells):
+        argv = ["--config", cell.config] if processes is None else [cell.config, str(processes)]
+        tasks.append(f"{number})\n    set -- {shlex.join([*argv, *build_eval_arguments(cell, sweep)])}\n    ;;")
+    start, program = ('"$PYTHON"', "eval.py") if processes is None else ("bash", "dist_test.sh")
+    return _TEXT.format(
+        options="\n".join(f"#SBATCH {option}" for option in options(len(cells), sweep)),
+        count="1 evaluation" if len(cells) == 1 else f"{len(cells)} evaluations",
+        folder=shlex.quote(str(Path.cwd())),
+        python=shlex.quote(sys.executable),
+        tasks="\n".join(tasks),
+        last=len(cells) - 1,
+        program=f"{start} {shlex.quote(str(ROOT / program))}",
+    )
+
+
+def options(count: int, sweep: SweepOptions) -> list[str]:
+    """Build the sbatch options of an array of `count` tasks: defaults and the user's."""
+    processes = sweep.processes_per_cell or 1
+    max_tasks = f"%{sweep.slurm_limit}" if sweep.slurm_limit else ""
+    output = Path(sweep.work_dir).resolve() / "logs" / "slurm" / "%A-%a.log"
+    default_options = {
+        "job-name": "proxyclip",
+        "array": f"0-{count - 1}{max_tasks}",
+        "ntasks": "1",
+        "cpus-per-task": str(CPUS * processes),
+        "gres": "" if sweep.device == "cpu" else f"gpu:{processes}",
+        "output": _quoted(str(output)),
+        "open-mode": "append",
+        "requeue": None,
+        "signal": "B:TERM@60",
+    }
+    user_options = [_option(option) for option in sweep.slurm_options]
+    names = {_name(option) for option in user_options}
+    if "array" in names:
+        raise ValueError("--slurm-options: the array is the grid's; --slurm-limit N says how many tasks run at once")
+    if names & GPU_OPTIONS:
+        names |= GPU_OPTIONS
+    if "no-requeue" in names:
+        names.add("requeue")
+    defaults = {name: value for name, value in default_options.items() if name not in names and value != ""}
+    return [f"--{name}" if value is None else f"--{name}={value}" for name, value in defaults.items()] + user_options
+
+
+def _option(word: str) -> str:
+    """Return `--time=4:00:00` for `time=4:00:00`.
+
+    An option with a dash stays as it is.
+    """
+    if not word.strip() or "\n" in word:
+        raise ValueError(f"--slurm-options: expected options of sbatch such as time=4:00:00, but got {word!r}")
+    return word if word.startswith("-") else f"--{word}"
+
+
+def _name(option: str) -> str:
+    name = option.split()[0].split("=")[0]
+    return name[2:] if name.startswith("--") else SHORT.get(name[1:2], name[1:2])
+
+
+def _quoted(text: str) -> str:
+    return f'"{text}"' if " " in text else text

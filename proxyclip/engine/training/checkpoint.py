@@ -1,0 +1,141 @@
+"""Training checkpoints: file format and retention.
+
+A file is a dict with `state_dict` (the model), `meta` (iteration, config, seed, ...), `optimizer`, `param_schedulers`
+and `message_hub`, as MMEngine writes it, less the histories of its log. It holds tensors and plain Python values alone,
+so that torch.load reads it with weights_only=True, which runs nothing in it (`state_dict.load_checkpoint_file`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.dist import is_main_process
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from torch import Tensor
+
+from proxyclip.utils import io as atomic
+
+LAST = "last_checkpoint"  # a file with the name of the newest checkpoint
+_PLAIN = (Tensor, str, int, float, bool, type(None))
+
+
+def plain(value: Any) -> Any:
+    """Convert NumPy values to tensors and numbers, and check that the rest is plain.
+
+    Returns:
+        `value` of tensors, strings, numbers, lists, tuples and dicts alone.
+
+    Raises:
+        TypeError: it has a value of another type.
+    """
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items()}
+    if type(value) in (list, tuple, set):
+        return type(value)(plain(item) for item in value)
+    if isinstance(value, np.ndarray):
+        return torch.from_numpy(value.copy())
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, _PLAIN):
+        return value
+    raise TypeError(f"Expected plain values in a checkpoint, but got a {type(value).__name__}")
+
+
+def simplify(checkpoint: dict[str, Any]) -> None:
+    """Convert a checkpoint to plain values in place, before MMEngine saves it.
+
+    The histories of its log, and entries of the log that are not plain, are dropped.
+    """
+    for key in ("meta", "param_schedulers"):
+        if key in checkpoint:
+            checkpoint[key] = plain(checkpoint[key])
+    info = {}
+    for key, value in checkpoint["message_hub"]["runtime_info"].items():
+        with suppress(TypeError):
+            info[key] = plain(value)
+    checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": info, "resumed_keys": dict.fromkeys(info, True)}
+
+
+def numbered(folder: Path) -> dict[int, Path]:
+    """Checkpoints of a folder by iteration, in order."""
+    files = {
+        int(m[1]): file for file in folder.glob("iter_*.pth") if (m := re.fullmatch(r"iter_(\d+)\.pth", file.name))
+    }
+    return dict(sorted(files.items()))
+
+
+def latest(folder: Path) -> Path | None:
+    """Checkpoint that was saved last, or None.
+
+    Unlike MMEngine's `find_latest_checkpoint` it survives a moved folder and a deleted file.
+    """
+    with suppress(OSError):
+        path = folder / Path((folder / LAST).read_text("utf-8").strip()).name
+        if path.is_file():
+            return path
+    return next(reversed(numbered(folder).values()), None)
+
+
+def before(path: Path) -> Path | None:
+    """Checkpoint before another one of the same folder, or None."""
+    files = list(numbered(path.parent).values())
+    return files[files.index(path) - 1] if path in files[1:] else None
+
+
+def remove(folder: Path) -> None:
+    """Delete all checkpoints of a folder."""
+    for file in (*numbered(folder).values(), folder / LAST):
+        file.unlink(missing_ok=True)
+
+
+@HOOKS.register_module()
+class SafeCheckpointHook(CheckpointHook):
+    """CheckpointHook that deletes an old file after the new one is safely written.
+
+    train.py puts it in the place of the config's `CheckpointHook`. Counts iterations and keeps the newest 2 by
+    default. The Runner writes the files whole or not at all.
+
+    Args:
+        keep: iterations (or one) that are saved and never deleted, besides those of the interval.
+    """
+
+    def __init__(
+        self, by_epoch: bool = False, max_keep_ckpts: int = 2, keep: int | Sequence[int] = (), **kwargs: Any
+    ) -> None:
+        if by_epoch:
+            raise ValueError("Expected default_hooks.checkpoint.by_epoch to be False: train.py counts iterations")
+        super().__init__(by_epoch=False, max_keep_ckpts=max_keep_ckpts, **kwargs)
+        self.keep = {keep} if isinstance(keep, int) else set(keep)
+
+    def every_n_train_iters(self, runner: Any, n: int, start: int = 0) -> bool:
+        """Decide whether to save after this iteration."""
+        return runner.iter + 1 in self.keep or super().every_n_train_iters(runner, n, start)
+
+    def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = os.path.join(self.out_dir, name)  # noqa: PTH118  a str in MMEngine
+        runner.message_hub.update_info("last_ckpt", self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=False,
+        )
+        if is_main_process():
+            folder = Path(self.out_dir)
+            atomic.replace_file(folder / LAST, lambda temporary: temporary.write_text(name, encoding="utf-8"))
+            if self.max_keep_ckpts > 0:
+                files = numbered(folder).items()
+                older = [file for iteration, file in files if iteration <= step and iteration not in self.keep]
+                for file in older[: -self.max_keep_ckpts]:
+                    file.unlink(missing_ok=True)

@@ -1,0 +1,113 @@
+"""MMEngine's Runner for training: atomic writes, safe reads, model checks."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+from typing import Any
+
+from mmengine.dist import broadcast, is_main_process
+from mmengine.logging import MMLogger
+
+from proxyclip.engine.evaluation.runner import QuietRunner
+from proxyclip.engine.training import checkpoint as checkpoints
+from proxyclip.engine.wrappers import unwrap_model
+from proxyclip.models.trained.nonfinite import check_weights
+from proxyclip.models.trained.state_dict import load_checkpoint_file, load_matching_tensors
+from proxyclip.models.weights import WeightsError, read_state_dict
+from proxyclip.utils import io as atomic
+from proxyclip.utils.distributed import first_process_first
+
+
+class TrainRunner(QuietRunner):
+    """Train, save and resume without MMEngine's console output."""
+
+    def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
+        """Build MMEngine's logger without the warnings of its own deprecated names."""
+        logger = super().build_logger(*args, **kwargs)
+        logger.addFilter(_no_old_names)
+        return logger
+
+    def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
+        """Load a checkpoint into the model to resume it or to start from it.
+
+        To resume it must fit wholly, to start from it in part.
+
+        Raises:
+            WeightsError: it cannot be read; the message names the one before, where there is one.
+            ValueError: it is of another model.
+        """
+        path = Path(filename)
+        if self._resume:
+            checkpoint = self._whole(path)
+            self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+            load_matching_tensors(unwrap_model(self.model), checkpoint["state_dict"], path, whole=True)
+        else:
+            checkpoint = {"state_dict": read_state_dict(path)}
+            self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+            missing = load_matching_tensors(unwrap_model(self.model), checkpoint["state_dict"], path, whole=False)
+            if missing and is_main_process():
+                print(f"--load-from {path} lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}")
+        model: Any = unwrap_model(self.model)
+        if hasattr(model, "on_weights_loaded"):
+            model.on_weights_loaded(path)
+        self._has_loaded = True
+        return checkpoint
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save atomically, in process 0.
+
+        Raises:
+            NonFiniteWeights: weights of the model are not finite; nothing is written.
+            OSError: for example a full disk; older checkpoints are as they were.
+        """
+        if not is_main_process():
+            return
+        check_weights(unwrap_model(self.model).state_dict())
+        save = super().save_checkpoint
+
+        def write(temporary: Path) -> None:
+            save(str(temporary.parent), temporary.name, *args, **kwargs)
+
+        atomic.replace_file(Path(out_dir) / filename, write)
+
+    def _init_model_weights(self) -> None:
+        """Load what only training needs, process 0 first; broadcast its weights."""
+        model: Any = unwrap_model(self.model)
+        if hasattr(model, "init_weights"):
+            with first_process_first():
+                model.init_weights()
+            for tensor in model.state_dict().values():
+                broadcast(tensor)
+
+    def call_hook(self, fn_name: str, **kwargs: Any) -> None:
+        """Call the hooks; make a checkpoint plain after the hooks that add to it."""
+        super().call_hook(fn_name, **kwargs)
+        if fn_name == "before_save_checkpoint":
+            checkpoints.simplify(kwargs["checkpoint"])
+
+    def _whole(self, path: Path) -> dict[str, Any]:
+        try:
+            checkpoint = load_checkpoint_file(path)
+        except WeightsError as error:
+            previous = checkpoints.before(path)
+            hint = (
+                f" The one before it is {previous}: go on from there with --resume --load-from {previous}"
+                if previous
+                else ""
+            )
+            raise WeightsError(f"{error}{hint}") from error
+        missing = {"optimizer", "param_schedulers", "message_hub"} - set(checkpoint)
+        if missing:
+            raise ValueError(
+                f"{path} has weights only, and no {', '.join(sorted(missing))}: a training cannot go on from it. Start "
+                "one from its weights with --load-from and without --resume."
+            )
+        if checkpoint["meta"].get("dataset_meta") == self.train_dataloader.dataset.metainfo:
+            checkpoint["meta"]["dataset_meta"] = self.train_dataloader.dataset.metainfo  # MMEngine compares pickles
+        return checkpoint
+
+
+def _no_old_names(record: logging.LogRecord) -> bool:
+    return not re.search('"(FileClient|HardDiskBackend)" ', record.getMessage())

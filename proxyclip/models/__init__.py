@@ -1,0 +1,1 @@
+"""Everything with a forward: towers, attentions, segmentors, and what they share."""

@@ -1,0 +1,60 @@
+"""NACLIP: self-attention by keys with a Gaussian window around every patch, without residual connection and MLP.
+
+Hajimiri, Ben Ayed and Dolz, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic Segmentation"
+(arXiv 2404.08181).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from proxyclip.models.attention.proxy import Proxy
+from proxyclip.models.layers.block import mix, projected_values, query_key_value, resize_tokens, similarity
+
+
+@dataclass(frozen=True)
+class NACLIP:
+    """P = softmax(k kᵀ / sqrt(d) + w), w_ij = exp(-|p_i - p_j|² / (2 sigma²)); the class token has w = 0.
+
+    With a VFM, which the paper does not have, the masked similarities of proxy attention take the place of k kᵀ:
+    its neighbourhood on ProxyCLIP's features, on the VFM's grid.
+
+    Args:
+        sigma: width of the window, in patches of CLIP.
+        beta, gamma: of proxy attention, with a VFM only.
+    """
+
+    sigma: float = 5.0
+    beta: float = 1.2
+    gamma: float = 3.0
+    method: ClassVar[str] = "naclip"
+    guided: ClassVar[None] = None  # with or without a VFM
+
+    def __post_init__(self) -> None:
+        if not self.sigma > 0:
+            raise ValueError(f"Expected sigma of NACLIP's window to be above 0, but got {self.sigma}")
+
+    def __call__(
+        self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        if guide is None:
+            _, k, v = query_key_value(block, x)
+            window = F.pad(self.window(grid, grid, x.device), (1, 0, 1, 0))
+            return mix(block, (similarity(k, k) + window).softmax(-1), v)[:, 1:], grid
+        to = (guide.shape[2], guide.shape[3])
+        values = resize_tokens(projected_values(block, x), grid, to)
+        scores = Proxy(self.beta, self.gamma).scores(guide) + self.window(to, grid, x.device)
+        return scores.softmax(-1).to(values.dtype) @ values, to
+
+    def window(self, grid: tuple[int, int], unit: tuple[int, int], device: torch.device) -> Tensor:
+        """w of all pairs of cells of `grid` (h, w), distances in cells of the grid `unit`: (h*w, h*w) float32."""
+        y, x = (
+            torch.arange(n, dtype=torch.float32, device=device) * (of / n) for n, of in zip(grid, unit, strict=True)
+        )
+        places = torch.cartesian_prod(y, x).reshape(-1, 2)
+        return torch.exp(-torch.cdist(places, places).square() / (2 * self.sigma**2))

@@ -1,0 +1,55 @@
+"""Proxy attention: patches are mixed by the similarity of a vision foundation model's features.
+
+Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation" (arXiv 2408.04883).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from proxyclip.models.layers.block import projected_values, resize_tokens
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """P = softmax of gamma (S - beta mean(S)) where that is not negative; tokens = P values, no residual, no MLP.
+
+    S is the cosine similarity of VFM patch features, its mean taken per window.
+
+    Args:
+        beta: how many times the mean similarity is subtracted (adaptive normalisation).
+        gamma: scale of what is left, the inverse temperature of the softmax.
+    """
+
+    beta: float = 1.2
+    gamma: float = 3.0
+    method: ClassVar[str] = "proxy"
+    guided: ClassVar[bool] = True
+
+    def __call__(
+        self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
+    ) -> tuple[Tensor, tuple[int, int]]:
+        if guide is None:
+            raise ValueError("Expected VFM features as guide of proxy attention, but got None: set vfm_model")
+        to = (guide.shape[2], guide.shape[3])
+        values = resize_tokens(projected_values(block, x), grid, to)
+        return self.weights(guide).to(values.dtype) @ values, to
+
+    def weights(self, guide: Tensor) -> Tensor:
+        """Attention map of one window each: (B, D, H, W) -> (B, H*W, H*W) float32, rows sum to one."""
+        return self.scores(guide).softmax(dim=-1)
+
+    def scores(self, guide: Tensor) -> Tensor:
+        """What the softmax is taken of: gamma (S - beta mean(S)), negative entries -inf, the diagonal kept."""
+        features = F.normalize(guide.float().flatten(2), dim=1)
+        similarity = features.mT @ features
+        mean = similarity.mean(dim=(1, 2), keepdim=True)
+        scores = similarity.sub_(mean * self.beta).mul_(self.gamma)
+        masked = scores < 0
+        # On a uniform window beta * mean can pass 1: a patch always attends to itself, so no row is empty.
+        masked.diagonal(dim1=1, dim2=2).fill_(False)
+        return scores.masked_fill_(masked, -float("inf"))

@@ -1,0 +1,1 @@
+"""CLIP's image and text towers, opened at their dense end."""

@@ -1,0 +1,142 @@
+"""MaskCLIP with its two refinements of the scores: prompt denoising and key smoothing.
+
+Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), section 3.2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+from torch import Tensor, nn
+
+from proxyclip.data.templates import maskclip_template
+from proxyclip.models.base_segmentor import RowChunkFunction
+from proxyclip.models.layers.block import projected_keys
+from proxyclip.models.preprocessor import MixedSizePreProcessor
+from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
+
+SCALE = 100.0  # CLIP's logit scale, fixed in both refinements
+REMOVED = -100.0  # score of a class that prompt denoising removes
+PARITIES = ("paper", "upstream")
+IMAGENET: dict[str, Any] = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+
+
+def denoise(scores: Tensor, threshold: float) -> Tensor:
+    """Prompt denoising: names whose best probability in an image is below `threshold` get the score -100 everywhere.
+
+    Args:
+        scores: cosine similarities (B, names, N).
+        threshold: 0 to 1; 0 removes nothing.
+    """
+    best = (SCALE * scores).softmax(1).amax(2, keepdim=True)
+    return scores.masked_fill(best < threshold, REMOVED)
+
+
+def smooth(scores: Tensor, keys: Tensor, threshold: float, parity: str = "paper") -> Tensor:
+    """Key smoothing: unsure patches take the sum of all patches' probabilities, weighted by the likeness of keys.
+
+    Args:
+        scores: (B, names, N).
+        keys: (B, N, C) of the last block after the output projection.
+        threshold: patches whose best probability is below it are replaced; 0 replaces none.
+        parity: "paper" makes each key a unit vector; "upstream" each channel over the positions, as the published code.
+
+    Returns:
+        (B, names, N): the probabilities of sure patches, unnormalised sums for the rest; `scores` where threshold is 0.
+    """
+    if threshold <= 0:
+        return scores
+    probabilities = (SCALE * scores).softmax(1)
+    unit = F.normalize(keys.float(), dim=1 if parity == "upstream" else 2)
+    smoothed = (probabilities @ unit) @ unit.mT
+    return torch.where(probabilities.amax(1, keepdim=True) < threshold, smoothed, probabilities)
+
+
+@MODELS.register_module()
+class MaskCLIPSegmentation(ProxyCLIPSegmentation):
+    """MaskCLIP; without options the same as `attention='maskclip'` of ProxyCLIPSegmentation, and like it without a VFM.
+
+    With key smoothing the scores are no cosines any more: labels are what the paper says, but `prob_thd` has no
+    meaning and synonyms compete by sums; use vocabularies without them.
+
+    Args:
+        key_smoothing: threshold, 0 is off; the paper's experiments use 1.0.
+        prompt_denoising: threshold, 0 is off; the paper's experiments use 0.5.
+        parity: "paper"; or "upstream", what the published code does: keys normalised over positions, the residual
+            connection and MLP of the last block kept, erf-GELU and epsilon 1e-6 in the image tower, positions resized
+            by size, ImageNet's mean and deviation, five more templates, and the whole image padded at the bottom
+            and right and stretched (slide_crop=0).
+    """
+
+    method: ClassVar[str] = "maskclip"
+    guided: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        *,
+        key_smoothing: float = 0.0,
+        prompt_denoising: float = 0.0,
+        parity: str = "paper",
+        attention: str | dict[str, Any] = "maskclip",
+        **options: Any,
+    ) -> None:
+        if parity not in PARITIES:
+            raise ValueError(f"Expected parity of MaskCLIP to be one of {', '.join(PARITIES)}, but got {parity!r}")
+        upstream = parity == "upstream"
+        if upstream:
+            options.setdefault("data_preprocessor", MixedSizePreProcessor(**IMAGENET))
+        strategy: dict[str, Any] = {"type": attention} if isinstance(attention, str) else dict(attention)
+        if strategy["type"] == "maskclip":
+            strategy.setdefault("residual", upstream)
+        super().__init__(attention=strategy, **options)
+        if upstream and self.slide[0] != 0:
+            raise ValueError(f"Expected slide_crop=0 with parity='upstream', but got {self.slide[0]}")
+        self.key_smoothing = key_smoothing
+        self.prompt_denoising = prompt_denoising
+        self.parity = parity
+        self.arguments |= dict(key_smoothing=key_smoothing, prompt_denoising=prompt_denoising, parity=parity)
+        if upstream:
+            self.templates = maskclip_template
+            self.clip.position_offset = 0.0
+            as_published(self.clip.model.visual)
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Scores of every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
+        x, grid = self.clip.tokens(inputs.to(self.dtype))
+        tokens, grid = self.attention(self.clip.last, x, grid, None)
+        scores = denoise(self.similarity(self.clip.project(tokens, grid)).flatten(2), self.prompt_denoising)
+        if self.key_smoothing > 0:
+            scores = smooth(scores, projected_keys(self.clip.last, x), self.key_smoothing, self.parity)
+        return scores.unflatten(2, grid)
+
+    def score(
+        self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
+    ) -> Iterator[RowChunkFunction]:
+        """See `OpenVocabSegmentor.score`; upstream, the padded grid is stretched onto the image, not cut."""
+        if self.parity != "upstream":
+            yield from super().score(inputs, samples)
+            return
+        for image in inputs:
+            h, w = image.shape[1:]
+            padded = F.pad(image, (0, -w % self.clip.patch, 0, -h % self.clip.patch))
+            scores = F.interpolate(self.extract_feat(padded[None]), size=(h, w), mode="bilinear")
+            yield partial(_stretched, scores)
+
+
+def _stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    return F.interpolate(scores, size=size, mode="bilinear")
+
+
+def as_published(tower: nn.Module) -> None:
+    """Give an image tower the activation and the epsilon that the published code runs it with."""
+    for module in tower.modules():
+        if isinstance(module, nn.LayerNorm):
+            module.eps = 1e-6
+        elif hasattr(module, "gelu"):
+            module.gelu = nn.GELU()

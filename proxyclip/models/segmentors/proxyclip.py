@@ -1,0 +1,148 @@
+"""ProxyCLIP, and every method that is an attention: a frozen CLIP, a frozen VFM and an attention strategy.
+
+Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation" (arXiv 2408.04883).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from mmseg.registry import MODELS
+from torch import Tensor
+
+from proxyclip.data import vocabulary
+from proxyclip.data.templates import openai_imagenet_template
+from proxyclip.data.vocabulary import Vocabulary
+from proxyclip.models.attention import build_strategy
+from proxyclip.models.base_segmentor import record_arguments
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.sliding.segmentor import SlidingSegmentor
+from proxyclip.models.vfm import build_vfm
+from proxyclip.models.weights import fingerprint
+from proxyclip.utils.paths import find
+
+
+@MODELS.register_module()
+class ProxyCLIPSegmentation(SlidingSegmentor):
+    """Training-free open-vocabulary segmentation; `proxyclip.models.segmentors` says what other methods override.
+
+    Args:
+        clip_type, model_type: weights and architecture of CLIP (see `load_clip`).
+        vfm_model: family (`dino`), family and size (`dino-s16`), or `dict(type=family, ...)`; None for CLIP alone.
+        name_path: vocabulary file, relative to the current folder or the repository; None: `set_vocabulary` says it.
+        checkpoint, beta, gamma: weights file of the VFM, options of the attention, where those do not say them.
+        prob_thd: pixels whose best probability is below it become class 0; logit_scale: of the softmax over names.
+        slide_stride, slide_crop: windows in pixels (0: the whole image); window_batch: most of them in one forward,
+            or "auto", as many as memory has room for. approximate: options of `Approximate`, which change numbers.
+        attention: strategy name or `dict(type=..., **options)`; default proxy with a VFM, else vanilla.
+        precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
+        pad_multiple: what windows are padded to; default lcm of the patch sizes (the published code: 56).
+        keep_logits: whether `predict` stores class probabilities too; refine: steps on the maps (`proxyclip.models.refine`).
+    """
+
+    method: ClassVar[str | None] = None  # its attention's
+    default_attention: ClassVar[str | None] = None  # proxy with a VFM, else vanilla
+    separator = ";"  # between the synonyms of a class in the vocabulary file
+    templates: tuple[str, ...] = openai_imagenet_template
+
+    @record_arguments
+    def __init__(
+        self,
+        clip_type: str | None,
+        model_type: str,
+        vfm_model: str | dict[str, Any] | None,
+        name_path: str | None,
+        checkpoint: str | None = None,
+        prob_thd: float = 0.0,
+        logit_scale: float = 40,
+        beta: float = 1.2,
+        gamma: float = 3.0,
+        slide_stride: int = 112,
+        slide_crop: int = 336,
+        attention: str | dict[str, Any] | None = None,
+        precision: str = "auto",
+        window_batch: int | str = "auto",
+        pad_multiple: int | None = None,
+        keep_logits: bool = False,
+        refine: list[str | dict[str, Any]] | None = None,
+        approximate: dict[str, Any] | None = None,
+        data_preprocessor: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__(
+            (slide_crop, slide_stride),
+            window_batch,
+            approximate,
+            data_preprocessor,
+            precision=precision,
+            refine=refine,
+            keep_logits=keep_logits,
+            prob_thd=prob_thd,
+        )
+        self.attention = build_strategy(attention, guided=vfm_model is not None, beta=beta, gamma=gamma)
+        if self.approximate.vfm == "image":
+            self._check_guided(vfm_model)
+        self.clip = load_clip(model_type, clip_type)
+        self.vfm = build_vfm(vfm_model, checkpoint=checkpoint, clip=self.clip)
+        self.pad_multiple = pad_multiple or math.lcm(self.clip.patch, getattr(self.vfm, "patch", 1))
+        self.scale = logit_scale
+        self.hashes: dict = {}
+        self.register_buffer("text", None, persistent=False)
+        file_vocabulary = name_path and vocabulary.read(find(name_path, "vocabulary file"), self.separator)
+        self.set_vocabulary(file_vocabulary or Vocabulary(()))
+        self.eval()
+
+    def set_vocabulary(self, vocabulary: Vocabulary, text: Tensor | None = None) -> None:
+        """Replace the classes; their text features (names, d) are made by the next `prepare` if not given."""
+        super().set_vocabulary(vocabulary)
+        self.text = text
+
+    @torch.no_grad()
+    def prepare(self, device: torch.device) -> None:
+        """Put the image towers into their precision and embed the vocabulary, if any, in float32; each done once."""
+        if self.dtype is None:
+            self.hashes = {"clip_sha256": fingerprint(self.clip), "vfm_sha256": self.vfm and fingerprint(self.vfm)}
+            super().prepare(device)
+            torch.nn.ModuleList(filter(None, (self.clip.model.visual, self.vfm))).to(self.dtype)
+        if self.text is None and self.vocabulary.classes:
+            self.text = self.clip.embed(self.vocabulary.names, self.templates)
+
+    def extract_feat(self, inputs: Tensor) -> Tensor:
+        """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
+        return self.extract_guided(inputs, self.guide(inputs))
+
+    def extract_guided(self, inputs: Tensor, guide: Tensor | None) -> Tensor:
+        """`extract_feat` under given VFM features (n, D, h', w')."""
+        return self.similarity(self.clip.encode_dense(inputs.to(self.dtype), self.attention, guide))
+
+    def guide(self, inputs: Tensor) -> Tensor | None:
+        """VFM features of CLIP-normalised tiles (n, 3, h, w), or None without a VFM."""
+        return None if self.vfm is None else self.vfm(self.clip.to_rgb(inputs).to(self.dtype))
+
+    def similarity(self, features: Tensor) -> Tensor:
+        """Cosine similarity of dense features (n, d, h, w) to every name: (n, names, h, w) float32."""
+        return torch.einsum("ndhw,qd->nqhw", F.normalize(features, dim=1), self.text)
+
+    def _check_guided(self, vfm_model: Any) -> None:
+        """Refuse a map of the whole image where nothing would look at it."""
+        if vfm_model is None:
+            raise ValueError("approximate.vfm='image' needs a VFM, but vfm_model is None: choose one (--vfm dino)")
+        mine = type(self)
+        base = ProxyCLIPSegmentation
+        looks = mine.extract_guided is not base.extract_guided or mine.extract_windows is not base.extract_windows
+        if mine.extract_feat is not base.extract_feat and not looks:
+            raise ValueError(f"approximate.vfm='image' would go past {mine.__name__}.extract_feat: leave it out")
+
+    def describe(self) -> dict[str, Any]:
+        """Describe all settings that can change a number (JSON types); complete after the first `predict`."""
+        return super().describe() | dict(
+            attention=repr(self.attention),
+            refine=[repr(step) for step in self.refine],
+            slide_stride=self.slide[1],
+            approximations=self.approximate.names,
+            pad_multiple=self.pad_multiple,
+            clip_activation=self.clip.activation,
+            **self.hashes,
+        )

@@ -1,0 +1,1 @@
+"""Sliding windows: plan, batch, stitch, and labels from scores."""

@@ -1,0 +1,74 @@
+"""Shortcuts that change numbers: off by default, and named in every record of a run that took them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.windows import Axis
+
+PER = ("window", "image")
+
+
+@dataclass(frozen=True)
+class Approximate:
+    """Options of shortcuts that change numbers.
+
+    Args:
+        vfm: "window", or "image": the VFM sees the whole image once, and every window gets its part of that map.
+        stride: pixels between windows instead of the protocol's `slide_stride`; None leaves it.
+
+    Raises:
+        ValueError: another value of `vfm`.
+    """
+
+    vfm: str = "window"
+    stride: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.vfm not in PER:
+            raise ValueError(f"Expected approximate.vfm to be one of {', '.join(PER)}, but got {self.vfm!r}")
+
+    @property
+    def names(self) -> list[str]:
+        """The shortcuts taken, for the record: `vfm=image`, `stride=224`."""
+        return ["vfm=image"] * (self.vfm == "image") + [f"stride={self.stride}"] * (self.stride is not None)
+
+
+def guides(
+    vfm: Callable[[Tensor], Tensor | None],
+    images: Tensor | Sequence[Tensor],
+    grids: Sequence[tuple[Axis, Axis]],
+    multiple: int,
+) -> list[Tensor]:
+    """Cut the features of windows from one feature map of the whole image, by linear interpolation.
+
+    Args:
+        vfm: tiles (1, 3, h, w), sides a multiple of `multiple` -> features (1, D, h', w').
+        images: (3, H, W) each. grids: the windows of each, as `windows.plan` gives them.
+
+    Returns:
+        (windows, D, h'', w'') an image, cells as large as those of the map.
+    """
+    out = []
+    for image, (rows, columns) in zip(images, grids, strict=True):
+        whole = windows.plan(tuple(image.shape[1:]), 0, 0, multiple)
+        features = cast(Tensor, vfm(windows.cut(image, *whole)))[0]
+        down = _parts(rows, whole[0], features.shape[1]).to(features)
+        across = _parts(columns, whole[1], features.shape[2]).to(features)
+        parts = torch.einsum("iym,dmn,jxn->ijdyx", down, features, across)
+        out.append(parts.flatten(0, 1))
+    return out
+
+
+def _parts(axis: Axis, whole: Axis, cells: int) -> Tensor:
+    """Build interpolation weights of window cells over `cells` image cells: (windows, cells of a window, cells)."""
+    side = whole.padded / cells
+    centres = (torch.arange(round(axis.padded / side)) + 0.5) * side - axis.before
+    places = (torch.tensor(axis.starts)[:, None] + centres + whole.before) / side - 0.5
+    return (1 - (places.clamp(0, cells - 1)[..., None] - torch.arange(cells)).abs()).clamp(min=0)

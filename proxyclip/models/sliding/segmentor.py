@@ -1,0 +1,80 @@
+"""Base class of training-free segmentors, which slide windows over an image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import torch
+from mmseg.structures import SegDataSample
+from torch import Tensor
+
+from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
+from proxyclip.models.preprocessor import MixedSizePreProcessor
+from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.approximate import Approximate, guides
+from proxyclip.models.sliding.batching import Batcher
+
+
+class SlidingSegmentor(OpenVocabSegmentor):
+    """Cut images into windows, score them by `extract_feat`, and stitch the scores.
+
+    Subclasses implement `guide`, `extract_feat` and `extract_guided`, and set `pad_multiple`. The arguments are those
+    of `ProxyCLIPSegmentation`.
+
+    Raises:
+        ValueError: an option out of its range.
+    """
+
+    pad_multiple: int
+
+    def __init__(
+        self,
+        slide: tuple[int, int],
+        window_batch: int | str,
+        approximate: dict[str, Any] | None,
+        data_preprocessor: Any,
+        **options: Any,
+    ) -> None:
+        super().__init__(data_preprocessor or MixedSizePreProcessor(), **options)
+        self.batches = Batcher(window_batch)
+        self.approximate = Approximate(**(approximate or {}))
+        self.slide = (slide[0], self.approximate.stride or slide[1])
+        windows.check(*self.slide)
+
+    def guide(self, inputs: Tensor) -> Tensor | None:
+        """Compute VFM features (n, D, h', w') of windows (n, 3, h, w), or None."""
+        raise NotImplementedError
+
+    def extract_guided(self, inputs: Tensor, guide: Tensor | None) -> Tensor:
+        """Compute scores (n, names, h', w') float32 of windows (n, 3, h, w) and their VFM features."""
+        raise NotImplementedError
+
+    def extract_windows(self, tiles: Sequence[Tensor], guides: Sequence[Tensor] | None = None) -> list[Tensor]:
+        """Compute scores of all windows of several images, each (n, 3, h, w) -> (n, names, h', w') float32.
+
+        Args:
+            guides: VFM features of each image (n, D, h', w'), if they are computed already.
+        """
+        if guides is None:
+            return self.batches.run(self.extract_feat, tiles)
+        return self.batches.run(self.extract_guided, tiles, guides)
+
+    def score(
+        self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
+    ) -> Iterator[RowChunkFunction]:
+        """See `OpenVocabSegmentor.score`; windows of all images share forwards."""
+        grids = [windows.plan(tuple(x.shape[1:]), *self.slide, self.pad_multiple) for x in inputs]
+        tiles = [windows.cut(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
+        image_guides = None
+        if self.approximate.vfm == "image":
+            image_guides = guides(self.guide, inputs, grids, self.pad_multiple)
+        for grid, scores in zip(grids, self.extract_windows(tiles, image_guides), strict=True):
+            yield partial(windows.stitch, scores, *grid)
+
+    @torch.no_grad()
+    def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:
+        """See `OpenVocabSegmentor.predict`; the model is prepared first."""
+        self.prepare(inputs[0].device)
+        return super().predict(inputs, data_samples)

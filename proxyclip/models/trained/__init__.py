@@ -1,0 +1,1 @@
+"""Models that train.py trains: MaskCLIP+ and CLIP-RC."""

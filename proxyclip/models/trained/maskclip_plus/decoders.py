@@ -1,0 +1,125 @@
+"""Decode modules of the students: backbone features -> vectors like the text's.
+
+They have no classifier of their own, that is the text. DeepLabv2's sum of atrous convolutions (Chen et al., arXiv
+1606.00915) is written here as MaskCLIP+ has it (Zhou et al., arXiv 2112.01071): batch norm and ReLU on each branch. The
+others are decode heads of MMSegmentation whose classifier is the identity: DeepLabv3+ (arXiv 1802.02611), SegFormer
+(arXiv 2105.15203), or any other. Names in the state dict are MMSegmentation's.
+
+Parts of a student are configured like MMSegmentation's models: `dict(type=..., **options)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import mmseg.models  # noqa: F401  fills the registry
+from mmseg.models.decode_heads.aspp_head import ASPPModule
+from mmseg.models.decode_heads.decode_head import BaseDecodeHead
+from mmseg.registry import MODELS
+from torch import Tensor, nn
+
+from proxyclip.models import registry as plugins
+from proxyclip.utils.suggest import closest_matches
+
+STUDENT_PLUGINS = "trained.maskclip_plus"  # kind of plug-in, see `plugins.PLUGIN_PACKAGES`
+TEXT_DERIVED_OPTIONS = ("channels", "num_classes", "out_channels")
+
+
+@MODELS.register_module()
+class SumASPP(nn.Module):
+    """DeepLabv2's decode module: sum of dilated 3x3 convolutions with norm and ReLU.
+
+    Args:
+        in_channels: of the feature map that is read.
+        channels: D, of the result.
+        dilations: one a branch, each above 1, in positions of that feature map.
+        in_index: which of the backbone's feature maps is read.
+        norm_cfg: normalization of the branches, as in MMSegmentation.
+
+    Raises:
+        ValueError: a dilation below 2.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        dilations: Sequence[int] = (6, 12, 18, 24),
+        in_index: int = -1,
+        norm_cfg: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        if not dilations or min(dilations) < 2:  # ASPPModule would make a 1x1 convolution of dilation 1
+            raise ValueError(f"Expected dilations of 2 or more, but got {tuple(dilations)}")
+        self.in_index = in_index
+        norm = norm_cfg or dict(type="BN", requires_grad=True)
+        self.aspp_modules = ASPPModule(tuple(dilations), in_channels, channels, None, norm, dict(type="ReLU"))
+
+    def forward(self, features: Sequence[Tensor]) -> Tensor:
+        """Decode feature maps [(N, C_i, h_i, w_i)] to (N, D, h, w) of map `in_index`."""
+        first, *others = (branch(features[self.in_index]) for branch in self.aspp_modules)
+        for other in others:
+            first = first + other
+        return first
+
+
+def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int) -> nn.Module:
+    """Build a decode module from `dict(type=..., **options)`.
+
+    Args:
+        config: `type` is a name of MMSegmentation's registry, or a file my/own.py with one class. A decode head of
+            MMSegmentation loses its classifier and, where `dropout_ratio` is not given, its dropout. `in_channels` and
+            `c1_in_channels` follow from the backbone where they are not given.
+        features: channels of the backbone's feature maps.
+        channels: D, of the result; options of that meaning are refused.
+
+    Raises:
+        ValueError: unknown type. TypeError: an option that the type does not have, or that follows from the text.
+    """
+    cls, options = resolve_student_part("decoder", config)
+    fixed = [key for key in TEXT_DERIVED_OPTIONS if key in options]
+    if fixed:
+        raise TypeError(f"The student's decoder got {fixed}, which follow from the text model: leave them out")
+    accepted = plugins.list_constructor_arguments(cls)
+    index = options.get("in_index", -1)
+    read = [features[i] for i in index] if isinstance(index, Sequence) else features[index]
+    known: dict[str, Any] = dict(in_channels=read, c1_in_channels=features[0], channels=channels)
+    options = {key: value for key, value in known.items() if key in accepted} | options
+    if not issubclass(cls, BaseDecodeHead):
+        return cls(**options)
+    head = cls(**dict(dropout_ratio=0.0, init_cfg=None, loss_decode=[]) | options, num_classes=channels)
+    head.conv_seg = nn.Identity()
+    return head
+
+
+def resolve_student_part(part: str, config: dict[str, Any]) -> tuple[type, dict[str, Any]]:
+    """Find the class of a part of a student, and split off its options.
+
+    Args:
+        part: its name, for messages.
+        config: `dict(type=..., **options)`; `type` is a name of MMSegmentation's registry, or a file my/own.py that
+            defines one public class.
+
+    Raises:
+        ValueError: no such type; the message has close ones. FileNotFoundError: no such file.
+        TypeError: an option that the class does not have; the message lists its options.
+    """
+    options = dict(config)
+    name = options.pop("type", None)
+    if plugins.is_file(name):
+        cls: Any = plugins.load(STUDENT_PLUGINS, name)
+    else:
+        cls = MODELS.get(name) if isinstance(name, str) else None
+    if cls is None:
+        close = closest_matches(name, MODELS.module_dict, 3, 0.5)
+        hint = f"; close ones are {', '.join(close)}" if close else ""
+        raise ValueError(
+            f"Expected student.{part}=dict(type=..., ...) with a type of MMSegmentation or a file my/own.py, but got "
+            f"type {name!r}{hint}"
+        )
+    accepted = plugins.list_constructor_arguments(cls)
+    wrong = sorted(set(options) - set(accepted))
+    if wrong:
+        raise TypeError(f"The student's {part} {cls.__name__!r} has no option {wrong}; its options are {accepted}")
+    return cls, options

@@ -1,0 +1,45 @@
+"""Vision foundation models as guides: one model family, one file; the file name, or a path ending in .py, is its
+name in a config.
+
+The contract, all of it:
+
+    a frozen nn.Module with .patch (pixels a side); forward(image) -> features
+        image     RGB in [0, 1] (B, 3, H, W), sides multiples of .patch
+        features  (B, D, h, w)
+
+The constructor takes `model` (which one of the family) and `checkpoint` (a local weights file), and never ends with
+random weights. Each family owns its normalisation and its input size. A class attribute `variants` maps short names of
+its sizes to values of `model`, so that a config or a command line can say `dino-s16`. A family that wants the
+segmentor's own CLIP takes it as `clip`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from proxyclip.models import registry as plugins
+
+
+def build_vfm(spec: str | dict[str, Any] | None, **defaults: Any) -> Any:
+    """The VFM of a config: `family`, `family-size`, `dict(type=either, **options)`; None stays None.
+
+    Args:
+        defaults: options used where the family has them and `spec` leaves them out.
+
+    Raises:
+        ValueError: unknown family or size; the message lists the known ones. TypeError: unknown option.
+    """
+    return None if spec is None else plugins.build("vfm", resolve(spec), **defaults)
+
+
+def resolve(spec: str | dict[str, Any]) -> dict[str, Any]:
+    """`dict(type=family, model=..., ...)` of a spec, short names replaced by those they stand for."""
+    options = {"type": spec} if isinstance(spec, str) else dict(spec)
+    family, dash, size = str(options.get("type")).partition("-")
+    if not dash or plugins.is_file(options["type"]) or options["type"] in plugins.known("vfm"):
+        return options
+    variants = getattr(plugins.load("vfm", family), "variants", {})
+    if size not in variants:
+        sizes = ", ".join(f"{family}-{name}" for name in variants) or "no sizes by name: say model=..."
+        raise ValueError(f"Expected {family} with one of its sizes, but got {options['type']!r}; it has {sizes}")
+    return {**options, "type": family, "model": variants[size]}

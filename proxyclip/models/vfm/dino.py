@@ -1,0 +1,22 @@
+"""DINO: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (arXiv 2104.14294).
+
+Weights by timm, which equal the original ones; the position table is resized the way DINO's own code does it.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from proxyclip.models.vfm._timm import TimmViT
+
+
+class DINO(TimmViT):
+    """DINO ViT (`vit_{small,base}_patch{8,16}_224.dino`); default ViT-B/8, the published choice."""
+
+    default = "vit_base_patch8_224.dino"
+    variants: ClassVar[dict[str, str]] = {
+        "s16": "vit_small_patch16_224.dino",
+        "s8": "vit_small_patch8_224.dino",
+        "b16": "vit_base_patch16_224.dino",
+        "b8": "vit_base_patch8_224.dino",
+    }

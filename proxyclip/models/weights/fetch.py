@@ -1,0 +1,181 @@
+"""Download of weights: from the hub by huggingface_hub, else by torch.hub, each checked by its hash."""
+
+from __future__ import annotations
+
+import http.client
+import shutil
+import urllib.error
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from proxyclip.models.weights import WeightsError, reason
+from proxyclip.models.weights.catalogue import CONFIG, WEIGHTS, Entry, own_folder
+from proxyclip.models.weights.verify import describe_hash_mismatch, is_hub_hash
+from proxyclip.utils.formats import format_size
+
+Say = Callable[[str], Any]
+
+
+def fetch(entry: Entry, to: Path | None = None, offline: bool = False, say: Say = print) -> Path:
+    """Have an entry's weights on this machine, where open_clip, timm and `sam` find them by name, or in a folder.
+
+    Args:
+        to: a folder that gets the weights and their config, to be used as `local-dir:FOLDER` (SAM: the file alone).
+        offline: look, but fetch nothing.
+        say: gets lines that say what is fetched, how big, from where, under which licence, to where.
+
+    Returns:
+        The weights file.
+
+    Raises:
+        WeightsError: no network, no permission, or other bytes than the server announced; the message says the remedy.
+    """
+    here = entry.place
+    if here is not None and (to is None or entry.file):
+        say(f"{entry.name} is here already: {here}")
+        return here
+    if offline or _hub_is_offline():
+        cause = "--offline" if offline else "HF_HUB_OFFLINE is set"
+        raise WeightsError(f"{entry.name} is not on this machine, and nothing is fetched: {cause}.\n{remedy(entry)}")
+    path = _from_hub(entry, to, say) if entry.hub else _from_url(entry, to, say)
+    say(f"{entry.name} is there: {path}\n  use it: {words(entry, to)}")
+    return path
+
+
+def words(entry: Entry, to: Path | None = None) -> str:
+    """The option that uses an entry's weights where `fetch` put them."""
+    if to is None:
+        return entry.use
+    if entry.kind == "clip":
+        return f"--clip local-dir:{to}"
+    family = entry.name.partition("-")[0].partition(",")[0]
+    return f"--vfm {entry.name},{to / Path(entry.url).name}" if entry.url else f"--vfm {family},local-dir:{to}"
+
+
+def remedy(entry: Entry) -> str:
+    """How to get an entry on another machine and use it on this one."""
+    by_hand = f"hf download {entry.hub} --local-dir FOLDER" if entry.hub else f"curl -LO {entry.url}"
+    return (
+        f"  on a machine with internet access: python -m proxyclip weights fetch {entry.name} --to FOLDER\n"
+        f"  or without this toolkit:           {by_hand}\n"
+        f"  then copy it here and say:         {words(entry, Path('FOLDER'))}"
+    )
+
+
+def _announce(entry: Entry, count: int | None, folder: Path, say: Say) -> None:
+    size = format_size(count, exact=True)
+    say(f"{entry.name}: {size}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
+    above = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
+    free = shutil.disk_usage(above).free
+    if count and count > free:
+        raise WeightsError(
+            f"{entry.name} needs {size}, but {above} has {format_size(free, exact=True)} free. HF_HOME and "
+            "PROXYCLIP_CACHE say where weights are kept."
+        )
+
+
+def _from_url(entry: Entry, to: Path | None, say: Say) -> Path:
+    folder = to or own_folder()
+    _announce(entry, entry.bytes, folder, say)
+    path = folder / Path(entry.url).name
+    try:
+        download_file(entry.url, path, entry.sha256, entry.bytes)
+    except WeightsError as error:
+        raise WeightsError(f"{error}\n{remedy(entry)}") from error
+    return path
+
+
+def download_file(url: str, path: Path, sha256: str, size: int | None) -> None:
+    """Download a file, which appears under its name only whole and with the right hash.
+
+    Args:
+        sha256: of the file, or its beginning. size: in bytes; None if it is unknown.
+
+    Raises:
+        WeightsError: no connection, or it broke off; another file than the expected one. Nothing is kept of it.
+    """
+    from torch.hub import download_url_to_file
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.partial")
+    with FileLock(f"{partial}.lock"):
+        if path.is_file():  # another process was faster
+            return
+        try:
+            download_url_to_file(url, str(partial))  # its own hash check would not tell a file that was cut short
+            if size is not None and partial.stat().st_size < size:
+                raise OSError("the connection broke off")
+            mismatch = describe_hash_mismatch(partial, sha256)
+            if mismatch:
+                raise WeightsError(
+                    f"What {url} gave is not the file that was expected: its {mismatch}. It was deleted; try again."
+                )
+            partial.replace(path)
+        except urllib.error.HTTPError as error:
+            raise WeightsError(f"{url} could not be fetched: the server says {error.code} {error.reason}.") from error
+        except (OSError, http.client.HTTPException) as error:
+            raise WeightsError(f"{url} could not be fetched: {reason(error)}.") from error
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _hub_is_offline() -> bool:
+    from huggingface_hub import constants
+
+    return bool(constants.HF_HUB_OFFLINE)
+
+
+def _from_hub(entry: Entry, to: Path | None, say: Say) -> Path:
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+
+    try:
+        name, record = _first(entry, lambda file: get_hf_file_metadata(hf_hub_url(entry.hub, file)))
+        _announce(entry, record.size, to or Path(constants.HF_HUB_CACHE), say)
+        path = Path(hf_hub_download(entry.hub, name, local_dir=to))
+        if to is not None or ":" in entry.name:  # a folder, or `hf-hub:`, which are opened by their config
+            hf_hub_download(entry.hub, CONFIG[entry.kind], local_dir=to)
+    except WeightsError:
+        raise
+    except Exception as error:  # of huggingface_hub, or of the HTTP library that its version uses
+        raise WeightsError(_trouble(entry, error)) from error
+    _check(path, record.etag or "", entry)
+    return path
+
+
+def _first(entry: Entry, ask: Callable[[str], Any]) -> tuple[str, Any]:
+    """The first of the weights' usual file names that the repository has, and what the hub says of it."""
+    from huggingface_hub.errors import EntryNotFoundError
+
+    for name in WEIGHTS[entry.kind]:
+        try:
+            return name, ask(name)
+        except EntryNotFoundError:
+            continue
+    raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS[entry.kind])}.")
+
+
+def _check(path: Path, etag: str, entry: Entry) -> None:
+    """The hub's client compares lengths only."""
+    mismatch = describe_hash_mismatch(path, etag) if is_hub_hash(etag) else None
+    if mismatch:
+        path.resolve().unlink()
+        path.unlink(missing_ok=True)
+        raise WeightsError(f"What {entry.source} gave is damaged: {path.name}: {mismatch}. It was deleted; try again.")
+
+
+def _trouble(entry: Entry, error: Exception) -> str:
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    if isinstance(error, GatedRepoError):
+        return (
+            f"{entry.name} is given only to those who accept its terms ({entry.licence}).\n"
+            f"  accept them:  {entry.source}   (logged in, in a browser)\n"
+            "  log in here:  hf auth login   (or set HF_TOKEN)\n"
+            f"  then again:   python -m proxyclip weights fetch {entry.name}"
+        )
+    if isinstance(error, RepositoryNotFoundError):
+        return f"{entry.source} does not exist, or is private: hf auth login ({reason(error)})."
+    return f"{entry.name} could not be fetched from {entry.source} ({reason(error)}).\n{remedy(entry)}"

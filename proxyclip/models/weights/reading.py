@@ -1,0 +1,163 @@
+"""What all loaders of pretrained weights share: safe reading, and a fingerprint for the records."""
+
+from __future__ import annotations
+
+import pickletools
+import re
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from proxyclip.models.weights import WeightsError, reason, refusal
+from proxyclip.utils.hashing import hash_chunks
+
+
+def is_torchscript(path: Path) -> bool:
+    """Whether a file is a TorchScript archive, the form OpenAI published CLIP in."""
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any(n.endswith("constants.pkl") for n in archive.namelist())
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """Tensors of a checkpoint file (.safetensors, .pt, .pth, TorchScript) by name, on the CPU.
+
+    Nested under `model`, `state_dict` or `teacher`, and the prefixes `module.` and `backbone.`, are unwrapped.
+    Nothing in the file is executed: torch.load runs with weights_only=True, and TorchScript that has code to run when
+    it is read is refused.
+
+    Raises:
+        WeightsError: the file is missing, damaged, or holds something other than tensors.
+    """
+    if not path.is_file():
+        raise WeightsError(f"The weights file {path} does not exist.")
+    try:
+        state = _read(path)
+    except Exception as error:
+        why = reason(error)
+        if why == refusal(""):
+            why = refusal(_wanted(path))
+        raise WeightsError(f"The weights file {path} cannot be read ({why}); get it again.") from error
+    for key in ("model", "state_dict", "teacher"):
+        if isinstance(state, dict) and isinstance(state.get(key), dict):
+            state = state[key]
+    if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
+        raise WeightsError(f"Expected named tensors in {path}, but it holds {type(state).__name__}.")
+    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
+    for prefix in ("module.", "backbone."):
+        if all(k.startswith(prefix) for k in tensors):
+            tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
+    return tensors
+
+
+def _read(path: Path):
+    with path.open("rb") as file:
+        start = file.read(2)
+    if not start or (start == b"PK" and not zipfile.is_zipfile(path)):
+        raise ValueError("it is cut short" if start else "it is empty")
+    if path.suffix == ".safetensors":
+        from safetensors.torch import load_file
+
+        return load_file(str(path))
+    if is_torchscript(path):
+        _refuse_code(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # old archives stay old archives
+            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _refuse_code(path: Path) -> None:
+    """TorchScript runs its classes' `__setstate__` while it is read; no published weights have one."""
+    with zipfile.ZipFile(path) as archive:
+        for entry in archive.infolist():
+            if entry.filename.endswith(".py") and re.search(rb"def\s+__setstate__", archive.read(entry)):
+                raise ValueError(f"{entry.filename} in it has code that runs when it is read; nothing in it was run")
+
+
+def check_readable(path: Path) -> None:
+    """Whether a weights file holds tensors, all of them; large files are looked at without being read whole.
+
+    Raises:
+        WeightsError: damaged, cut short, or a pickle that wants more than tensors; the message names the culprit.
+    """
+    if path.suffix != ".safetensors":
+        read_state_dict(path)
+        return
+    from safetensors import safe_open
+
+    try:
+        with safe_open(str(path), "pt") as file:
+            empty = not file.keys()
+    except Exception as error:
+        raise WeightsError(f"The weights file {path} cannot be read ({reason(error)}); get it again.") from error
+    if empty:
+        raise WeightsError(f"Expected named tensors in {path}, but it holds none.")
+
+
+def _wanted(path: Path) -> str:
+    """The first thing besides tensors that a pickle without an archive around it asks for, `module.name`; else ""."""
+    strings: list[str] = []
+    with path.open("rb") as file:
+        start = file.read(1 << 24)
+    try:
+        for code, argument, _ in pickletools.genops(start):
+            if isinstance(argument, str):
+                strings.append(argument.replace(" ", ".") if code.name == "GLOBAL" else argument)
+            name = {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(code.name)
+            if name and not name[0].startswith(("collections", "torch")):
+                return ".".join(name)
+    except ValueError:  # no pickle, or the end of it
+        pass
+    return ""
+
+
+def load_into(
+    model: nn.Module,
+    path: Path,
+    drop: tuple[str, ...] = (),
+    convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+) -> nn.Module:
+    """Load a checkpoint file into `model`, every key matching.
+
+    Args:
+        drop: prefixes of keys that the file may have and the model does not want (a classifier, a decoder).
+        convert: from the names of the file to those of the model.
+
+    Raises:
+        WeightsError: keys or shapes differ; the message counts them and names the first.
+    """
+    state = convert({k: v for k, v in read_state_dict(path).items() if not k.startswith(drop)})
+    own = model.state_dict()
+    missing = sorted(set(own) - set(state))
+    extra = sorted(set(state) - set(own))
+    shapes = sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape)
+    if missing or extra or shapes:
+        found = [f"{len(v)} {n} (first: {v[0]})" for n, v in _named(missing, extra, shapes) if v]
+        raise WeightsError(
+            f"{path} does not fit {type(model).__name__}: {', '.join(found)}. Is it the file of another architecture?"
+        )
+    model.load_state_dict(state)
+    return model
+
+
+def _named(missing: list[str], extra: list[str], shapes: list[str]) -> list[tuple[str, list[str]]]:
+    return [("missing tensors", missing), ("unexpected tensors", extra), ("tensors of another shape", shapes)]
+
+
+def fingerprint(module: nn.Module, skip: str = "\0") -> str:
+    """SHA-256 (hex) over names, types, shapes and bytes of a module's tensors, but those whose name begins `skip`."""
+    return hash_chunks(_iter_tensor_bytes(module, skip))
+
+
+def _iter_tensor_bytes(module: nn.Module, skip: str) -> Iterator[Any]:
+    for name, tensor in sorted(module.state_dict().items()):
+        if not name.startswith(skip):
+            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+            yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()

@@ -1,0 +1,150 @@
+"""Checks of weights files: hash, length and form, without running anything in them.
+
+Hashes come from the catalogue, from a file's name, and for files of the hub from the hub itself, which is the name of
+the blob in its cache: SHA-256 for what lies in large file storage, git's own SHA-1 for the rest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.catalogue import SUFFIXES, Entry, entries, find, originals, own_folder
+from proxyclip.utils.hashing import read_file_hash
+
+OK = "ok"
+WRONG = "wrong"
+UNKNOWN = "unknown hash"
+ABSENT = "not here"
+UNFINISHED = "unfinished"
+HUB_HASH_SOURCE = "the hub's record of the file"
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Verification result of one file; `state` is one of those above, `note` gives the reason."""
+
+    name: str
+    path: Path | None
+    state: str
+    note: str = ""
+
+
+def kept() -> Iterator[Verdict]:
+    """All files on this machine that the catalogue knows, and all in the project's own folder."""
+    known = set()
+    for entry in entries():
+        if entry.place is not None:
+            known.add(entry.place)
+            yield check(entry.place, entry)
+    for path in sorted(own_folder().glob("*")):
+        if path.suffix == ".partial":
+            note = f"{path.stat().st_size} bytes of a download that was killed; delete it"
+            yield Verdict(path.name, path, UNFINISHED, note)
+        elif path.suffix in SUFFIXES and path not in known:
+            yield check(path)
+
+
+def named(words: Iterable[str]) -> Iterator[Verdict]:
+    """The files, folders and entries that words stand for.
+
+    Raises:
+        ValueError: neither a file or folder nor a name of the catalogue.
+    """
+    for word in words:
+        path = Path(word).expanduser()
+        if path.is_dir():
+            yield from _folder(path)
+        elif path.is_file():
+            yield check(path)
+        elif path.suffix in SUFFIXES:
+            yield Verdict(path.name, path, WRONG, "there is no such file")
+        else:
+            entry = find(word)
+            fetch = f"python -m proxyclip weights fetch {entry.name}"
+            yield check(entry.place, entry) if entry.place else Verdict(entry.name, None, ABSENT, f"get it: {fetch}")
+
+
+def _folder(path: Path) -> Iterator[Verdict]:
+    files = [file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES]
+    if not files:
+        yield Verdict(path.name, path, WRONG, f"no weights in this folder: expected files {', '.join(SUFFIXES)}")
+    for file in files:
+        yield check(file)
+
+
+def check(path: Path, entry: Entry | None = None) -> Verdict:
+    """Whether one file has the hash it should have and can be read as tensors."""
+    from proxyclip.models.weights.reading import check_readable
+
+    name = entry.name if entry else path.name
+    known = find_expected_hash(path, entry) or (query_hub_hash(entry, path.name) if entry else None)
+    notes = []
+    if known and (wrong := describe_hash_mismatch(path, known[0])):
+        notes.append(f"{wrong} ({known[1]})")
+        if entry and not entry.hub and entry.bytes != path.stat().st_size:
+            notes.append(f"it has {path.stat().st_size} of {entry.bytes} bytes")
+    try:
+        check_readable(path)
+    except WeightsError as error:
+        notes.append(str(error))
+    if notes:
+        again = f"; delete it, then: python -m proxyclip weights fetch {entry.name}" if entry and not entry.file else ""
+        return Verdict(name, path, WRONG, "; ".join(notes) + again)
+    if known is None:
+        return Verdict(name, path, UNKNOWN, "it can be read")
+    return Verdict(name, path, OK, f"as in {known[1]}")
+
+
+def find_expected_hash(path: Path, entry: Entry | None = None) -> tuple[str, str] | None:
+    """Return (hash, its source) of a file, or None if it is unknown; the hash may be only its beginning."""
+    if entry is not None and entry.sha256:
+        return entry.sha256, entry.sha256_from
+    blob = path.resolve()
+    if blob.parent.name == "blobs" and is_hub_hash(blob.name):
+        return blob.name, HUB_HASH_SOURCE
+    record = path.parent / ".cache" / "huggingface" / "download" / f"{path.name}.metadata"  # of `hf download`
+    if record.is_file():
+        lines = record.read_text(encoding="utf-8").splitlines()
+        if len(lines) > 1 and is_hub_hash(lines[1]):
+            return lines[1], HUB_HASH_SOURCE
+    return originals().get(path.name)
+
+
+def query_hub_hash(entry: Entry, name: str) -> tuple[str, str] | None:
+    """Query the hub for the hash of a file of an entry's repository; None if it cannot be reached."""
+    from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
+
+    if not entry.hub or constants.HF_HUB_OFFLINE:
+        return None
+    try:
+        digest = get_hf_file_metadata(hf_hub_url(entry.hub, name)).etag or ""
+    except Exception:  # of any HTTP library: the hash stays unknown, which the result states
+        return None
+    return (digest, HUB_HASH_SOURCE) if is_hub_hash(digest) else None
+
+
+def is_hub_hash(text: str) -> bool:
+    """Return True if a text is a SHA-256 or git's SHA-1."""
+    return re.fullmatch(r"[0-9a-f]{64}|[0-9a-f]{40}", text) is not None
+
+
+def describe_hash_mismatch(path: Path, expected: str) -> str | None:
+    """Describe how the hash of a file differs from the expected one, or return None.
+
+    Args:
+        expected: SHA-256 or its beginning, or git's SHA-1 of a blob (40 digits).
+    """
+    kind = "SHA-256"
+    digest = None
+    if len(expected) == 40:
+        kind = "git's SHA-1"
+        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
+    actual = read_file_hash(path, digest)
+    if actual.startswith(expected):
+        return None
+    return f"{kind} is {actual[:12]}..., expected {expected[:12]}{'...' if len(expected) > 12 else ''}"

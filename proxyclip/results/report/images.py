@@ -1,0 +1,249 @@
+"""Images of the report: image, truth, prediction and errors of the images that runs kept, each embedded once.
+
+Label maps of one image have the same colors in all runs, and equal ones are shared, so that runs can be laid side by
+side without embedding anything twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from proxyclip.results.columns import record_value
+from proxyclip.results.report.run_view import RunView
+from proxyclip.utils.hashing import hash_chunks
+from proxyclip.visualization.figure import image_to_data_uri
+from proxyclip.visualization.overlay import draw_label_layer
+from proxyclip.visualization.palette import CLASS_PALETTE, assign_palette_slots
+from proxyclip.visualization.text import RegionLabel, place_region_labels
+
+T = TypeVar("T")
+KINDS = {"worst": "Worst images", "best": "Best images", "failure": "Largest confusions"}
+MAX_PHOTO_SIDE = 512  # pixels of an embedded photograph
+RIGHT_COLOR, WRONG_COLOR = "#ccd8e6", "#d55e00"
+_CLASS_OPACITY = 205  # of 255, over the photograph; errors too
+_RIGHT_OPACITY = 190  # of the right pixels of an error map
+TITLES = {"image": "Image", "truth": "Truth", "prediction": "Prediction", "errors": "Errors"}
+
+
+class Drawing(NamedTuple):
+    """An embedded image: its id in the page, size in pixels, the photograph under it, and the names on it."""
+
+    id: str
+    width: int
+    height: int
+    uri: str
+    under: str | None
+    words: list[RegionLabel]
+
+
+class Panel(NamedTuple):
+    """A panel of a row: an image, or the reason why there is none."""
+
+    kind: str
+    drawing: Drawing | None
+    missing: str = ""
+
+
+class Key(NamedTuple):
+    """A line of a legend: shares of truth and prediction in percent."""
+
+    name: str
+    color: str
+    truth: float
+    prediction: float
+
+    @property
+    def remark(self) -> str:
+        """Remark on a class of the truth or the prediction alone; empty for one of both."""
+        return "" if self.truth and self.prediction else "missed" if self.truth else "not in the truth"
+
+
+@dataclass
+class Shot:
+    """Panels of one image in one run, by kind, and the legend of their colors."""
+
+    panels: dict[str, Panel]
+    legend: list[Key]
+
+
+class Row(NamedTuple):
+    """An entry of a run's gallery."""
+
+    file: str
+    note: str
+    miou: float | None
+    aacc: float | None
+    shot: Shot
+
+
+@dataclass
+class Gallery:
+    """All images of a report: `rows[anchor][why]`, `shots[anchor][file]`, and the embedded ones behind them."""
+
+    rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
+    shots: dict[str, dict[str, Shot]] = field(default_factory=dict)
+    drawings: list[Drawing] = field(default_factory=list)
+
+    def add_image(self, shape: tuple[int, int], uri: str, under: Drawing | None = None, words=()) -> Drawing:
+        """Keep one image of `shape` (h, w)."""
+        fits = under is not None and (under.height, under.width) == shape
+        drawing = Drawing(f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*words])
+        self.drawings.append(drawing)
+        return drawing
+
+
+def collect(folder: Path, runs: Sequence[RunView], max_images: int) -> Gallery:
+    """Collect the galleries of runs, at most `max_images` of each kind a run; a missing file becomes a remark."""
+    gallery = Gallery()
+    images: dict[Any, dict[str, tuple[RunView, int]]] = {}
+    for run in runs:
+        gallery.rows[run.anchor], gallery.shots[run.anchor] = {}, {}
+        for why, index, file, _ in _entries(run, max_images):
+            images.setdefault((run.key, file), {})[run.anchor] = (run, index)
+            gallery.rows[run.anchor].setdefault(why, [])
+    for (_, file), uses in images.items():
+        for anchor, shot in _shots(folder, gallery, list(uses.values())).items():
+            gallery.shots[anchor][file] = shot
+    for run in runs:
+        for why, _, file, note in _entries(run, max_images):
+            shot, numbers = gallery.shots[run.anchor][file], run.per_image.get(file, (None, None))
+            gallery.rows[run.anchor][why].append(Row(file, note, *numbers, shot))
+    return gallery
+
+
+def render_label_map(labels: np.ndarray, scored: np.ndarray, slots: Mapping[int, int]) -> str:
+    """Encode (H, W) class indices as a PNG in the palette colors of `slots`; pixels that are not scored are hatched."""
+    lookup = np.zeros(int(labels.max()) + 1, np.uint8)
+    for class_id, slot in slots.items():
+        if class_id < len(lookup):
+            lookup[class_id] = slot
+    layer = draw_label_layer(lookup[labels], scored, CLASS_PALETTE, [_CLASS_OPACITY] * len(CLASS_PALETTE))
+    return image_to_data_uri(layer, "png", optimize=True)
+
+
+def render_error_map(wrong: np.ndarray, scored: np.ndarray) -> str:
+    """Encode (H, W) masks as a PNG: right pixels pale, wrong ones vermilion, the others hatched."""
+    layer = draw_label_layer(wrong, scored, (RIGHT_COLOR, WRONG_COLOR), (_RIGHT_OPACITY, _CLASS_OPACITY))
+    return image_to_data_uri(layer, "png", optimize=True)
+
+
+def encode_photo(path: Path) -> tuple[str, tuple[int, int]]:
+    """Encode an image file as WebP of at most MAX_PHOTO_SIDE pixels a side; also its own (h, w). Raises OSError."""
+    with Image.open(path) as file:
+        image = ImageOps.exif_transpose(file).convert("RGB")
+    h, w = image.height, image.width
+    image.thumbnail((MAX_PHOTO_SIDE, MAX_PHOTO_SIDE))
+    return image_to_data_uri(image, "webp", quality=76, method=4), (h, w)
+
+
+def read_gallery_labels(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Read a label map as (H, W) class indices, 0 where nothing is scored, and the mask of scored pixels.
+
+    Raises:
+        OSError: a file that cannot be read, or that is no label map.
+    """
+    with Image.open(path) as file:
+        labels = np.asarray(file)
+    if labels.ndim != 2 or labels.dtype.kind not in "ui":
+        raise OSError(f"a label map has one channel of whole numbers, this has {labels.shape} {labels.dtype}")
+    scored = (labels >= 0) & (labels != (255 if labels.dtype == np.uint8 else 65535))
+    if classes:
+        scored &= labels < classes
+    return np.where(scored, labels, 0).astype(np.int32), scored
+
+
+def _entries(run: RunView, max_images: int) -> list[tuple[str, int, str, str]]:
+    """(why, index, file, note) of the gallery of a record, kind by kind."""
+    files = record_value(run.record, "per_image.file", [])
+    picks = [pick for pick in record_value(run.record, "gallery", []) if isinstance(record_value(pick, "index"), int)]
+    entries = []
+    for kind in KINDS:
+        for pick in [pick for pick in picks if pick.get("why") == kind][:max_images]:
+            i = pick["index"]
+            file = str(files[i]) if 0 <= i < len(files) else f"image {i}"
+            entries.append((kind, i, file, str(pick.get("note") or "")))
+    return entries
+
+
+def _shots(folder: Path, gallery: Gallery, uses: list[tuple[RunView, int]]) -> dict[str, Shot]:
+    """Panels of one image for all runs that kept it, with one assignment of colors."""
+    maps: dict[tuple[str, str], Any] = {}
+    photo: Drawing | None = None
+    reason = ""
+    for run, i in uses:
+        place = folder / "gallery" / run.id
+        for kind in ("truth", "prediction"):
+            read = partial(read_gallery_labels, place / f"{i}-{kind}.png", len(run.names))
+            maps[run.anchor, kind] = _try(read, folder)
+        if photo is None:
+            encoded = _try(partial(encode_photo, place / f"{i}-image.jpg"), folder)
+            if isinstance(encoded, str):
+                reason = reason or encoded
+            else:
+                photo = gallery.add_image(encoded[1], encoded[0])
+    known = [label_map for label_map in maps.values() if not isinstance(label_map, str)]
+    slots = assign_palette_slots(set().union(*(np.unique(labels[scored]).tolist() for labels, scored in known)))
+    embedded: dict[str, Drawing] = {}
+
+    def label_panel(run: RunView, kind: str) -> Panel:
+        label_map = maps[run.anchor, kind]
+        if isinstance(label_map, str):
+            return Panel(kind, None, label_map)
+        labels, scored = label_map
+        digest = hash_chunks([labels.tobytes(), scored.tobytes(), str(labels.shape).encode()])
+        if digest not in embedded:
+            region_labels = place_region_labels(labels, scored, {class_id: run.name(class_id) for class_id in slots})
+            uri = render_label_map(labels, scored, slots)
+            embedded[digest] = gallery.add_image(labels.shape, uri, photo, region_labels)
+        return Panel(kind, embedded[digest])
+
+    return {
+        run.anchor: Shot(
+            {
+                "image": Panel("image", photo, "" if photo else reason),
+                "truth": label_panel(run, "truth"),
+                "prediction": label_panel(run, "prediction"),
+                "errors": _errors(gallery, photo, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
+            },
+            _legend(run, slots, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
+        )
+        for run, _ in uses
+    }
+
+
+def _errors(gallery: Gallery, photo: Drawing | None, truth: Any, prediction: Any) -> Panel:
+    if isinstance(truth, str) or isinstance(prediction, str):
+        return Panel("errors", None, "Without truth and prediction there are no errors to show.")
+    if truth[0].shape != prediction[0].shape:
+        return Panel("errors", None, "Truth and prediction differ in size.")
+    wrong = (truth[0] != prediction[0]) | ~prediction[1]
+    return Panel("errors", gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
+
+
+def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) -> list[Key]:
+    shares = []
+    for label_map in (truth, prediction):
+        labels, scored = (np.zeros(0, np.int32), np.zeros(0, bool)) if isinstance(label_map, str) else label_map
+        counts = np.bincount(labels[scored], minlength=max(slots, default=0) + 1)
+        shares.append(100 * counts / max(1, int(counts.sum())))
+    keys = [Key(run.name(i), CLASS_PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in slots.items()]
+    known = not isinstance(truth, str) and not isinstance(prediction, str)
+    keys = [key if known else key._replace(truth=100.0, prediction=100.0) for key in keys if key[2] or key[3]]
+    return sorted(keys, key=lambda key: -max(key.truth, key.prediction)) if known else keys
+
+
+def _try(read: Callable[[], T], folder: Path) -> T | str:
+    """Return the result of `read`, or the reason why a file cannot be read, without the path of the work dir."""
+    try:
+        return read()
+    except FileNotFoundError as error:
+        return f"There is no file {Path(error.filename).relative_to(folder).as_posix()}."
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        return f"A picture file cannot be read: {str(error).replace(f'{folder}/', '')}."

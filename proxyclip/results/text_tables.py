@@ -1,0 +1,132 @@
+"""Text tables of the results: a full CSV, and a Markdown table for reading."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.box import MARKDOWN
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proxyclip.results.columns import (
+    FORMULA_STARTS,
+    METRIC_COLUMNS,
+    RECORD_COLUMNS,
+    ZERO_SHOT_METRICS,
+    Record,
+    build_record_row,
+    compute_published_difference,
+    format_clip,
+    format_image_count,
+    format_method,
+    format_vfm,
+    record_value,
+    to_cell_value,
+)
+from proxyclip.results.published import Target, target_of
+from proxyclip.utils.formats import format_difference, format_two_decimals
+
+_LEGEND = "Numbers are mIoU, aAcc and mAcc in percent. ~: of a source with another protocol, or one that is not stated."
+_ZERO_SHOT_LEGEND = (
+    "mIoU_seen, mIoU_unseen: over the classes with and without labels in training; hIoU: their harmonic mean."
+)
+_MAX_WIDTH = 1_000_000  # of a line, so that rich folds none
+
+
+def format_csv_table(runs: Sequence[Record]) -> bytes:
+    """Format all columns of the summary in full precision, by RFC 4180, in UTF-8.
+
+    A text that a spreadsheet program would take for a formula has a `'` before it.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\r\n")
+    writer.writerow(RECORD_COLUMNS)
+    writer.writerows([_escape_formula(value) for value in build_record_row(run)] for run in runs)
+    return text.getvalue().encode("utf-8", "replace")
+
+
+def format_markdown_table(runs: Sequence[Record]) -> bytes:
+    """Format the columns of interest to a reader, with two decimals, in UTF-8.
+
+    Also readable without rendering.
+
+    The metrics of a zero-shot split have columns where some run has such a split.
+    """
+    zero_shot = any(record_value(run, f"metrics.{name}") is not None for run in runs for name in ZERO_SHOT_METRICS)
+    columns = [name for name in RECORD_COLUMNS if name in _TEXTS and (zero_shot or name not in ZERO_SHOT_METRICS)]
+    table = Table(box=MARKDOWN, header_style="")
+    for name in columns:
+        table.add_column(_TITLES.get(name, name), min_width=3, no_wrap=True)
+        if name in _RIGHT_ALIGNED:
+            table.columns[-1].justify = "right"
+    for run in runs:
+        table.add_row(*(Text(_escape_markdown(_TEXTS[name](run))) for name in columns))
+    output = io.StringIO()
+    Console(file=output, width=_MAX_WIDTH, color_system=None, legacy_windows=False).print(table)
+    aligned_rule = "|"
+    header, rule, *rows = [line for line in output.getvalue().split("\n") if line.startswith("|")]
+    for name, dashes in zip(columns, rule.strip("|").split("|"), strict=True):
+        aligned_rule += f"{dashes[:-1]}:|" if name in _RIGHT_ALIGNED else f"{dashes}|"
+    legend = f"{_LEGEND} {_ZERO_SHOT_LEGEND}" if zero_shot else _LEGEND
+    return "\n".join([header, aligned_rule, *rows, "", legend, ""]).encode("utf-8", "replace")
+
+
+def _format_metric(name: str) -> Callable[[Record], str]:
+    return lambda run: format_two_decimals(record_value(run, f"metrics.{name}"))
+
+
+def _format_config(run: Record) -> str:
+    return _text_or_dash(run.get("config_name") or record_value(run, "dataset.type"))
+
+
+def _format_published(run: Record) -> str:
+    target = target_of(run)
+    return "-" if target is None else format_two_decimals(target.value) + _protocol_mark(target)
+
+
+def _format_difference(run: Record) -> str:
+    difference = compute_published_difference(run)
+    return format_difference(difference) + ("" if difference is None else _protocol_mark(target_of(run)))
+
+
+def _protocol_mark(target: Target | None) -> str:
+    return "" if target is None or target.exact else " ~"
+
+
+def _format_date(run: Record) -> str:
+    return str(run.get("end") or "-")[:16].replace("T", " ")
+
+
+def _text_or_dash(value: Any) -> str:
+    value = to_cell_value(value)
+    return "-" if value is None else str(value)
+
+
+def _escape_markdown(text: str) -> str:
+    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+
+
+def _escape_formula(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) and value != "-" else value
+
+
+# column of RECORD_COLUMNS, which has the order -> its text in results.md
+_TEXTS: dict[str, Callable[[Record], str]] = {
+    "CLIP": format_clip,
+    "VFM": format_vfm,
+    "Dataset": _format_config,
+    **{name: _format_metric(name) for name in ("aAcc", "mIoU", "mAcc", *ZERO_SHOT_METRICS)},
+    "method": format_method,
+    "published": _format_published,
+    "difference": _format_difference,
+    "precision": lambda run: _text_or_dash(run.get("precision")),
+    "images": lambda run: _text_or_dash(format_image_count(run)),
+    "date": _format_date,
+    "identity": lambda run: _text_or_dash(run.get("identity")),
+}
+_TITLES = {"Dataset": "config"}
+_RIGHT_ALIGNED = {*METRIC_COLUMNS, "published", "difference", "images"}

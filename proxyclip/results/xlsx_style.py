@@ -1,0 +1,134 @@
+"""Cell styles of the workbook, in colors that color-blind readers can tell apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from openpyxl.cell import Cell
+from openpyxl.cell.cell import ILLEGAL_CHARACTERS_RE
+from openpyxl.formatting.rule import CellIsRule, ColorScaleRule
+from openpyxl.styles import Alignment, Border, Font, PatternFill, Side
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.worksheet import Worksheet
+
+from proxyclip.results.columns import FORMULA_STARTS
+
+_BLUE = "6BAED6"
+_WHITE = "FFFFFF"
+_ORANGE = "FDAE6B"
+_HEADER = PatternFill("solid", start_color="DCE6F1")
+_LINE = Border(bottom=Side(style="thin", color="4F81BD"))
+_PARTIAL_FILL = PatternFill("solid", start_color="EDEDED")
+_MAX_WIDTH = 48
+_MAX_FROZEN_WIDTH = 30
+_HASH_WIDTH = 14
+
+
+def write_cell(sheet: Worksheet, row: int, column: int, value: Any) -> Cell:
+    """Write a cell: floats with two decimals, texts as texts whatever their start."""
+    cell = sheet.cell(row, column)
+    cell.value = strip_illegal_xml(value) if isinstance(value, str) else value
+    if isinstance(value, str):
+        cell.data_type = "s"  # not a formula, not an error value
+        cell.quotePrefix = value.startswith(FORMULA_STARTS)
+        cell.alignment = Alignment(horizontal="left", indent=1)  # away from the number before it
+    elif isinstance(value, float):
+        cell.number_format = "0.00"
+    return cell
+
+
+def strip_illegal_xml(text: str) -> str:
+    """Strip what XML cannot hold: control characters, and bytes that are no UTF-8."""
+    return ILLEGAL_CHARACTERS_RE.sub("", text.encode("utf-8", "replace").decode())
+
+
+def write_header_row(sheet: Worksheet, row: int, titles: list[Any], last: bool = True) -> None:
+    """Write a row of the header; the last one has a line below it."""
+    for column, title in enumerate(titles, start=1):
+        cell = write_cell(sheet, row, column, title)
+        cell.font = Font(bold=True)
+        cell.fill = _HEADER
+        side, indent = ("right", 0) if isinstance(title, (int, float)) else ("left", 1)
+        cell.alignment = Alignment(side, "center", wrap_text=True, indent=indent)
+        if last:
+            cell.border = _LINE
+
+
+def fill_table_sheet(sheet: Worksheet, titles: list[str], lines: list[list[Any]], frozen_columns: int) -> None:
+    """Fill a sheet: header, rows, filter, frozen header and first columns, widths."""
+    write_header_row(sheet, 1, titles)
+    for row, line in enumerate(lines, start=2):
+        for column, value in enumerate(line, start=1):
+            write_cell(sheet, row, column, value)
+    sheet.freeze_panes = sheet.cell(2, frozen_columns + 1)
+    if lines:
+        sheet.auto_filter.ref = sheet.dimensions
+    for column, title in enumerate(titles, start=1):
+        widths = [_text_width(line[column - 1]) + 2 for line in lines]
+        limit = _MAX_FROZEN_WIDTH if column <= frozen_columns else _MAX_WIDTH
+        if title.endswith("sha256") or title == "commit":
+            limit = _HASH_WIDTH
+        set_column_width(sheet, column, min(limit, max([len(title) + 3, *widths])))
+    fit_row_height(sheet, 1)
+    set_print_layout(sheet)
+
+
+def set_column_width(sheet: Worksheet, column: int, characters: int) -> None:
+    """Set the width of a column."""
+    sheet.column_dimensions[get_column_letter(column)].width = characters
+
+
+def set_print_layout(sheet: Worksheet) -> None:
+    """Set landscape printing, fit to page width."""
+    sheet.page_setup.orientation = "landscape"
+    sheet.page_setup.fitToHeight = 0
+    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+
+
+def fit_row_height(sheet: Worksheet, row: int) -> None:
+    """Fit the height of a header row to its texts in the width of their columns."""
+    lines = 1
+    for cell in sheet[row]:
+        characters = sheet.column_dimensions[cell.column_letter].width
+        lines = max(lines, math.ceil(1.2 * _text_width(cell.value) / characters))
+    sheet.row_dimensions[row].height = 15 * lines
+
+
+def style_partial(cell: Cell, star: bool = True) -> None:
+    """Style a cell of a partial run: gray, italic, numbers with a star."""
+    cell.font = Font(italic=True, bold=cell.font.bold)
+    cell.fill = _PARTIAL_FILL
+    if star and isinstance(cell.value, float):
+        cell.number_format = '0.00"*"'
+
+
+def style_other_protocol(cell: Cell) -> None:
+    """Style a number of another protocol: gray, italic, with a tilde before it."""
+    cell.font = Font(italic=True, color="7F7F7F")
+    cell.number_format = '"~"0.00;"~"-0.00'
+
+
+def shade_min_to_max(sheet: Worksheet, cells: list[Cell]) -> None:
+    """Color cells from the lowest, white, to the highest, blue."""
+    if cells:
+        rule = ColorScaleRule(start_type="min", start_color=_WHITE, end_type="max", end_color=_BLUE)
+        sheet.conditional_formatting.add(" ".join(cell.coordinate for cell in cells), rule)
+
+
+def shade_percent(sheet: Worksheet, area: str) -> None:
+    """Color percentages: 0 orange, 50 white, 100 blue."""
+    ends = dict(start_type="num", start_value=0, start_color=_ORANGE, end_type="num", end_value=100, end_color=_BLUE)
+    rule = ColorScaleRule(**ends, mid_type="num", mid_value=50, mid_color=_WHITE)
+    sheet.conditional_formatting.add(area, rule)
+
+
+def shade_sign(sheet: Worksheet, area: str) -> None:
+    """Color differences: below zero orange, above zero blue."""
+    for operator, color in (("lessThan", _ORANGE), ("greaterThan", _BLUE)):
+        rule = CellIsRule(operator=operator, formula=["0"], fill=PatternFill("solid", bgColor=color))
+        sheet.conditional_formatting.add(area, rule)
+
+
+def _text_width(value: Any) -> int:
+    return 8 if isinstance(value, float) else len(str(value)) if value is not None else 0

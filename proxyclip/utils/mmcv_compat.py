@@ -1,0 +1,144 @@
+"""MMSegmentation 1.2 on today's packages: a guarded stand-in for mmcv's compiled operators, and clear error texts.
+
+MMSegmentation imports `mmcv.ops` at import time, though nothing in this project uses an operator of it. Where mmcv
+was built without them (`mmcv-lite`, or a source build without a compiler), a stand-in lets the import pass; using
+one of its names raises. Where mmcv has its compiled operators, they are used as they are.
+
+Only the standard library is imported here, so that `import proxyclip` stays cheap.
+"""
+
+from __future__ import annotations
+
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import re
+import sys
+import warnings
+from pathlib import Path
+
+_NEWEST_ACCEPTED_MMCV = "2.1.0"
+_SILENCED = (
+    "Fail to import ``MultiScaleDeformableAttention``",
+    "``MultiScaleDeformableAttention`` has been moved to",
+)
+
+
+def install() -> None:
+    """Prepare the import of MMSegmentation. Does nothing without mmcv; may be called any number of times."""
+    folder = _mmcv_folder()
+    if folder is None:
+        return
+    for start in _SILENCED:
+        warnings.filterwarnings("ignore", message=re.escape(start))
+    if not has_compiled_ops(folder):
+        _hook(_StandIn, "mmcv.ops")
+    if _version(folder).startswith("2.2."):
+        _hook(_BeforeMMSeg, "mmseg")
+
+
+def has_compiled_ops(folder: Path | None = None) -> bool:
+    """Whether mmcv has its compiled operators: told by the extension file, not by the name of the distribution."""
+    folder = folder or _mmcv_folder()
+    return folder is not None and any(f.suffix in {".so", ".pyd"} for f in folder.glob("_ext*"))
+
+
+def explain(error: BaseException) -> str | None:
+    """What to do about a known failure of the installed packages, or None for any other error."""
+    text = str(error)
+    if "torchvision::nms does not exist" in text:
+        return (
+            "torch and torchvision do not fit together. Take both from the same index in one command: either both "
+            "from the default one (pip install --force-reinstall torch torchvision), or both from the CPU index "
+            "of pytorch.org (the same command with --index-url, see pytorch.org/get-started)."
+        )
+    if re.search(r"lib(GL|gthread|xcb|glib)[\w.-]*\.so.*cannot open shared object", text):
+        return "OpenCV lacks system libraries: apt-get install libgl1 libglib2.0-0 libxcb1 (or your system's own)."
+    return None
+
+
+def _hook(kind: type, module: str) -> None:
+    if module not in sys.modules and not any(isinstance(finder, kind) for finder in sys.meta_path):
+        sys.meta_path.insert(0, kind())
+
+
+def _mmcv_folder() -> Path | None:
+    module = sys.modules.get("mmcv")
+    if module is not None:
+        return Path(module.__file__).parent if module.__file__ else None
+    spec = importlib.util.find_spec("mmcv")
+    return Path(spec.origin).parent if spec is not None and spec.origin else None
+
+
+def _version(folder: Path) -> str:
+    file = folder / "version.py"
+    found = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", file.read_text("utf-8")) if file.is_file() else None
+    return found.group(1) if found else ""
+
+
+class _NeedsCompiledOps:
+    """Parent of the stand-in's names: each can be imported and inherited from, none can be used."""
+
+    def __init__(self, *args, **kwargs) -> None:
+        raise RuntimeError(
+            f"mmcv.ops.{type(self).__name__} needs mmcv built with its compiled operators; the installed mmcv has none."
+        )
+
+
+class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Import hook for `mmcv.ops`: a package whose every name is a class that cannot be used."""
+
+    def find_spec(self, name, path=None, target=None):
+        if name == "mmcv.ops":
+            return importlib.machinery.ModuleSpec(name, self, is_package=True)
+        return None
+
+    def create_module(self, spec):
+        return None  # the usual module
+
+    def exec_module(self, module) -> None:
+        def give(name: str) -> type:
+            if name.startswith("__"):
+                raise AttributeError(name)
+            made = type(name, (_NeedsCompiledOps,), {"__module__": "mmcv.ops"})
+            setattr(module, name, made)
+            return made
+
+        module.__doc__ = "Stand-in for mmcv's compiled operators, see proxyclip.utils.mmcv_compat."
+        module.__getattr__ = give
+
+
+class _BeforeMMSeg(importlib.abc.MetaPathFinder):
+    """Import hook for one import of `mmseg`: mmcv 2.2 presents itself as 2.1.0, which MMSegmentation asks for.
+
+    Outside its operators mmcv 2.2.0 differs from 2.1.0 in the version only.
+    """
+
+    def find_spec(self, name, path=None, target=None):
+        if name != "mmseg":
+            return None
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(name)
+        if spec is not None and spec.loader is not None:
+            spec.loader = _Presenting(spec.loader)
+        return spec
+
+
+class _Presenting(importlib.abc.Loader):
+    def __init__(self, loader) -> None:
+        self._loader = loader
+
+    def __getattr__(self, name: str):
+        return getattr(self._loader, name)
+
+    def create_module(self, spec):
+        return self._loader.create_module(spec)
+
+    def exec_module(self, module) -> None:
+        import mmcv
+
+        version, mmcv.__version__ = mmcv.__version__, _NEWEST_ACCEPTED_MMCV
+        try:
+            self._loader.exec_module(module)
+        finally:
+            mmcv.__version__ = version
