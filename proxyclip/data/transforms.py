@@ -9,6 +9,7 @@ from typing import Any
 
 import mmcv
 import mmengine.fileio as fileio
+import mmseg.datasets  # noqa: F401  registers the loaders that those below replace
 import numpy as np
 import torch
 from mmcv.transforms import BaseTransform

@@ -85,8 +85,8 @@ def segmentor(kind: str) -> Any:
         return plugins.load("methods", kind)
     from mmseg.registry import MODELS
 
-    for name in ("segmentor", *(f"methods.{name}" for name in plugins.known("methods"))):
-        importlib.import_module(f"proxyclip.{name}")
+    for name in plugins.known("methods"):
+        importlib.import_module(f"{plugins.PLUGIN_PACKAGES['methods']}.{name}")
     return MODELS.get(kind)
 
 
