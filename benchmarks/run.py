@@ -33,10 +33,10 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from proxyclip.data import vocabulary
 from proxyclip.data.templates import openai_imagenet_template
+from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.engine.config.load import EvalOptions
-from proxyclip.engine.evaluation import evaluate as evaluation
+from proxyclip.engine.evaluation.evaluate import evaluate
 from proxyclip.models.clip import text as clip_text
 from proxyclip.models.clip.prompts import embed_class_names
 from proxyclip.models.precision import cpu_has_bf16
@@ -133,7 +133,7 @@ def precision(setting: Setting) -> Iterator[Row]:
 def text(setting: Setting) -> Iterator[Row]:
     """Encoding of the vocabulary, and its cache."""
     clip = build(setting.folder, VOC).clip
-    names = list(vocabulary.read(VOC).names[:6])
+    names = list(read_vocabulary(VOC).names[:6])
 
     @torch.no_grad()
     def alone() -> Tensor:
@@ -154,7 +154,7 @@ def text(setting: Setting) -> Iterator[Row]:
     yield at_most("text, largest difference", error, 1e-6)
     with tempfile.TemporaryDirectory() as cache:
         os.environ["PROXYCLIP_CACHE"] = cache
-        many = vocabulary.read(ADE847).names
+        many = read_vocabulary(ADE847).names
         width = clip.model.visual.proj.shape[1]
         with mock.patch.object(clip_text, "embed_class_names", lambda *_, **__: torch.randn(len(many), width)):
             clip.embed(many, openai_imagenet_template)
@@ -212,7 +212,7 @@ def loop(setting: Setting) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), 4 if setting.small else 12)
         with mock.patch.object(SlidingSegmentor, "predict", timed):
-            record = evaluation.evaluate(_options(setting, Path(folder)))
+            record = evaluate(_options(setting, Path(folder)))
     whole = record["dataset"]["images"] / record["images_per_second"]
     yield at_most("evaluation / predict", whole / spent, 1.05)
 
@@ -268,7 +268,7 @@ def approximations(setting: Setting) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for name, words in taken.items():
             options = EvalOptions(work_dir=folder, cfg_options=words, limit=limit, check=False)
-            records[name] = evaluation.evaluate(options)
+            records[name] = evaluate(options)
     exact = records.pop("exact")
     yield Row("tiny world, exact", f"mIoU {exact['metrics']['mIoU']:.2f}, {exact['images_per_second']:.2f} images/s")
     for name, record in records.items():

@@ -40,13 +40,13 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import proxyclip.models.trained.maskclip_plus  # noqa: F401  registers the model
-from proxyclip.engine.config import load as configs
+from proxyclip.engine.config.load import activate_scope, register_modules
 from proxyclip.engine.evaluation.console import make_console, silence_libraries
-from proxyclip.engine.training.optim import mixed
-from proxyclip.models.clip.loading import architecture
+from proxyclip.engine.training.optim import enable_mixed_precision
+from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.precision import cpu_has_bf16
 from proxyclip.utils.distributed import set_threads
-from proxyclip.utils.paths import find
+from proxyclip.utils.paths import find_existing_path
 
 CONFIGS = ROOT / "configs/trained/maskclip_plus"
 TINY_WORLD = "tinyworld"
@@ -90,7 +90,7 @@ class Case:
         self.name, self.setting = name, setting
         tiny, family = name == TINY_WORLD, "segformer_b0" if name.startswith("segformer") else "deeplabv2_r101"
         cfg = Config.fromfile(CONFIGS / ("tinyworld_segformer.py" if tiny else f"annofree/ade20k_{family}.py"))
-        configs.use_scope(cfg)
+        activate_scope(cfg)
         self.crop, self.batch, self.optim = setting.crop, setting.batch, cfg.optim_wrapper
         self.optim.optimizer.lr = 0.0
         if tiny:
@@ -98,11 +98,13 @@ class Case:
         else:
             cfg.model.student = dict(type=name, pretrained=None)
             cfg.model.teacher = dict(model_type=f"local-dir:{setting.folder / 'clip'}", clip_type=None)
-        self.teacher = find(cfg.model.teacher["model_type"].removeprefix("local-dir:"))
+        self.teacher = find_existing_path(cfg.model.teacher["model_type"].removeprefix("local-dir:"))
         torch.manual_seed(0)
         self.model: Any = MODELS.build(cfg.model).to(setting.device).train()
         self.classes = len(self.model.names)
-        text = F.normalize(torch.randn(self.classes, architecture(cfg.model.teacher["model_type"])["embed_dim"]), dim=1)
+        text = F.normalize(
+            torch.randn(self.classes, get_clip_config(cfg.model.teacher["model_type"])["embed_dim"]), dim=1
+        )
         self.model.guide.open(setting.device).clip.embed = lambda names, templates: text.to(setting.device)
         self.model.init_weights()  # without encoding text, which is no part of a step
 
@@ -118,7 +120,7 @@ class Case:
     def wrapper(self, amp: bool = False) -> OptimWrapper:
         """A new optimiser, as train.py builds it."""
         device = self.setting.device.type
-        return build_optim_wrapper(self.model, mixed(self.optim, device) if amp else dict(self.optim))
+        return build_optim_wrapper(self.model, enable_mixed_precision(self.optim, device) if amp else dict(self.optim))
 
     def step(self, wrapper: OptimWrapper, side: int | None = None, labelled: bool = False) -> Callable[[], Any]:
         """A training step of a batch of its own, which returns when the device is done."""
@@ -306,7 +308,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Measure and print one table; as the child of another one, memory alone."""
     args = parse(argv)
     silence_libraries()
-    configs.register()
+    register_modules()
     device, threads = torch.device(args.device), set_threads(1)
     shared = (device, args.batch, args.crop, args.rounds, args.small)
     if args.peak:

@@ -9,7 +9,7 @@ importing the package too.
 
 from typing import TYPE_CHECKING, Any
 
-from proxyclip.utils import mmcv_compat
+from proxyclip.utils.mmcv_compat import prepare_mmseg_import
 from proxyclip.utils.version import __version__
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmentation", "Segmenter", "__version__", "register", "segment"]
 
-mmcv_compat.install()
+prepare_mmseg_import()
 
 
 def register() -> None:

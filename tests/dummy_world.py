@@ -107,16 +107,16 @@ def make_world(folder: Path, images: int = 7) -> Path:
 
 def run_apart(words: list[str], said: Path, variables: dict[str, str]) -> None:
     """eval.py in a process of its own, with variables; its standard error goes to the file `said`."""
-    from proxyclip.cli import eval as script
+    from proxyclip.cli.eval import main
 
     os.environ.update(variables)
     with said.open("w") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
-        sys.exit(script.main(words))
+        sys.exit(main(words))
 
 
 def evaluate(config: Path, work_dir: Path, *words: str) -> int:
     """The exit code of eval.py, run in this process on the CPU."""
-    from proxyclip.cli import eval as script
+    from proxyclip.cli.eval import main
 
-    return script.main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])
+    return main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])

@@ -15,7 +15,7 @@ from mmengine.logging import MMLogger
 from proxyclip.cli import check, demo, eval_all, train
 from proxyclip.cli import eval as eval_command
 from proxyclip.cli import main as run_module
-from proxyclip.engine.sweep import jobs
+from proxyclip.engine.sweep.jobs import run_command
 from proxyclip.utils.paths import ROOT
 
 SCRIPTS = {
@@ -35,7 +35,7 @@ def commands(text: str) -> list[str]:
 
 def enter(monkeypatch, folder: Path) -> None:
     """Work in `folder`, and let eval_all.py call eval.py instead of starting it."""
-    start = jobs.launch
+    start = run_command
 
     def launch(words, env, log):
         if str(ROOT / "eval.py") not in words:
@@ -48,7 +48,7 @@ def enter(monkeypatch, folder: Path) -> None:
     monkeypatch.setenv("PWD", str(folder))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("DATA_ROOT", raising=False)
-    monkeypatch.setattr(jobs, "launch", launch)
+    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", launch)
     monkeypatch.syspath_prepend(ROOT / "datasets")
     for log in MMLogger._instance_dict.values():
         for handler in log.handlers:

@@ -13,14 +13,16 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS, MODELS
 
 from proxyclip import Segmenter, segment
-from proxyclip import apis as api
-from proxyclip.apis import segmenter
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
+from proxyclip.apis import _last
+from proxyclip.apis.build import build_segmentor
+from proxyclip.engine.config.components import IncompatibleComponents, resolve_model_type
+from proxyclip.engine.config.load import list_methods, load_config, register_modules
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import set_model_args
 from proxyclip.models.clip.dense import DenseCLIP
-from proxyclip.models.sliding import windows
-from proxyclip.tinyworld import CLASSES, scenes
+from proxyclip.models.sliding.windows import ROW_CHUNK_ELEMENTS, stitch_tiles
+from proxyclip.tinyworld import CLASSES
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
@@ -54,17 +56,17 @@ def plain():
 
 @pytest.fixture(scope="module")
 def picture():
-    return scenes.scene(21, 0).image[:190]
+    return draw_seeded_scene(21, 0).image[:190]
 
 
 def evaluation(folder, options, method=None, vfm=None):
     """Model and samples of eval.py."""
-    cfg = configs.load(configs.EvalOptions(str(folder / "cfg_small.py"), data_root=str(folder), method=method, vfm=vfm))
-    overrides.put(cfg, **options)
-    configs.register()
+    cfg = load_config(EvalOptions(str(folder / "cfg_small.py"), data_root=str(folder), method=method, vfm=vfm))
+    set_model_args(cfg, **options)
+    register_modules()
     with DefaultScope.overwrite_default_scope("mmseg"):
         dataset = DATASETS.build(cfg.test_dataloader.dataset)
-        return MODELS.build(choices.buildable(cfg.model)), [dataset[i] for i in range(len(dataset))]
+        return MODELS.build(resolve_model_type(cfg.model)), [dataset[i] for i in range(len(dataset))]
 
 
 def evaluated(model, samples, batch):
@@ -91,7 +93,7 @@ def unlike(a, b):
     return (a.labels != b.labels).mean()
 
 
-PAIRS = [(method, vfm) for method in configs.methods() for vfm in ("tiny", "none")]
+PAIRS = [(method, vfm) for method in list_methods() for vfm in ("tiny", "none")]
 
 
 @pytest.mark.parametrize(("method", "vfm"), PAIRS)
@@ -99,8 +101,8 @@ def test_equals_an_evaluation(world, method, vfm):
     options = {} if (method, vfm) == ("proxy", "tiny") else dict(slide_stride=96)
     try:
         model, samples = evaluation(world, options, method, vfm)
-    except choices.Unfit:
-        with pytest.raises(choices.Unfit, match="VFM"):
+    except IncompatibleComponents:
+        with pytest.raises(IncompatibleComponents, match="VFM"):
             Segmenter(config=TINY, method=method, vfm=vfm)
         return
     mine = Segmenter(config=str(world / "cfg_small.py"), method=method, vfm=vfm, **options)
@@ -112,13 +114,13 @@ def test_equals_an_evaluation(world, method, vfm):
 
 def test_all_methods_were_there():
     fitting = [pair for pair in PAIRS if _fits(*pair)]
-    assert len(fitting) >= len(configs.methods()) == len(PAIRS) / 2
+    assert len(fitting) >= len(list_methods()) == len(PAIRS) / 2
 
 
 def _fits(method, vfm):
     try:
-        return configs.load(configs.EvalOptions(TINY, method=method, vfm=vfm)) is not None
-    except choices.Unfit:
+        return load_config(EvalOptions(TINY, method=method, vfm=vfm)) is not None
+    except IncompatibleComponents:
         return False
 
 
@@ -155,11 +157,11 @@ def test_photos_as_an_evaluation_reads_them(samples):
     paths = sorted((samples / "voc2012" / "JPEGImages").glob("*.jpg"))
     assert paths
     mine = Segmenter(**FAST)
-    cfg = configs.load(configs.EvalOptions(TINY, cfg_options=("model.slide_stride=96",)))
+    cfg = load_config(EvalOptions(TINY, cfg_options=("model.slide_stride=96",)))
     with DefaultScope.overwrite_default_scope("mmseg"):
         steps = Compose([step for step in cfg.test_pipeline if "Annotations" not in step["type"]])
         read = [steps(dict(img_path=str(path))) for path in paths]
-        model = MODELS.build(choices.buildable(cfg.model))
+        model = MODELS.build(resolve_model_type(cfg.model))
     same([mine(path) for path in paths], evaluated(model, read, 1))
 
 
@@ -351,7 +353,7 @@ def test_areas_and_repr(plain, picture):
 def counted(monkeypatch):
     """What is encoded and how often a model is loaded."""
     seen = {"names": [], "loads": 0}
-    embed, load = DenseCLIP.embed, segmenter.load
+    embed, load = DenseCLIP.embed, build_segmentor
 
     def spy_embed(self, names, templates):
         seen["names"] += names
@@ -362,7 +364,7 @@ def counted(monkeypatch):
         return load(*words)
 
     monkeypatch.setattr(DenseCLIP, "embed", spy_embed)
-    monkeypatch.setattr(segmenter, "load", spy_load)
+    monkeypatch.setattr("proxyclip.apis.segmenter.build_segmentor", spy_load)
     return seen
 
 
@@ -387,7 +389,7 @@ def test_words_that_cannot_be_change_nothing(plain, picture):
 
 
 def test_segment_keeps_one_model_and_does_not_mix_options(counted, monkeypatch, picture):
-    monkeypatch.setattr(api, "_last", [])
+    monkeypatch.setattr("proxyclip.apis._last", [])
     first = segment(picture, PLAIN, **FAST, background=0.6)
     assert segment(picture, PLAIN, **FAST).names == tuple(PLAIN)  # neither background nor threshold stays
     assert counted["loads"] == 1
@@ -397,7 +399,7 @@ def test_segment_keeps_one_model_and_does_not_mix_options(counted, monkeypatch, 
     assert tuned.probabilities.shape == (4, *picture.shape[:2])
     assert not np.array_equal(tuned.probabilities, segment(picture, PLAIN, **FAST).probabilities)
     assert counted["loads"] == 3
-    assert len(api._last) == 1
+    assert len(_last) == 1
 
 
 def test_wrong_words_are_told_before_anything_is_loaded(counted):
@@ -440,7 +442,7 @@ def test_labels_of_many_classes_need_no_map_of_them(monkeypatch, background):
     h, w, classes = 600, 900, 120
     mine = Segmenter([f"thing {i}" for i in range(classes)], background=background, **FAST)
     strips, classified = [], []
-    stitch, classify = windows.stitch, type(mine._model).classify
+    stitch, classify = stitch_tiles, type(mine._model).classify
 
     def spy(*words):
         for strip in stitch(*words):
@@ -451,16 +453,21 @@ def test_labels_of_many_classes_need_no_map_of_them(monkeypatch, background):
         classified.append(scores.numel())
         return classify(self, scores)
 
-    monkeypatch.setattr(windows, "stitch", spy)
+    for target in (
+        "proxyclip.models.sliding.segmentor.stitch_tiles",
+        "proxyclip.models.trained.base.stitch_tiles",
+        "proxyclip.models.trained.clip_rc.model.stitch_tiles",
+    ):
+        monkeypatch.setattr(target, spy)
     monkeypatch.setattr(mine._model, "classify", seen.__get__(mine._model))
-    found = mine(scenes.scene(3, 0).image.repeat(4, 0).repeat(6, 1)[:h, :w])
+    found = mine(draw_seeded_scene(3, 0).image.repeat(4, 0).repeat(6, 1)[:h, :w])
     assert found.labels.shape == (h, w)
-    assert max(strips) <= windows.STRIP["cpu"] < classes * h * w / 50
+    assert max(strips) <= ROW_CHUNK_ELEMENTS["cpu"] < classes * h * w / 50
     assert bool(classified) == (background is not None)
-    assert all(n <= windows.STRIP["cpu"] for n in classified)
+    assert all(n <= ROW_CHUNK_ELEMENTS["cpu"] for n in classified)
     one = found.probability("thing 7")  # nor does a single class
     assert one.shape == (h, w)
-    assert max(classified) <= windows.STRIP["cpu"]
+    assert max(classified) <= ROW_CHUNK_ELEMENTS["cpu"]
 
 
 def test_describe_is_json_and_says_what_is_set(picture):

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from proxyclip import Segmenter
-from proxyclip.models.sliding import windows
-from proxyclip.tinyworld import scenes
+from proxyclip.models.sliding.windows import cut_tiles, plan_windows
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.visualization.overlay import draw_attention
 
 TINY = "configs/cfg_tinyworld.py"
@@ -21,7 +21,7 @@ def plain():
 
 @pytest.fixture(scope="module")
 def picture():
-    return scenes.scene(21, 0).image
+    return draw_seeded_scene(21, 0).image
 
 
 def looks(mine, picture):
@@ -29,12 +29,12 @@ def looks(mine, picture):
     assert min(picture.shape[:2]) == 192
     inputs = mine._prepared([picture])[0]
     assert inputs.shape[1:] == picture.shape[:2]
-    return inputs, windows.plan(inputs.shape[1:], *mine._model.slide, mine._model.pad_multiple)
+    return inputs, plan_windows(inputs.shape[1:], *mine._model.slide, mine._model.pad_multiple)
 
 
 def weights(mine, inputs, axes, i, j):
     """Attention of all cells of window (i, j): (h, w, h, w)."""
-    tile = windows.cut(inputs, *axes)[i * len(axes[1].starts) + j]
+    tile = cut_tiles(inputs, *axes)[i * len(axes[1].starts) + j]
     guide = mine._model.guide(tile[None])
     h, w = guide.shape[2:]
     return mine._model.attention.weights(guide)[0].reshape(h, w, h, w).numpy()
@@ -48,7 +48,7 @@ def odd():
 
 @pytest.mark.parametrize("size", [(192, 250), (301, 192)])
 def test_attention_is_the_row_of_its_window(odd, size):
-    picture = np.resize(scenes.scene(5, 0).image.repeat(2, 0).repeat(2, 1), (*size, 3))
+    picture = np.resize(draw_seeded_scene(5, 0).image.repeat(2, 0).repeat(2, 1), (*size, 3))
     inputs, axes = looks(odd, picture)
     cell = axes[0].padded // weights(odd, inputs, axes, 0, 0).shape[0]
     assert axes[0].before > 0
@@ -70,7 +70,7 @@ def test_attention_is_the_row_of_its_window(odd, size):
 
 
 def test_attention_sums_to_one_over_the_cells(plain):
-    picture = np.resize(scenes.scene(6, 0).image.repeat(2, 0).repeat(2, 1), (192, 288, 3))
+    picture = np.resize(draw_seeded_scene(6, 0).image.repeat(2, 0).repeat(2, 1), (192, 288, 3))
     _, axes = looks(plain, picture)
     assert axes[0].padded == axes[0].tile == 96  # no padding, which would have a part of the weights
     cell = 96 // weights(plain, *looks(plain, picture), 0, 0).shape[0]

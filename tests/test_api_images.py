@@ -15,7 +15,7 @@ import pytest
 import torch
 from PIL import features
 
-from proxyclip.apis.images import as_rgb, file_name, is_batch
+from proxyclip.apis.images import get_image_file_name, is_batch, to_rgb_array
 from proxyclip.data.transforms import LoadImageFromFile
 
 DOCUMENTED = (OSError, ValueError, TypeError)
@@ -51,40 +51,40 @@ def test_every_form_of_one_picture(tmp_path):
         torch.from_numpy(wide).permute(2, 0, 1),
     ]  # fmt: skip
     for form in forms:
-        found = as_rgb(form)
+        found = to_rgb_array(form)
         assert found.dtype == np.uint8
         assert found.flags.c_contiguous
         assert np.array_equal(found, RGB), type(form)
-    rounded = as_rgb((tensor.float() / 255).bfloat16())  # 8 bits of precision
+    rounded = to_rgb_array((tensor.float() / 255).bfloat16())  # 8 bits of precision
     assert np.abs(rounded.astype(int) - RGB).max() <= 1
     with path.open("rb") as file:
-        assert np.array_equal(as_rgb(file), RGB)
+        assert np.array_equal(to_rgb_array(file), RGB)
 
 
 def test_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "a.png").write_bytes(encoded(PICTURE, "PNG"))
-    assert np.array_equal(as_rgb("~/a.png"), RGB)
+    assert np.array_equal(to_rgb_array("~/a.png"), RGB)
 
 
 @pytest.mark.parametrize("gray", [RGB[..., 0], RGB[..., :1], RGB[..., [0, 1]]], ids=["2", "1 channel", "with alpha"])
 def test_gray(gray):
     expected = RGB[..., :1].repeat(3, 2)
-    assert np.array_equal(as_rgb(gray), expected)
+    assert np.array_equal(to_rgb_array(gray), expected)
     tensor = torch.from_numpy(np.ascontiguousarray(gray))
-    assert np.array_equal(as_rgb(tensor.permute(2, 0, 1) if gray.ndim == 3 else tensor), expected)
+    assert np.array_equal(to_rgb_array(tensor.permute(2, 0, 1) if gray.ndim == 3 else tensor), expected)
 
 
 def test_black_and_white():
     mask = RGB[..., 0] > 127
     expected = (mask[..., None] * np.uint8(255)).repeat(3, 2)
     for form in (mask, torch.from_numpy(mask), mask.astype(float), PIL.Image.fromarray(mask)):
-        assert np.array_equal(as_rgb(form), expected)
+        assert np.array_equal(to_rgb_array(form), expected)
 
 
 def test_what_comes_back_is_no_view():
     for form in (RGB.copy(), torch.from_numpy(RGB.copy()).permute(2, 0, 1)):
-        found = as_rgb(form)
+        found = to_rgb_array(form)
         form[:] = 7
         assert np.array_equal(found, RGB)
         found[:] = 0  # nor is it read-only
@@ -108,7 +108,7 @@ def test_modes_of_pillow(mode):
         through = {"La": "LA", "RGBa": "RGBA"}.get(mode, mode)
         expected = np.asarray(image.convert(through).convert("RGB"))
     assert image.mode == mode
-    found = as_rgb(image)
+    found = to_rgb_array(image)
     assert found.shape == RGB.shape
     assert np.abs(found.astype(int) - expected).mean() <= far
     assert found.std() > 20
@@ -122,12 +122,12 @@ def test_wide_modes_of_pillow(mode):
         image = PIL.Image.fromarray((values / np.float32(255)).astype(np.float32))
     elif mode == "I":
         image = PIL.Image.fromarray(values.astype(np.int32) * 256)
-        assert np.array_equal(as_rgb(gray.convert("I")), as_rgb(gray))  # no wider than 8 bits
+        assert np.array_equal(to_rgb_array(gray.convert("I")), to_rgb_array(gray))  # no wider than 8 bits
     else:
         order = ">" if mode.endswith("B") else "<"
         image = PIL.Image.frombytes(mode, gray.size, (values.astype(np.uint16) * 256).astype(f"{order}u2").tobytes())
     assert image.mode == mode
-    assert np.array_equal(as_rgb(image), as_rgb(gray))
+    assert np.array_equal(to_rgb_array(image), to_rgb_array(gray))
 
 
 FORMATS = [
@@ -148,7 +148,7 @@ def test_turned_by_exif_as_a_viewer_turns_it(kind, options, turn):
     if turn != 1:
         assert expected.shape != (24, 40, 3) or np.abs(expected.astype(int) - np.asarray(smooth)).mean() > 10
     for form in (data, PIL.Image.open(io.BytesIO(data))):
-        found = as_rgb(form)
+        found = to_rgb_array(form)
         assert found.shape == expected.shape
         assert np.abs(found.astype(int) - expected).mean() < 1
 
@@ -158,26 +158,26 @@ def test_formats(kind):
     picture = PICTURE.quantize(16).convert("RGB")
     options = dict(lossless=True) if kind == "WEBP" else {}
     data = encoded(picture.quantize(16) if kind == "GIF" else picture, kind, **options)
-    assert np.array_equal(as_rgb(data), np.asarray(picture))
+    assert np.array_equal(to_rgb_array(data), np.asarray(picture))
 
 
 def test_files_of_more_bits_or_other_channels():
     gray = np.asarray(PICTURE.convert("L"))
     wide = gray.astype(np.uint16) * 256 + 77
     expected = gray[..., None].repeat(3, 2)
-    assert np.array_equal(as_rgb(encoded(PIL.Image.fromarray(wide), "PNG")), expected)
-    assert np.array_equal(as_rgb(encoded(PIL.Image.fromarray(wide), "TIFF")), expected)
-    assert np.array_equal(as_rgb(bad_inputs.png_rgb16(wide)), expected)
+    assert np.array_equal(to_rgb_array(encoded(PIL.Image.fromarray(wide), "PNG")), expected)
+    assert np.array_equal(to_rgb_array(encoded(PIL.Image.fromarray(wide), "TIFF")), expected)
+    assert np.array_equal(to_rgb_array(bad_inputs.png_rgb16(wide)), expected)
     clear = PICTURE.convert("RGBA")
     clear.putalpha(PIL.Image.fromarray(RGB[..., 0]))
-    assert np.array_equal(as_rgb(encoded(clear, "PNG")), RGB)  # alpha is dropped, not painted on something
+    assert np.array_equal(to_rgb_array(encoded(clear, "PNG")), RGB)  # alpha is dropped, not painted on something
     indexed = PICTURE.quantize(9)
     data = encoded(indexed, "PNG", transparency=3)
-    assert np.array_equal(as_rgb(data), np.asarray(indexed.convert("RGB")))
-    assert np.array_equal(as_rgb(PIL.Image.open(io.BytesIO(data))), np.asarray(indexed.convert("RGB")))
+    assert np.array_equal(to_rgb_array(data), np.asarray(indexed.convert("RGB")))
+    assert np.array_equal(to_rgb_array(PIL.Image.open(io.BytesIO(data))), np.asarray(indexed.convert("RGB")))
     smooth = PIL.Image.fromarray(cv2.resize(colours(2, 3), (48, 32)))
     cmyk = encoded(smooth.convert("CMYK"), "JPEG", quality=98)
-    assert np.abs(as_rgb(cmyk).astype(int) - np.asarray(smooth)).mean() < 4
+    assert np.abs(to_rgb_array(cmyk).astype(int) - np.asarray(smooth)).mean() < 4
 
 
 def test_the_first_picture_of_several():
@@ -185,13 +185,13 @@ def test_the_first_picture_of_several():
     for kind, options in (("GIF", {}), ("TIFF", {}), ("PNG", {}), ("WEBP", dict(lossless=True))):
         first = PICTURE.quantize(200) if kind == "GIF" else PICTURE
         data = encoded(first, kind, save_all=True, append_images=[second], **options)
-        assert np.array_equal(as_rgb(data), np.asarray(first.convert("RGB"))), kind
+        assert np.array_equal(to_rgb_array(data), np.asarray(first.convert("RGB"))), kind
 
 
 def test_a_file_with_numbers_of_unknown_range():
     data = encoded(PIL.Image.fromarray(np.full((4, 5), 3.5, np.float32)), "TIFF")
     with pytest.raises(ValueError, match="floating-point values of an unknown range"):
-        as_rgb(data)
+        to_rgb_array(data)
 
 
 def check_against_the_loader(paths):
@@ -204,12 +204,12 @@ def check_against_the_loader(paths):
                 expected = LoadImageFromFile(color_type="color")({"img_path": str(path)})["img"][..., ::-1]
             except OSError as error:
                 with pytest.raises(OSError, match=path.name) as mine:
-                    as_rgb(path)
+                    to_rgb_array(path)
                 assert str(mine.value) == str(error)
                 continue
-            found = as_rgb(path)
+            found = to_rgb_array(path)
         assert np.array_equal(found, expected), path
-        assert np.array_equal(as_rgb(path.read_bytes()), expected), path
+        assert np.array_equal(to_rgb_array(path.read_bytes()), expected), path
         read += 1
     return read
 
@@ -218,14 +218,14 @@ def test_odd_and_damaged_files(tmp_path):
     folder = bad_inputs.make(tmp_path / "made") / "images"
     for name, words in bad_inputs.IMAGES.items():
         if words is None:
-            assert as_rgb(folder / name).ndim == 3
+            assert to_rgb_array(folder / name).ndim == 3
             continue
         for form in (folder / name, str(folder / name)):
             with pytest.raises(OSError, match=words) as error:
-                as_rgb(form)
+                to_rgb_array(form)
             assert name in str(error.value)
         with pytest.raises(OSError, match="the given bytes"):
-            as_rgb((folder / name).read_bytes())
+            to_rgb_array((folder / name).read_bytes())
     assert check_against_the_loader(sorted(folder.iterdir())) == sum(w is None for w in bad_inputs.IMAGES.values())
 
 
@@ -241,11 +241,11 @@ def test_pil_pictures_whose_file_is_damaged():
     jpeg = encoded(PIL.Image.fromarray(colours(60, 60)), "JPEG")
     for data in (noise[: len(noise) // 2], jpeg[: len(jpeg) // 2], noise[:80] + bytes(40) + noise[120:]):
         with pytest.raises(OSError, match="cannot be read"):
-            as_rgb(PIL.Image.open(io.BytesIO(data)))
+            to_rgb_array(PIL.Image.open(io.BytesIO(data)))
     closed = PIL.Image.open(io.BytesIO(noise))
     closed.close()
     with pytest.raises(OSError, match="cannot be read"):
-        as_rgb(closed)
+        to_rgb_array(closed)
 
 
 @pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP", "ICO", "PCX", "QOI"])
@@ -259,7 +259,7 @@ def test_changed_bytes_never_surprise(kind):
         places = draw.integers(0, min(len(data), (40, 400, 10**6)[i % 3]), 1 + i % 7)
         changed[places] = draw.integers(0, 256, len(places))
         try:
-            found = as_rgb(changed[: draw.integers(1, len(data))].tobytes() if i % 4 == 0 else changed.tobytes())
+            found = to_rgb_array(changed[: draw.integers(1, len(data))].tobytes() if i % 4 == 0 else changed.tobytes())
         except (OSError, ValueError) as error:
             assert "the given bytes" in str(error)
             failed += 1
@@ -273,11 +273,11 @@ def test_bombs_are_refused(monkeypatch, tmp_path):
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 20)
     (tmp_path / "bomb.png").write_bytes(encoded(PICTURE, "PNG"))
     with pytest.raises(OSError, match=r"bomb\.png.*54 pixels"):
-        as_rgb(tmp_path / "bomb.png")
+        to_rgb_array(tmp_path / "bomb.png")
     monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", 40)  # a warning of Pillow's, which is no error
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert np.array_equal(as_rgb(tmp_path / "bomb.png"), RGB)
+        assert np.array_equal(to_rgb_array(tmp_path / "bomb.png"), RGB)
 
 
 PATHS = {
@@ -300,7 +300,7 @@ def test_paths_that_are_no_picture(path, tmp_path, monkeypatch):
         pytest.skip("no such device here")
     kind, words = PATHS[path]
     with pytest.raises(kind, match=words) as error:
-        as_rgb(path)
+        to_rgb_array(path)
     assert len(str(error.value)) < 500
 
 
@@ -308,7 +308,7 @@ def test_paths_that_are_no_picture(path, tmp_path, monkeypatch):
 def test_bytes_that_are_no_picture(data):
     for form in (data, io.BytesIO(data)):
         with pytest.raises(OSError, match="the given bytes"):
-            as_rgb(form)
+            to_rgb_array(form)
 
 
 OTHERS = [
@@ -331,7 +331,7 @@ OTHERS = [
 def test_objects_that_are_no_picture(number):
     thing, kind = OTHERS[number]
     with pytest.raises(kind, match="Expected") as error:
-        as_rgb(thing)
+        to_rgb_array(thing)
     assert "but" in str(error.value)
 
 
@@ -339,4 +339,4 @@ def test_batches_and_names():
     assert all(map(is_batch, ([], (RGB,), np.zeros((2, 4, 4, 3)), torch.zeros(2, 3, 4, 4))))
     assert not any(map(is_batch, (RGB, "a.jpg", b"", PICTURE, torch.zeros(3, 4, 4), Path("a"))))
     forms = ("b/a.jpg", Path("b/a.tar.gz"), b"", RGB, PICTURE)
-    assert [file_name(one) for one in forms] == ["a.jpg", "a.tar.gz", "", "", ""]
+    assert [get_image_file_name(one) for one in forms] == ["a.jpg", "a.tar.gz", "", "", ""]

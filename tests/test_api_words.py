@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from proxyclip import Segmenter
-from proxyclip.apis import classes as words
+from proxyclip.apis.classes import parse_class_query, query_from_config
 from proxyclip.data.vocabulary import Vocabulary
-from proxyclip.tinyworld import scenes
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 FAST = dict(config="configs/cfg_tinyworld.py", slide_stride=96)
@@ -26,11 +26,11 @@ def tiny():
 
 @pytest.fixture(scope="module")
 def picture():
-    return scenes.scene(4, 0).image[:80, :80]
+    return draw_seeded_scene(4, 0).image[:80, :80]
 
 
 def classes(*given):
-    return words.read(*given).vocabulary.classes
+    return parse_class_query(*given).vocabulary.classes
 
 
 MEADOW = (("horse",), ("grass", "lawn"), ("sky",))
@@ -53,7 +53,7 @@ MEADOW = (("horse",), ("grass", "lawn"), ("sky",))
     ids=str,
 )
 def test_forms_of_one_list(form):
-    found = words.read(form)
+    found = parse_class_query(form)
     assert found.vocabulary.classes == MEADOW
     assert found.names == ("horse", "grass", "sky")
     assert found.threshold == 0
@@ -63,7 +63,7 @@ def test_forms_of_one_list(form):
 
 @pytest.mark.parametrize("kind", [dict, UserDict])
 def test_a_dict_names_its_classes(kind):
-    found = words.read(kind({"meadow": ["grass", "lawn"], "animal": "horse", "sky": ("sky",)}))
+    found = parse_class_query(kind({"meadow": ["grass", "lawn"], "animal": "horse", "sky": ("sky",)}))
     assert found.names == ("meadow", "animal", "sky")
     assert found.vocabulary.classes == (("grass", "lawn"), ("horse",), ("sky",))
 
@@ -85,21 +85,21 @@ def test_files(tmp_path, monkeypatch):
     assert len(classes("configs/cls_voc20.txt")) == 20  # of the repository
     for missing in (tmp_path / "none.txt", "none.txt", Path("none")):
         with pytest.raises(FileNotFoundError, match="none"):
-            words.read(missing)
+            parse_class_query(missing)
     (tmp_path / "empty.txt").write_text("\n")
     with pytest.raises(ValueError, match=r"empty\.txt"):
-        words.read("empty.txt")
+        parse_class_query("empty.txt")
     (tmp_path / "latin.txt").write_bytes("Stra\xdfe".encode("latin-1"))
     with pytest.raises(ValueError, match="UTF-8"):
-        words.read("latin.txt")
+        parse_class_query("latin.txt")
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
 def test_vocabularies_of_the_repository(path):
     """Each is a class list too, and all of its labels have names of their own."""
-    found = words.read(path)
+    found = parse_class_query(path)
     assert len(set(found.names)) == len(found.names)
-    assert len(set(words.of_config(found.vocabulary, 0.0).names)) == len(found.names)
+    assert len(set(query_from_config(found.vocabulary, 0.0).names)) == len(found.names)
 
 
 def test_vocabularies_are_there():
@@ -108,8 +108,8 @@ def test_vocabularies_are_there():
 
 @pytest.mark.parametrize("number", [0.3, np.float32(0.3), np.float64(0.3), 1, np.int64(1)])
 def test_a_number_as_background(number):
-    found = words.read(["horse"], number)
-    assert found == words.read(["horse"], None, float(number))
+    found = parse_class_query(["horse"], number)
+    assert found == parse_class_query(["horse"], None, float(number))
     assert found.names == ("other", "horse")
     assert found.vocabulary.classes == (("horse",),)
     assert found.threshold == pytest.approx(float(number))
@@ -121,7 +121,7 @@ def test_a_number_as_background(number):
     "background", [["wall", "floor"], ("wall", "floor"), "wall, floor", "wall; floor;", "wall\nfloor"]
 )
 def test_words_as_background(background):
-    found = words.read(["horse", "sky"], background, 0.25)
+    found = parse_class_query(["horse", "sky"], background, 0.25)
     assert found.names == ("background", "horse", "sky")
     assert found.vocabulary.classes == (("wall", "floor"), ("horse",), ("sky",))
     assert found.threshold == 0.25
@@ -130,8 +130,8 @@ def test_words_as_background(background):
 
 
 def test_a_threshold_of_zero_is_none():
-    assert words.read(["horse"], None, 0) == words.read(["horse"])
-    assert words.read(["horse"], 0).names == ("other", "horse")  # so that a slider at its end keeps the labels
+    assert parse_class_query(["horse"], None, 0) == parse_class_query(["horse"])
+    assert parse_class_query(["horse"], 0).names == ("other", "horse")  # so that a slider at its end keeps the labels
 
 
 WRONG = [
@@ -155,7 +155,7 @@ WRONG = [
 def test_lists_that_mean_nothing(number):
     given, kind, message = WRONG[number]
     with pytest.raises(kind, match="Expected") as error:
-        words.read(given)
+        parse_class_query(given)
     assert error.match(message)
 
 
@@ -173,16 +173,16 @@ WRONG_BACKGROUNDS = [
 def test_backgrounds_that_are_none(number):
     given, kind = WRONG_BACKGROUNDS[number]
     with pytest.raises(kind, match="Expected"):
-        words.read(["horse"], *given)
+        parse_class_query(["horse"], *given)
 
 
 def test_class_0_has_its_name_for_itself():
     with pytest.raises(ValueError, match="'background'"):
-        words.read(["background", "horse"], ["wall"])
+        parse_class_query(["background", "horse"], ["wall"])
     with pytest.raises(ValueError, match="'other'"):
-        words.read(["horse", "other"], 0.4)
-    assert words.read(["background", "horse"]).has_background
-    assert words.read(["other", "horse"]).names == ("other", "horse")
+        parse_class_query(["horse", "other"], 0.4)
+    assert parse_class_query(["background", "horse"]).has_background
+    assert parse_class_query(["other", "horse"]).names == ("other", "horse")
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def scenes_words(count):
 )
 def test_a_word_of_two_classes_is_refused(classes, background, said):
     with pytest.raises(ValueError, match=said):
-        words.read(classes, background)
+        parse_class_query(classes, background)
 
 
 def test_a_word_twice_in_a_file_is_told_and_the_first_class_has_it(tiny, picture, tmp_path, caplog):

@@ -6,15 +6,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxyclip.models.sliding import windows
-from proxyclip.models.sliding.approximate import Approximate, guides
+from proxyclip.models.sliding.approximate import ApproximateOptions, interpolate_window_features
+from proxyclip.models.sliding.windows import cut_tiles, plan_windows
 
 
 def test_names_say_what_was_taken():
-    assert Approximate().names == []
-    assert Approximate(vfm="image", stride=224).names == ["vfm=image", "stride=224"]
+    assert ApproximateOptions().names == []
+    assert ApproximateOptions(vfm="image", stride=224).names == ["vfm=image", "stride=224"]
     with pytest.raises(ValueError, match=r"window, image.*'never'"):
-        Approximate(vfm="never")
+        ApproximateOptions(vfm="never")
 
 
 def coordinates(tiles):
@@ -27,9 +27,9 @@ def test_parts_of_the_whole_lie_where_the_windows_lie(size, crop, stride):
     """Of an image that rises linearly every window's features are known; at the border the map has no more to say."""
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
     image = torch.stack([y, x, torch.ones_like(x)])
-    grid = windows.plan(size, crop, stride, 4)
-    (parts,) = guides(coordinates, [image], [grid], 4)
-    want = coordinates(windows.cut(image, *grid))
+    grid = plan_windows(size, crop, stride, 4)
+    (parts,) = interpolate_window_features(coordinates, [image], [grid], 4)
+    want = coordinates(cut_tiles(image, *grid))
     assert parts.shape == want.shape
     inner = (want[:, 2] == 1) & (want[:, 0] > 4) & (want[:, 0] < size[0] - 4)
     inner &= (want[:, 1] > 4) & (want[:, 1] < size[1] - 4)
@@ -42,15 +42,17 @@ def test_parts_of_the_whole_lie_where_the_windows_lie(size, crop, stride):
 
 def test_each_image_has_its_own_map():
     images = [torch.rand(3, 24, 40), torch.rand(3, 32, 24)]
-    grids = [windows.plan(tuple(x.shape[1:]), 24, 8, 4) for x in images]
-    both = guides(coordinates, images, grids, 4)
+    grids = [plan_windows(tuple(x.shape[1:]), 24, 8, 4) for x in images]
+    both = interpolate_window_features(coordinates, images, grids, 4)
     for image, grid, got in zip(images, grids, both, strict=True):
-        torch.testing.assert_close(got, guides(coordinates, [image], [grid], 4)[0])
-        torch.testing.assert_close(got, coordinates(windows.cut(image, *grid)))  # the stride is a multiple of the patch
+        torch.testing.assert_close(got, interpolate_window_features(coordinates, [image], [grid], 4)[0])
+        torch.testing.assert_close(got, coordinates(cut_tiles(image, *grid)))  # the stride is a multiple of the patch
 
 
 def test_a_coarser_map_gives_coarser_parts():
     """SAM has 64 x 64 cells whatever the image: a window gets its share of them."""
     image = torch.rand(3, 32, 64)
-    (parts,) = guides(lambda tile: torch.rand(len(tile), 5, 8, 8), [image], [windows.plan((32, 64), 32, 16, 4)], 4)
+    (parts,) = interpolate_window_features(
+        lambda tile: torch.rand(len(tile), 5, 8, 8), [image], [plan_windows((32, 64), 32, 16, 4)], 4
+    )
     assert parts.shape == (3, 5, 8, 4)

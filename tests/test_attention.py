@@ -12,7 +12,6 @@ import torch
 import torch.nn.functional as F
 from open_clip.transformer import ResidualAttentionBlock
 
-from proxyclip.models import registry as plugins
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.attention.clearclip import ClearCLIP
 from proxyclip.models.attention.maskclip import MaskCLIP
@@ -20,6 +19,7 @@ from proxyclip.models.attention.naclip import NACLIP
 from proxyclip.models.attention.proxy import Proxy
 from proxyclip.models.attention.sclip import SCLIP
 from proxyclip.models.attention.vanilla import Vanilla
+from proxyclip.models.registry import list_plugins, load_plugin_class
 
 WIDTH, HEADS = 24, 3
 DIM = WIDTH // HEADS
@@ -154,7 +154,7 @@ def inputs(strategy, longhand, grid, to, batch=4):
 
 
 def test_every_strategy_has_a_longhand():
-    assert {type(s) for s, _ in LONGHAND} == {plugins.load("attention", n) for n in plugins.known("attention")}
+    assert {type(s) for s, _ in LONGHAND} == {load_plugin_class("attention", n) for n in list_plugins("attention")}
 
 
 @pytest.mark.parametrize(("grid", "to"), GRIDS)

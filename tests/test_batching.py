@@ -6,8 +6,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from proxyclip.models.sliding import batching
-from proxyclip.models.sliding.batching import Batcher
+from proxyclip.models.sliding.batching import MAX_AUTO_WINDOWS, MAX_WINDOW_BYTES, WindowBatcher
+from proxyclip.utils.system import read_free_memory
 
 
 class Memory:
@@ -32,7 +32,7 @@ def tiles(*counts: int, side: int = 4) -> list[Tensor]:
 @pytest.mark.parametrize(("size", "groups"), [(1, [1] * 9), (4, [3, 3, 3]), (5, [5, 4]), (8, [5, 4]), (50, [9])])
 def test_windows_of_several_images_share_groups_as_even_as_can_be(size, groups):
     images, function = tiles(2, 6, 1), Memory()
-    out = Batcher(size).run(function, images)
+    out = WindowBatcher(size).run(function, images)
     assert function.seen == groups
     for image, found in zip(images, out, strict=True):
         torch.testing.assert_close(found, image.sum((1, 2, 3)))
@@ -41,7 +41,7 @@ def test_windows_of_several_images_share_groups_as_even_as_can_be(size, groups):
 def test_images_of_several_sizes_keep_their_order():
     images = [*tiles(2, side=4), *tiles(3, side=6), *tiles(1, side=4)]
     function = Memory()
-    out = Batcher(9).run(function, images)
+    out = WindowBatcher(9).run(function, images)
     assert sorted(function.seen) == [3, 3]
     for image, found in zip(images, out, strict=True):
         torch.testing.assert_close(found, image.sum((1, 2, 3)))
@@ -49,13 +49,13 @@ def test_images_of_several_sizes_keep_their_order():
 
 def test_several_arguments_go_together():
     images, guides = tiles(2, 3), [torch.ones(2, 5), torch.ones(3, 5) * 2]
-    out = Batcher(4).run(Memory(), images, guides)
+    out = WindowBatcher(4).run(Memory(), images, guides)
     torch.testing.assert_close(out[1], images[1].sum((1, 2, 3)) + 10)
 
 
 @pytest.mark.parametrize("error", [None, torch.OutOfMemoryError("CUDA out of memory."), MemoryError("std::bad_alloc")])
 def test_short_memory_halves_the_groups_for_good(error, caplog):
-    images, function, batches = tiles(8), Memory(3, error), Batcher(8)
+    images, function, batches = tiles(8), Memory(3, error), WindowBatcher(8)
     (out,) = batches.run(function, images)
     torch.testing.assert_close(out, images[0].sum((1, 2, 3)))
     assert function.seen == [8, 4, 2, 2, 2, 2]  # nothing done is done again
@@ -66,43 +66,43 @@ def test_short_memory_halves_the_groups_for_good(error, caplog):
 
 def test_one_window_too_many_is_said_with_the_remedies():
     with pytest.raises(MemoryError, match=r"\(4, 4\) pixels .*can't allocate memory.* model.slide_crop"):
-        Batcher(4).run(Memory(0), tiles(4))
+        WindowBatcher(4).run(Memory(0), tiles(4))
 
 
 def test_other_errors_are_not_swallowed():
     function = Memory(0, RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
     with pytest.raises(RuntimeError, match="shapes"):
-        Batcher(4).run(function, tiles(4))
+        WindowBatcher(4).run(function, tiles(4))
     assert function.seen == [4]
 
 
 def test_auto_on_a_cpu_groups_small_windows_as_memory_allows(monkeypatch):
     def groups(side: int, free: int) -> list[int]:
-        monkeypatch.setattr(batching, "read_free_memory", lambda: free)
+        monkeypatch.setattr("proxyclip.models.sliding.batching.read_free_memory", lambda: free)
         function = Memory()
-        Batcher("auto").run(function, [torch.zeros(1, 3, side, side).expand(12, -1, -1, -1)])
+        WindowBatcher("auto").run(function, [torch.zeros(1, 3, side, side).expand(12, -1, -1, -1)])
         return function.seen
 
     assert groups(336, 2**40) == [1] * 12
     assert groups(96, 2**40) == [12]
-    assert groups(96, 5 * batching.HEAVY) == [4, 4, 4]
+    assert groups(96, 5 * MAX_WINDOW_BYTES) == [4, 4, 4]
     assert groups(96, 0) == [1] * 12  # nothing is known
 
 
 def test_free_memory_is_read():
-    assert 0 < batching.read_free_memory() < 2**50
+    assert 0 < read_free_memory() < 2**50
 
 
 @pytest.mark.parametrize("size", [0, -1, 2.5, "many", None])
 def test_bad_sizes(size):
     with pytest.raises(ValueError, match="window_batch"):
-        Batcher(size)
+        WindowBatcher(size)
 
 
 @pytest.mark.gpu
 def test_auto_on_cuda_measures_the_first_window():
-    batches, images = Batcher(), [x.cuda() for x in tiles(5, side=64)]
+    batches, images = WindowBatcher(), [x.cuda() for x in tiles(5, side=64)]
     function = Memory()
     batches.run(function, images)
     assert function.seen[0] == 1
-    assert 1 < batches.size <= batching.MOST
+    assert 1 < batches.size <= MAX_AUTO_WINDOWS

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from proxyclip.engine.sweep import display as board
-from proxyclip.engine.sweep import run as runs
 from proxyclip.engine.sweep.cells import Cell
+from proxyclip.engine.sweep.display import SweepDisplay
+from proxyclip.engine.sweep.run import read_progress
 from proxyclip.utils.formats import format_duration
 
 
@@ -40,7 +40,7 @@ def grid_of(states: list[str], folder: Path) -> list[Cell]:
     return cells
 
 
-def rendered(view: board.SweepDisplay, height: int = 24) -> str:
+def rendered(view: SweepDisplay, height: int = 24) -> str:
     view.console = Console(record=True, width=120, height=height, file=Path(os.devnull).open("w"))  # noqa: SIM115
     view.console.print(view.render())
     return view.console.export_text()
@@ -49,7 +49,7 @@ def rendered(view: board.SweepDisplay, height: int = 24) -> str:
 def test_the_live_table(tmp_path):
     cells = grid_of(["done", "running", "waiting", "failed", "kept"], tmp_path)
     clock = Clock()
-    view = board.SweepDisplay(cells, lines=False, clock=clock)
+    view = SweepDisplay(cells, lines=False, clock=clock)
     assert "left" not in rendered(view).splitlines()[0]  # nothing is known yet
     cells[1].progress.write_text(json.dumps({"done": 75, "total": 100, "images_per_second": 5.0}))
     clock.now = 15.0
@@ -66,7 +66,7 @@ def test_the_live_table(tmp_path):
 def test_a_large_grid_fits_the_screen(tmp_path):
     states = ["kept"] * 60 + ["done"] * 30 + ["failed"] * 2 + ["running"] * 4 + ["waiting"] * 104
     cells = grid_of(states, tmp_path)
-    view = board.SweepDisplay(cells, lines=False, clock=Clock())
+    view = SweepDisplay(cells, lines=False, clock=Clock())
     for cell in cells[:92]:
         view.update(cell)
     text = rendered(view, height=24)
@@ -81,21 +81,21 @@ def test_a_large_grid_fits_the_screen(tmp_path):
 
 def test_progress_that_cannot_be_read_is_none(tmp_path):
     cell = Cell("configs/cfg_some.py")
-    assert runs.how_far(cell) is None
+    assert read_progress(cell) is None
     cell.progress = tmp_path / "1.json"
-    assert runs.how_far(cell) is None
+    assert read_progress(cell) is None
     for text in ("", "{", "[]", '{"done": 1}', '{"done": "x", "total": 1, "images_per_second": 1}'):
         cell.progress.write_text(text)
-        assert runs.how_far(cell) is None
+        assert read_progress(cell) is None
     cell.progress.write_text('{"done": 1, "total": 2, "images_per_second": null}')
-    assert runs.how_far(cell) == {"done": 1, "total": 2, "images_per_second": 0}
+    assert read_progress(cell) == {"done": 1, "total": 2, "images_per_second": 0}
 
 
 def test_lines_where_there_is_no_terminal(tmp_path, capsys):
     waiting, done, kept = grid_of(["waiting", "done", "kept"], tmp_path)
     kept.progress, kept.seconds, kept.note = None, 0.0, ""
     waiting.progress = None
-    view = board.SweepDisplay([waiting, done, kept], lines=True)
+    view = SweepDisplay([waiting, done, kept], lines=True)
     for cell in (waiting, kept):
         view.update(cell)
     done.state = "running"

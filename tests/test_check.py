@@ -10,8 +10,8 @@ import numpy as np
 from dummy_world import make_world
 from PIL import Image
 
-from proxyclip.cli import check
-from proxyclip.cli import eval as eval_script
+from proxyclip.cli import check as check_command
+from proxyclip.cli import eval as eval_command
 from proxyclip.utils.paths import ROOT
 
 FOLDER = "configs/cfg_folder.py"
@@ -34,7 +34,9 @@ def make(root, count=3, images="images", masks="masks", size=(16, 12)):
 def run(root, *words, config=FOLDER):
     """(exit code, report) of the check."""
     file = root / "report.json"
-    code = check.main(["--config", config, "--data-root", str(root), "--report", str(file), "--workers", "1", *words])
+    code = check_command.main(
+        ["--config", config, "--data-root", str(root), "--report", str(file), "--workers", "1", *words]
+    )
     return code, json.loads(file.read_text()) if file.exists() else None
 
 
@@ -133,17 +135,17 @@ def test_missing_folders_and_configs(tmp_path, capsys):
     code, report = run(tmp_path, config="configs/cfg_voc21.py")
     assert code == 1
     assert [problem["kind"] for problem in report["problems"]] == ["missing place"]
-    assert check.main(["--config", "configs/cfg_voc22.py"]) == 2
+    assert check_command.main(["--config", "configs/cfg_voc22.py"]) == 2
     assert "did you mean" in capsys.readouterr().err
-    assert check.main(["--config", FOLDER, "--data-root", str(tmp_path)]) == 1
+    assert check_command.main(["--config", FOLDER, "--data-root", str(tmp_path)]) == 1
     assert "no file" in capsys.readouterr().err
     make(tmp_path)
-    assert check.main(["--config", FOLDER, "--data-root", str(tmp_path), "--report", "/dev/null/x"]) == 1
+    assert check_command.main(["--config", FOLDER, "--data-root", str(tmp_path), "--report", "/dev/null/x"]) == 1
     assert "choose another --report" in capsys.readouterr().err
 
 
 def test_foreign_datasets_cannot_be_checked(tmp_path, capsys):
-    assert check.main(["--config", str(make_world(tmp_path))]) == 1
+    assert check_command.main(["--config", str(make_world(tmp_path))]) == 1
     assert "cannot be checked" in capsys.readouterr().err
 
 
@@ -171,7 +173,7 @@ TINY = (
 
 def evaluate(tmp_path, root, *words, config=FOLDER):
     where = ["--config", config, "--data-root", str(root), "--work-dir", str(tmp_path / "out"), "--device", "cpu"]
-    code = eval_script.main([*where, "--workers", "0", "--cfg-options", *TINY, *words])
+    code = eval_command.main([*where, "--workers", "0", "--cfg-options", *TINY, *words])
     records = sorted((tmp_path / "out/records").glob("*.json"))
     return code, json.loads(records[0].read_text()) if records else None
 
@@ -219,11 +221,11 @@ def test_the_training_data_of_a_config(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     trained = ("--config", "configs/trained/maskclip_plus/tinyworld_segformer.py", "--data-root", "drawn")
     counts = ("--cfg-options", "train_dataloader.dataset.count=3", "test_dataloader.dataset.count=2")
-    assert check.main([*trained, "--train", *counts]) == 0 and check.main([*trained, *counts]) == 0
+    assert check_command.main([*trained, "--train", *counts]) == 0 and check_command.main([*trained, *counts]) == 0
     found = {path.name: json.loads(path.read_text()) for path in (tmp_path / "work_dirs/check").rglob("*.json")}
     assert {name: one["images"] for name, one in found.items()} == {
         "tinyworld_segformer-train.json": 3,
         "tinyworld_segformer.json": 2,
     }
-    assert check.main(["--config", "configs/cfg_tinyworld.py", "--data-root", "drawn", "--train"]) == 1
+    assert check_command.main(["--config", "configs/cfg_tinyworld.py", "--data-root", "drawn", "--train"]) == 1
     assert "has no training data: leave out --train" in capsys.readouterr().err

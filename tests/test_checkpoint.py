@@ -14,11 +14,13 @@ from dummy_world import evaluate, make_world
 from mmengine.config import Config
 from mmseg.registry import MODELS
 
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
-from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.config.components import BASE_SEGMENTOR, IncompatibleComponents, describe_method
+from proxyclip.engine.config.load import ConfigNotFound, _known_configs, find_config, load_config
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.evaluation import provenance
+from proxyclip.engine.evaluation.identity import run_identity
+from proxyclip.engine.evaluation.provenance import hash_code
 from proxyclip.tinyworld import CLASSES
 from proxyclip.utils.paths import ROOT
 
@@ -38,7 +40,7 @@ def weights(config) -> Path:
 
 
 def load(config, **words):
-    return configs.load(configs.EvalOptions(config=str(config), **words))
+    return load_config(EvalOptions(config=str(config), **words))
 
 
 def only_record(work_dir: Path) -> dict:
@@ -54,7 +56,7 @@ def test_whole_way(config, weights, tmp_path, capsys):
     run = only_record(tmp_path)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert run["trained"] == {"checkpoint": "iter_10.pth", "sha256": digest, "iteration": 10}
-    assert run["files"] == {str(weights): digest} and run["code_sha256"] == provenance.hash_code(uses_trained_code=True)
+    assert run["files"] == {str(weights): digest} and run["code_sha256"] == hash_code(uses_trained_code=True)
     assert run["arguments"]["student"] == "Pixel()" and run["options"]["checkpoint"] == str(weights)
     assert run["precision"] == "fp32" and run["dataset"]["images"] == 2 and run["left_out"] == []
     assert run["vocabulary"]["classes"] == len(CLASSES) and run["templates"]["count"] == 1
@@ -111,7 +113,7 @@ def test_training_is_left_out(config, weights):
     assert not {key for key in cfg if key.startswith(("train_", "val_", "optim", "param_"))}
     assert cfg.model_wrapper_cfg == dict(type="EvalOnly") and not cfg.resume and cfg.load_from is None
     assert cfg.model.checkpoint == str(weights) and cfg.model.precision == "fp32"
-    overrides.check_model_arguments(cfg)
+    check_model_arguments(cfg)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +126,12 @@ def test_training_is_left_out(config, weights):
         ),
         (dict(checkpoint="no/such.pth"), FileNotFoundError, "checkpoint 'no/such.pth' does not exist"),
         (dict(checkpoint="docs"), FileNotFoundError, "to be a file, but .*docs is a folder"),
-        (dict(checkpoint="README.md", method="naclip"), choices.Unfit, "--method naclip does not go with DummyTrained"),
-        (dict(vfm="dino", clip="ViT-B-32"), choices.Unfit, "Leave out --vfm dino --clip ViT-B-32"),
+        (
+            dict(checkpoint="README.md", method="naclip"),
+            IncompatibleComponents,
+            "--method naclip does not go with DummyTrained",
+        ),
+        (dict(vfm="dino", clip="ViT-B-32"), IncompatibleComponents, "Leave out --vfm dino --clip ViT-B-32"),
         (dict(config=TINY, checkpoint="README.md"), ValueError, "training-free: leave it out.*--vfm NAME,FILE"),
         (dict(config=TINY, checkpoint="README.md", method="maskclip"), ValueError, "MaskCLIP.* is training-free"),
     ],
@@ -149,7 +155,7 @@ def test_a_checkpoint_that_the_config_names(config, weights):
 
 def test_identity_follows_the_checkpoint_and_the_code(config, weights, tmp_path, monkeypatch):
     def identity(config=config, **words):
-        return identities.of_run(load(config, **words), "cpu")
+        return run_identity(load(config, **words), "cpu")
 
     base = identity(checkpoint=str(weights))
     moved = shutil.copy(weights, tmp_path / "moved.pth")
@@ -160,7 +166,8 @@ def test_identity_follows_the_checkpoint_and_the_code(config, weights, tmp_path,
     training_free = make_world(tmp_path / "world")
     hash_code = provenance.hash_code
     before = identity(training_free)
-    monkeypatch.setattr(provenance, "hash_code", lambda trained=False: "other code" if trained else hash_code())
+    for target in ("proxyclip.engine.evaluation.identity.hash_code", "proxyclip.engine.evaluation.record.hash_code"):
+        monkeypatch.setattr(target, lambda trained=False: "other code" if trained else hash_code())
     assert identity(training_free) == before and identity(checkpoint=str(weights)) != base
 
 
@@ -168,27 +175,27 @@ def test_method_is_what_the_class_says(monkeypatch):
     own = type("OwnModel", (DummyTrained,), {"method": "some_method"})
     monkeypatch.setitem(MODELS.module_dict, "OwnModel", own)
     monkeypatch.setitem(MODELS.module_dict, "Derived", type("Derived", (own,), {}))
-    info = choices.describe_method(dict(type="OwnModel"))
+    info = describe_method(dict(type="OwnModel"))
     assert (info.name, info.needs_checkpoint, info.uses_trained_code) == ("some_method", True, True)
-    assert choices.describe_method(dict(type="Derived")).name == "Derived"  # a subclass is another method
-    assert not choices.describe_method(dict(type=choices.BASE)).needs_checkpoint
-    unknown = choices.describe_method(dict(type="no such model"))
+    assert describe_method(dict(type="Derived")).name == "Derived"  # a subclass is another method
+    assert not describe_method(dict(type=BASE_SEGMENTOR)).needs_checkpoint
+    unknown = describe_method(dict(type="no such model"))
     assert (unknown.name, unknown.cls, unknown.needs_checkpoint) == (None, None, False)
 
 
 def test_teacher_uses_trained_code_without_a_checkpoint():
-    info = choices.describe_method(Config.fromfile(ROOT / "configs/trained/maskclip_plus/tinyworld_teacher.py").model)
+    info = describe_method(Config.fromfile(ROOT / "configs/trained/maskclip_plus/tinyworld_teacher.py").model)
     assert (info.name, info.needs_checkpoint, info.uses_trained_code) == ("maskclip_teacher", False, True)
 
 
 def test_configs_of_trained_models_are_known(tmp_path, monkeypatch):
-    monkeypatch.setattr(configs, "ROOT", tmp_path)
+    monkeypatch.setattr("proxyclip.engine.config.load.ROOT", tmp_path)
     for name in ("cfg_voc21", "trained/some_method/zero_shot/voc20", "trained/some_method/_base_/model"):
         path = tmp_path / f"configs/{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    with pytest.raises(configs.ConfigNotFound, match=r"did you mean configs/trained/\S+/voc20\.py\?"):
-        configs.find_config("configs/trained/some_method/voc20.py")
-    with pytest.raises(configs.ConfigNotFound, match=r"known are configs/cfg_voc21\.py and 1 below configs/trained$"):
-        configs.find_config("x")
-    assert configs._known_configs() == ["configs/cfg_voc21.py", "configs/trained/some_method/zero_shot/voc20.py"]
+    with pytest.raises(ConfigNotFound, match=r"did you mean configs/trained/\S+/voc20\.py\?"):
+        find_config("configs/trained/some_method/voc20.py")
+    with pytest.raises(ConfigNotFound, match=r"known are configs/cfg_voc21\.py and 1 below configs/trained$"):
+        find_config("x")
+    assert _known_configs() == ["configs/cfg_voc21.py", "configs/trained/some_method/zero_shot/voc20.py"]

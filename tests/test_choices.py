@@ -5,10 +5,25 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
-from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.config.components import (
+    IncompatibleComponents,
+    component_names,
+    describe_method,
+    parse_clip_spec,
+    parse_vfm_spec,
+    resolve_model_type,
+)
+from proxyclip.engine.config.load import (
+    REPOSITORY_VARIABLE,
+    ConfigNotFound,
+    describe_method_file,
+    list_methods,
+    load_config,
+    merge_config,
+)
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.evaluation.provenance import hash_named_files
 from proxyclip.utils.paths import ROOT
 
@@ -17,7 +32,7 @@ OPENAI = dict(model_type="ViT-B/16", clip_type="openai")
 
 
 def model(config=TINY, **words):
-    return configs.load(configs.EvalOptions(config=config, **words)).model
+    return load_config(EvalOptions(config=config, **words)).model
 
 
 @pytest.mark.parametrize(
@@ -40,7 +55,7 @@ def model(config=TINY, **words):
 )
 def test_words_of_vfm(words, spec, monkeypatch):
     monkeypatch.chdir(ROOT)
-    assert choices.vfm(words) == spec
+    assert parse_vfm_spec(words) == spec
 
 
 @pytest.mark.parametrize(
@@ -54,7 +69,7 @@ def test_words_of_vfm(words, spec, monkeypatch):
 )
 def test_wrong_words_of_vfm(words, message):
     with pytest.raises(ValueError, match=message):
-        choices.vfm(words)
+        parse_vfm_spec(words)
 
 
 def test_a_vfm_replaces_the_old_one_whole():
@@ -81,16 +96,16 @@ def test_a_vfm_replaces_the_old_one_whole():
     ],
 )
 def test_words_of_clip(words, before, expected):
-    found = choices.clip(words, before)
+    found = parse_clip_spec(words, before)
     assert (found["model_type"], found["clip_type"]) == expected
 
 
 def test_wrong_words_of_clip(monkeypatch):
     with pytest.raises(ValueError, match="ViT-B-16"):
-        choices.clip("ViT-B-61", OPENAI)
+        parse_clip_spec("ViT-B-61", OPENAI)
     monkeypatch.setattr("proxyclip.models.clip.dense.default_tag", lambda name: None)
     with pytest.raises(ValueError, match=r"expected ViT-H-14,TAG or ViT-H-14,FILE; its tags are .*laion2b_s32b_b79k"):
-        choices.clip("ViT-H-14", OPENAI)
+        parse_clip_spec("ViT-H-14", OPENAI)
 
 
 def test_the_order_of_the_words():
@@ -119,7 +134,7 @@ def test_the_order_of_the_words():
     ],
 )
 def test_what_does_not_go_together(words, message):
-    with pytest.raises(choices.Unfit, match=message):
+    with pytest.raises(IncompatibleComponents, match=message):
         model(**words)
 
 
@@ -138,23 +153,23 @@ def test_wrong_parts_are_named_before_any_weights(words, message):
 
 
 def test_methods_by_name():
-    assert {"proxy", "naclip", "vanilla"} <= set(configs.methods())
-    with pytest.raises(configs.ConfigNotFound, match=r"no method 'sclp'.*maskclip.*my/own\.py\. Did you mean sclip\?"):
+    assert {"proxy", "naclip", "vanilla"} <= set(list_methods())
+    with pytest.raises(ConfigNotFound, match=r"no method 'sclp'.*maskclip.*my/own\.py\. Did you mean sclip\?"):
         model(method="sclp")
-    with pytest.raises(configs.ConfigNotFound, match=r"no config 'my/own\.py'"):
+    with pytest.raises(ConfigNotFound, match=r"no config 'my/own\.py'"):
         model(method="my/own.py")
 
 
-@pytest.mark.parametrize("name", configs.methods())
+@pytest.mark.parametrize("name", list_methods())
 def test_every_method_says_whether_it_needs_a_vfm(name):
     """By itself or by its attention; the combination that this excludes is refused, the other one is not."""
-    needs = configs.describe_method_file(name).guided
+    needs = describe_method_file(name).guided
     assert needs in (True, False, None)
     for words, fits in (("none", needs is not True), ("tiny", needs is not False)):
         if fits:
             assert (model(method=name, vfm=words).vfm_model is None) == (words == "none")
         else:
-            with pytest.raises(choices.Unfit):
+            with pytest.raises(IncompatibleComponents):
                 model(method=name, vfm=words)
 
 
@@ -172,9 +187,9 @@ def own(tmp_path, monkeypatch):
 def test_a_method_by_its_path(own):
     one = model(method="my/own.py")
     assert (one.attention.type, one.vfm_model) == ("my/same.py", None)
-    assert choices.describe_method(one).name == "same_as_before"
+    assert describe_method(one).name == "same_as_before"
     assert "my/same.py" in hash_named_files(one)
-    with pytest.raises(choices.Unfit, match="same_as_before uses no VFM"):
+    with pytest.raises(IncompatibleComponents, match="same_as_before uses no VFM"):
         model(method="my/own.py", vfm="tiny")
     (own / "own.py").write_text("model = dict(prob_thd=1)\ntest_cfg = dict(type='x')\n")
     with pytest.raises(ValueError, match=r"to set `model` and nothing else, but it sets \['model', 'test_cfg'\]"):
@@ -183,7 +198,7 @@ def test_a_method_by_its_path(own):
 
 def test_an_edited_plug_in_is_another_run(own):
     def identity():
-        return identities.of_run(configs.load(configs.EvalOptions(config=TINY, method="my/own.py")), "cpu")
+        return run_identity(load_config(EvalOptions(config=TINY, method="my/own.py")), "cpu")
 
     before = identity()
     assert identity() == before
@@ -199,26 +214,26 @@ def test_a_segmentor_by_its_path(own):
         "    def __init__(self, *, power: float = 1.0, **options):\n"
         "        super().__init__(**options)\n"
     )
-    cfg = configs.load(configs.EvalOptions(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
-    overrides.check_model_arguments(cfg)
-    assert choices.describe_method(cfg.model).name == "Seg"
-    built = choices.buildable(cfg.model)
+    cfg = load_config(EvalOptions(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
+    check_model_arguments(cfg)
+    assert describe_method(cfg.model).name == "Seg"
+    built = resolve_model_type(cfg.model)
     assert built["type"].__name__ == "Seg" and built["power"] == 2 and cfg.model.type == "my/seg.py"
     cfg.model.powr = 1
     with pytest.raises(ValueError, match=r"Seg has no argument 'powr': did you mean power"):
-        overrides.check_model_arguments(cfg)
+        check_model_arguments(cfg)
     del cfg.model["powr"]
     cfg.model.prob_th = 1  # a typo of the base's
     with pytest.raises(ValueError, match=r"no argument 'prob_th': did you mean prob_thd"):
-        overrides.check_model_arguments(cfg)
+        check_model_arguments(cfg)
 
 
 def test_a_config_outside_the_repository_finds_its_base(own, monkeypatch):
-    monkeypatch.delenv(configs.HOME, raising=False)
+    monkeypatch.delenv(REPOSITORY_VARIABLE, raising=False)
     (own / "cfg_mine.py").write_text(
         '_base_ = "{{$PROXYCLIP:}}/configs/base_config.py"\nmodel = dict(name_path="{{fileDirname}}/cls.txt")\n'
     )
-    cfg = configs.merged(configs.EvalOptions(config="my/cfg_mine.py"))
+    cfg = merge_config(EvalOptions(config="my/cfg_mine.py"))
     assert cfg.model.name_path == f"{own}/cls.txt"
     assert cfg.test_cfg == Config.fromfile(ROOT / "configs/base_config.py").test_cfg
 
@@ -233,29 +248,27 @@ def test_a_config_outside_the_repository_finds_its_base(own, monkeypatch):
 )
 def test_names_for_a_table(own, words, expected):
     one = model(**words)
-    name = choices.describe_method(one).name
-    assert choices.component_names(one, name, words.get("vfm"), words.get("clip")) == expected
-    assert choices.component_names(model("configs/cfg_voc20.py"), name)[2] == "ViT-B/16,openai"
+    name = describe_method(one).name
+    assert component_names(one, name, words.get("vfm"), words.get("clip")) == expected
+    assert component_names(model("configs/cfg_voc20.py"), name)[2] == "ViT-B/16,openai"
 
 
 def test_every_method_file_is_named_as_its_classes_say():
-    assert {name: configs.describe_method_file(name).name for name in configs.methods()} == {
-        name: name for name in configs.methods()
-    }
+    assert {name: describe_method_file(name).name for name in list_methods()} == {name: name for name in list_methods()}
 
 
 def test_method_of_sclip_config_is_its_attention():
     """Published SCLIP configs have a segmentor of their own, whose attention may be another one."""
-    info = choices.describe_method(dict(type="CLIPForSegmentation"))
+    info = describe_method(dict(type="CLIPForSegmentation"))
     assert (info.name, info.guided) == ("sclip", False)
-    assert choices.describe_method(dict(type="CLIPForSegmentation", attention="naclip")).name == "naclip"
+    assert describe_method(dict(type="CLIPForSegmentation", attention="naclip")).name == "naclip"
 
 
 def test_a_clip_that_cannot_be_opened_is_refused_with_its_reason():
     for name in ("ViT-B-16-SigLIP", "EVA02-B-16", "RN50", "coca_ViT-B-32"):
         with pytest.raises(
-            choices.Unfit, match=f"--clip {name}: Expected a CLIP with open_clip's own VisionTransformer"
+            IncompatibleComponents, match=f"--clip {name}: Expected a CLIP with open_clip's own VisionTransformer"
         ):
-            choices.clip(name, {"model_type": "ViT-B/16", "clip_type": "openai"})
-    with pytest.raises(choices.Unfit, match="no class token"):
-        choices.clip("ViT-B-16-SigLIP,webli", {})
+            parse_clip_spec(name, {"model_type": "ViT-B/16", "clip_type": "openai"})
+    with pytest.raises(IncompatibleComponents, match="no class token"):
+        parse_clip_spec("ViT-B-16-SigLIP,webli", {})

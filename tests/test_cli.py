@@ -7,35 +7,35 @@ import sys
 
 import pytest
 
-from proxyclip import cli
+from proxyclip.cli import COMMANDS, main, run_cli
 from proxyclip.utils.paths import ROOT
 
 
 def test_the_commands_are_listed(capsys):
     for arguments in ([], ["--help"]):
-        assert cli.main(arguments) == 0
+        assert main(arguments) == 0
         text = capsys.readouterr().out
-        assert all(f"\n  {name} " in text for name in cli.COMMANDS)
+        assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
 def test_an_unknown_command_is_answered_with_a_close_one(capsys):
-    assert cli.main(["evl"]) == 2
+    assert main(["evl"]) == 2
     assert "There is no command 'evl': did you mean eval?" in capsys.readouterr().err
-    assert cli.main(["xyz"]) == 2
+    assert main(["xyz"]) == 2
     assert "expected one of eval, sweep" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", cli.COMMANDS)
+@pytest.mark.parametrize("name", COMMANDS)
 def test_help_of_every_command(name, capsys):
     with pytest.raises(SystemExit, match="0"):
-        cli.main([name, "--help"])
+        main([name, "--help"])
     assert capsys.readouterr().out.startswith(f"usage: python -m proxyclip {name} [-h]")
 
 
 def test_help_needs_no_pytorch():
     code = (
         "import sys, runpy\nfor name in ('torch', 'mmseg', 'mmengine'): sys.modules[name] = None\n"
-        f"for name in {list(cli.COMMANDS)}:\n"
+        f"for name in {list(COMMANDS)}:\n"
         "    sys.argv[1:] = [name, '--help']\n"
         "    try: runpy.run_module('proxyclip', run_name='__main__')\n"
         "    except SystemExit as end: assert end.code == 0\n"
@@ -53,26 +53,26 @@ def failing(error: BaseException):
 def test_exit_codes_and_messages(tmp_path, capsys):
     from proxyclip.engine.config.load import ConfigNotFound
 
-    assert cli.run_cli(lambda: None) == 0 and cli.run_cli(lambda: 3) == 3
-    assert cli.run_cli(failing(KeyboardInterrupt()), interrupted="stopped") == 130
-    assert cli.run_cli(failing(KeyboardInterrupt("saved"))) == 130
+    assert run_cli(lambda: None) == 0 and run_cli(lambda: 3) == 3
+    assert run_cli(failing(KeyboardInterrupt()), interrupted="stopped") == 130
+    assert run_cli(failing(KeyboardInterrupt("saved"))) == 130
     assert capsys.readouterr().err == "stopped\nsaved\n"
-    assert cli.run_cli(failing(ConfigNotFound("no such config")), work_dir=str(tmp_path)) == 2
+    assert run_cli(failing(ConfigNotFound("no such config")), work_dir=str(tmp_path)) == 2
     assert capsys.readouterr().err == "error: no such config\n"
-    assert cli.run_cli(failing(ValueError("bad")), errors={ValueError: 2}, describe=str, label="report") == 2
+    assert run_cli(failing(ValueError("bad")), errors={ValueError: 2}, describe=str, label="report") == 2
     assert capsys.readouterr().err == "report: bad\n"
     with pytest.raises(TypeError):
-        cli.run_cli(failing(TypeError("a fault")), errors={ValueError: 2}, describe=str)
-    assert cli.run_cli(failing(ZeroDivisionError("a fault")), debug=True) == 1
+        run_cli(failing(TypeError("a fault")), errors={ValueError: 2}, describe=str)
+    assert run_cli(failing(ZeroDivisionError("a fault")), debug=True) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
 def test_a_broken_installation_is_explained(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "proxyclip.engine.errors", None)
     error = RuntimeError("operator torchvision::nms does not exist")
-    assert cli.run_cli(failing(error)) == 1
+    assert run_cli(failing(error)) == 1
     assert "error: torch and torchvision do not fit together" in capsys.readouterr().err
     with pytest.raises(RuntimeError):
-        cli.run_cli(failing(error), debug=True)
+        run_cli(failing(error), debug=True)
     with pytest.raises(ZeroDivisionError):
-        cli.run_cli(failing(ZeroDivisionError("a fault")))
+        run_cli(failing(ZeroDivisionError("a fault")))

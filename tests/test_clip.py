@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 
 from proxyclip.models.attention.vanilla import Vanilla
 from proxyclip.models.clip.dense import load_clip
-from proxyclip.models.weights import WeightsError, fingerprint
+from proxyclip.models.weights import WeightsError, fingerprint_module
 
 
 @pytest.fixture(scope="module")
@@ -233,11 +233,11 @@ def test_any_size(folder, size):
 def test_frozen_and_fingerprinted(folder):
     a, b = (load_clip(f"local-dir:{folder}", None) for _ in range(2))
     assert not any(p.requires_grad for p in a.parameters())
-    assert fingerprint(a) == fingerprint(b)
+    assert fingerprint_module(a) == fingerprint_module(b)
     with torch.no_grad():
         b.model.visual.proj[0, 0] += 1
-    assert fingerprint(a) != fingerprint(b)
-    assert fingerprint(a.model, skip="visual.") == fingerprint(b.model, skip="visual.")
+    assert fingerprint_module(a) != fingerprint_module(b)
+    assert fingerprint_module(a.model, skip="visual.") == fingerprint_module(b.model, skip="visual.")
 
 
 def test_text_features_are_cached_by_weights(folder, tmp_path, monkeypatch, caplog):

@@ -13,9 +13,14 @@ import torch
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from safetensors.torch import save_file
 
-from proxyclip.models import registry as plugins
-from proxyclip.models.clip.dense import DenseCLIP, default_tag, load_clip, names, supported
-from proxyclip.models.clip.loading import refusal
+from proxyclip.models.clip.dense import DenseCLIP, load_clip
+from proxyclip.models.clip.loading import (
+    canonical_clip_name,
+    default_clip_tag,
+    list_supported_clips,
+    unsupported_clip_reason,
+)
+from proxyclip.models.registry import build_plugin, list_plugins
 from proxyclip.models.weights import WeightsError
 
 PUBLISHED = ["ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336", "ViT-H-14", "ViT-g-14", "ViT-bigG-14"]
@@ -35,7 +40,7 @@ def _quick():
 
 @functools.cache
 def all_supported():
-    return supported()
+    return list_supported_clips()
 
 
 def small(config):
@@ -71,7 +76,7 @@ def prompts(context, eos=VOCABULARY - 1):
 
 
 def strategies():
-    found = [plugins.build("attention", name) for name in plugins.known("attention")]
+    found = [build_plugin("attention", name) for name in list_plugins("attention")]
     assert len(found) >= 6
     return found
 
@@ -79,7 +84,7 @@ def strategies():
 def same_as_open_clip(clip):
     """Vanilla features at the native size and text features are those of open_clip's own towers."""
     visual = clip.model.visual
-    vanilla = plugins.build("attention", "vanilla")
+    vanilla = build_plugin("attention", "vanilla")
     x = torch.randn(1, 3, *visual.image_size)
     found = visual.forward_intermediates(x, indices=1, normalize_intermediates=True, output_fmt="NLC")
     want = found["image_intermediates"][0] @ visual.proj
@@ -185,7 +190,7 @@ def test_average_pooling_is_the_mean_of_dense_features(tmp_path):
     config["vision_cfg"] |= dict(pool_type="avg")
     clip = load_clip(write(tmp_path / "clip", config), None)
     x = torch.randn(2, 3, 224, 224)
-    dense = clip.encode_dense(x, plugins.build("attention", "vanilla"))
+    dense = clip.encode_dense(x, build_plugin("attention", "vanilla"))
     torch.testing.assert_close(dense.mean((2, 3)), clip.model.encode_image(x), atol=1e-5, rtol=1e-4)
 
 
@@ -196,8 +201,8 @@ def test_other_normalisations_are_applied_inside(tmp_path):
     config["vision_cfg"] |= dict(image_size=48)
     clip = load_clip(write(tmp_path / "half", config, mean=[0.5] * 3, std=[0.5] * 3), None)
     usual = load_clip(write(tmp_path / "usual", config), None)
-    assert (clip.renormalises, usual.renormalises) == (True, False)
-    rgb, vanilla = torch.rand(1, 3, 48, 48), plugins.build("attention", "vanilla")
+    assert (clip.needs_renormalization, usual.needs_renormalization) == (True, False)
+    rgb, vanilla = torch.rand(1, 3, 48, 48), build_plugin("attention", "vanilla")
     torch.testing.assert_close(clip.from_rgb(rgb), usual.from_rgb(rgb))
     torch.testing.assert_close(clip.to_rgb(clip.from_rgb(rgb)), rgb)
     want = usual.encode_dense((rgb - 0.5) / 0.5, vanilla)
@@ -240,7 +245,7 @@ def test_normalisation_and_activation_of_a_file_named_by_its_tag(tmp_path, monke
     ],
 )
 def test_spellings(given, name):
-    assert names(given) == name
+    assert canonical_clip_name(given) == name
 
 
 def test_no_two_names_differ_in_case_alone():
@@ -249,14 +254,14 @@ def test_no_two_names_differ_in_case_alone():
 
 def test_wrong_names_get_a_few_close_ones(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match=r"'ViT-L/14@337px'; close are .*ViT-L-14-336\b.*supported") as error:
-        names("ViT-L/14@337px")
+        canonical_clip_name("ViT-L/14@337px")
     assert len(str(error.value)) < 400
     with pytest.raises(ValueError, match=r"got 'qqqqq'\. All:"):
-        names("qqqqq")
+        canonical_clip_name("qqqqq")
     (tmp_path / "CLIP_FOLDER").mkdir()
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match="say 'local-dir:CLIP_FOLDER'"):
-        names("CLIP_FOLDER")
+        canonical_clip_name("CLIP_FOLDER")
 
 
 @pytest.mark.parametrize(
@@ -273,8 +278,8 @@ def test_wrong_names_get_a_few_close_ones(tmp_path, monkeypatch):
     ],
 )
 def test_default_tags(name, tag):
-    assert default_tag(name) == tag
-    assert tag is None or tag in list_pretrained_tags_by_model(names(name))
+    assert default_clip_tag(name) == tag
+    assert tag is None or tag in list_pretrained_tags_by_model(canonical_clip_name(name))
 
 
 @pytest.mark.parametrize("name", ["ViT-B-16", "ViT-B-16-quickgelu"])
@@ -315,7 +320,7 @@ def test_refused_before_anything_is_fetched(name, why, monkeypatch):
 def test_every_name_is_either_supported_or_refused_for_a_reason_of_its_family():
     vague = []
     for name in set(open_clip.list_models()) - set(all_supported()):
-        why = refusal(open_clip.get_model_config(name))
+        why = unsupported_clip_reason(open_clip.get_model_config(name))
         assert why
         if why.startswith("its image tower is timm's"):
             vague.append(name)
@@ -393,6 +398,6 @@ def test_the_documents_table_of_names_is_true():
     for name, spelling, patch, size, tag, others in rows:
         vision = open_clip.get_model_config(name)["vision_cfg"]
         assert (vision["patch_size"], vision["image_size"]) == (int(patch), int(size))
-        assert not spelling or names(spelling) == name
-        assert tag == default_tag(name)
+        assert not spelling or canonical_clip_name(spelling) == name
+        assert tag == default_clip_tag(name)
         assert set(re.findall(r"`(\w+)`", others)) <= set(list_pretrained_tags_by_model(name)), name

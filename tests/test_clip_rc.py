@@ -13,8 +13,15 @@ from trained_world import folder_of, tensors
 
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.trained.clip_rc import CLIPRC
-from proxyclip.models.trained.clip_rc.decoder import Recovery, RegionDecoder, align
-from proxyclip.models.trained.clip_rc.encoder import Features, Prompts, Tower, encode, first_tokens, region_mask
+from proxyclip.models.trained.clip_rc.decoder import RecoveryDecoder, RegionDecoder, build_region_queries
+from proxyclip.models.trained.clip_rc.encoder import (
+    DeepPrompts,
+    RegionFeatures,
+    RegionTower,
+    encode_with_prompts,
+    init_position_and_region_tokens,
+    region_mask,
+)
 from proxyclip.models.trained.clip_rc.losses import (
     apply_label_table,
     assign_unseen_labels,
@@ -46,14 +53,14 @@ def clip(tmp_path_factory):
     return folder_of(tmp_path_factory.mktemp("cliprc") / "clip", ENCODER)
 
 
-def tower(clip: str) -> Tower:
-    found = Tower(load_clip(clip, None), 4, 4)
+def tower(clip: str) -> RegionTower:
+    found = RegionTower(load_clip(clip, None), 4, 4)
     found.regions.data = tensors(ENCODER)["w/region_tokens"]
     return found
 
 
-def prompts(dropout: float = 0.0) -> Prompts:
-    stored, found = tensors(ENCODER), Prompts(3, 32, 3, 8, dropout)
+def prompts(dropout: float = 0.0) -> DeepPrompts:
+    stored, found = tensors(ENCODER), DeepPrompts(3, 32, 3, 8, dropout)
     found.first.data, found.deep.data = stored["w/prompt/first"], stored["w/prompt/deep"]
     linear(stored, "w/prompt/proj", found.project)
     linear(stored, "w/prompt/ln", found.norm)
@@ -69,8 +76,8 @@ def decoder() -> RegionDecoder:
     return found
 
 
-def recovery() -> Recovery:
-    stored, found = tensors(HEAD), Recovery(16, 4, 64, 0.0)
+def recovery() -> RecoveryDecoder:
+    stored, found = tensors(HEAD), RecoveryDecoder(16, 4, 64, 0.0)
     stream(stored, "rq", found.streams.queries)
     stream(stored, "rv", found.streams.patches)
     for name, part in (("q_in", "query_in"), ("v_in", "patch_in"), ("q_out", "query_out"), ("v_out", "patch_out")):
@@ -78,9 +85,9 @@ def recovery() -> Recovery:
     return found
 
 
-def features(images: int = 2) -> Features:
+def features(images: int = 2) -> RegionFeatures:
     stored = tensors(HEAD)
-    return Features(*(stored[name][:images] for name in ("patch_feat", "global_feat", "region_feat")))
+    return RegionFeatures(*(stored[name][:images] for name in ("patch_feat", "global_feat", "region_feat")))
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +120,7 @@ def test_masks(name):
 
 def test_first_tokens():
     stored = tensors("trained/cliprc_init")
-    positions, regions = first_tokens(stored["pos_in"], stored["cls_in"], 16, 4)
+    positions, regions = init_position_and_region_tokens(stored["pos_in"], stored["cls_in"], 16, 4)
     torch.testing.assert_close(positions, stored["pos_out"], **close)
     torch.testing.assert_close(regions, stored["region_out"], **close)
     assert torch.equal(stored["class_out"], stored["cls_in"])  # the class embedding stays as it is
@@ -122,7 +129,7 @@ def test_first_tokens():
 def test_encoder(clip):
     stored = tensors(ENCODER)
     with torch.no_grad():
-        found = encode(tower(clip), prompts().eval(), stored["image"])
+        found = encode_with_prompts(tower(clip), prompts().eval(), stored["image"])
     for got, name in zip(found, ("patch_feat", "global_feat", "region_feat"), strict=True):
         torch.testing.assert_close(got, stored[name], **close)
         torch.testing.assert_close(got.norm(dim=1), torch.ones_like(got[:, 0]))
@@ -130,7 +137,7 @@ def test_encoder(clip):
 
 def test_head():
     stored = tensors(HEAD)
-    assert torch.equal(align(features(), stored["text"]), stored["query_tokens"])
+    assert torch.equal(build_region_queries(features(), stored["text"]), stored["query_tokens"])
 
 
 @torch.no_grad()
@@ -236,7 +243,7 @@ def test_a_region_hears_of_its_cell_alone(clip):
     image = tensors(ENCODER)["image"][:1]
     other = image.clone()
     other[..., :16, :16] += 1  # 2 x 2 patches of 8
-    first, second = encode(one, few, image).regions, encode(one, few, other).regions
+    first, second = encode_with_prompts(one, few, image).regions, encode_with_prompts(one, few, other).regions
     changed = (first - second).abs().amax(1)[0] > 1e-6
     assert changed.tolist() == [[True, False], [False, False]]
 
@@ -245,32 +252,32 @@ def test_a_region_hears_of_its_cell_alone(clip):
 def test_the_class_embedding_counts_twice_upstream(clip):
     """Adding it once is the published encoder with half of it, where the other half of the token is the position."""
     one, few, image = tower(clip), prompts().eval(), tensors(ENCODER)["image"]
-    paper = encode(one, few, image, "paper")
-    assert not torch.allclose(paper.whole, encode(one, few, image).whole, atol=1e-3)
+    paper = encode_with_prompts(one, few, image, "paper")
+    assert not torch.allclose(paper.whole, encode_with_prompts(one, few, image).whole, atol=1e-3)
     visual = one.clip.model.visual
     visual.class_embedding.data /= 2
-    torch.testing.assert_close(encode(one, few, image), paper)
+    torch.testing.assert_close(encode_with_prompts(one, few, image), paper)
 
 
 @torch.no_grad()
 def test_another_size_resizes_the_positions(clip):
     one, few = tower(clip), prompts().eval()
-    assert encode(one, few, torch.randn(1, 3, 48, 48)).patches.shape == (1, 16, 6, 6)
+    assert encode_with_prompts(one, few, torch.randn(1, 3, 48, 48)).patches.shape == (1, 16, 6, 6)
     with pytest.raises(ValueError, match="multiple of 8, but got 32 x 40"):
-        encode(one, few, torch.randn(1, 3, 32, 40))
+        encode_with_prompts(one, few, torch.randn(1, 3, 32, 40))
     with pytest.raises(ValueError, match="multiple of 8, but got 36 x 36"):
-        encode(one, few, torch.randn(1, 3, 36, 36))
+        encode_with_prompts(one, few, torch.randn(1, 3, 36, 36))
 
 
 def test_the_attention_mask_is_built_once_and_not_saved(clip, monkeypatch):
     one, few, image = tower(clip), prompts().eval(), tensors(ENCODER)["image"]
     keys = list(one.state_dict())
     with torch.inference_mode():
-        encode(one, few, image)
+        encode_with_prompts(one, few, image)
     monkeypatch.setattr(
         "proxyclip.models.trained.clip_rc.encoder.region_mask", None
     )  # would fail if it were called again
-    encode(one, few, image).patches.sum().backward()
+    encode_with_prompts(one, few, image).patches.sum().backward()
     assert list(one.state_dict()) == keys and few.first.grad is not None
 
 
@@ -286,10 +293,10 @@ def test_left_over_patches_see_no_region():
 
 
 def test_one_region_without_a_voice_is_the_descriptor_of_the_image():
-    seen = Features(torch.randn(2, 16, 4, 4), torch.randn(2, 16), torch.zeros(2, 16, 1, 1))
+    seen = RegionFeatures(torch.randn(2, 16, 4, 4), torch.randn(2, 16), torch.zeros(2, 16, 1, 1))
     text = torch.randn(3, 16)
     expected = torch.cat([seen.whole[:, None] * text, text.expand(2, 3, 16)], 2)
-    assert torch.equal(align(seen, text), expected)
+    assert torch.equal(build_region_queries(seen, text), expected)
 
 
 def test_both_streams_are_of_the_layer_before():
@@ -305,7 +312,7 @@ def test_both_streams_are_of_the_layer_before():
 def test_first_weights():
     """Spread and bounds of the published model's at full size, and layers of a stream that begin alike."""
     found = json.loads((HERE / "trained/cliprc_model_size.json").read_text()).values()
-    model, small, few = RegionDecoder(512), Recovery(512), Prompts(10, 768, 12, 16)
+    model, small, few = RegionDecoder(512), RecoveryDecoder(512), DeepPrompts(10, 768, 12, 16)
     first, *others = model.streams.queries
     for layer in others:
         torch.testing.assert_close(layer.state_dict(), first.state_dict(), rtol=0, atol=0)
@@ -322,7 +329,7 @@ def test_first_weights():
 
 
 def test_recovery_does_not_move_its_targets():
-    seen = Features(*(part.requires_grad_() for part in features()))
+    seen = RegionFeatures(*(part.requires_grad_() for part in features()))
     decoded = decoder()(seen, tensors(HEAD)["text"])
     found = recovery()(decoded.queries.detach(), decoded.patches.detach())
     loss = recovery_l1_loss(found[0], decoded.first_queries) + recovery_l1_loss(found[1], decoded.first_patches)

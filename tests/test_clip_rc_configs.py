@@ -15,13 +15,13 @@ from mmseg.registry import DATASETS, TRANSFORMS
 from reference import HERE, arrays
 
 from proxyclip.data import benchmarks as datasets
-from proxyclip.data import vocabulary
-from proxyclip.engine.config import overrides
+from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.engine.config.options import TrainOptions
-from proxyclip.engine.evaluation import record
+from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.evaluation.record import describe_resize
 from proxyclip.engine.training.schedule import WarmupPolyLR
 from proxyclip.engine.training.train import train
-from proxyclip.results import published
+from proxyclip.results.published import load_published_rows
 from proxyclip.utils.paths import ROOT
 
 HOME = ROOT / "configs/trained/clip_rc"
@@ -106,7 +106,7 @@ def test_model(name):
         precision="fp32",
         data_preprocessor=dict(size=(512, 512), pad_val=0, seg_pad_val=255),
     )
-    overrides.check_model_arguments(cfg)
+    check_model_arguments(cfg)
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -186,7 +186,7 @@ def test_a_transductive_training_without_the_other_one_says_what_to_do_first(tmp
 def test_a_name_a_class(data):
     kind, words, key, *_ = DATA[data]
     path = HOME / f"cls_{words}.txt"
-    read, classes = vocabulary.read(path), list(getattr(datasets, kind).METAINFO["classes"])
+    read, classes = read_vocabulary(path), list(getattr(datasets, kind).METAINFO["classes"])
     wanted = LISTS[key]["dataset_names"]
     assert classes == list(read.names) == wanted == LISTS[key].get("cliprc_prompt_names", wanted)
     assert not read.has_synonyms and path.read_text(encoding="utf-8") == "".join(f"{one}\n" for one in wanted)
@@ -212,7 +212,7 @@ def test_images_of_an_evaluation_have_a_short_side_of_512(size):
     assert list(got["img"].shape[:2]) == size["short512"]
     for name in RUNS:
         pipeline = load(name).test_dataloader.dataset.pipeline
-        assert pipeline[1] == spec and record.describe_resize(pipeline) == "short side 512"
+        assert pipeline[1] == spec and describe_resize(pipeline) == "short side 512"
 
 
 @pytest.mark.parametrize("name", ["voc20_transductive", "coco_stuff164k_fully", "context60_inductive"])
@@ -248,7 +248,7 @@ def test_the_page_has_the_settings():
 def test_the_page_has_the_published_numbers():
     said = rows(5)
     known = {}
-    for row in published.rows():
+    for row in load_published_rows():
         if row["method"] == "clip_rc" and "tinyworld" not in row["mIoU"]:
             (pattern,), (data,) = row["configs"], row["mIoU"]
             name = pattern.format(dataset=data).rpartition("/")[2]

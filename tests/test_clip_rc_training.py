@@ -27,15 +27,16 @@ from torch import nn
 from trained_world import TINY
 
 from proxyclip import Segmenter
-from proxyclip.cli import demo
-from proxyclip.cli import eval as eval_script
-from proxyclip.cli import train as train_script
+from proxyclip.cli import demo, train
+from proxyclip.cli import eval as eval_command
 from proxyclip.engine.training.hooks import SplitHook
 from proxyclip.models.clip.dense import load_clip
-from proxyclip.models.trained.clip_rc import CLIPRC, losses
-from proxyclip.models.trained.clip_rc.encoder import Prompts
+from proxyclip.models.trained.clip_rc import CLIPRC
+from proxyclip.models.trained.clip_rc.encoder import DeepPrompts
+from proxyclip.models.trained.clip_rc.losses import focal_and_dice_loss
 from proxyclip.models.trained.state_dict import load_checkpoint_file, read_checkpoint_state
-from proxyclip.tinyworld import CLASSES, WEIGHTS, scenes
+from proxyclip.tinyworld import CLASSES, WEIGHTS
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 UNSEEN = ("tree", "boat", "rocket", "duck", "sand")
@@ -112,12 +113,12 @@ def place(world, own_environment, monkeypatch):
 
 
 def run(out: str, *words: str, config: str = "inductive") -> int:
-    return train_script.main([f"{config}.py", "--work-dir", out, "--device", "cpu", *words])
+    return train.main([f"{config}.py", "--work-dir", out, "--device", "cpu", *words])
 
 
 def evaluate(out: str, file: Path, *words: str, config: str = "inductive") -> int:
     given = ("--checkpoint", str(file), "--work-dir", out, "--gallery", "0", "--device", "cpu")
-    return eval_script.main(["--config", f"{config}.py", *given, *words])
+    return eval_command.main(["--config", f"{config}.py", *given, *words])
 
 
 def saved(out: str, iteration: int, config: str = "inductive") -> Path:
@@ -157,7 +158,7 @@ def model_of(config: str = "inductive", **options) -> CLIPRC:
 
 def batch(seed: int = 0) -> tuple[torch.Tensor, list[SegDataSample]]:
     """Two drawn scenes of 64 x 64 pixels, and their labels without the unseen classes."""
-    pictures = [scenes.scene(seed, number) for number in range(2)]
+    pictures = [draw_seeded_scene(seed, number) for number in range(2)]
     images = torch.stack([torch.from_numpy(one.image[:64, :64]).permute(2, 0, 1) for one in pictures]).float()
     samples = []
     for one in pictures:
@@ -203,7 +204,7 @@ def test_a_training_that_goes_on_is_one_that_was_not_interrupted(whole, monkeypa
     assert all(math.isfinite(line[name]) for line in lines(whole) for name in TERMS)
     assert same(saved("resumed", 4), saved(whole, 4)) and not same(saved(whole, 2), saved(whole, 4))
     assert len(set(calls)) == 4  # iterations 3 and 4 came twice, with the same numbers
-    assert Prompts(2, 4, 2, 4).dropout.p == 0.1
+    assert DeepPrompts(2, 4, 2, 4).dropout.p == 0.1
 
 
 def test_a_step_draws_dropout(whole):
@@ -298,13 +299,15 @@ def test_losses_of_two_processes_are_those_of_one(monkeypatch):
     labels[1] = 2 + torch.arange(64).view(8, 8) % 3  # 2 classes, and 3
     labels[0, 0] = 255
     for parity in ("upstream", "paper"):
-        both = losses.focal_and_dice_loss(logits, labels, 255, parity)
+        both = focal_and_dice_loss(logits, labels, 255, parity)
         alone = torch.stack(
-            [torch.stack(losses.focal_and_dice_loss(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
+            [torch.stack(focal_and_dice_loss(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
         ).mean(0)
         with monkeypatch.context() as patch:
-            patch.setattr(losses, "all_reduce", lambda pairs, how: pairs.fill_({"mean": 2.5}[how]))
-            parts = [torch.stack(losses.focal_and_dice_loss(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
+            patch.setattr(
+                "proxyclip.models.trained.clip_rc.losses.all_reduce", lambda pairs, how: pairs.fill_({"mean": 2.5}[how])
+            )
+            parts = [torch.stack(focal_and_dice_loss(logits[[i]], labels[[i]], 255, parity)) for i in range(2)]
         torch.testing.assert_close(torch.stack(parts).mean(0), torch.stack(both))
         assert not torch.allclose(alone, torch.stack(both), rtol=1e-3)
 
@@ -325,8 +328,8 @@ def one_of_two(rank: int, port: int) -> None:
 
 
 def test_two_processes_are_one_with_the_double_batch(monkeypatch):
-    init = Prompts.__init__
-    monkeypatch.setattr(Prompts, "__init__", lambda self, *args: init(self, *args, dropout=0.0))
+    init = DeepPrompts.__init__
+    monkeypatch.setattr(DeepPrompts, "__init__", lambda self, *args: init(self, *args, dropout=0.0))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -518,7 +521,7 @@ def test_half_precision_is_close(whole):
 def test_pictures_of_any_shape(whole, config):
     """Short sides are 72 pixels, or 40, less than the window of 64; a long side is what it is."""
     segmenter = Segmenter(config=f"{config}.py", checkpoint=str(saved(whole, 4)), device="cpu")
-    picture = scenes.scene(7, 0).image
+    picture = draw_seeded_scene(7, 0).image
     for h, w in ((130, 150), (37, 61), (9, 100), (131, 20), (1, 1)):
         crop = np.ascontiguousarray(picture[:h, :w])
         found = segmenter(crop)
@@ -534,7 +537,7 @@ def test_pictures_of_any_shape(whole, config):
 def test_words_of_ones_own(whole, tmp_path):
     """None of them counts as seen; in another order they are scored as those of the config are without a bias."""
     file = str(saved(whole, 4))
-    picture = scenes.scene(7, 0).image
+    picture = draw_seeded_scene(7, 0).image
     segmenter = Segmenter(config="inductive.py", checkpoint=file, device="cpu")
     words = Segmenter([["sea", "water"], "sky", "car"], config="inductive.py", checkpoint=file, device="cpu")
     assert words(picture).names == ("sea", "sky", "car") and set(np.unique(words(picture).labels)) <= {0, 1, 2}

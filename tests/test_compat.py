@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.utils import mmcv_compat as compat
+from proxyclip.utils.mmcv_compat import explain_dependency_error, has_compiled_ops, prepare_mmseg_import
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -73,14 +73,14 @@ def test_mmcv_2_2_is_accepted_and_keeps_its_version(tmp_path, compiled):
 
 
 def test_without_mmcv_nothing_happens(monkeypatch):
-    monkeypatch.setattr(compat, "_mmcv_folder", lambda: None)
+    monkeypatch.setattr("proxyclip.utils.mmcv_compat._mmcv_folder", lambda: None)
     monkeypatch.setattr(sys, "meta_path", [])
-    compat.install()
-    assert sys.meta_path == [] and not compat.has_compiled_ops()
+    prepare_mmseg_import()
+    assert sys.meta_path == [] and not has_compiled_ops()
 
 
 def test_explained_errors():
-    assert "same index" in compat.explain(RuntimeError("operator torchvision::nms does not exist"))
+    assert "same index" in explain_dependency_error(RuntimeError("operator torchvision::nms does not exist"))
     missing = ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
-    assert "libgl1" in compat.explain(missing)
-    assert compat.explain(ValueError("anything else")) is None
+    assert "libgl1" in explain_dependency_error(missing)
+    assert explain_dependency_error(ValueError("anything else")) is None

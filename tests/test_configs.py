@@ -12,12 +12,13 @@ from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
 import proxyclip.data  # registers what configs name
-from proxyclip.cli import eval as eval_script
-from proxyclip.data import vocabulary
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
-from proxyclip.engine.evaluation import identity as identities
+from proxyclip.cli.eval import parse_eval_options
+from proxyclip.data.vocabulary import read_vocabulary
+from proxyclip.engine.config.components import describe_method
+from proxyclip.engine.config.load import _known_configs, check_model_components, load_config
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import apply_method_file, check_model_arguments
+from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.evaluation.provenance import hash_named_files
 from proxyclip.models.sliding.postprocess import max_over_synonyms
 from proxyclip.utils.paths import ROOT
@@ -100,7 +101,7 @@ def test_protocol(name):
 def test_all_of_sclip_is_known():
     files = sorted((ROOT / "configs/sclip").glob("cfg_*.py"))
     assert [path.stem.removeprefix("cfg_") for path in files] == sorted(SCLIP)
-    assert {path.relative_to(ROOT).as_posix() for path in files} < set(configs._known_configs())
+    assert {path.relative_to(ROOT).as_posix() for path in files} < set(_known_configs())
 
 
 @pytest.mark.parametrize("name", SCLIP)
@@ -115,7 +116,7 @@ def test_protocol_of_sclip(name, monkeypatch):
     assert model.get("refine") == (area and [dict(type="area", threshold=area)])
     assert cfg.test_pipeline[1] == dict(type="Resize", scale=(2048, short), keep_ratio=True)
     assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
-    words = vocabulary.read(ROOT / model.name_path)
+    words = read_vocabulary(ROOT / model.name_path)
     assert (len(words), len(words.names)) == (PROTOCOL[name][4], names)
 
     cfg.test_pipeline[1].scale = cfg.test_dataloader.dataset.pipeline[1].scale = plain.test_pipeline[1].scale
@@ -127,10 +128,10 @@ def test_protocol_of_sclip(name, monkeypatch):
 
 @pytest.mark.parametrize("word, steps", [("None", None), ("[area]", ["area"]), ("area", "area")])
 def test_steps_from_the_command_line(word, steps):
-    options = configs.EvalOptions(config="configs/sclip/cfg_voc21.py", method="maskclip")
-    cfg = configs.load(options)
+    options = EvalOptions(config="configs/sclip/cfg_voc21.py", method="maskclip")
+    cfg = load_config(options)
     assert (cfg.model.vfm_model, cfg.model.attention.type, cfg.model.refine[0].threshold) == (None, "maskclip", 0.1)
-    assert configs.load(options.with_changes(cfg_options=(f"model.refine={word}",))).model.refine == steps
+    assert load_config(options.with_changes(cfg_options=(f"model.refine={word}",))).model.refine == steps
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -147,7 +148,7 @@ def test_files_and_labels(name):
 @pytest.mark.parametrize("name", [*PROTOCOL, "tinyworld"])
 def test_vocabulary_has_a_line_a_class(name):
     cfg = config(name)
-    words = vocabulary.read(ROOT / cfg.model.name_path)
+    words = read_vocabulary(ROOT / cfg.model.name_path)
     classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO["classes"]
     assert len(words) == len(classes)
     if name in PROTOCOL:
@@ -159,7 +160,7 @@ def test_lists_are_plain_text(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     lines = text.split("\n")[:-1]
     assert text.isascii() and text.endswith("\n") and "\r" not in text
-    assert ["; ".join(names) for names in vocabulary.read(ROOT / name).classes] == lines
+    assert ["; ".join(names) for names in read_vocabulary(ROOT / name).classes] == lines
 
 
 def tables_of_vocabularies() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
@@ -189,7 +190,7 @@ def test_document_of_the_lists():
         if name in users:
             users[name].append(path.relative_to(ROOT / "configs").as_posix())
     for name, (classes, names, used) in listed.items():
-        words = vocabulary.read(ROOT / name)
+        words = read_vocabulary(ROOT / name)
         assert (len(words), len(words.names)) == (int(classes), int(names)), name
         assert sorted(quoted(used)) == sorted(users[name]), name
 
@@ -216,7 +217,7 @@ def test_corrected_lists_name_the_classes_of_the_data():
     assert sorted(listed) == sorted(Path(name).name for name in LISTS if "corrected" in name)
     for cfg in map(config, PROTOCOL):
         classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO["classes"]
-        words = vocabulary.read(ROOT / "configs/corrected" / Path(cfg.model.name_path).name)
+        words = read_vocabulary(ROOT / "configs/corrected" / Path(cfg.model.name_path).name)
         assert len(set(words.names)) == len(words.names)
         pairs = [
             (names[0].replace(" ", ""), c.replace(" ", "")) for names, c in zip(words.classes, classes, strict=True)
@@ -227,7 +228,7 @@ def test_corrected_lists_name_the_classes_of_the_data():
 
 def test_oddities_that_are_kept():
     def names(name):
-        return vocabulary.read(ROOT / "configs" / name).names
+        return read_vocabulary(ROOT / "configs" / name).names
 
     for folder in (".", "corrected"):
         assert {"building-other", "door-stuff"} < set(names(f"{folder}/cls_coco_stuff.txt"))
@@ -241,7 +242,7 @@ def test_oddities_that_are_kept():
 
 
 def test_a_class_whose_name_is_a_background_word_can_only_tie():
-    words = vocabulary.read(ROOT / "configs/cls_coco_object.txt")
+    words = read_vocabulary(ROOT / "configs/cls_coco_object.txt")
     background, bed = (i for i, name in enumerate(words.names) if name == "bed")
     scores = torch.rand(len(words.names), 99, generator=torch.Generator().manual_seed(0))
     scores[bed] = scores[background]
@@ -250,14 +251,16 @@ def test_a_class_whose_name_is_a_background_word_can_only_tie():
 
 
 def test_command_of_the_document(monkeypatch):
-    monkeypatch.setattr(identities, "_data", lambda cfg: None)  # there are none here
+    monkeypatch.setattr(
+        "proxyclip.engine.evaluation.identity._data_fingerprint", lambda cfg: None
+    )  # there are none here
     (command,) = re.findall(r"```bash\npython eval.py (.*)\n```", (ROOT / "docs/vocabularies.md").read_text())
-    options = eval_script.parse_eval_options(command.split())
-    plain = configs.EvalOptions(config=options.config)
-    cfg = configs.load(plain.with_changes(cfg_options=options.cfg_options))
+    options = parse_eval_options(command.split())
+    plain = EvalOptions(config=options.config)
+    cfg = load_config(plain.with_changes(cfg_options=options.cfg_options))
     assert cfg.model.name_path in LISTS
     assert cfg.model.name_path in hash_named_files(cfg.model)
-    assert identities.of_run(cfg, "cpu") != identities.of_run(configs.load(plain), "cpu")
+    assert run_identity(cfg, "cpu") != run_identity(load_config(plain), "cpu")
 
 
 def test_a_folder_of_your_own_is_the_data_root_itself(monkeypatch):
@@ -281,7 +284,7 @@ def test_tinyworld_needs_no_download():
     assert model.model_type.startswith("local-dir:")
     assert model.vfm_model.type == "tiny"
     classes = proxyclip.data.TinyWorldDataset.METAINFO["classes"]
-    assert [names[0] for names in vocabulary.read(ROOT / model.name_path).classes] == list(classes)
+    assert [names[0] for names in read_vocabulary(ROOT / model.name_path).classes] == list(classes)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/method").glob("*.py")), ids=lambda p: p.stem)
@@ -290,12 +293,12 @@ def test_methods_change_the_model_only(path):
     assert list(method.keys()) == ["model"]
     cfg = config("voc21")
     name_path = cfg.model.name_path
-    overrides.apply_method(cfg, path)
-    info = choices.describe_method(cfg.model)
+    apply_method_file(cfg, path)
+    info = describe_method(cfg.model)
     assert info.name == path.stem
     assert cfg.model.name_path == name_path  # another type of the model keeps its other arguments
-    overrides.check_model_arguments(cfg)
-    configs.check_model(cfg, info)
+    check_model_arguments(cfg)
+    check_model_components(cfg, info)
 
 
 PUBLISHED_STYLE = """

@@ -7,8 +7,7 @@ import timm
 import torch
 import torch.nn.functional as F
 
-from proxyclip.models.layers import cpu_attention as _cpu
-from proxyclip.models.layers.cpu_attention import head_by_head, suited_attention
+from proxyclip.models.layers.cpu_attention import compute_headwise_attention, use_headwise_attention
 
 
 def queries(tokens=600, dtype=torch.float32, heads=3):
@@ -19,7 +18,7 @@ def queries(tokens=600, dtype=torch.float32, heads=3):
 def test_head_by_head_is_attention(scale):
     q, k, v = queries()
     want = F.scaled_dot_product_attention(q, k, v, scale=scale)
-    torch.testing.assert_close(head_by_head(q, k, v, scale), want, atol=5e-6, rtol=0)
+    torch.testing.assert_close(compute_headwise_attention(q, k, v, scale), want, atol=5e-6, rtol=0)
 
 
 @pytest.fixture
@@ -28,17 +27,17 @@ def calls(monkeypatch):
 
     def watched(q, k, v, scale=None):
         seen.append(q.shape)
-        return head_by_head(q, k, v, scale)
+        return compute_headwise_attention(q, k, v, scale)
 
-    monkeypatch.setattr(_cpu, "head_by_head", watched)
-    monkeypatch.setattr(_cpu, "_has_amx", lambda: False)
+    monkeypatch.setattr("proxyclip.models.layers.cpu_attention.compute_headwise_attention", watched)
+    monkeypatch.setattr("proxyclip.models.layers.cpu_attention._has_amx", lambda: False)
     return seen
 
 
 def test_bfloat16_on_a_cpu_goes_head_by_head_and_stays_close(calls):
     q, k, v = queries(dtype=torch.bfloat16)
     want = F.scaled_dot_product_attention(q.float(), k.float(), v.float())
-    with suited_attention(q):
+    with use_headwise_attention(q):
         got = F.scaled_dot_product_attention(q, k, v)
     assert calls == [q.shape]
     assert got.dtype == torch.bfloat16
@@ -50,17 +49,17 @@ def test_bfloat16_on_a_cpu_goes_head_by_head_and_stays_close(calls):
 def test_what_it_leaves_alone(calls, monkeypatch):
     q, k, v = queries(dtype=torch.bfloat16)
     mask = torch.zeros(1, 1, 600, 600, dtype=torch.bfloat16)
-    with suited_attention(q):
+    with use_headwise_attention(q):
         F.scaled_dot_product_attention(q, k, v, mask)
         F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         F.scaled_dot_product_attention(q, k, v, is_causal=True)
         F.scaled_dot_product_attention(q, k[:, :, :100], v[:, :, :100])
         F.scaled_dot_product_attention(*queries(100, torch.bfloat16))
         F.scaled_dot_product_attention(q, k, v, dropout_p=0.5)
-    with suited_attention(q.float()):
+    with use_headwise_attention(q.float()):
         F.scaled_dot_product_attention(q.float(), k.float(), v.float())
-    monkeypatch.setattr(_cpu, "_has_amx", lambda: True)
-    with suited_attention(q):
+    monkeypatch.setattr("proxyclip.models.layers.cpu_attention._has_amx", lambda: True)
+    with use_headwise_attention(q):
         F.scaled_dot_product_attention(q, k, v)
     assert calls == []
 
@@ -73,7 +72,7 @@ def test_models_of_timm_call_it_in_every_block(calls, name):
     with torch.no_grad():
         want = vit.forward_features(image)
         low, pixels = vit.bfloat16(), image.bfloat16()
-        with suited_attention(pixels):
+        with use_headwise_attention(pixels):
             got = low.forward_features(pixels).float()
     assert len(calls) == 2
     assert F.cosine_similarity(got, want, dim=-1).min() > 0.99

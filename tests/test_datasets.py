@@ -15,7 +15,18 @@ from PIL import Image
 
 from proxyclip import tinyworld
 from proxyclip.data import benchmarks as data
-from proxyclip.data import splits
+from proxyclip.data.benchmarks import (
+    ADE20K847Dataset,
+    COCOObjectDataset,
+    PascalContext59Dataset,
+    PascalContext60Dataset,
+    PascalContext459Dataset,
+    PascalVOC20Dataset,
+    PascalVOCDataset,
+    TinyWorldDataset,
+)
+from proxyclip.data.splits import resolve_unseen_ids
+from proxyclip.tinyworld.scenes import CLASSES, OBJECTS
 from proxyclip.utils.paths import ROOT
 
 
@@ -48,17 +59,17 @@ def names(kind):
 def test_lists_fit_each_other():
     from mmseg import datasets as mm
 
-    assert names(data.PascalVOC20Dataset) == names(mm.PascalVOCDataset)[1:]
-    assert names(data.PascalContext60Dataset) == names(mm.PascalContextDataset)
-    assert names(data.PascalContext59Dataset) == names(mm.PascalContextDataset)[1:] == names(mm.PascalContextDataset59)
-    assert names(data.COCOObjectDataset) == ("background", *names(mm.COCOStuffDataset)[:80])
-    assert set(names(data.PascalContext59Dataset)) <= set(names(data.PascalContext459Dataset))
-    wide, full = names(data.PascalContext459Dataset), names(data.ADE20K847Dataset)
+    assert names(PascalVOC20Dataset) == names(mm.PascalVOCDataset)[1:]
+    assert names(PascalContext60Dataset) == names(mm.PascalContextDataset)
+    assert names(PascalContext59Dataset) == names(mm.PascalContextDataset)[1:] == names(mm.PascalContextDataset59)
+    assert names(COCOObjectDataset) == ("background", *names(mm.COCOStuffDataset)[:80])
+    assert set(names(PascalContext59Dataset)) <= set(names(PascalContext459Dataset))
+    wide, full = names(PascalContext459Dataset), names(ADE20K847Dataset)
     assert (wide[0], wide[255], wide[430]) == ("accordion", "monkey", "unknown")
     assert (full[0], full[1], full[255][:4]) == ("wall", "building, edifice", "pier")
 
 
-@pytest.mark.parametrize("kind", [data.PascalContext459Dataset, data.ADE20K847Dataset])
+@pytest.mark.parametrize("kind", [PascalContext459Dataset, ADE20K847Dataset])
 def test_made_palettes_tell_classes_apart(kind):
     colours = {tuple(colour) for colour in kind.METAINFO["palette"]}
     assert len(colours) == len(kind.METAINFO["classes"])
@@ -355,15 +366,15 @@ def test_a_split_of_chosen_classes_has_their_ids(tmp_path):
 )
 def test_splits_that_are_none(unseen, words):
     with pytest.raises(ValueError, match=rf"{words}.*metainfo=dict\(unseen="):
-        splits.resolve(unseen, data.PascalVOCDataset.METAINFO["classes"])
+        resolve_unseen_ids(unseen, PascalVOCDataset.METAINFO["classes"])
 
 
 def test_the_tiny_world_has_a_split_that_its_scenes_show():
     scenes = [tinyworld.scenes.scene(2, i).mask for i in range(40)]
-    kind, classes = data.TinyWorldDataset, list(tinyworld.CLASSES)
+    kind, classes = TinyWorldDataset, list(CLASSES)
     unseen = [classes.index(name) for name in kind.unseen_classes]
     assert sorted(unseen) == [1, 3, 10, 11, 14]
-    assert [name in tinyworld.OBJECTS for name in kind.unseen_classes] == [True] * 4 + [False]
+    assert [name in OBJECTS for name in kind.unseen_classes] == [True] * 4 + [False]
     shown = np.array([[(mask == k).sum() for k in unseen] for mask in scenes])
     assert ((shown > 100).sum(0) >= 4).all()  # in a tenth of the scenes and more
 

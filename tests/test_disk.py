@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.data.files.inspection import inspect, inspect_all, summed
-from proxyclip.data.files.labels import Legal
-from proxyclip.data.files.layout import Layout, Pair, find, not_listed
+from proxyclip.data.files.inspection import inspect_sample, inspect_samples, sum_label_counts
+from proxyclip.data.files.labels import LabelFormat
+from proxyclip.data.files.layout import DatasetLayout, SampleFiles, count_unlisted_images, find_samples
 from proxyclip.data.transforms import LoadImageFromFile, MyLoadAnnotations
 
 
@@ -22,24 +22,24 @@ def touch(folder: Path, *names: str) -> None:
         (folder / name).write_bytes(b"")
 
 
-def layout(folder: Path, listed: str | bytes | None = None, **changes) -> Layout:
+def layout(folder: Path, listed: str | bytes | None = None, **changes) -> DatasetLayout:
     for part in ("images", "labels"):
         (folder / part).mkdir(exist_ok=True)
     if listed is not None:
         (folder / "val.txt").write_bytes(listed if isinstance(listed, bytes) else listed.encode())
     names = None if listed is None else folder / "val.txt"
-    return Layout(folder / "images", folder / "labels", names, **changes)
+    return DatasetLayout(folder / "images", folder / "labels", names, **changes)
 
 
-def found(where: Layout):
-    pairs, problems = find(where)
+def found(where: DatasetLayout):
+    pairs, problems = find_samples(where)
     return [pair.name for pair in pairs], [(problem.kind, Path(problem.file).name) for problem in problems]
 
 
 def test_a_folder_is_listed_with_what_lies_below_it(tmp_path):
     touch(tmp_path, "images/b.JPG", "images/a.jpeg", "images/deep/c.png", "images/notes.txt", "images/.hidden.jpg")
     touch(tmp_path, "labels/a.png", "labels/b.tif", "labels/deep/c.PNG")
-    pairs, problems = find(layout(tmp_path))
+    pairs, problems = find_samples(layout(tmp_path))
     assert not problems
     assert [(pair.name, pair.image.name, pair.label.name) for pair in pairs] == [
         ("a", "a.jpeg", "a.png"),
@@ -64,14 +64,14 @@ def test_lists_as_people_write_them(tmp_path, lines):
     touch(tmp_path, "images/a.jpg", "images/d/b.jpg", "images/more.jpg", "labels/a.png", "labels/d/b.png")
     where = layout(tmp_path, lines)
     assert found(where) == (["a", "d/b"], [])
-    assert not_listed(where, find(where)[0]) == 1
+    assert count_unlisted_images(where, find_samples(where)[0]) == 1
 
 
 def test_names_with_blanks_are_names_and_second_columns_are_not(tmp_path):
     touch(tmp_path, "images/a b.jpg", "labels/a b.png", "images/c.jpg", "labels/c.png")
     names, problems = found(layout(tmp_path, "a b\nc 1\n"))
     assert (names, problems) == (["a b"], [("bad list", "val.txt")])
-    assert "line 2 has 'c 1': more than a name" in str(find(layout(tmp_path, "a b\nc 1\n"))[1][0])
+    assert "line 2 has 'c 1': more than a name" in str(find_samples(layout(tmp_path, "a b\nc 1\n"))[1][0])
 
 
 def test_every_missing_file_is_named(tmp_path):
@@ -98,7 +98,7 @@ def test_one_name_has_one_image(tmp_path):
 
 def test_missing_places_and_empty_folders(tmp_path):
     (tmp_path / "labels").mkdir()
-    missing = Layout(tmp_path / "images", tmp_path / "labels", tmp_path / "val.txt")
+    missing = DatasetLayout(tmp_path / "images", tmp_path / "labels", tmp_path / "val.txt")
     assert found(missing)[1] == [("missing place", "val.txt"), ("missing place", "images")]
     assert found(layout(tmp_path))[1] == [("no image", "images")]
     assert found(layout(tmp_path, b"\xff\xfe\x00"))[1] == [("bad list", "val.txt")]
@@ -106,9 +106,9 @@ def test_missing_places_and_empty_folders(tmp_path):
 
 def test_pictures_without_ground_truth(tmp_path):
     touch(tmp_path, "images/a.jpg")
-    assert find(Layout(tmp_path / "images", None)) == ([Pair("a", tmp_path / "images/a.jpg")], [])
+    assert find_samples(DatasetLayout(tmp_path / "images", None)) == ([SampleFiles("a", tmp_path / "images/a.jpg")], [])
     (tmp_path / "images/a.jpg").unlink()
-    assert found(Layout(tmp_path / "images", None)) == ([], [("no image", "images")])
+    assert found(DatasetLayout(tmp_path / "images", None)) == ([], [("no image", "images")])
 
 
 @pytest.fixture(scope="module")
@@ -118,18 +118,18 @@ def stand_ins(tmp_path_factory) -> Path:
 
 def react(folder: Path) -> None:
     """Every file of a `bad_inputs` folder gets its reaction: in the loader, and in the check."""
-    legal = Legal(bad_inputs.CLASSES, bad_inputs.IGNORE)
+    legal = LabelFormat(bad_inputs.CLASSES, bad_inputs.IGNORE)
     images = {path.name: path for path in (folder / "images").iterdir()}
     masks = {path.name: path for path in (folder / "masks").iterdir()}
     assert images.keys() == bad_inputs.IMAGES.keys()
     assert masks.keys() == bad_inputs.MASKS.keys()
     for name, path in images.items():
         words = bad_inputs.IMAGES[name]
-        problems = inspect(Pair(name, path), legal).problems
+        problems = inspect_sample(SampleFiles(name, path), legal).problems
         if words is None:
             assert not problems, name
             image = LoadImageFromFile().transform({"img_path": str(path)})["img"]
-            assert image.shape == (*inspect(Pair(name, path), legal).size, 3), name
+            assert image.shape == (*inspect_sample(SampleFiles(name, path), legal).size, 3), name
             assert image.dtype == np.uint8
         else:
             assert [problem.kind for problem in problems] == ["damaged image"], name
@@ -138,7 +138,7 @@ def react(folder: Path) -> None:
                 LoadImageFromFile().transform({"img_path": str(path)})
     for name, path in masks.items():
         kind = bad_inputs.MASKS[name]
-        problems = inspect(Pair(name, images["ok.jpg"], path), legal).problems
+        problems = inspect_sample(SampleFiles(name, images["ok.jpg"], path), legal).problems
         assert [problem.kind for problem in problems] == ([kind] if kind else []), name
         sample = dict(seg_map_path=str(path), num_classes=legal.classes, ignore_index=legal.ignore)
         if kind in (None, "all ignored", "sizes differ"):
@@ -185,12 +185,12 @@ def test_the_loader_takes_mmcvs_place_in_published_configs():
             TRANSFORMS.build(dict(type="LoadImageFromFile", ignore_empty=True))
 
 
-def save(folder: Path, size=(40, 30), turn: int = 1, label=(40, 30), values=1) -> Pair:
+def save(folder: Path, size=(40, 30), turn: int = 1, label=(40, 30), values=1) -> SampleFiles:
     tags = Image.Exif()
     tags[274] = turn
     Image.new("RGB", size).save(folder / "a.jpg", exif=tags)
     Image.new("L", label, values).save(folder / "a.png")
-    return Pair("a", folder / "a.jpg", folder / "a.png")
+    return SampleFiles("a", folder / "a.jpg", folder / "a.png")
 
 
 @pytest.mark.parametrize(
@@ -206,18 +206,18 @@ def save(folder: Path, size=(40, 30), turn: int = 1, label=(40, 30), values=1) -
     ],
 )
 def test_sizes_are_compared_as_they_are_read(tmp_path, turn, label, kind, level):
-    problems = inspect(save(tmp_path, turn=turn, label=label), Legal(2)).problems
+    problems = inspect_sample(save(tmp_path, turn=turn, label=label), LabelFormat(2)).problems
     assert [(problem.kind, problem.level) for problem in problems] == ([(kind, level)] if kind else [])
 
 
 def test_what_cannot_be_opened_is_a_problem_not_a_crash(tmp_path):
     (tmp_path / "a.jpg").symlink_to(tmp_path / "nowhere")
-    problems = inspect(Pair("a", tmp_path / "a.jpg", tmp_path), Legal(2)).problems
+    problems = inspect_sample(SampleFiles("a", tmp_path / "a.jpg", tmp_path), LabelFormat(2)).problems
     assert [problem.kind for problem in problems] == ["unreadable file"] * 2
 
 
 def test_threads_give_what_one_gives(tmp_path):
     pair = save(tmp_path)
-    pairs = [Pair(str(i), pair.image, pair.label) for i in range(20)]
-    assert list(inspect_all(pairs, Legal(2), workers=2)) == list(inspect_all(pairs, Legal(2)))
-    assert summed(inspect_all(pairs, Legal(2))) == {1: (20 * 1200, 20)}
+    pairs = [SampleFiles(str(i), pair.image, pair.label) for i in range(20)]
+    assert list(inspect_samples(pairs, LabelFormat(2), workers=2)) == list(inspect_samples(pairs, LabelFormat(2)))
+    assert sum_label_counts(inspect_samples(pairs, LabelFormat(2))) == {1: (20 * 1200, 20)}

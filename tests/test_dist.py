@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from dummy_world import make_world
 
-from proxyclip.cli import eval as eval_script
+from proxyclip.cli.eval import main
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -36,7 +36,7 @@ def test_two_processes_give_what_one_gives(folder, monkeypatch):
     """Seven images on two processes: the one that is padded in is not counted twice."""
     monkeypatch.chdir(folder)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert eval_script.main(["--config", "cfg_dummy.py", "--work-dir", "out", "--device", "cpu"]) == 0
+    assert main(["--config", "cfg_dummy.py", "--work-dir", "out", "--device", "cpu"]) == 0
     one = record(folder / "out")
     words = ("--work-dir", "out", "--device", "cpu", "--show-dir", "pictures")
     assert (done := dist_test(folder, "cfg_dummy.py", *words, GPUS="2")).returncode == 0, done.stderr

@@ -14,7 +14,7 @@ import yaml
 from PIL import Image
 
 import proxyclip
-from proxyclip.tinyworld import scenes
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 DOCS = sorted((ROOT / "docs").glob("*.md"))
@@ -91,7 +91,7 @@ def desk(tmp_path, monkeypatch):
     for number, name in enumerate(("photo.jpg", "photos/a.jpg", "photos/b.jpg")):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
-        Image.fromarray(scenes.scene(7, number).image).save(path)
+        Image.fromarray(draw_seeded_scene(7, number).image).save(path)
     monkeypatch.chdir(tmp_path)
     defaults = proxyclip.Segmenter.__init__.__kwdefaults__
     monkeypatch.setitem(defaults, "config", "configs/cfg_tinyworld.py")

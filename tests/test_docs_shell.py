@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from run_command import call, enter
 
-from proxyclip.tinyworld import scenes
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 BLOCKS = [
@@ -53,7 +53,7 @@ def test_line(line, tmp_path, monkeypatch):
     (tmp_path / "weights").mkdir()
     for name, folder in (("clip", "clip"), ("dino", "contrast")):
         (tmp_path / "weights" / name).symlink_to(ROOT / "proxyclip/tinyworld/weights" / folder)
-    Image.fromarray(scenes.scene(3, 3).image).save(tmp_path / "photo.jpg")
+    Image.fromarray(draw_seeded_scene(3, 3).image).save(tmp_path / "photo.jpg")
     command, code, expected = words(line)
     if line.startswith("python demo.py"):
         enter(monkeypatch, tmp_path)

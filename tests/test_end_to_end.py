@@ -8,7 +8,7 @@ import math
 import benches
 import pytest
 
-from proxyclip.cli import eval as door
+from proxyclip.cli.eval import main
 from proxyclip.data.templates import sub_imagenet_template
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
@@ -17,7 +17,7 @@ SCENES = ("--limit", "12", "--gallery", "0")
 
 def run(work_dir, *words):
     """Metrics and record of one evaluation by eval.py's own main."""
-    assert door.main(["--work-dir", str(work_dir), "--workers", "0", "--device", "cpu", *words]) == 0
+    assert main(["--work-dir", str(work_dir), "--workers", "0", "--device", "cpu", *words]) == 0
     (record,) = sorted((work_dir / "records").glob("*.json"), key=lambda p: p.stat().st_mtime)[-1:]
     return json.loads(record.read_text())
 

@@ -12,14 +12,15 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from workbook_reader import sheet_rows
 
-from proxyclip import results
-from proxyclip.cli import eval as evaluation_script
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
+from proxyclip.cli.eval import main
+from proxyclip.engine.config.load import load_config
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import apply_method_file
 from proxyclip.engine.errors import format_error
-from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.hooks import ComparisonImageHook
-from proxyclip.utils import distributed as processes
+from proxyclip.results.records import load_records, to_dense_confusion
+from proxyclip.utils.distributed import TerminationSignal
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -78,11 +79,11 @@ def test_the_scoring_is_said_and_has_its_own_record(config, tmp_path, capsys):
     assert "mIoU is over the 3 classes labelled or predicted (MMSegmentation's rule)" in capsys.readouterr().out
     assert evaluate(config, tmp_path, "--scoring", "published") == 0
     assert "--scoring published" in capsys.readouterr().out
-    one, two = results.records(tmp_path)
+    one, two = load_records(tmp_path)
     assert (one["scoring"], two["scoring"]) == ("correct", "published")
     assert one["metrics"] == two["metrics"] and one["identity"] != two["identity"]
     assert one["metrics"]["mIoU_gt"] == one["metrics"]["mIoU"] and one["classes_in"] == {"mIoU": 3, "mIoU_gt": 3}
-    matrix = results.confusion(one)
+    matrix = to_dense_confusion(one)
     assert matrix.sum(1).tolist() == [row["pixels"] for row in one["per_class"]]
     assert matrix.trace() / matrix.sum() * 100 == pytest.approx(one["metrics"]["aAcc"])
     rows = sheet_rows(tmp_path / "results.xlsx")
@@ -151,33 +152,33 @@ def test_the_traceback_is_in_the_log(config, tmp_path, capsys):
 
 def test_a_config_that_does_not_exist(capsys, monkeypatch):
     known = ["configs/cfg_voc20.py", "configs/cfg_voc21.py", "configs/method/vanilla.py"]
-    monkeypatch.setattr(configs, "_known_configs", lambda: known)
+    monkeypatch.setattr("proxyclip.engine.config.load._known_configs", lambda: known)
     for wrong in ("config/cfg_voc21.py", "./config/cfg_voc21.py", "configs/cfg_voc21"):
-        assert evaluation_script.main(["--config", wrong]) == 2
+        assert main(["--config", wrong]) == 2
         assert "did you mean configs/cfg_voc21.py?" in capsys.readouterr().err
 
 
 def test_method_replaces_attention_and_vfm(config, tmp_path):
     method = tmp_path / "plain.py"
     method.write_text("model = dict(attention=dict(type='vanilla'), vfm_model=None, prob_thd=0.3)\n")
-    cfg = configs.load(configs.EvalOptions(config=str(config)))
-    overrides.apply_method(cfg, method)
+    cfg = load_config(EvalOptions(config=str(config)))
+    apply_method_file(cfg, method)
     assert cfg.model.attention == dict(type="vanilla") and cfg.model.vfm_model is None and cfg.model.prob_thd == 0.3
     method.write_text("model = dict(attention=dict(type='vanilla', scale=2))\n")
-    overrides.apply_method(cfg, method)
+    apply_method_file(cfg, method)
     assert cfg.model.attention == dict(type="vanilla", scale=2)
 
 
 def test_a_new_type_drops_the_old_arguments(config):
     changes = ("model.attention.type=naclip", "model.vfm_model=None")
-    options = configs.EvalOptions(config=str(config), cfg_options=changes)
-    cfg = configs.load(options)
+    options = EvalOptions(config=str(config), cfg_options=changes)
+    cfg = load_config(options)
     assert cfg.model.attention == dict(type="naclip") and cfg.model.vfm_model is None
 
 
 def test_identity_follows_what_changes_a_number(config, tmp_path):
     def identity(**options):
-        return identities.of_run(configs.load(configs.EvalOptions(config=str(config), **options)), "cpu")
+        return run_identity(load_config(EvalOptions(config=str(config), **options)), "cpu")
 
     base = identity()
     assert identity(workers=2, work_dir=str(tmp_path)) == base
@@ -195,7 +196,7 @@ def test_identity_follows_what_changes_a_number(config, tmp_path):
 def test_data_root_serves_configs_that_do_not_read_the_variable(config, tmp_path):
     plain = tmp_path / "cfg_plain.py"
     plain.write_text(config.read_text().replace("{{$DATA_ROOT:", "").replace("}}'", "'"))
-    cfg = configs.load(configs.EvalOptions(config=str(plain), data_root="/elsewhere"))
+    cfg = load_config(EvalOptions(config=str(plain), data_root="/elsewhere"))
     assert cfg.test_dataloader.dataset.data_root == "/elsewhere"
 
 
@@ -224,18 +225,19 @@ def test_message_finds_the_cause():
 
 def test_the_data_root_of_one_run_is_not_the_next_ones(monkeypatch, tmp_path):
     monkeypatch.setenv("DATA_ROOT", "before")
-    cfg = configs.load(configs.EvalOptions(config="configs/cfg_voc21.py", data_root=str(tmp_path)))
+    cfg = load_config(EvalOptions(config="configs/cfg_voc21.py", data_root=str(tmp_path)))
     assert cfg.test_dataloader.dataset.data_root == f"{tmp_path}/VOCdevkit/VOC2012"
-    assert configs.load(configs.EvalOptions(config="configs/cfg_voc21.py")).test_dataloader.dataset.data_root == (
+    assert load_config(EvalOptions(config="configs/cfg_voc21.py")).test_dataloader.dataset.data_root == (
         "before/VOCdevkit/VOC2012"
     )
 
 
-@pytest.mark.parametrize("stop", [KeyboardInterrupt(), processes.Terminated("terminated")])
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), TerminationSignal("terminated")])
 def test_an_interruption_is_one_word(config, tmp_path, monkeypatch, capsys, stop):
     def interrupt(*_):
         raise stop
 
-    monkeypatch.setattr(configs, "load", interrupt)
+    for target in ("proxyclip.engine.evaluation.evaluate.load_config", "proxyclip.engine.sweep.cells.load_config"):
+        monkeypatch.setattr(target, interrupt)
     assert evaluate(config, tmp_path) == 130
     assert capsys.readouterr().err == f"{str(stop) or 'interrupted'}\n"

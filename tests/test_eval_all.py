@@ -12,16 +12,16 @@ from pathlib import Path
 import pytest
 from dummy_world import make_world
 
-from proxyclip import results
-from proxyclip.cli import eval_all
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.evaluation import identity as identities
-from proxyclip.engine.evaluation import provenance
-from proxyclip.engine.sweep import cells as grid
+from proxyclip.cli.eval_all import main, parse_sweep_options
+from proxyclip.engine.config.load import list_methods, load_config
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.sweep import display as board
-from proxyclip.engine.sweep import jobs
-from proxyclip.engine.sweep import run as runs
-from proxyclip.results.published import Target
+from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_cell_target, make_cells
+from proxyclip.engine.sweep.display import COMPARISON_COLUMNS, PROTOCOL_FOOTNOTE
+from proxyclip.engine.sweep.run import PROGRESS_VARIABLE
+from proxyclip.results.published import PublishedResult
+from proxyclip.results.records import save_record
 from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
@@ -33,7 +33,8 @@ def world(tmp_path, monkeypatch):
     """A work dir, good configs, one that fails and one without data; the runs are acted, not run."""
     for name in ("DATA_ROOT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(provenance, "hash_code", lambda trained=False: "the code")  # may be edited while this runs
+    for target in ("proxyclip.engine.evaluation.identity.hash_code", "proxyclip.engine.evaluation.record.hash_code"):
+        monkeypatch.setattr(target, lambda trained=False: "the code")
     good = make_world(tmp_path)
     text = good.read_text()
     for name, old, new in (
@@ -54,20 +55,20 @@ def world(tmp_path, monkeypatch):
         record(tmp_path, config, words[words.index("--vfm") + 1] if "--vfm" in words else None)
         return 0
 
-    monkeypatch.setattr(jobs, "launch", act)
+    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", act)
     return tmp_path, started
 
 
 def record(folder: Path, config: str, vfm: str | None = None, **more) -> None:
     """A record of a config, as a run on the CPU would leave it."""
-    cfg = configs.load(configs.EvalOptions(config=config, work_dir=str(folder), vfm=vfm))
+    cfg = load_config(EvalOptions(config=config, work_dir=str(folder), vfm=vfm))
     run = {"metrics": {"mIoU": 50.0}, "dataset": {"images": 7}, "method": "proxy", "scoring": "correct"}
-    results.record({**run, "identity": identities.of_run(cfg, "cpu"), **more}, folder)
+    save_record({**run, "identity": run_identity(cfg, "cpu"), **more}, folder)
 
 
 def call(folder: Path, *names: str, more: tuple[str, ...] = ()) -> int:
     files = [str(folder / f"cfg_{name}.py") for name in names]
-    return eval_all.main(["--configs", *files, "--work-dir", str(folder), "--device", "cpu", *more])
+    return main(["--configs", *files, "--work-dir", str(folder), "--device", "cpu", *more])
 
 
 def rows(said: str) -> dict[str, dict[str, str]]:
@@ -126,25 +127,25 @@ def test_equal_cells_are_run_once(world, capsys):
 def test_missing_data_fail_only_what_was_asked_for(world, monkeypatch):
     folder, _ = world
     assert call(folder, "empty") == 1
-    monkeypatch.setattr(grid, "default_configs", lambda: [str(folder / "cfg_empty.py")])
-    assert eval_all.main(["--work-dir", str(folder), "--device", "cpu"]) == 0
+    monkeypatch.setattr("proxyclip.engine.sweep.cells.default_configs", lambda: [str(folder / "cfg_empty.py")])
+    assert main(["--work-dir", str(folder), "--device", "cpu"]) == 0
 
 
 def test_command_lines():
     arguments = ["--gpus", "4", "--limit", "2", "--cfg-options", "a=1", "b=2", "--methods", "vanilla"]
-    options = eval_all.parse_sweep_options(arguments)
-    words = grid.build_eval_command(grid.Cell("configs/cfg_x.py", "vanilla"), options)
+    options = parse_sweep_options(arguments)
+    words = build_eval_command(Cell("configs/cfg_x.py", "vanilla"), options)
     assert words[2] == "bash" and words[3] == str(ROOT / "dist_test.sh")
     assert words[4:6] == ["configs/cfg_x.py", "4"] and words[-3:] == ["--cfg-options", "a=1", "b=2"]
     options = replace(options, gpus=None)
-    words = grid.build_eval_command(grid.Cell("configs/cfg_x.py"), options)
+    words = build_eval_command(Cell("configs/cfg_x.py"), options)
     assert words[1] == str(ROOT / "eval.py") and not {"--method", "--vfm", "--clip", "--skip-bad"} & set(words)
-    words = grid.build_eval_command(grid.Cell("configs/cfg_x.py", "naclip", "dino-s16", "ViT-L-14,openai"), options)
+    words = build_eval_command(Cell("configs/cfg_x.py", "naclip", "dino-s16", "ViT-L-14,openai"), options)
     assert words[-9:-3] == ["--method", "naclip", "--vfm", "dino-s16", "--clip", "ViT-L-14,openai"]
-    options = eval_all.parse_sweep_options(["--gpus", "0,1,2,3", "--gpus-per-job", "2"])
-    assert grid.build_eval_command(grid.Cell("configs/cfg_x.py"), options)[4:6] == ["configs/cfg_x.py", "2"]
-    options = eval_all.parse_sweep_options(["--gpus", "0,"])
-    assert options.gpus == ("0",) and "eval.py" in grid.build_eval_command(grid.Cell("configs/cfg_x.py"), options)[1]
+    options = parse_sweep_options(["--gpus", "0,1,2,3", "--gpus-per-job", "2"])
+    assert build_eval_command(Cell("configs/cfg_x.py"), options)[4:6] == ["configs/cfg_x.py", "2"]
+    options = parse_sweep_options(["--gpus", "0,"])
+    assert options.gpus == ("0",) and "eval.py" in build_eval_command(Cell("configs/cfg_x.py"), options)[1]
 
 
 @pytest.mark.parametrize(
@@ -162,13 +163,13 @@ def test_command_lines():
 )
 def test_options_that_make_no_sense(words, why, capsys):
     with pytest.raises(SystemExit, match="2"):
-        eval_all.parse_sweep_options(words.split())
+        parse_sweep_options(words.split())
     assert why in capsys.readouterr().err
 
 
 def cells(*words: str) -> list[tuple]:
-    options = eval_all.parse_sweep_options(["--configs", TINY, *words])
-    return [(cell.method, cell.vfm, cell.clip) for cell in grid.make(options)]
+    options = parse_sweep_options(["--configs", TINY, *words])
+    return [(cell.method, cell.vfm, cell.clip) for cell in make_cells(options)]
 
 
 def test_a_method_runs_with_the_vfms_it_can_use():
@@ -186,20 +187,20 @@ def test_a_method_runs_with_the_vfms_it_can_use():
 
 def test_all_methods():
     found = [method for method, _, _ in cells("--methods", "all", "proxy")]
-    assert found == configs.methods() and len(found) > 5
+    assert found == list_methods() and len(found) > 5
     assert len(cells("--methods", "all", "--vfms", "tiny")) == len(found) + 1  # naclip twice
 
 
 def test_what_does_not_go_together_is_refused_and_no_failure(world, capsys):
     folder, started = world
     words = ["--configs", TINY, "--work-dir", str(folder), "--device", "cpu", "--dry-run"]
-    assert eval_all.main([*words, "--methods", "proxy", "--vfms", "none", "tiny"]) == 0
+    assert main([*words, "--methods", "proxy", "--vfms", "none", "tiny"]) == 0
     said = capsys.readouterr().out
     assert "refused: proxy needs a VFM, but vfm_model is None" in said and "without a VFM: clearclip" in said
     assert "would run: " in said and "--method proxy --vfm tiny" in said and started == []
-    assert eval_all.main([*words, "--methods", "proxi", "--vfms", "tiny"]) == 1
+    assert main([*words, "--methods", "proxi", "--vfms", "tiny"]) == 1
     assert "failed: There is no method 'proxi'" in capsys.readouterr().out
-    assert eval_all.main([*words, "--vfms", "dyno"]) == 1
+    assert main([*words, "--vfms", "dyno"]) == 1
     assert "mean 'dino'?" in capsys.readouterr().out
 
 
@@ -223,7 +224,7 @@ def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
         with lock:
             assert gpu not in busy
             busy.add(gpu)
-            seen.append((gpu, env["OMP_NUM_THREADS"], env[runs.PROGRESS]))
+            seen.append((gpu, env["OMP_NUM_THREADS"], env[PROGRESS_VARIABLE]))
             number = len(seen)
         if number <= 4:
             four.wait()  # as many at once as there are GPUs, or this fails
@@ -231,10 +232,10 @@ def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
             busy.remove(gpu)
         return 1
 
-    monkeypatch.setattr(jobs, "launch", act)
-    monkeypatch.setattr(jobs, "count_cores", lambda: 12)
+    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", act)
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.count_cores", lambda: 12)
     files = [str(folder / f"cfg_other{n}.py") for n in ("", 1, 2, 3, 4, 5)]
-    assert eval_all.main(["--configs", *files, "--work-dir", str(folder), "--gpus", "0,1,2,7"]) == 1
+    assert main(["--configs", *files, "--work-dir", str(folder), "--gpus", "0,1,2,7"]) == 1
     assert {gpu for gpu, _, _ in seen[:4]} == {"0", "1", "2", "7"} and len(seen) == 6
     assert {threads for _, threads, _ in seen} == {"3"} and len({file for _, _, file in seen}) == 6
     assert not four.broken and not busy
@@ -243,9 +244,11 @@ def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
 def test_all_gpus_a_job(world, monkeypatch):
     folder, _ = world
     seen = []
-    monkeypatch.setattr(jobs, "launch", lambda words, env, log: seen.append((words, env)) or 1)
+    monkeypatch.setattr(
+        "proxyclip.engine.sweep.run.run_command", lambda words, env, log: seen.append((words, env)) or 1
+    )
     words = ["--work-dir", str(folder), "--gpus", "0,1,2,3", "--gpus-per-job", "4"]
-    assert eval_all.main(["--configs", str(folder / "cfg_dummy.py"), *words]) == 1
+    assert main(["--configs", str(folder / "cfg_dummy.py"), *words]) == 1
     ((words, env),) = seen
     assert env["CUDA_VISIBLE_DEVICES"] == "0,1,2,3" and words[3].endswith("dist_test.sh") and words[5] == "4"
 
@@ -254,13 +257,15 @@ def test_all_gpus_a_job(world, monkeypatch):
 def targets(monkeypatch):
     """Published results by the name of the config: 50.1 for dummy, 48 for other, a doubtful one for other1."""
     said = {
-        "dummy": Target(50.1, True, "a paper", "", ""),
-        "other": Target(48.0, True, "a paper", "", ""),
-        "other1": Target(10.0, False, "a README", "", ""),
-        "empty": Target(60.0, True, "a paper", "", ""),
+        "dummy": PublishedResult(50.1, True, "a paper", "", ""),
+        "other": PublishedResult(48.0, True, "a paper", "", ""),
+        "other1": PublishedResult(10.0, False, "a README", "", ""),
+        "empty": PublishedResult(60.0, True, "a paper", "", ""),
     }
     name = {"cfg_" + short: target for short, target in said.items()}
-    monkeypatch.setattr(grid, "expected", lambda cfg, options, method: name.get(Path(cfg.filename).stem))
+    monkeypatch.setattr(
+        "proxyclip.engine.sweep.cells.find_cell_target", lambda cfg, options, method: name.get(Path(cfg.filename).stem)
+    )
     monkeypatch.setattr(board.published, "target_of", lambda run: name.get(run.get("config_name")))
 
 
@@ -274,7 +279,7 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
     recorded(folder, "dummy", "other1", "other2")
     assert call(folder, "dummy", "other", "other1", "other2", more=("--compare", "--dry-run", "--markdown")) == 0
     said = capsys.readouterr().out
-    columns = ("state", *board.COMPARISON_COLUMNS)
+    columns = ("state", *COMPARISON_COLUMNS)
     shown = {name: tuple(row[column] for column in columns) for name, row in rows(said).items()}
     assert shown == {
         "cfg_dummy": ("kept", "50.10", "-0.10", "a paper"),
@@ -282,9 +287,9 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
         "cfg_other1": ("kept", "~10.00", "+40.00", "a README"),
         "cfg_other2": ("kept", "-", "-", "-"),
     }
-    assert board.PROTOCOL_FOOTNOTE in said and started == []
+    assert PROTOCOL_FOOTNOTE in said and started == []
     assert call(folder, "dummy", more=("--compare", "--dry-run")) == 0
-    assert board.PROTOCOL_FOOTNOTE not in capsys.readouterr().out
+    assert PROTOCOL_FOOTNOTE not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -301,9 +306,11 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
 def test_strict(world, targets, capsys, monkeypatch, names, points, code, verdict):
     folder, _ = world
     recorded(folder, *(name for name in names if name != "empty"))
-    monkeypatch.setattr(grid, "default_configs", lambda: [str(folder / f"cfg_{name}.py") for name in names])
+    monkeypatch.setattr(
+        "proxyclip.engine.sweep.cells.default_configs", lambda: [str(folder / f"cfg_{name}.py") for name in names]
+    )
     words = ["--work-dir", str(folder), "--device", "cpu", "--strict", points]
-    assert eval_all.main([*words, "--dry-run"]) == code
+    assert main([*words, "--dry-run"]) == code
     assert verdict in capsys.readouterr().out
 
 
@@ -319,8 +326,8 @@ def test_strict_takes_no_run_that_cannot_be_compared(world, targets, capsys, mon
 
 def test_targets_are_those_of_whole_runs_of_our_configs():
     def found(**options):
-        given = configs.EvalOptions(config=TINY, **options)
-        return grid.expected(configs.load(given), given, "proxy")
+        given = EvalOptions(config=TINY, **options)
+        return find_cell_target(load_config(given), given, "proxy")
 
     assert found() is not None and found().exact
     for other in (dict(limit=3), dict(scoring="published"), dict(cfg_options=("model.prob_thd=0.5",))):

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from dummy_world import evaluate, make_world
 
-from proxyclip import results
 from proxyclip.engine.errors import format_error
 from proxyclip.engine.evaluation.runner import QuietRunner
+from proxyclip.results.records import load_records, save_record
 from proxyclip.utils.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("own_environment")
@@ -42,40 +42,42 @@ def test_a_work_dir_that_cannot_be_written(config, tmp_path, capsys, monkeypatch
 
 def test_a_record_that_cannot_be_written_is_kept_elsewhere(config, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "refuge"))
-    work_dir, write = tmp_path / "out", results.record
+    work_dir, write = tmp_path / "out", save_record
     work_dir.mkdir()
     (tmp_path / "refuge").mkdir()
-    monkeypatch.setattr(results, "record", lambda run, folder: full() if folder == work_dir else write(run, folder))
+    monkeypatch.setattr(
+        "proxyclip.results.save_record", lambda run, folder: full() if folder == work_dir else write(run, folder)
+    )
     assert evaluate(config, work_dir, "--save-every", "2") == 1
     said = capsys.readouterr().err
     assert "The record cannot be written" in said and "mIoU" in said and "the same command takes them up" in said
     kept = Path(re.search(r"It is in (\S+): move it", said)[1])
     assert kept.is_relative_to(tmp_path / "refuge") and json.loads(kept.read_text())["metrics"]["mIoU"] > 60
-    monkeypatch.setattr(results, "record", write)
+    monkeypatch.setattr("proxyclip.results.save_record", write)
     assert evaluate(config, work_dir) == 0 and "going on after 7 of 7 images" in capsys.readouterr().out
-    (run,) = results.records(work_dir)
+    (run,) = load_records(work_dir)
     assert run["metrics"] == json.loads(kept.read_text())["metrics"] and run["images_per_second"] is None
 
 
 def test_a_disk_without_any_room(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(results, "record", full)
+    monkeypatch.setattr("proxyclip.results.save_record", full)
     assert evaluate(config, tmp_path) == 1
     said = capsys.readouterr().err
     assert "Nor can " in said and re.search(r"mIoU \d\d\.\d", said)
 
 
 def test_tables_that_cannot_be_written_cost_no_record(config, tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(results, "table", full)
+    monkeypatch.setattr("proxyclip.results.rebuild_tables", full)
     assert evaluate(config, tmp_path) == 0
     assert f"python -m proxyclip tables {tmp_path}" in capsys.readouterr().err
-    assert len(results.records(tmp_path)) == 1
+    assert len(load_records(tmp_path)) == 1
 
 
 def test_other_numbers_of_the_same_evaluation_are_said(config, tmp_path, capsys):
     assert evaluate(config, tmp_path) == 0
-    (run,) = results.records(tmp_path)
+    (run,) = load_records(tmp_path)
     assert evaluate(config, tmp_path) == 0 and "other numbers" not in capsys.readouterr().err
-    results.record({**run, "metrics": {**run["metrics"], "mIoU": 12.345}}, tmp_path)
+    save_record({**run, "metrics": {**run["metrics"], "mIoU": 12.345}}, tmp_path)
     assert evaluate(config, tmp_path) == 0
     assert f"(mIoU 12.35, now {run['metrics']['mIoU']:.2f})" in capsys.readouterr().err
 
@@ -85,7 +87,7 @@ def test_a_log_that_cannot_be_written_costs_nothing(config, tmp_path, capsys, mo
 
     monkeypatch.setattr(LoggerHook, "after_test_epoch", full)
     assert evaluate(config, tmp_path) == 0
-    assert "the log cannot be written" in capsys.readouterr().err and len(results.records(tmp_path)) == 1
+    assert "the log cannot be written" in capsys.readouterr().err and len(load_records(tmp_path)) == 1
 
 
 def test_a_loader_process_is_killed(config, tmp_path, capfd, monkeypatch):
@@ -114,7 +116,7 @@ def test_a_loader_process_is_killed(config, tmp_path, capfd, monkeypatch):
     assert known and int(known[1]) <= 4 and "--skip-bad" not in said
     monkeypatch.setattr(LoadImageFromFile, "transform", load)
     assert evaluate(config, tmp_path, *words) == 0
-    assert results.records(tmp_path)[0]["resumed_images"] == int(known[1])
+    assert load_records(tmp_path)[0]["resumed_images"] == int(known[1])
 
 
 def test_what_cannot_be_resumed_runs_as_before(config, tmp_path, capsys):
@@ -138,7 +140,7 @@ def test_a_full_disk_is_called_so():
 def test_every_field_of_a_record_is_documented(config, tmp_path):
     """docs/results.md has a line for each field of a record, and no other."""
     assert evaluate(config, tmp_path) == 0
-    (run,) = results.records(tmp_path)
+    (run,) = load_records(tmp_path)
     text = (ROOT / "docs" / "results.md").read_text(encoding="utf-8").split("## The record")[1].split("\n## ")[0]
     lines = [line.split("|")[1:3] for line in text.splitlines() if line.startswith("| `")]
     named = [name for first, _ in lines for name in re.findall(r"`(\w+)`", first)]

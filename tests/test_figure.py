@@ -6,8 +6,15 @@ import cv2
 import numpy as np
 import pytest
 
-from proxyclip.visualization import figure
-from proxyclip.visualization.figure import draw_comparison, draw_figure, draw_legend, resize_to_range
+from proxyclip.visualization.figure import (
+    LEGEND_MUTED_COLOR,
+    LEGEND_TEXT_COLOR,
+    MAX_PANEL_SIDE,
+    draw_comparison,
+    draw_figure,
+    draw_legend,
+    resize_to_range,
+)
 from proxyclip.visualization.overlay import draw_overlay
 from proxyclip.visualization.palette import class_colors
 
@@ -30,10 +37,10 @@ def test_a_legend_has_what_occurs_by_size():
     colors = class_colors(5)
     sheet = draw_legend("abcde", colors, [0.2, 0, 0.7, 0.1, 0])
     assert swatches(sheet, colors) == [2, 0, 3]
-    assert (sheet == figure.LEGEND_MUTED_COLOR).all(2)[-20:].any()  # the two others
-    assert not (sheet == figure.LEGEND_TEXT_COLOR).all(2)[-20:].any()
+    assert (sheet == LEGEND_MUTED_COLOR).all(2)[-20:].any()  # the two others
+    assert not (sheet == LEGEND_TEXT_COLOR).all(2)[-20:].any()
     full = draw_legend("abc", colors[:3], [0.5, 0.3, 0.2])
-    assert (full == figure.LEGEND_TEXT_COLOR).all(2)[-20:].any() and len(full) < len(sheet)
+    assert (full == LEGEND_TEXT_COLOR).all(2)[-20:].any() and len(full) < len(sheet)
 
 
 def test_a_legend_without_shares_has_all_in_their_order():
@@ -87,7 +94,7 @@ def test_a_sheet_shows_image_and_overlay(h, w, stacked):
 @pytest.mark.parametrize("h, w", [(1, 1), (1, 5000), (5000, 1), (13, 9), (150, 4500)])
 def test_a_sheet_of_any_form(h, w):
     sheet = draw_figure(*noise(h, w), NAMES, COLORS)
-    assert sheet.dtype == np.uint8 and max(sheet.shape) < 3 * figure.MAX_PANEL_SIDE
+    assert sheet.dtype == np.uint8 and max(sheet.shape) < 3 * MAX_PANEL_SIDE
     assert (sheet[[0, -1]] == 255).all() and (sheet[:, [0, -1]] == 255).all()
     assert swatches(sheet, COLORS)
 
@@ -100,7 +107,7 @@ def test_a_comparison_shows_all_label_maps_and_classes():
     places = [find(sheet, panel) for panel in panels]
     assert len({y for _, y in places}) == 1 and [x for x, _ in places] == sorted(x for x, _ in places)
     legend = sheet[places[0][1] + 480 :]
-    assert swatches(legend, COLORS) and not (legend == figure.LEGEND_MUTED_COLOR).all(2)[:, 600:].any()
+    assert swatches(legend, COLORS) and not (legend == LEGEND_MUTED_COLOR).all(2)[:, 600:].any()
     black = draw_comparison(np.zeros((6, 9, 3), np.uint8), {"Prediction": np.full((3, 3), 7)}, NAMES, COLORS)
     assert swatches(black, COLORS) == []
 

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from pycocotools.coco import COCO
 
-from proxyclip.apis import export as files
+from proxyclip.apis.export import convert_to_coco, make_mask_image, save_segmentation
 from proxyclip.visualization.palette import class_colors
 
 NAMES = ("sky", "grass, lawn", "馬", "boat")
@@ -31,15 +31,15 @@ def stand_in(**changed) -> SimpleNamespace:
         areas={"sky": 70.0, "馬": 30.0},
         picture=lambda: Image.new("RGB", (90, 40), "red"),
         overlay=lambda: Image.new("RGB", (70, 40), "blue"),
-        mask=lambda: files.make_mask_image(labels, colors),
-        to_coco=lambda: files.convert_to_coco(labels, NAMES, "photo"),
+        mask=lambda: make_mask_image(labels, colors),
+        to_coco=lambda: convert_to_coco(labels, NAMES, "photo"),
     )
     return SimpleNamespace(**whole | changed)
 
 
 def test_coco_reads_the_same_masks(tmp_path, capsys):
     labels = label_map()
-    (tmp_path / "a.json").write_text(json.dumps(files.convert_to_coco(labels, NAMES, "a.jpg")), encoding="utf-8")
+    (tmp_path / "a.json").write_text(json.dumps(convert_to_coco(labels, NAMES, "a.jpg")), encoding="utf-8")
     coco = COCO(tmp_path / "a.json")
     coco.info()
     assert [(one["id"], one["name"]) for one in coco.loadCats(coco.getCatIds())] == [*enumerate(NAMES, 1)]
@@ -58,9 +58,9 @@ def test_coco_reads_the_same_masks(tmp_path, capsys):
 
 def test_coco_of_pixels_without_a_class():
     labels = np.array([[-1, 0, 255]])
-    (one,) = files.convert_to_coco(labels, NAMES, "a")["annotations"]
+    (one,) = convert_to_coco(labels, NAMES, "a")["annotations"]
     assert (one["area"], one["category_id"], one["bbox"]) == (1, 1, [1, 0, 1, 1])
-    assert files.convert_to_coco(np.full((1, 1), -1), NAMES, "a")["annotations"] == []
+    assert convert_to_coco(np.full((1, 1), -1), NAMES, "a")["annotations"] == []
 
 
 @pytest.mark.parametrize("classes, mode", [(1, "P"), (256, "P"), (257, "I;16"), (847, "I;16")])
@@ -68,7 +68,7 @@ def test_a_mask_keeps_labels_and_colors(tmp_path, classes, mode):
     labels = np.arange(6 * 9, dtype=np.int32).reshape(6, 9) % classes
     labels[-1, -1] = classes - 1
     colors = class_colors(classes)
-    files.make_mask_image(labels, colors).save(tmp_path / "mask.png")
+    make_mask_image(labels, colors).save(tmp_path / "mask.png")
     with Image.open(tmp_path / "mask.png") as mask:
         assert mask.mode == mode
         assert np.array_equal(np.asarray(mask), labels)
@@ -79,12 +79,12 @@ def test_a_mask_keeps_labels_and_colors(tmp_path, classes, mode):
 @pytest.mark.parametrize("label", [-1, 4])
 def test_a_mask_of_no_class_is_refused(label):
     with pytest.raises(ValueError, match=f"labels from 0 to 3.*{label}"):
-        files.make_mask_image(np.array([[0, label]]), class_colors(4))
+        make_mask_image(np.array([[0, label]]), class_colors(4))
 
 
 def test_a_folder_holds_all_kinds(tmp_path):
     place = tmp_path / "new" / "folder"
-    written = files.save_segmentation(stand_in(), place)
+    written = save_segmentation(stand_in(), place)
     assert written == {kind: place / f"photo{end}" for kind, end in KINDS.items()}
     assert sorted(place.iterdir()) == sorted(written.values())  # and no temporary file
     assert Image.open(written["picture"]).size == (90, 40)
@@ -98,36 +98,36 @@ def test_a_folder_holds_all_kinds(tmp_path):
 @pytest.mark.parametrize("ending, form", [(".png", "PNG"), (".JPG", "JPEG"), (".jpeg", "JPEG"), (".webp", "WEBP")])
 def test_a_picture_file_is_the_overlay(tmp_path, ending, form):
     path = tmp_path / "deep" / f"out{ending}"
-    assert files.save_segmentation(stand_in(), str(path)) == {"overlay": path}
+    assert save_segmentation(stand_in(), str(path)) == {"overlay": path}
     with Image.open(path) as image:
         assert (image.format, image.size) == (form, (70, 40))
     assert [*path.parent.iterdir()] == [path]
 
 
 def test_a_json_file(tmp_path):
-    assert files.save_segmentation(stand_in(), tmp_path / "a.json") == {"json": tmp_path / "a.json"}
+    assert save_segmentation(stand_in(), tmp_path / "a.json") == {"json": tmp_path / "a.json"}
     assert COCO(tmp_path / "a.json").getCatIds() == [1, 2, 3, 4]
 
 
 def test_folders_with_dots(tmp_path):
     with pytest.raises(ValueError, match=r"\.webp, \.json, but got .*run\.2; a folder whose name has a dot"):
-        files.save_segmentation(stand_in(), tmp_path / "run.2")
+        save_segmentation(stand_in(), tmp_path / "run.2")
     (tmp_path / "run.2").mkdir()
-    assert files.save_segmentation(stand_in(), tmp_path / "run.2")["mask"] == tmp_path / "run.2" / "photo_mask.png"
+    assert save_segmentation(stand_in(), tmp_path / "run.2")["mask"] == tmp_path / "run.2" / "photo_mask.png"
 
 
 def test_places_that_cannot_be_written_to(tmp_path):
     (tmp_path / "a.png").mkdir()
     with pytest.raises(IsADirectoryError, match=r"a\.png is a folder"):
-        files.save_segmentation(stand_in(), tmp_path / "a.png")
+        save_segmentation(stand_in(), tmp_path / "a.png")
     (tmp_path / "photo.json").mkdir()
     with pytest.raises(IsADirectoryError, match=r"photo\.json is a folder"):
-        files.save_segmentation(stand_in(), tmp_path)
+        save_segmentation(stand_in(), tmp_path)
     (tmp_path / "plain").write_text("a file")
     with pytest.raises(NotADirectoryError, match=r"Expected a folder, but .*plain is a file"):
-        files.save_segmentation(stand_in(), tmp_path / "plain")
+        save_segmentation(stand_in(), tmp_path / "plain")
     with pytest.raises(OSError, match=r"out\.png cannot be written .*choose another folder"):
-        files.save_segmentation(stand_in(), tmp_path / "plain" / "out.png")
+        save_segmentation(stand_in(), tmp_path / "plain" / "out.png")
     assert (tmp_path / "plain").read_text() == "a file"
 
 
@@ -136,6 +136,6 @@ def test_a_failed_write_leaves_the_old_file(tmp_path):
     path.write_bytes(b"old")
     wide = stand_in(overlay=lambda: Image.new("RGB", (16384, 1)))  # one more pixel than WebP holds
     with pytest.raises(OSError, match=r"out\.webp cannot be written .*kind of file"):
-        files.save_segmentation(wide, path)
+        save_segmentation(wide, path)
     assert path.read_bytes() == b"old"
     assert [*tmp_path.iterdir()] == [path]

@@ -4,8 +4,9 @@ import hashlib
 import os
 from pathlib import Path
 
-from proxyclip.data.fingerprint import fingerprint, short_names, tokens
+from proxyclip.data.fingerprint import fingerprint_dataset, hash_samples, list_image_names
 from proxyclip.utils import hashing
+from proxyclip.utils.hashing import hash_file
 
 
 class Files:
@@ -28,38 +29,41 @@ def test_names_and_sizes(tmp_path):
     for file in data.files:
         file.parent.mkdir(parents=True)
         file.write_bytes(b"xy")
-    first, one = fingerprint(data), tokens(data)
-    assert first["images"] == 2 and len(set(one)) == 2 and short_names(data) == ["a/1.png", "b/1.png"]
+    first, one = fingerprint_dataset(data), hash_samples(data)
+    assert first["images"] == 2 and len(set(one)) == 2 and list_image_names(data) == ["a/1.png", "b/1.png"]
     data.files[1].write_bytes(b"xyz")
-    second, other = fingerprint(data), tokens(data)
+    second, other = fingerprint_dataset(data), hash_samples(data)
     assert first["list_sha256"] == second["list_sha256"] and first["files_sha256"] != second["files_sha256"]
     assert one[0] == other[0] and one[1] != other[1]
     os.utime(data.files[0], ns=(0, 0))  # made anew with the same size
-    assert fingerprint(data) == second and tokens(data)[0] != other[0] and tokens(data)[1] == other[1]
+    assert (
+        fingerprint_dataset(data) == second and hash_samples(data)[0] != other[0] and hash_samples(data)[1] == other[1]
+    )
     data.files[1].unlink()
-    assert fingerprint(data)["files_sha256"] != second["files_sha256"]
+    assert fingerprint_dataset(data)["files_sha256"] != second["files_sha256"]
 
 
 def test_one_image_twice_and_names_elsewhere(tmp_path):
     data = Files(tmp_path, "a/1.png", "a/1.png")
-    assert len(set(tokens(data))) == 2
+    assert len(set(hash_samples(data))) == 2
     data.data_prefix = {}
-    assert short_names(data) == ["a/1.png"] * 2
+    assert list_image_names(data) == ["a/1.png"] * 2
 
 
 def test_a_data_set_without_files():
-    assert fingerprint([1, 2, 3]) == {"images": 3}
+    assert fingerprint_dataset([1, 2, 3]) == {"images": 3}
 
 
 def test_a_large_file_is_hashed_once_until_it_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr(hashing, "_MIN_CACHED_BYTES", 4)
+    monkeypatch.setattr("proxyclip.utils.hashing._MIN_CACHED_BYTES", 4)
     file, read = tmp_path / "weights", []
     read_file_hash = hashing.read_file_hash
-    monkeypatch.setattr(hashing, "read_file_hash", lambda path: read.append(path) or read_file_hash(path))
+    for target in ("proxyclip.models.weights.verify.read_file_hash", "proxyclip.utils.hashing.read_file_hash"):
+        monkeypatch.setattr(target, lambda path: read.append(path) or read_file_hash(path))
     file.write_bytes(b"123456")
-    first = hashing.hash_file(file)
-    assert hashing.hash_file(file) == first == hashlib.sha256(b"123456").hexdigest() and len(read) == 1
+    first = hash_file(file)
+    assert hash_file(file) == first == hashlib.sha256(b"123456").hexdigest() and len(read) == 1
     file.write_bytes(b"1234567")
-    assert hashing.hash_file(file) == hashlib.sha256(b"1234567").hexdigest() and len(read) == 2
+    assert hash_file(file) == hashlib.sha256(b"1234567").hexdigest() and len(read) == 2
     file.write_bytes(b"12")
-    assert hashing.hash_file(file) == hashing.hash_file(file) and len(read) == 4
+    assert hash_file(file) == hash_file(file) and len(read) == 4

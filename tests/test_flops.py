@@ -11,11 +11,10 @@ import torch
 from mmseg.registry import MODELS
 from torch import nn
 
-from proxyclip.cli import flops as cli_flops
 from proxyclip.cli.flops import ModelCost, PartCost, count_model_cost, main
-from proxyclip.engine.config import load as configs
+from proxyclip.engine.config.load import activate_scope, merge_config, register_modules
 from proxyclip.engine.config.options import EvalOptions
-from proxyclip.models.clip.loading import architecture
+from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.trained.base import TrainedSegmentor
 from proxyclip.models.trained.flops import PUBLISHED_SIZES_FILE, count_macs, use_fake_tensors
 from proxyclip.utils.paths import ROOT
@@ -31,9 +30,9 @@ UNUSED = 8 * (4 * D * D + 4 * D + 2 * D)  # self-attention and norm, in two stre
 
 
 def model_of(name: str, *changes: str):
-    cfg = configs.merged(EvalOptions(config=f"configs/trained/{name}.py", cfg_options=changes))
-    configs.register()
-    configs.use_scope(cfg)
+    cfg = merge_config(EvalOptions(config=f"configs/trained/{name}.py", cfg_options=changes))
+    register_modules()
+    activate_scope(cfg)
     return cfg.model
 
 
@@ -205,7 +204,7 @@ def test_a_student_beside_its_teacher():
 def test_a_student_sees_the_whole_image():
     model = dict(model_of("maskclip_plus/tinyworld_deeplab"))
     model["student"] = dict(type="deeplab_tiny", decoder=dict(type="SumASPP"))
-    space = architecture(model["teacher"]["model_type"])["embed_dim"]
+    space = get_clip_config(model["teacher"]["model_type"])["embed_dim"]
     small, large = count_model_cost(model), count_model_cost(model, (96, 192))
     assert small.shape == (96, 96) and (large.windows, large.window) == (1, (96, 192))
     assert parts(large)["backbone"].macs == 2 * parts(small)["backbone"].macs
@@ -224,8 +223,7 @@ def stand_in(counted, monkeypatch):
     """What was counted above, once, for any model; for another shape as if it took two windows."""
     one = counted["voc20"]
     monkeypatch.setattr(
-        cli_flops,
-        "count_model_cost",
+        "proxyclip.cli.flops.count_model_cost",
         lambda model, shape: one if shape in (None, one.shape) else replace(one, shape=shape, windows=2),
     )
 

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from pycocotools import mask as rle
 
 from proxyclip import Segmenter
-from proxyclip.apis.images import as_rgb
+from proxyclip.apis.images import to_rgb_array
 
 MANY = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 DOCUMENTED = (ValueError, TypeError, OSError)
@@ -211,7 +211,7 @@ def test_any_picture_in_any_form(tiny, image, form):
     formed = FORMS[form](image)
     found = tiny.set_classes(PLAIN)(formed)
     check(found, *image.shape[:2])
-    assert np.array_equal(found.image, as_rgb(formed))
+    assert np.array_equal(found.image, to_rgb_array(formed))
     assert np.array_equal(found.image, image) or form in OTHERS
 
 
@@ -294,7 +294,7 @@ def test_attention_anywhere(tiny, image, right, down):
 @given(data=st.binary(max_size=300), start=st.sampled_from(STARTS))
 def test_any_bytes(data, start):
     try:
-        image = as_rgb(start + data)
+        image = to_rgb_array(start + data)
     except (OSError, ValueError) as error:
         assert "the given bytes" in str(error)
     else:

@@ -10,9 +10,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
 
-from proxyclip import results
-from proxyclip.engine.evaluation import gallery
-from proxyclip.engine.evaluation.metrics import count_pairs, image_scores
+from proxyclip.engine.evaluation.gallery import rank_gallery_images, render_gallery_images
+from proxyclip.engine.evaluation.metrics import count_pairs, score_image
+from proxyclip.results.records import load_records
 
 NAMES = ("sky", "cow", "sheep")
 
@@ -25,11 +25,11 @@ def counts(label: list[int], prediction: list[int]):
 
 
 def test_scores_of_one_image():
-    assert image_scores(counts([0, 0, 1, 1], [0, 0, 1, 2]), 3) == pytest.approx((100 * (1 + 0.5 + 0) / 3, 75.0))
-    assert image_scores(counts([0, 255], [0, 1]), 3) == (100.0, 100.0)
-    assert all(np.isnan(image_scores(counts([255, 255], [0, 1]), 3)))
+    assert score_image(counts([0, 0, 1, 1], [0, 0, 1, 2]), 3) == pytest.approx((100 * (1 + 0.5 + 0) / 3, 75.0))
+    assert score_image(counts([0, 255], [0, 1]), 3) == (100.0, 100.0)
+    assert all(np.isnan(score_image(counts([255, 255], [0, 1]), 3)))
     outside = np.array([3 * 3 + 1, 0]), np.array([5, 5])  # label 3 is no class: --scoring published
-    assert image_scores(outside, 3) == (50.0, 100.0)
+    assert score_image(outside, 3) == (50.0, 100.0)
 
 
 def test_best_worst_and_mistakes():
@@ -40,15 +40,15 @@ def test_best_worst_and_mistakes():
         3: counts([0, 0, 1, 1], [0, 1, 1, 1]),  # sky called cow, 1
         4: counts([255], [0]),
     }
-    scores = [image_scores(kept.get(i, (np.zeros(0, int),) * 2), 3)[0] for i in range(6)]  # image 5 was left out
-    picks = gallery.choose(scores, kept, NAMES, 2)
+    scores = [score_image(kept.get(i, (np.zeros(0, int),) * 2), 3)[0] for i in range(6)]  # image 5 was left out
+    picks = rank_gallery_images(scores, kept, NAMES, 2)
     assert [(pick["index"], pick["why"]) for pick in picks] == [
         (0, "best"), (3, "best"), (2, "worst"), (1, "worst"), (2, "failure"), (3, "failure"),
     ]  # fmt: skip
     assert [pick["note"] for pick in picks[4:]] == ["cow called sheep, 5 pixels", "sky called cow, 1 pixels"]
-    assert gallery.choose(scores, kept, NAMES, 9)[:2] == picks[:2]
-    assert [p["why"] for p in gallery.choose(scores, {0: kept[0]}, NAMES, 3)] == ["best"]
-    assert gallery.choose(scores, kept, NAMES, 0) == []
+    assert rank_gallery_images(scores, kept, NAMES, 9)[:2] == picks[:2]
+    assert [p["why"] for p in rank_gallery_images(scores, {0: kept[0]}, NAMES, 3)] == ["best"]
+    assert rank_gallery_images(scores, kept, NAMES, 0) == []
 
 
 class Perfect:
@@ -84,7 +84,7 @@ def test_files(tmp_path, classes, ignored, kind):
     picks = [dict(index=7, why="best"), dict(index=7, why="failure")]
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "old-truth.png").write_text("of an earlier run")
-    gallery.draw(Perfect(classes), Data(), collate, picks, tmp_path / "g")
+    render_gallery_images(Perfect(classes), Data(), collate, picks, tmp_path / "g")
     assert sorted(f.name for f in (tmp_path / "g").iterdir()) == ["7-image.jpg", "7-prediction.png", "7-truth.png"]
     truth, prediction = (np.asarray(Image.open(tmp_path / "g" / f"7-{name}.png")) for name in ("truth", "prediction"))
     assert truth.shape == (512, 640) and truth.dtype == kind
@@ -98,16 +98,16 @@ def test_a_gallery_that_fails_costs_no_result(tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise OSError("No space left on device")
 
-    draw = gallery.draw
-    monkeypatch.setattr(gallery, "draw", fail)
+    draw = render_gallery_images
+    monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", fail)
     config = make_world(tmp_path / "world")
     assert evaluate(config, tmp_path, "--gallery", "2") == 0
     assert "no pictures for the report" in capsys.readouterr().err
-    (run,) = results.records(tmp_path)
+    (run,) = load_records(tmp_path)
     assert [pick["why"] for pick in run["gallery"]] == ["best"] * 2 + ["worst"] * 2 + ["failure"] * 2
-    monkeypatch.setattr(gallery, "draw", draw)
+    monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", draw)
     assert evaluate(config, tmp_path, "--gallery", "2") == 0
     kept = {int(f.name.split("-")[0]) for f in Path(tmp_path / "gallery" / run["identity"]).iterdir()}
     assert kept == {pick["index"] for pick in run["gallery"]}
     assert evaluate(config, tmp_path, "--gallery", "0") == 0
-    assert results.records(tmp_path)[0]["gallery"] == []
+    assert load_records(tmp_path)[0]["gallery"] == []

@@ -9,8 +9,8 @@ import torch.nn.functional as F
 from mmseg.structures import SegDataSample
 from reference import arrays, check, differences, image, tiny_sam, write_clip, write_sam, write_vit
 
-from proxyclip.data import vocabulary
 from proxyclip.data.templates import openai_imagenet_template
+from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.models.attention.proxy import Proxy
 from proxyclip.models.attention.vanilla import Vanilla
 from proxyclip.models.clip.dense import load_clip
@@ -48,7 +48,7 @@ def dino(world):
 
 @pytest.fixture(scope="module")
 def text(clip, world):
-    return {n: clip.embed(vocabulary.read(world / f"{n}.txt").names, openai_imagenet_template) for n in LISTS}
+    return {n: clip.embed(read_vocabulary(world / f"{n}.txt").names, openai_imagenet_template) for n in LISTS}
 
 
 def dense(clip, x, strategy, guide=None):
@@ -68,8 +68,8 @@ def logits(features, query, size):
 
 @pytest.mark.parametrize("name", LISTS)
 def test_text_features(text, world, name):
-    assert list(vocabulary.read(world / f"{name}.txt").names) == list(arrays("text")[f"{name}_names"])
-    assert list(vocabulary.read(world / f"{name}.txt").index) == list(arrays("text")[f"{name}_idx"])
+    assert list(read_vocabulary(world / f"{name}.txt").names) == list(arrays("text")[f"{name}_names"])
+    assert list(read_vocabulary(world / f"{name}.txt").index) == list(arrays("text")[f"{name}_idx"])
     check(text[name], "text", f"{name}_query_features", 2e-5)
 
 
@@ -246,16 +246,16 @@ def test_sliding_windows(world, file, name, words, thresholds, pixels, vfm):
 @pytest.mark.parametrize("file, name, words, thresholds, pixels", SLIDES, ids=lambda v: str(v)[:22])
 def test_sliding_scores(world, file, name, words, thresholds, pixels, vfm):
     """Cosines after averaging and resizing, before the softmax."""
-    from proxyclip.models.sliding import windows
+    from proxyclip.models.sliding.windows import cut_tiles, plan_windows, stitch_tiles
 
     crop, stride, *size = (int(n) for n in arrays(file)["crop_stride_ori"])
     model = segmentor(world, words, vfm, slide_crop=crop, slide_stride=stride, pad_multiple=56)
     x = image(name)[0]
     model.prepare(x.device)
-    rows_, columns = windows.plan((x.shape[1], x.shape[2]), crop, stride, 56)
+    rows_, columns = plan_windows((x.shape[1], x.shape[2]), crop, stride, 56)
     with torch.no_grad():
-        scores = model.extract_feat(windows.cut(x, rows_, columns))
-    maps = torch.cat(list(windows.stitch(scores, rows_, columns, (size[0], size[1]), 10**5)), 1)
+        scores = model.extract_feat(cut_tiles(x, rows_, columns))
+    maps = torch.cat(list(stitch_tiles(scores, rows_, columns, (size[0], size[1]), 10**5)), 1)
     prefix = "" if vfm else "none_"
     stored = [k.partition("__every")[0] for k in arrays(file)]
     key = next(k for k in stored if k.startswith(f"{prefix}slide_logits") and not k.endswith(("shape", "stats")))

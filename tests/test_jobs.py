@@ -11,6 +11,16 @@ import threading
 import pytest
 
 from proxyclip.engine.sweep import jobs
+from proxyclip.engine.sweep.jobs import (
+    _children,
+    describe_failure,
+    forward_stop_signals,
+    job_slots,
+    merge_environment,
+    run_command,
+    run_in_slots,
+    stop_requested,
+)
 from proxyclip.utils.paths import ROOT
 
 SLEEPER = "import os, sys, time; os.write(int(sys.argv[1]), b'r'); time.sleep(60)"
@@ -27,13 +37,13 @@ def test_a_job_has_its_output_in_a_file_and_its_exit_code(tmp_path):
     log = tmp_path / "logs" / "one.log"
     code = "import os, sys; print(os.environ['WHAT'], sys.stdin.read()); sys.exit('gone')"
     for number in (1, 2):
-        assert jobs.launch([sys.executable, "-c", code], {**os.environ, "WHAT": str(number)}, log) == 1
+        assert run_command([sys.executable, "-c", code], {**os.environ, "WHAT": str(number)}, log) == 1
     assert sorted(log.read_text().split()) == ["1", "2", "gone", "gone"]
-    assert jobs.launch([sys.executable, "-c", "import os; os.abort()"], os.environ, log) == -signal.SIGABRT
+    assert run_command([sys.executable, "-c", "import os; os.abort()"], os.environ, log) == -signal.SIGABRT
     if sys.platform == "linux":
-        assert jobs.launch(["/no/such/program"], os.environ, log) == 1
+        assert run_command(["/no/such/program"], os.environ, log) == 1
         assert "error: /no/such/program cannot be started" in log.read_text()
-    assert not jobs._children
+    assert not _children
 
 
 @pytest.mark.parametrize(
@@ -49,31 +59,31 @@ def test_a_job_has_its_output_in_a_file_and_its_exit_code(tmp_path):
     ],
 )  # fmt: skip
 def test_why_a_job_failed(text, code, message):
-    assert jobs.failure(text, code) == message
+    assert describe_failure(text, code) == message
 
 
 def test_what_jobs_have_of_the_machine(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(jobs, "count_cores", lambda: 16)
-    assert jobs.slots() == [{}]
-    assert jobs.slots(["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
-    assert [slot["OMP_NUM_THREADS"] for slot in jobs.slots(jobs=3)] == ["5"] * 3
-    pairs = jobs.slots(["0", "1", "GPU-a", "GPU-b"], each=2)
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.count_cores", lambda: 16)
+    assert job_slots() == [{}]
+    assert job_slots(["3"]) == [{"CUDA_VISIBLE_DEVICES": "3"}]
+    assert [slot["OMP_NUM_THREADS"] for slot in job_slots(jobs=3)] == ["5"] * 3
+    pairs = job_slots(["0", "1", "GPU-a", "GPU-b"], each=2)
     assert [slot["CUDA_VISIBLE_DEVICES"] for slot in pairs] == ["0,1", "GPU-a,GPU-b"]
     assert {slot["MKL_NUM_THREADS"] for slot in pairs} == {"4"}
     monkeypatch.setenv("PORT", "29500")  # of one job only
-    assert "PORT" in jobs.environment(jobs.slots(["0", "1"], each=2)[0])
-    assert "PORT" not in jobs.environment(pairs[0])
+    assert "PORT" in merge_environment(job_slots(["0", "1"], each=2)[0])
+    assert "PORT" not in merge_environment(pairs[0])
     monkeypatch.setenv("OMP_NUM_THREADS", "7")
-    assert all(jobs.environment(slot)["OMP_NUM_THREADS"] == "7" for slot in jobs.slots(jobs=3))
-    assert jobs.slots(jobs=99)[0].get("OMP_NUM_THREADS") is None
+    assert all(merge_environment(slot)["OMP_NUM_THREADS"] == "7" for slot in job_slots(jobs=3))
+    assert job_slots(jobs=99)[0].get("OMP_NUM_THREADS") is None
     monkeypatch.delenv("OMP_NUM_THREADS")
-    assert jobs.slots(jobs=99)[0]["OMP_NUM_THREADS"] == "1"
+    assert job_slots(jobs=99)[0]["OMP_NUM_THREADS"] == "1"
 
 
 def test_one_slot_works_in_this_thread_and_in_order():
     seen = []
-    jobs.side_by_side([3, 1, 2], [{}], lambda item, slot: seen.append((item, threading.current_thread())))
+    run_in_slots([3, 1, 2], [{}], lambda item, slot: seen.append((item, threading.current_thread())))
     assert seen == [(item, threading.main_thread()) for item in (3, 1, 2)]
 
 
@@ -85,10 +95,10 @@ def test_nothing_starts_after_a_signal():
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
-    with jobs.interruptible():
-        jobs.side_by_side([1, 2, 3], [{}], do)
-        assert jobs.stopping.is_set()
-    assert seen == [1] and signal.getsignal(signal.SIGTERM) is before and not jobs.stopping.is_set()
+    with forward_stop_signals():
+        run_in_slots([1, 2, 3], [{}], do)
+        assert stop_requested.is_set()
+    assert seen == [1] and signal.getsignal(signal.SIGTERM) is before and not stop_requested.is_set()
 
 
 @pytest.mark.parametrize(
@@ -103,7 +113,7 @@ def test_nothing_starts_after_a_signal():
 )
 def test_a_signal_ends_the_jobs(tmp_path, monkeypatch, program, grace, number):
     """At once where they listen, else after the time of grace, and what they have started with them."""
-    monkeypatch.setattr(jobs, "GRACE", grace)
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.KILL_AFTER_SECONDS", grace)
     hear, say = os.pipe()
     start = subprocess.Popen
     monkeypatch.setattr(jobs.subprocess, "Popen", lambda words, **more: start(words, pass_fds=[say], **more))
@@ -116,11 +126,9 @@ def test_a_signal_ends_the_jobs(tmp_path, monkeypatch, program, grace, number):
 
     told = threading.Thread(target=end)
     told.start()
-    with jobs.interruptible():
+    with forward_stop_signals():
         words = [sys.executable, "-c", program, str(say)]
-        jobs.side_by_side(
-            [1, 2], [{}, {}], lambda item, _: codes.append(jobs.launch(words, os.environ, tmp_path / "a"))
-        )
+        run_in_slots([1, 2], [{}, {}], lambda item, _: codes.append(run_command(words, os.environ, tmp_path / "a")))
     told.join()
     os.close(say)
     assert os.read(hear, 1) == b""  # nobody is left who could write

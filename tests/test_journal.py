@@ -4,8 +4,8 @@ import errno
 
 import numpy as np
 
-from proxyclip.engine.evaluation import resume as journals
 from proxyclip.engine.evaluation.resume import Journal
+from proxyclip.utils.io import replace_file
 
 
 def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):
@@ -28,14 +28,14 @@ def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):
 
 
 def test_a_full_disk_does_not_stop_the_counting(tmp_path, monkeypatch, capsys):
-    journal, write = Journal(tmp_path / "a", ["x", "y"], 5, every=1), journals.replace_file
+    journal, write = Journal(tmp_path / "a", ["x", "y"], 5, every=1), replace_file
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(journals, "replace_file", full)
+    monkeypatch.setattr("proxyclip.engine.evaluation.resume.replace_file", full)
     journal.add({0: (np.arange(2), np.ones(2, int))})
     assert not journal.save() and capsys.readouterr().err.count("No space left on device") == 1
-    monkeypatch.setattr(journals, "replace_file", write)
+    monkeypatch.setattr("proxyclip.engine.evaluation.resume.replace_file", write)
     journal.add({1: (np.arange(1), np.ones(1, int))})
     assert sorted(Journal(tmp_path / "a", ["x", "y"], 5).load()) == [0, 1]

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.data.files.labels import Legal, decode
-from proxyclip.data.transforms import MyLoadAnnotations, choose
+from proxyclip.data.files.labels import LabelFormat, decode_label_map
+from proxyclip.data.transforms import MyLoadAnnotations, remap_labels
 
 WIDE = np.array([[0, 1, 255, 256], [300, 846, 65535, 254]])
 
@@ -54,13 +54,13 @@ def test_equals_mmseg_on_8_bits(tmp_path):
 
 def test_reducing_zero_merges_no_classes():
     labels = np.arange(65536)
-    reduced = Legal(ignore=65535, reduce_zero=True).apply(labels)
+    reduced = LabelFormat(ignore=65535, reduce_zero=True).apply(labels)
     assert reduced[0] == reduced[65535] == 65535
     assert (reduced[1:65535] == labels[:65534]).all()
 
 
 def test_a_subset_of_classes_sends_the_others_to_the_ignore_value():
-    assert choose(np.array([[0, 1, 2, 65535]]), {0: 255, 1: 0, 2: 1}, 65535).tolist() == [[65535, 0, 1, 65535]]
+    assert remap_labels(np.array([[0, 1, 2, 65535]]), {0: 255, 1: 0, 2: 1}, 65535).tolist() == [[65535, 0, 1, 65535]]
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ BAD = {
 def test_what_is_no_label_map_is_refused_by_name(kind):
     data, error, words = BAD[kind]
     with pytest.raises(error, match=words) as caught:
-        decode(data, "some/mask.png")
+        decode_label_map(data, "some/mask.png")
     assert "some/mask.png" in str(caught.value)
     assert "\n" not in str(caught.value)
 

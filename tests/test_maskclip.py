@@ -13,8 +13,8 @@ from reference import arrays, check, differences
 from safetensors.torch import save_file
 
 from proxyclip.models.clip.prompts import embed_class_names
-from proxyclip.models.layers.block import projected_keys
-from proxyclip.models.segmentors.maskclip import MaskCLIPSegmentation, denoise, smooth
+from proxyclip.models.layers.block import project_keys
+from proxyclip.models.segmentors.maskclip import MaskCLIPSegmentation, apply_key_smoothing, apply_prompt_denoising
 
 E2E, REFINE = "trained/maskclip_vit_e2e", "trained/maskclip_refine"
 SETTINGS = [(ks, pd) for ks in (0.0, 0.6, 1.0) for pd in (0.0, 0.5)]
@@ -57,7 +57,9 @@ def images():
 @pytest.mark.parametrize(("ks", "pd"), SETTINGS)
 def test_refinements_alone(ks, pd):
     stored = {k: torch.from_numpy(v) for k, v in arrays(REFINE).items()}
-    out = smooth(denoise(stored["cos"].flatten(2), pd), stored["key"], ks, "upstream").unflatten(2, (5, 4))
+    out = apply_key_smoothing(
+        apply_prompt_denoising(stored["cos"].flatten(2), pd), stored["key"], ks, "upstream"
+    ).unflatten(2, (5, 4))
     torch.testing.assert_close(out, stored[f"out_ks{ks}_pd{pd}"], rtol=1e-4, atol=1e-5)
 
 
@@ -73,7 +75,7 @@ def test_towers_and_last_block(files):
         values = model.clip.model.visual.ln_post(tokens)
         features = model.clip.project(tokens, grid)
     assert grid == (5, 7)
-    check(projected_keys(model.clip.last, x), E2E, "k", 1e-5)
+    check(project_keys(model.clip.last, x), E2E, "k", 1e-5)
     check(values.mT.unflatten(2, grid), E2E, "v", 1e-5)
     check(features, E2E, "feat", 1e-5)
 
@@ -116,7 +118,7 @@ def test_longhand():
     """One patch after the other, the paper's way: unit keys, classes that are nowhere likely removed."""
     torch.manual_seed(0)
     scores, keys = torch.randn(2, 3, 6) * 0.02, torch.randn(2, 6, 4)
-    out = smooth(denoise(scores, 0.6), keys, 0.7)
+    out = apply_key_smoothing(apply_prompt_denoising(scores, 0.6), keys, 0.7)
     for b in range(2):
         s = scores[b].clone()
         p = (100 * s).softmax(0)
@@ -136,8 +138,11 @@ def test_images_do_not_touch_each_other():
     torch.manual_seed(0)
     scores, keys = torch.randn(3, 4, 6) * 0.02, torch.randn(3, 6, 5)
     for parity in ("paper", "upstream"):
-        together = smooth(denoise(scores, 0.5), keys, 0.8, parity)
-        alone = [smooth(denoise(scores[i : i + 1], 0.5), keys[i : i + 1], 0.8, parity) for i in range(3)]
+        together = apply_key_smoothing(apply_prompt_denoising(scores, 0.5), keys, 0.8, parity)
+        alone = [
+            apply_key_smoothing(apply_prompt_denoising(scores[i : i + 1], 0.5), keys[i : i + 1], 0.8, parity)
+            for i in range(3)
+        ]
         torch.testing.assert_close(together, torch.cat(alone))
 
 

@@ -12,7 +12,7 @@ from reference import folder
 from torch import Tensor
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
-from proxyclip.cli import demo
+from proxyclip.cli.demo import main
 from proxyclip.data.transforms import SuppressLabels
 from proxyclip.engine.training.hooks import StageHook
 from proxyclip.models.trained.base import TrainedSegmentor
@@ -458,7 +458,8 @@ def test_a_student_in_the_api(tmp_path):
     from mmseg.registry import MODELS
 
     from proxyclip import Segmenter
-    from proxyclip.tinyworld import CLASSES, scenes
+    from proxyclip.tinyworld import CLASSES
+    from proxyclip.tinyworld.scenes import draw_seeded_scene
     from proxyclip.utils.paths import ROOT
 
     config = ROOT / "configs/trained/maskclip_plus/tinyworld_segformer.py"
@@ -466,7 +467,7 @@ def test_a_student_in_the_api(tmp_path):
     model = MODELS.build(Config.fromfile(config).model)
     model.init_weights()
     file = save(model, tmp_path / "iter_20.pth")
-    picture = scenes.scene(7, 0).image
+    picture = draw_seeded_scene(7, 0).image
     segmenter = Segmenter(config=str(config), checkpoint=file)
     found = segmenter(picture)
     assert found.names == CLASSES and len(np.unique(found.labels)) > 1
@@ -481,7 +482,7 @@ def test_a_student_in_the_api(tmp_path):
         Segmenter(config=str(config))
     Image.fromarray(picture).save(tmp_path / "scene.png")
     words = [str(tmp_path / "scene.png"), "--config", str(config), "--checkpoint", file, "--out", str(tmp_path / "out")]
-    assert demo.main(words) == 0
+    assert main(words) == 0
     assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "scene_mask.png")), found.labels)
     with pytest.raises(SystemExit):
-        demo.main(["--checkpoint", file])
+        main(["--checkpoint", file])

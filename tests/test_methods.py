@@ -18,10 +18,22 @@ from safetensors.torch import save_file
 
 from proxyclip.models.attention.naclip import NACLIP
 from proxyclip.models.attention.proxy import Proxy
-from proxyclip.models.segmentors import gla, resclip, sc_clip
-from proxyclip.models.segmentors.gla import GLACLIPSegmentation
-from proxyclip.models.segmentors.resclip import ResCLIPSegmentation
-from proxyclip.models.segmentors.sc_clip import SCCLIPSegmentation
+from proxyclip.models.segmentors._options import choose_layers
+from proxyclip.models.segmentors.gla import GLACLIPSegmentation, compute_global_attention, shift_queries
+from proxyclip.models.segmentors.resclip import (
+    ResCLIPSegmentation,
+    average_attention_heads,
+    compute_semantic_feedback,
+    label_connected_regions,
+)
+from proxyclip.models.segmentors.sc_clip import (
+    DEFAULT_LAYERS,
+    SCCLIPSegmentation,
+    compute_outlier_factors,
+    find_outlier_tokens,
+    replace_outlier_tokens,
+    smooth_tokens,
+)
 from proxyclip.utils.paths import ROOT
 
 METHODS = {"gla": GLACLIPSegmentation, "resclip": ResCLIPSegmentation, "sc_clip": SCCLIPSegmentation}
@@ -160,7 +172,7 @@ def test_gla_moves_queries_to_the_mean_of_similar_keys(rounds):
     want = keys[:7]
     for _ in range(rounds):
         want = np.stack([unit(keys[keys @ q > 0.6].mean(0)) for q in want])
-    got = gla.move(torch.tensor(keys[:7]), torch.tensor(keys), 0.6, rounds)
+    got = shift_queries(torch.tensor(keys[:7]), torch.tensor(keys), 0.6, rounds)
     close(got, want, 1e-12)
     if rounds:
         assert np.abs(want[1:] - keys[1:7]).max() > 0.05
@@ -169,17 +181,17 @@ def test_gla_moves_queries_to_the_mean_of_similar_keys(rounds):
 def test_gla_query_without_similar_keys_stays():
     query = torch.tensor([[1.0, 0.0]])
     keys = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-    assert torch.equal(gla.move(query, keys, 0.6, 2), query)
+    assert torch.equal(shift_queries(query, keys, 0.6, 2), query)
 
 
 def test_gla_keeps_the_largest_of_a_row_that_is_all_negative():
     s = torch.tensor([[0.2, 0.9, 0.5, 0.1], [0.9, 0.8, 0.9, 0.1]])
-    close(gla.attend(s, torch.ones(2, 1), 1.0, 2.0), torch.tensor([[0, 1, 0, 0], [0.5, 0, 0.5, 0]]))
+    close(compute_global_attention(s, torch.ones(2, 1), 1.0, 2.0), torch.tensor([[0, 1, 0, 0], [0.5, 0, 0.5, 0]]))
 
 
 def test_gla_subtracts_no_negative_mean():
     s = torch.tensor([[0.5, 0.0, -0.1, -0.9]])
-    close(gla.attend(s, s.mean(-1, keepdim=True), 1.2, 2.0)[0], [*softmax(np.array([1.0, 0.0])), 0, 0])
+    close(compute_global_attention(s, s.mean(-1, keepdim=True), 1.2, 2.0)[0], [*softmax(np.array([1.0, 0.0])), 0, 0])
 
 
 @pytest.mark.parametrize("grid", [(5, 5), (3, 8)])
@@ -187,10 +199,10 @@ def test_gla_mask_is_that_of_proxy_attention(grid):
     """One window, queries not moved, the paper's constants in place of the dynamic ones."""
     guide = torch.from_numpy(clustered(math.prod(grid))).float().T.reshape(1, -1, *grid)
     features = F.normalize(guide.flatten(2), dim=1)[0].T
-    s = gla.move(features, features, 0.6, 0) @ features.T
+    s = shift_queries(features, features, 0.6, 0) @ features.T
     want = Proxy(beta=1.2, gamma=3.0).weights(guide)[0]
     assert (want == 0).any()
-    close(gla.attend(s, s.mean(), 1.2, 3.0), want)
+    close(compute_global_attention(s, s.mean(), 1.2, 3.0), want)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -244,10 +256,13 @@ def test_gla_groups_and_chunks_change_nothing(files, monkeypatch):
     tiles = photos(5, 48, 64)
     with torch.no_grad():
         want = build(files, "gla", window_batch=5).extract_windows([tiles])[0]
-        monkeypatch.setattr(gla, "CHUNK", 7 * 5 * 48)
+        monkeypatch.setattr("proxyclip.models.segmentors.gla.MAX_ATTENTION_ELEMENTS", 7 * 5 * 48)
         seen = []
-        attend = gla.attend
-        monkeypatch.setattr(gla, "attend", lambda s, *rest: seen.append(s.numel()) or attend(s, *rest))
+        attend = compute_global_attention
+        monkeypatch.setattr(
+            "proxyclip.models.segmentors.gla.compute_global_attention",
+            lambda s, *rest: seen.append(s.numel()) or attend(s, *rest),
+        )
         close(build(files, "gla", window_batch=2).extract_windows([tiles])[0], want)
     assert max(seen) <= 7 * 5 * 48
     assert len(seen) > 5
@@ -287,7 +302,7 @@ def feedback_longhand(labels, sigma):
 def test_resclip_regions_and_feedback(grid):
     labels = np.random.default_rng(3).integers(0, 3, (4, *grid))
     labels[3] = 2
-    got = resclip.components(torch.tensor(labels))
+    got = label_connected_regions(torch.tensor(labels))
     for one, window in zip(got.numpy(), labels, strict=True):
         wanted = flood(window)
         assert len({*zip(one.ravel(), wanted.ravel(), strict=True)}) == wanted.max() == len(np.unique(one))
@@ -295,13 +310,13 @@ def test_resclip_regions_and_feedback(grid):
     decay = NACLIP(sigma=2.0).window(grid, grid, torch.device("cpu"))
     want = np.stack([feedback_longhand(window, 2.0) for window in labels])
     assert {0.0, 1.0} < set(want[0].ravel())
-    close(resclip.feedback(torch.tensor(labels), decay), want, 1e-6)
+    close(compute_semantic_feedback(torch.tensor(labels), decay), want, 1e-6)
 
 
 def test_resclip_middle_attention_longhand(files):
     model = build(files, "resclip")
     block, x = model.clip.model.visual.transformer.resblocks[1], torch.randn(2, 7, 96)
-    for got, one in zip(resclip.attention(block, x), x, strict=True):
+    for got, one in zip(average_attention_heads(block, x), x, strict=True):
         q, k, _ = heads(block, array(one))
         close(got, np.mean([softmax(a @ b.T / math.sqrt(32)) for a, b in zip(q, k, strict=True)], axis=0)[None])
 
@@ -397,7 +412,7 @@ def cloud(b, n, d, seed=0):
 @pytest.mark.parametrize("n, k", [(40, 30), (40, 5), (7, 6), (2, 1)])
 def test_local_outlier_factor_longhand(n, k):
     points = cloud(2, n, 5)
-    got = sc_clip.local_outlier_factor(torch.tensor(points), k)
+    got = compute_outlier_factors(torch.tensor(points), k)
     assert got.dtype == torch.float32
     for one, window in zip(got.numpy(), points, strict=True):
         np.testing.assert_allclose(one, lof_longhand(window, k), rtol=1e-4)
@@ -407,13 +422,13 @@ def test_local_outlier_factor_is_that_of_scikit_learn():
     neighbors = pytest.importorskip("sklearn.neighbors")
     points = cloud(1, 196, 32)
     want = -neighbors.LocalOutlierFactor(n_neighbors=30).fit(points[0]).negative_outlier_factor_
-    np.testing.assert_allclose(sc_clip.local_outlier_factor(torch.tensor(points), 30)[0], want, rtol=1e-4)
+    np.testing.assert_allclose(compute_outlier_factors(torch.tensor(points), 30)[0], want, rtol=1e-4)
 
 
 @pytest.mark.parametrize("n, count", [(1, 0), (19, 0), (20, 1), (60, 3), (99, 4)])
 def test_outliers_are_the_largest_factors(n, count):
     points = cloud(3, n, 5)
-    got = sc_clip.outliers(torch.tensor(points), 30, 0.05)
+    got = find_outlier_tokens(torch.tensor(points), 30, 0.05)
     assert got.sum(1).tolist() == [count] * 3
     for one, window in zip(got.numpy(), points, strict=True):
         if count:
@@ -427,19 +442,19 @@ def test_repair_longhand(grid):
     tokens, wrong = rng.normal(size=(2, n, 5)), rng.random((2, n)) < 0.4
     wrong[1] = True
     wrong[1, -1] = False
-    got = sc_clip.repair(torch.tensor(tokens).float(), torch.tensor(wrong), grid)
+    got = replace_outlier_tokens(torch.tensor(tokens).float(), torch.tensor(wrong), grid)
     want = np.stack([repair_longhand(t, m, grid) for t, m in zip(tokens, wrong, strict=True)])
     close(got, want, 1e-6)
     assert (want[1] != tokens[1]).any(1).sum() == (1 if 1 in grid else 3)  # the neighbours of the one right corner
     nothing = torch.ones(2, n, dtype=torch.bool)
-    assert torch.equal(sc_clip.repair(torch.tensor(tokens), nothing, grid), torch.tensor(tokens))
+    assert torch.equal(replace_outlier_tokens(torch.tensor(tokens), nothing, grid), torch.tensor(tokens))
 
 
 def test_smooth_longhand():
     tokens, like = np.random.default_rng(0).normal(size=(2, 3, 20, 6))
-    got = sc_clip.smooth(torch.tensor(tokens).float(), torch.tensor(like), 0.4)
+    got = smooth_tokens(torch.tensor(tokens).float(), torch.tensor(like), 0.4)
     close(got, np.stack([rownorm(s, 0.4) @ t for t, s in zip(tokens, like, strict=True)]), 1e-6)
-    assert torch.equal(sc_clip.smooth(torch.ones(1, 3, 2), torch.zeros(1, 3, 4), 1.0), torch.ones(1, 3, 2))
+    assert torch.equal(smooth_tokens(torch.ones(1, 3, 2), torch.zeros(1, 3, 4), 1.0), torch.ones(1, 3, 2))
 
 
 def sc_clip_longhand(model, tile, pre, post, multi, cls_weight, k, contamination, threshold, sharpness):
@@ -524,8 +539,8 @@ def test_uniform_and_odd_images(files, method, size):
 def layers_of(depth):
     """Where `choose_layers` puts a method's defaults: ResCLIP's, then SC-CLIP's three."""
     of = 12 if depth <= 12 else 24
-    ends = [((6, 9), 12), *((each, of) for each in sc_clip.LAYERS[of])]
-    return [resclip.choose_layers(None, *each, depth) for each in ends]
+    ends = [((6, 9), 12), *((each, of) for each in DEFAULT_LAYERS[of])]
+    return [choose_layers(None, *each, depth) for each in ends]
 
 
 def test_layers_are_scaled_to_the_depth():
@@ -534,10 +549,10 @@ def test_layers_are_scaled_to_the_depth():
     assert layers_of(32) == [list(range(16, 25)), [21], [8], list(range(11, 26))]
     assert layers_of(4) == [[2, 3], [3], [1], [1, 2, 3]]
     assert layers_of(2) == [[1], [1], [1], [1]]
-    assert resclip.choose_layers([3, 1], (6, 9), 12, 4) == [3, 1]
+    assert choose_layers([3, 1], (6, 9), 12, 4) == [3, 1]
     for given, depth in [([0], 4), ([4], 4), ([], 4), ([1.5], 4), (None, 1)]:
         with pytest.raises(ValueError, match=f"from 1 to {depth - 1} of a CLIP with {depth} layers"):
-            resclip.choose_layers(given, (6, 9), 12, depth)
+            choose_layers(given, (6, 9), 12, depth)
 
 
 @pytest.fixture

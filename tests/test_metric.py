@@ -11,9 +11,10 @@ from dummy_world import evaluate, make_world
 from PIL import Image
 from reference import arrays
 
-from proxyclip import results
-from proxyclip.data import splits
+from proxyclip.data.splits import compute_zero_shot_means
 from proxyclip.engine.evaluation.metrics import SegMetric, sum_pairs
+from proxyclip.results.records import load_records
+from proxyclip.results.tables import MARKDOWN_NAME
 
 
 def sample(label, prediction, **meta):
@@ -222,9 +223,9 @@ def test_a_split_adds_three_numbers_and_changes_none():
 
 def test_harmonic_mean_of_nothing():
     iou = np.array([0.5, np.nan, 0.25, 0.0])
-    assert splits.means(iou, [2, 1]) == pytest.approx(dict(zip(SPLIT, (0.25, 0.25, 0.25), strict=True)))
-    assert splits.means(iou, [3])["hIoU"] == splits.means(iou * 0, [0])["hIoU"] == 0
-    absent = splits.means(iou, [1])  # as with a limit of few images
+    assert compute_zero_shot_means(iou, [2, 1]) == pytest.approx(dict(zip(SPLIT, (0.25, 0.25, 0.25), strict=True)))
+    assert compute_zero_shot_means(iou, [3])["hIoU"] == compute_zero_shot_means(iou * 0, [0])["hIoU"] == 0
+    absent = compute_zero_shot_means(iou, [1])  # as with a limit of few images
     assert absent["mIoU_seen"] == 0.25 and np.isnan(absent["mIoU_unseen"]) and np.isnan(absent["hIoU"])
 
 
@@ -239,10 +240,10 @@ def test_a_zero_shot_run_from_the_command_line_to_the_tables(tmp_path, own_envir
     image.write_bytes(whole)
     assert evaluate(config, tmp_path / "out", *words) == 0
     said = capsys.readouterr().out
-    (run,) = results.records(tmp_path / "out")
+    (run,) = load_records(tmp_path / "out")
     found, ious = run["metrics"], [one["iou"] for one in run["per_class"]]
     assert run["resumed_images"] == 2 and [one["unseen"] for one in run["per_class"]] == [False, False, True]
     assert (found["mIoU_seen"], found["mIoU_unseen"]) == pytest.approx((sum(ious[:2]) / 2, ious[2]))
     assert f"mIoU_unseen {ious[2]:.2f} (1 class), hIoU {found['hIoU']:.2f}, the harmonic mean" in said
     assert "bright (unseen)" in said and "dark (unseen)" not in said
-    assert f"{found['hIoU']:.2f} |" in (tmp_path / "out" / results.MARKDOWN).read_text()
+    assert f"{found['hIoU']:.2f} |" in (tmp_path / "out" / MARKDOWN_NAME).read_text()

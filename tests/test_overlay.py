@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 from PIL import ImageDraw
 
 from proxyclip.visualization import overlay
-from proxyclip.visualization.overlay import draw_attention, draw_label_layer, draw_overlay, draw_probability
+from proxyclip.visualization.overlay import (
+    DARK_LINE_COLOR,
+    HATCH_COLORS,
+    LIGHT_LINE_COLOR,
+    draw_attention,
+    draw_label_layer,
+    draw_overlay,
+    draw_probability,
+)
 from proxyclip.visualization.palette import class_colors
 
 NAMES = ("sky", "grass", "boat")
@@ -86,7 +94,7 @@ def test_names_stand_on_their_regions():
         mine = (x < 200) == left
         assert x0 <= x[mine].min() <= x[mine].max() < x1
         assert y0 <= y[mine].min() <= y[mine].max() < y1
-    halo_and_letters = {overlay.DARK_LINE_COLOR, overlay.LIGHT_LINE_COLOR}
+    halo_and_letters = {DARK_LINE_COLOR, LIGHT_LINE_COLOR}
     assert halo_and_letters <= {tuple(color) for color in drawn[changed].tolist()}
 
 
@@ -136,7 +144,7 @@ def test_a_label_layer_hatches_unknown_pixels():
     pixels = np.asarray(layer.convert("RGBA"))
     assert pixels[0, 0].tolist() == [255, 0, 0, 10] and pixels[1, 0].tolist() == [0, 0, 255, 20]
     hatching = {"#" + bytes(pixel[:3].tolist()).hex() for pixel in pixels[:, 2:].reshape(-1, 4)}
-    assert hatching <= set(overlay.HATCH_COLORS) and (pixels[:, 2:, 3] == 255).all()
+    assert hatching <= set(HATCH_COLORS) and (pixels[:, 2:, 3] == 255).all()
 
 
 def attention(h: int = 60, w: int = 90) -> np.ndarray:

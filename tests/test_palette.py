@@ -5,12 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from proxyclip.visualization import palette
-from proxyclip.visualization.palette import assign_palette_slots, class_colors
+from proxyclip.visualization.palette import CLASS_PALETTE, _to_lab, assign_palette_slots, class_colors
 
 
 def test_the_first_colors_are_the_palette():
-    assert ["#" + bytes(color).hex() for color in class_colors(26)[:24].tolist()] == list(palette.CLASS_PALETTE)
+    assert ["#" + bytes(color).hex() for color in class_colors(26)[:24].tolist()] == list(CLASS_PALETTE)
 
 
 @pytest.mark.parametrize("count", [1, 24, 25, 256, 847])
@@ -31,7 +30,7 @@ def test_colors_of_none_and_of_very_many():
 
 
 def test_the_first_further_colors_are_far_apart():
-    places = palette._to_lab(class_colors(64))
+    places = _to_lab(class_colors(64))
     apart = np.linalg.norm(places[:, None] - places[None], axis=2) + 1e3 * np.eye(64)
     assert apart[24:].min() > 14  # two just noticeable differences are 5
     assert places[24:, 0].min() > 25 and places[24:, 0].max() < 95  # none black, none white

@@ -6,31 +6,37 @@ from typing import NamedTuple
 
 import pytest
 
-from proxyclip.models import registry as plugins
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.attention.proxy import Proxy
-from proxyclip.utils.paths import ROOT, find
+from proxyclip.models.registry import (
+    accepts_any_argument,
+    build_plugin,
+    list_constructor_arguments,
+    list_plugins,
+    load_plugin_class,
+)
+from proxyclip.utils.paths import ROOT, find_existing_path
 
 
 def test_every_file_holds_one_class():
     for folder in ("attention", "vfm", "refine", "methods"):
-        assert plugins.known(folder)
-        for name in plugins.known(folder):
-            assert isinstance(plugins.load(folder, name), type)
+        assert list_plugins(folder)
+        for name in list_plugins(folder):
+            assert isinstance(load_plugin_class(folder, name), type)
 
 
 def test_unknown_name_lists_the_known():
     with pytest.raises(ValueError, match=r"'maskclip'.*'proxy'.*my/own\.py.*'proxi'.*mean 'proxy'"):
-        plugins.load("attention", "proxi")
+        load_plugin_class("attention", "proxi")
     with pytest.raises(ValueError, match="one of"):
-        plugins.load("attention", "_parts")
+        load_plugin_class("attention", "_parts")
     with pytest.raises(ValueError, match=r"dict\(type="):
-        plugins.build("attention", {"beta": 1})
+        build_plugin("attention", {"beta": 1})
 
 
 def test_unknown_option_lists_the_options():
     with pytest.raises(TypeError, match=r"'Proxy' has no option \['bta'\].*'beta', 'gamma'"):
-        plugins.build("attention", {"type": "proxy", "bta": 1})
+        build_plugin("attention", {"type": "proxy", "bta": 1})
 
 
 def test_defaults_give_way_to_the_spec():
@@ -75,27 +81,29 @@ def files(tmp_path, monkeypatch):
 def test_a_file_by_its_path(files):
     assert repr(build_strategy("a-b/keep.py", True)) == "Keep(share=0.25)"
     assert repr(build_strategy({"type": str(files / "c/keep.py"), "share": 2.0}, False)) == "Keep(share=2.0)"
-    assert plugins.load("attention", "proxyclip/models/attention/naclip.py").__name__ == "NACLIP"  # in the repository
+    assert (
+        load_plugin_class("attention", "proxyclip/models/attention/naclip.py").__name__ == "NACLIP"
+    )  # in the repository
 
 
 def test_a_copy_of_a_file_of_the_package_runs_anywhere(tmp_path):
     """Its relative imports are those of the folder it could lie in."""
     copy = tmp_path / "copy.py"
     copy.write_text((ROOT / "proxyclip/models/attention/naclip.py").read_text())
-    assert repr(plugins.build("attention", {"type": str(copy), "sigma": 3.0})).startswith("NACLIP(sigma=3.0")
+    assert repr(build_plugin("attention", {"type": str(copy), "sigma": 3.0})).startswith("NACLIP(sigma=3.0")
 
 
 def test_files_of_one_name_do_not_mix(files):
-    one, two = (plugins.load("attention", f"{folder}/keep.py") for folder in ("a-b", "c"))
+    one, two = (load_plugin_class("attention", f"{folder}/keep.py") for folder in ("a-b", "c"))
     assert (one().share, two().share) == (0.25, 0.5)
     assert one.__module__ != two.__module__
-    assert plugins.load("attention", str(files / "a-b/../a-b/keep.py")) is one
+    assert load_plugin_class("attention", str(files / "a-b/../a-b/keep.py")) is one
 
 
 def test_an_edited_file_is_read_again(files):
-    before = plugins.load("attention", "c/keep.py")
+    before = load_plugin_class("attention", "c/keep.py")
     (files / "c/keep.py").write_text(STRATEGY.replace("SHARE", "0.7"))
-    assert (before().share, plugins.load("attention", "c/keep.py")().share) == (0.5, 0.7)
+    assert (before().share, load_plugin_class("attention", "c/keep.py")().share) == (0.5, 0.7)
 
 
 @pytest.mark.parametrize(
@@ -114,12 +122,12 @@ def test_files_that_are_no_plug_ins(tmp_path, monkeypatch, text, error, message)
         (tmp_path / "own.py").write_text(text)
     for _ in range(2):  # nothing half-made is kept
         with pytest.raises(error, match=message):
-            plugins.load("attention", "own.py")
+            load_plugin_class("attention", "own.py")
 
 
 def test_an_option_a_file_does_not_have(files):
     with pytest.raises(TypeError, match=r"'Keep' has no option \['shape'\]; its options are \['share'\]"):
-        plugins.build("attention", {"type": "c/keep.py", "shape": 1})
+        build_plugin("attention", {"type": "c/keep.py", "shape": 1})
 
 
 def test_constructor_arguments_follow_the_bases_that_get_keywords():
@@ -138,17 +146,17 @@ def test_constructor_arguments_follow_the_bases_that_get_keywords():
         left: int
         right: int = 0
 
-    assert plugins.list_constructor_arguments(Grandchild) == ["size", "width", "depth"]
-    assert plugins.list_constructor_arguments(Open) == ["size"] and plugins.list_constructor_arguments(Exception) == []
-    assert plugins.list_constructor_arguments(Pair) == ["left", "right"]
-    assert plugins.accepts_any_argument(Open) and not plugins.accepts_any_argument(Grandchild)
+    assert list_constructor_arguments(Grandchild) == ["size", "width", "depth"]
+    assert list_constructor_arguments(Open) == ["size"] and list_constructor_arguments(Exception) == []
+    assert list_constructor_arguments(Pair) == ["left", "right"]
+    assert accepts_any_argument(Open) and not accepts_any_argument(Grandchild)
 
 
 def test_paths(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    assert find("proxyclip/utils/paths.py") == ROOT / "proxyclip/utils/paths.py"
+    assert find_existing_path("proxyclip/utils/paths.py") == ROOT / "proxyclip/utils/paths.py"
     (tmp_path / "proxyclip").mkdir()
     (tmp_path / "proxyclip/utils/paths.py").write_text("")
-    assert find("proxyclip/utils/paths.py") == tmp_path / "proxyclip/utils/paths.py"
+    assert find_existing_path("proxyclip/utils/paths.py") == tmp_path / "proxyclip/utils/paths.py"
     with pytest.raises(FileNotFoundError, match=r"'nope\.txt'.*looked at"):
-        find("nope.txt", "vocabulary file")
+        find_existing_path("nope.txt", "vocabulary file")

@@ -6,19 +6,28 @@ import signal
 import pytest
 import torch
 
-from proxyclip.utils import distributed as processes
+from proxyclip.utils.distributed import (
+    Stopwatch,
+    TerminationSignal,
+    _set_variables,
+    broadcast_from_rank_zero,
+    close_distributed,
+    init_distributed,
+    interrupt_on_sigterm,
+    set_threads,
+)
 
 
 def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):
-    assert processes.init_distributed("none") == (0, 1)
-    processes.close_distributed()
+    assert init_distributed("none") == (0, 1)
+    close_distributed()
     with pytest.raises(ValueError, match="one of none, pytorch, slurm, mpi, but got 'ray'"):
-        processes.init_distributed("ray")
+        init_distributed("ray")
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
         monkeypatch.delenv(name, raising=False)
     for launcher, start in (("pytorch", "torchrun"), ("slurm", "srun"), ("mpi", "mpirun")):
         with pytest.raises(RuntimeError, match=start):
-            processes.init_distributed(launcher)
+            init_distributed(launcher)
 
 
 def test_variables_of_mpi_and_slurm(monkeypatch):
@@ -30,47 +39,47 @@ def test_variables_of_mpi_and_slurm(monkeypatch):
     monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1")
     monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
     with pytest.raises(RuntimeError, match="MASTER_ADDR"):
-        processes._set_variables("mpi")
+        _set_variables("mpi")
     monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "4")
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    processes._set_variables("mpi")
+    _set_variables("mpi")
     assert [os.environ[n] for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")] == ["3", "4", "1", "4"]
     assert os.environ["MASTER_ADDR"] == "127.0.0.1"
 
 
 def test_set_threads_shares_the_cores(monkeypatch):
     before = torch.get_num_threads()
-    monkeypatch.setattr(processes, "count_cores", lambda: 8)
+    monkeypatch.setattr("proxyclip.utils.distributed.count_cores", lambda: 8)
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "LOCAL_WORLD_SIZE"):
         monkeypatch.setenv(name, "")
         monkeypatch.delenv(name)
     try:
-        assert processes.set_threads(2) == 4
+        assert set_threads(2) == 4
         monkeypatch.setenv("OMP_NUM_THREADS", "1")  # torchrun's default
-        assert processes.set_threads(2) == 4
+        assert set_threads(2) == 4
         monkeypatch.setenv("OMP_NUM_THREADS", "3")
-        assert processes.set_threads(2) == 3
+        assert set_threads(2) == 3
         monkeypatch.delenv("OMP_NUM_THREADS")
         monkeypatch.setenv("LOCAL_WORLD_SIZE", "16")
-        assert processes.set_threads(32) == 1
+        assert set_threads(32) == 1
     finally:
         torch.set_num_threads(before)
 
 
 def test_sigterm_interrupts_inside_the_block_only():
     outside = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(processes.Terminated), processes.sigterm_interrupts():
+    with pytest.raises(TerminationSignal), interrupt_on_sigterm():
         os.kill(os.getpid(), signal.SIGTERM)
         signal.pause()  # not reached: the signal has come
     assert signal.getsignal(signal.SIGTERM) is outside
 
 
 def test_what_the_first_process_says_alone():
-    assert processes.first_process_says(lambda: 3) == 3
+    assert broadcast_from_rank_zero(lambda: 3) == 3
 
 
 def test_the_clock_adds_up():
-    clock = processes.Clock()
+    clock = Stopwatch()
     clock.stop("a")
     clock.stop("b")
     times = clock.all()

@@ -7,13 +7,18 @@ import pytest
 from mmengine.config import Config
 from result_records import CONFIG_MODEL, make_published_record
 
-from proxyclip import results
 from proxyclip.data import benchmarks as datasets
-from proxyclip.engine.config.overrides import override
-from proxyclip.results import published
+from proxyclip.engine.config.overrides import apply_cfg_options
+from proxyclip.results.published import (
+    PUBLISHED_FILE,
+    VFM_SPELLINGS,
+    find_published_result,
+    load_published_rows,
+    match_published_result,
+)
 from proxyclip.utils.paths import ROOT
 
-ROWS = published.rows()
+ROWS = load_published_rows()
 UPSTREAM = "model.parity=upstream"
 OTHERS = ("aAcc", "mIoU_seen", "mIoU_unseen", "hIoU")
 
@@ -23,7 +28,7 @@ def label(row: dict) -> str:
 
 
 def test_the_file_says_what_its_keys_are():
-    about = json.loads(published.FILE.read_text())["_about"]
+    about = json.loads(PUBLISHED_FILE.read_text())["_about"]
     explained = {key.strip() for keys in about for key in keys.split(",")}
     assert all(set(row) - {"mIoU"} <= explained for row in ROWS) and len(ROWS) > 30
 
@@ -39,7 +44,7 @@ def test_every_row_names_what_the_toolkit_has(row):
     for pattern in row["configs"]:
         for dataset in row["mIoU"]:
             assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
-    assert row["vfm"] is None or row["vfm"] in published.VFMS
+    assert row["vfm"] is None or row["vfm"] in VFM_SPELLINGS
     assert row["evidence"] in ("table", "third-party table", "second-hand note")
     assert row["source"] and row["protocol"] and isinstance(row["exact"], bool)
     assert row["mIoU"] and all(0 < value < 100 for value in row["mIoU"].values())
@@ -49,25 +54,25 @@ def test_every_row_names_what_the_toolkit_has(row):
 def test_the_clips_are_ones_that_can_be_opened():
     from open_clip import list_pretrained_tags_by_model
 
-    from proxyclip.models.clip.dense import names
+    from proxyclip.models.clip.loading import canonical_clip_name
 
     for model, weights in {(row["model"], row["weights"]) for row in ROWS}:
         if model.startswith("local-dir:"):
             assert (ROOT / model.removeprefix("local-dir:")).is_dir() and weights is None
         else:
-            assert names(model) == model and weights in list_pretrained_tags_by_model(model)
+            assert canonical_clip_name(model) == model and weights in list_pretrained_tags_by_model(model)
 
 
 def test_the_vfms_are_what_their_words_stand_for():
-    from proxyclip.models import registry as plugins
-    from proxyclip.models.vfm import resolve
+    from proxyclip.models.registry import load_plugin_class
+    from proxyclip.models.vfm import resolve_vfm_spec
 
-    for name, ways in published.VFMS.items():
+    for name, ways in VFM_SPELLINGS.items():
         models = set()
         for words in ways:
             family, _, model = words.partition(",")
-            spec = resolve(family)
-            cls = plugins.load("vfm", spec["type"])
+            spec = resolve_vfm_spec(family)
+            cls = load_plugin_class("vfm", spec["type"])
             chosen = model or spec.get("model") or getattr(cls, "default", None)
             models.add(getattr(cls, "variants", {}).get(chosen, chosen))
         assert len(models) == 1 and (not name.startswith("vit_") or models == {name})
@@ -89,7 +94,7 @@ def test_rows_of_trained_models_say_which_clip_taught():
         for pattern in row["configs"]:
             for dataset in row["mIoU"]:
                 config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py")
-                override(config, row["changes"])  # refuses what fits nothing
+                apply_cfg_options(config, row["changes"])  # refuses what fits nothing
                 teacher = config.model.teacher
                 assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
 
@@ -108,8 +113,8 @@ def test_rows_of_seen_and_unseen_classes_agree_with_themselves():
         assert mean == pytest.approx(((classes - few) * seen + few * unseen) / classes, abs=0.051)
         assert (config.model.model_type, config.model.clip_type) == (row["model"], row["weights"])
         name, model = pattern.format(dataset=data), config.model.to_dict() | {"checkpoint": "iter_1.pth"}
-        assert published.target(name, model, "clip_rc").value == mean
-        assert published.target(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
+        assert match_published_result(name, model, "clip_rc").value == mean
+        assert match_published_result(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
 
 
 def test_the_tiny_world_has_the_numbers_of_the_readme():
@@ -126,7 +131,7 @@ def test_the_tiny_world_has_the_numbers_of_the_readme():
     ["dino", "dino-b8", {"type": "dino"}, {"type": "dino", "model": "vit_base_patch8_224.dino", "checkpoint": None}],
 )
 def test_ways_to_say_the_same(name, vfm):
-    found = results.target("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
+    found = match_published_result("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
     assert found is not None and found.value == 61.3 and found.exact and "2408.04883" in found.source
 
 
@@ -150,17 +155,17 @@ def test_ways_to_say_the_same(name, vfm):
     ids=str,
 )
 def test_another_part_has_no_published_number(change):
-    assert results.target("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
+    assert match_published_result("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
 
 
 def test_the_method_the_config_and_the_changes_decide():
     plain = {**CONFIG_MODEL, "vfm_model": None}
-    assert results.target("cfg_voc21", CONFIG_MODEL, None) is None
+    assert match_published_result("cfg_voc21", CONFIG_MODEL, None) is None
     for name in (None, "cfg_folder", "voc21", "sclip/cfg_voc21"):
-        assert results.target(name, CONFIG_MODEL, "proxy") is None
-    assert results.target("cfg_voc21", CONFIG_MODEL, "proxy", ["model.prob_thd=0.3"]) is None
+        assert match_published_result(name, CONFIG_MODEL, "proxy") is None
+    assert match_published_result("cfg_voc21", CONFIG_MODEL, "proxy", ["model.prob_thd=0.3"]) is None
     values = {
-        change: results.target("cfg_voc21", plain, "naclip", change)
+        change: match_published_result("cfg_voc21", plain, "naclip", change)
         for change in ((), ("model.refine=pamr",), ("model.refine=['pamr']",), ("model.refine=pamr", "model.beta=1"))
     }
     assert [found and found.value for found in values.values()] == [58.9, 64.07, 64.07, None]
@@ -168,13 +173,13 @@ def test_the_method_the_config_and_the_changes_decide():
 
 def test_a_row_of_the_same_protocol_comes_first(monkeypatch):
     plain = {**CONFIG_MODEL, "vfm_model": None}
-    own, other = (results.target(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
+    own, other = (match_published_result(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
     assert own is not None and own.value == 59.63 and own.exact and own.evidence == "table"
     assert other is not None and other.value == 59.1 and not other.exact
-    first = results.target("cfg_voc21", plain, "vanilla")
+    first = match_published_result("cfg_voc21", plain, "vanilla")
     assert first is not None and first.value == 18.6  # the first of two rows of the file
-    monkeypatch.setattr(published, "rows", lambda: ROWS[::-1])
-    assert results.target("sclip/cfg_voc21", plain, "sclip") == own
+    monkeypatch.setattr("proxyclip.results.published.load_published_rows", lambda: ROWS[::-1])
+    assert match_published_result("sclip/cfg_voc21", plain, "sclip") == own
 
 
 def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
@@ -186,17 +191,17 @@ def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
     }
     for value, specs in ways.items():
         for spec in specs:
-            found = results.target("cfg_tinyworld", {**tiny, "vfm_model": spec}, "proxy")
+            found = match_published_result("cfg_tinyworld", {**tiny, "vfm_model": spec}, "proxy")
             assert found is not None and found.value == value and found.exact
-    assert results.target("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
+    assert match_published_result("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
 
 
 def test_a_record_with_all_its_parts_has_a_number():
-    found = results.target_of(make_published_record())
+    found = find_published_result(make_published_record())
     assert found is not None and found.value == 61.3
-    assert results.target_of(make_published_record(options={"config": "/elsewhere/configs/cfg_voc21.py"})) == found
-    assert results.target_of(make_published_record(changes=["model.refine=pamr"])) is None
-    assert results.target_of({"identity": "a", "metrics": {}}) is None
+    assert find_published_result(make_published_record(options={"config": "/elsewhere/configs/cfg_voc21.py"})) == found
+    assert find_published_result(make_published_record(changes=["model.refine=pamr"])) is None
+    assert find_published_result({"identity": "a", "metrics": {}}) is None
 
 
 @pytest.mark.parametrize(
@@ -218,21 +223,21 @@ def test_a_record_with_all_its_parts_has_a_number():
     ids=str,
 )
 def test_a_record_that_differs_or_does_not_say_has_none(more):
-    assert results.target_of(make_published_record(**more)) is None
+    assert find_published_result(make_published_record(**more)) is None
 
 
 def test_a_trained_model_is_known_by_the_clip_of_its_teacher():
     name = "trained/maskclip_plus/annofree/context59_segformer_b5"
     teacher = {"model_type": "ViT-B-16", "clip_type": "openai", "residual": True}
     model = {"type": "MaskCLIPPlus", "teacher": teacher, "student": {"type": "segformer_b5"}, "checkpoint": "a.pth"}
-    found = results.target(name, model, "maskclip_plus")
+    found = match_published_result(name, model, "maskclip_plus")
     assert found is not None and found.value == 33.88 and not found.exact
     resnet = {**model, "teacher": {**teacher, "model_type": "RN50"}}
-    assert results.target(name, resnet, "maskclip_plus") is None  # without the override that says so
-    found = results.target(name, resnet, "maskclip_plus", ["model.teacher.model_type=RN50"])
+    assert match_published_result(name, resnet, "maskclip_plus") is None  # without the override that says so
+    found = match_published_result(name, resnet, "maskclip_plus", ["model.teacher.model_type=RN50"])
     assert found is not None and found.value == 22.87
-    assert results.target(name, {**model, "teacher": {**teacher, "clip_type": None}}, "maskclip_plus") is None
+    assert match_published_result(name, {**model, "teacher": {**teacher, "clip_type": None}}, "maskclip_plus") is None
     alone = {"type": "MaskCLIPTeacher", "teacher": teacher}
     context = "trained/maskclip_plus/teacher/context59"
-    values = [results.target(context, alone, "maskclip_teacher", change) for change in ([], [UPSTREAM])]
+    values = [match_published_result(context, alone, "maskclip_teacher", change) for change in ([], [UPSTREAM])]
     assert [(found.value, found.exact) for found in values] == [(21.7, False), (21.7, True)]

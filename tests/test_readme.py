@@ -15,8 +15,8 @@ import benches
 import pytest
 from run_command import call, commands, enter
 
-from proxyclip import results
-from proxyclip.tinyworld import scenes
+from proxyclip.results.records import save_record
+from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -147,13 +147,13 @@ def desk(tmp_path_factory):
     (folder / "DINO_FOLDER").symlink_to(ROOT / "proxyclip/tinyworld/weights/contrast")
     from PIL import Image
 
-    one = scenes.scene(3, 3)
+    one = draw_seeded_scene(3, 3)
     for name in ("photo.jpg", "my_data/images/a.jpg"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(one.image).save(folder / name)
     (folder / "my_data/masks").mkdir()
     Image.fromarray(one.mask).save(folder / "my_data/masks/a.png")
-    results.record({"identity": "a" * 12, "config_name": "cfg_voc21", "metrics": {"mIoU": 50.0}}, folder / "work_dirs")
+    save_record({"identity": "a" * 12, "config_name": "cfg_voc21", "metrics": {"mIoU": 50.0}}, folder / "work_dirs")
     (folder / "my_data/classes.txt").write_text((ROOT / "configs/cls_tinyworld.txt").read_text())
     return folder
 

@@ -8,10 +8,10 @@ import pytest
 import torch
 from reference import arrays, check, differences
 
-from proxyclip.models import registry as plugins
-from proxyclip.models.refine import build_steps
+from proxyclip.models.refine import build_refine_steps
 from proxyclip.models.refine.area import Area
 from proxyclip.models.refine.pamr import PAMR
+from proxyclip.models.registry import build_plugin, list_plugins
 from proxyclip.models.sliding.postprocess import labels_from_probabilities, max_over_synonyms, scores_to_labels
 
 SCLIP = "sclip_slide_smooth96x144_c64_s32"
@@ -103,31 +103,31 @@ def test_threshold_is_a_share(threshold):
 
 
 def test_steps_of_a_config():
-    assert build_steps(None) == build_steps([]) == ()
-    assert build_steps(["area", {"type": "area", "threshold": 0.2}]) == (Area(0.1), Area(0.2))
-    assert build_steps("area") == build_steps({"type": "area"}) == (Area(),)
+    assert build_refine_steps(None) == build_refine_steps([]) == ()
+    assert build_refine_steps(["area", {"type": "area", "threshold": 0.2}]) == (Area(0.1), Area(0.2))
+    assert build_refine_steps("area") == build_refine_steps({"type": "area"}) == (Area(),)
     with pytest.raises(ValueError, match=r"one of .*'area'.*for refine.*, but got 'aera'.*mean 'area'"):
-        build_steps(["aera"])
+        build_refine_steps(["aera"])
     with pytest.raises(TypeError, match=r"'Area' has no option \['thd'\].*'threshold'"):
-        build_steps([{"type": "area", "thd": 0.1}])
+        build_refine_steps([{"type": "area", "thd": 0.1}])
 
 
 def test_none_is_no_step():
-    assert build_steps("none") == build_steps(["none"]) == ()
-    assert build_steps(["none", "area"]) == (Area(),)
+    assert build_refine_steps("none") == build_refine_steps(["none"]) == ()
+    assert build_refine_steps(["none", "area"]) == (Area(),)
 
 
 def test_steps_on_scores_come_first():
-    assert build_steps(["pamr", "area"]) == (PAMR(), Area())
-    assert build_steps(["area", {"type": "pamr", "on": "probabilities"}]) == (Area(), PAMR(on="probabilities"))
+    assert build_refine_steps(["pamr", "area"]) == (PAMR(), Area())
+    assert build_refine_steps(["area", {"type": "pamr", "on": "probabilities"}]) == (Area(), PAMR(on="probabilities"))
     with pytest.raises(ValueError, match=r"on scores before those on probabilities, but got \[Area.*PAMR"):
-        build_steps(["area", "pamr"])
+        build_refine_steps(["area", "pamr"])
 
 
 def test_every_file_is_a_step():
     image = torch.zeros(3, 10, 16)
-    for name in plugins.known("refine"):
-        step = plugins.build("refine", name)
+    for name in list_plugins("refine"):
+        step = build_plugin("refine", name)
         assert step.on in ("scores", "probabilities")
         assert step(scene(4, 3, 3).expand(-1, 6, -1), image).shape == (3, 6, 10)
         assert repr(step).startswith(type(step).__name__)

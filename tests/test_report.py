@@ -15,11 +15,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip import results
 from proxyclip.cli.report import main
-from proxyclip.results.report import charts, facts
+from proxyclip.results.published import find_published_result
+from proxyclip.results.records import load_record, save_record, to_dense_confusion, to_sparse_confusion
 from proxyclip.results.report.build import build_report
-from proxyclip.results.report.images import collect, read_gallery_labels
+from proxyclip.results.report.charts import build_histogram, build_matrix_chart, list_confused_pairs
+from proxyclip.results.report.facts import group_facts
+from proxyclip.results.report.images import collect_gallery, read_gallery_labels
 from proxyclip.results.report.run_view import RunView, build_run_views
 from proxyclip.utils.formats import format_count, format_points
 
@@ -103,7 +105,7 @@ def run(folder: Path, identity: str, names=NAMES, seed=0, images=6, **more) -> d
             {"name": name, "iou": one, "acc": one, "pixels": int(pixels)}
             for name, one, pixels in zip(names, iou, matrix.sum(1), strict=True)
         ],
-        "confusion": results.sparse(matrix),
+        "confusion": to_sparse_confusion(matrix),
         "per_image": {"file": [f"a/{i} {NASTY}.jpg" for i in range(images)], "mIoU": mious, "aAcc": mious},
         "gallery": [
             {"index": 0, "why": "worst", "note": ""},
@@ -118,7 +120,7 @@ def run(folder: Path, identity: str, names=NAMES, seed=0, images=6, **more) -> d
         "end": "2026-01-02T03:04:05.000006+00:00",
         **more,
     }
-    results.record(made, folder)
+    save_record(made, folder)
     return made
 
 
@@ -182,7 +184,7 @@ def test_the_same_records_make_the_same_page_without_its_place(work, text, tmp_p
 
 def test_the_table_of_runs(work, text):
     for identity in ("aaa111", "bbb222"):
-        metrics = results.find(work, identity)["metrics"]
+        metrics = load_record(work, identity)["metrics"]
         row = next(one for one in re.findall(r"<tr.*?</tr>", text, re.S) if f'href="#run-{identity}"' in one)
         assert f"{metrics['mIoU']:.2f}<" in row and f"{metrics['aAcc']:.2f}<" in row
         assert "best</span>" not in row  # of the two, one left an image out
@@ -212,18 +214,18 @@ def test_published_numbers_and_the_difference(tmp_path):
         approximations=[],
         metrics={"mIoU": 50.0},
     )
-    target = results.target_of(made)
+    target = find_published_result(made)
     row = cells(build_report(tmp_path), "proxy")
     assert row[7].removeprefix("~ ") == f"{target.value:.2f}"
     assert row[8].removeprefix("~ ") == format_points(50.0 - target.value)
 
 
 def test_class_rows_shares_and_confusions(work, text):
-    made = results.find(work, "aaa111")
-    view, matrix = RunView(made), results.confusion(made)
+    made = load_record(work, "aaa111")
+    view, matrix = RunView(made), to_dense_confusion(made)
     assert [row.share for row in view.classes] == pytest.approx((100 * matrix.sum(1) / matrix.sum()).tolist())
     off = matrix - np.diag(matrix.diagonal())
-    first = charts.list_confused_pairs(view)[0]
+    first = list_confused_pairs(view)[0]
     t, p = divmod(int(off.argmax()), len(off))
     assert (first.truth, first.prediction, first.count) == (NAMES[t], NAMES[p], off[t, p])
     assert first.share == pytest.approx(100 * off[t, p] / matrix[t].sum())
@@ -250,10 +252,10 @@ def test_seen_and_unseen(tmp_path):
 
 
 def test_histogram_counts_every_image():
-    found = charts.build_histogram([0.0, 4.9, 5.0, 100.0, None])
+    found = build_histogram([0.0, 4.9, 5.0, 100.0, None])
     assert [bar.count for bar in found["bars"]][:2] == [2, 1] and found["bars"][-1].count == 1
     assert found["undefined"] == 1 and found["mean"] == pytest.approx(109.9 / 4)
-    assert charts.build_histogram([None]) is None
+    assert build_histogram([None]) is None
 
 
 def test_large_matrices_are_pictures_with_their_shares():
@@ -261,8 +263,8 @@ def test_large_matrices_are_pictures_with_their_shares():
     confusion[3, 60] = 250
     confusion[5, 6] = 0
     names = [{"name": f"n{i}", "iou": 1.0, "acc": 1.0, "pixels": 1} for i in range(70)]
-    made = charts.build_matrix_chart(
-        RunView({"identity": "x", "confusion": results.sparse(confusion), "per_class": names})
+    made = build_matrix_chart(
+        RunView({"identity": "x", "confusion": to_sparse_confusion(confusion), "per_class": names})
     )
     assert made.cells is None and not made.named and made.picture.startswith("data:image/png;base64,")
     assert made.entries[3] == [3, 1000, 60, 250] and made.totals[3] == 1250
@@ -278,7 +280,7 @@ def test_many_classes_show_forty_and_all(tmp_path, classes):
 
 
 def test_comparison_numbers(work):
-    a, b = (results.find(work, one) for one in ("aaa111", "bbb222"))
+    a, b = (load_record(work, one) for one in ("aaa111", "bbb222"))
     text = build_report(work, compare=["aaa", "bbb"])
     page = Page(text)
     by = b["metrics"]["mIoU"] - a["metrics"]["mIoU"]
@@ -322,7 +324,7 @@ def test_error_maps_and_legends(tmp_path):
     made = run(tmp_path, "err", names=("sky", "sheep", "cow"), images=1, gallery=[{"index": 0, "why": "worst"}])
     for name, labels in (("truth", [[0, 0, 255], [1, 1, 1]]), ("prediction", [[0, 2, 0], [1, 2, 1]])):
         Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / "gallery" / "err" / f"0-{name}.png")
-    shot = collect(tmp_path, build_run_views([made]), 6).rows["run-err"]["worst"][0].shot
+    shot = collect_gallery(tmp_path, build_run_views([made]), 6).rows["run-err"]["worst"][0].shot
     with Image.open(io.BytesIO(base64.b64decode(shot.panels["errors"].drawing.uri.split(",")[1]))) as file:
         seen = np.asarray(file)
     assert (seen == 1).tolist() == [[False, True, False], [False, True, False]]  # 1: wrong
@@ -331,8 +333,8 @@ def test_error_maps_and_legends(tmp_path):
 
 
 def test_records_that_lack_numbers(tmp_path):
-    results.record({"identity": "bare", "metrics": {}}, tmp_path)
-    results.record({"identity": "nan", "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None}, tmp_path)
+    save_record({"identity": "bare", "metrics": {}}, tmp_path)
+    save_record({"identity": "nan", "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None}, tmp_path)
     run(tmp_path, "odd", per_image=None, confusion={"classes": 0, "label": [], "prediction": [], "count": []})
     page = Page(build_report(tmp_path))
     for said in ("no numbers by class", "no numbers by image", "no confusion matrix", "keeps no pictures"):
@@ -345,7 +347,7 @@ def test_pictures_limit_runs_and_forty_of_them(work, tmp_path):
     one = Page(build_report(work, runs=["aaa"]))
     assert "run-aaa111" in one.ids and "run-bbb222" not in one.ids
     for i in range(40):
-        results.record({**results.find(work, "aaa111"), "identity": f"r{i}", "gallery": []}, tmp_path)
+        save_record({**load_record(work, "aaa111"), "identity": f"r{i}", "gallery": []}, tmp_path)
     assert sum(one.startswith("run-r") for one in Page(build_report(tmp_path)).ids) == 40
 
 
@@ -388,8 +390,8 @@ def test_wide_label_maps_keep_their_classes(tmp_path):
 
 
 def test_facts_have_what_makes_a_run_again(work):
-    view = build_run_views([results.find(work, "aaa111")])[0]
-    found = {fact.name: fact.value for facts_ in facts.group_facts(view).values() for fact in facts_}
+    view = build_run_views([load_record(work, "aaa111")])[0]
+    found = {fact.name: fact.value for facts_ in group_facts(view).values() for fact in facts_}
     assert found["Command"] == "eval.py --config configs/cfg_voc21.py" and found["Commit"] == "f" * 40
     assert found["End"] == "2026-01-02 03:04:05 UTC" and found["Threshold"] == "0.1"
 
@@ -428,7 +430,7 @@ def test_the_script_runs_and_agrees_with_the_page(tmp_path):
     for part in ("metrics", "settings", "classes", "gains", "losses", "said", "pictures"):
         assert drawn.text(f"cmp-{part}") == page.text(f"cmp-{part}") != "", part
     said = json.loads(Page(rendered(moved.as_uri(), tmp_path)).text("told"))
-    matrix = results.confusion(made["high"] if build_run_views(list(made.values()))[0].id == "high" else made["low"])
+    matrix = to_dense_confusion(made["high"] if build_run_views(list(made.values()))[0].id == "high" else made["low"])
     for place, told in enumerate(said[:2]):
         share, pixels = 100 * matrix[0, place] / matrix[0].sum(), format_count(int(matrix[0, place]))
         wanted = f"{share:.1f} % ({pixels} pixels)" if matrix[0, place] else "less than 0.05 %"

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from dummy_world import evaluate, make_world, run_apart
 
-from proxyclip import results
+from proxyclip.results.records import extract_metrics, load_records
 
 ROOT = Path(__file__).resolve().parents[1]
 IMAGES = 24  # the last one takes forever in a process that is to be killed, so none ends too early
@@ -76,7 +76,7 @@ def only_record(work_dir: Path) -> dict:
 
 def metric_bytes(work_dir: Path) -> bytes:
     """The part of the record that the images decide."""
-    return json.dumps(results.metric_part(only_record(work_dir)), sort_keys=True).encode()
+    return json.dumps(extract_metrics(only_record(work_dir)), sort_keys=True).encode()
 
 
 def test_killed_at_three_random_moments_the_record_is_the_same(config, tmp_path, capfd):
@@ -149,7 +149,7 @@ def test_a_damaged_image_in_the_middle(config, tmp_path, capfd, workers):
     (config.parent / "data" / "images" / "3.png").write_bytes(whole)
     assert evaluate(config, work_dir) == 0
     assert f"going on after {IMAGES - 1} of {IMAGES}" in capfd.readouterr().out
-    runs = results.records(work_dir)
+    runs = load_records(work_dir)
     assert [len(run["left_out"]) for run in runs] == [1, 0] and runs[0]["identity"] != runs[1]["identity"]
     assert runs[1]["metrics"] == only_record(tmp_path / "calm")["metrics"]
 

@@ -11,28 +11,29 @@ from torch import nn
 from proxyclip.engine.hooks import VocabularyCheckHook
 from proxyclip.engine.wrappers import EvalOnly, unwrap_model
 from proxyclip.models import precision
+from proxyclip.models.precision import cpu_has_bf16, pick_dtype
 
 
 def test_pick_dtype(monkeypatch):
-    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: True)
-    assert precision.pick_dtype("auto", "cuda") is torch.float16
-    assert precision.pick_dtype("auto", torch.device("cpu")) is torch.bfloat16
-    monkeypatch.setattr(precision, "cpu_has_bf16", lambda: False)
-    assert precision.pick_dtype("auto", "cpu") is torch.float32
-    assert precision.pick_dtype("bf16", "cpu") is torch.bfloat16
-    assert precision.pick_dtype("fp32", "cuda:1") is torch.float32
+    monkeypatch.setattr("proxyclip.models.precision.cpu_has_bf16", lambda: True)
+    assert pick_dtype("auto", "cuda") is torch.float16
+    assert pick_dtype("auto", torch.device("cpu")) is torch.bfloat16
+    monkeypatch.setattr("proxyclip.models.precision.cpu_has_bf16", lambda: False)
+    assert pick_dtype("auto", "cpu") is torch.float32
+    assert pick_dtype("bf16", "cpu") is torch.bfloat16
+    assert pick_dtype("fp32", "cuda:1") is torch.float32
 
 
 def test_pick_dtype_refuses():
     with pytest.raises(ValueError, match="auto, fp32, fp16, bf16, but got 'half'"):
-        precision.pick_dtype("half", "cpu")
+        pick_dtype("half", "cpu")
     with pytest.raises(ValueError, match="no fast fp16"):
-        precision.pick_dtype("fp16", "cpu")
+        pick_dtype("fp16", "cpu")
 
 
 def test_cpu_has_bf16_survives_a_torch_without_its_probes(monkeypatch):
     monkeypatch.setattr(precision.torch, "cpu", SimpleNamespace())
-    assert isinstance(precision.cpu_has_bf16(), bool)
+    assert isinstance(cpu_has_bf16(), bool)
 
 
 class Frozen(nn.Module):

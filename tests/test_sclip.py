@@ -12,12 +12,12 @@ from mmseg.structures import SegDataSample
 from reference import arrays, check, differences, image, write_clip
 
 import proxyclip.models.segmentors.sclip_config  # noqa: F401  registers CLIPForSegmentation
-from proxyclip.cli import eval as door
-from proxyclip.data import vocabulary
-from proxyclip.models import registry as plugins
+from proxyclip.cli.eval import main
+from proxyclip.data.vocabulary import parse_vocabulary
 from proxyclip.models.clip.dense import load_clip
-from proxyclip.models.layers.block import query_key_value, similarity
+from proxyclip.models.layers.block import compute_attention_logits, compute_qkv
 from proxyclip.models.refine.pamr import PAMR
+from proxyclip.models.registry import build_plugin
 from proxyclip.utils.paths import ROOT
 
 FEATURES, SLIDE, ALONE = "sclip_features", "sclip_slide_smooth96x144_c64_s32", "sclip_pamr"
@@ -49,7 +49,7 @@ def test_features(clip, name, kind):
     """The reference has the class token first; strategies return patches only."""
     with torch.no_grad():
         x, grid = clip.tokens(image(name))
-        out, _ = plugins.build("attention", STRATEGIES[kind])(clip.last, x, grid, None)
+        out, _ = build_plugin("attention", STRATEGIES[kind])(clip.last, x, grid, None)
         whole = torch.cat([torch.zeros(1, 1, 64), clip.project(out, grid).flatten(2).mT], 1)
     stored = arrays(FEATURES)
     key = f"{name}_{kind}_encode_image_all"
@@ -66,8 +66,13 @@ def test_features(clip, name, kind):
 def test_attention_map(clip):
     with torch.no_grad():
         x, _ = clip.tokens(image("smooth64"))
-        q, k, _ = query_key_value(clip.last, x)
-    check(similarity(q, q).softmax(-1)[0] + similarity(k, k).softmax(-1)[0], FEATURES, "smooth64_csa_last_attn", 2e-5)
+        q, k, _ = compute_qkv(clip.last, x)
+    check(
+        compute_attention_logits(q, q).softmax(-1)[0] + compute_attention_logits(k, k).softmax(-1)[0],
+        FEATURES,
+        "smooth64_csa_last_attn",
+        2e-5,
+    )
 
 
 @pytest.mark.parametrize("kind", STRATEGIES)
@@ -170,7 +175,7 @@ def test_pamr_takes_maps_alone_and_together(monkeypatch):
     before = maps.clone()
     together = PAMR()(maps, x)
     assert torch.equal(maps, before)
-    monkeypatch.setattr("proxyclip.models.refine.pamr.BUDGET", 1)
+    monkeypatch.setattr("proxyclip.models.refine.pamr.MAX_NEIGHBOR_ELEMENTS", 1)
     torch.testing.assert_close(PAMR()(maps, x), together)
     assert torch.equal(PAMR(0)(maps, x), maps)
 
@@ -193,7 +198,7 @@ def test_keywords_reach_their_parts(files):
 
 
 def test_class_files_split_at_comma_and_blank(files, tmp_path):
-    assert build(files).vocabulary.classes == vocabulary.parse(str(arrays("text")["syn3_file"])).classes
+    assert build(files).vocabulary.classes == parse_vocabulary(str(arrays("text")["syn3_file"])).classes
     ours = tmp_path / "cls.txt"
     ours.write_text("sky; clouds\ngrass\n")
     with pytest.raises(ValueError, match=r"Expected names between ', '.*line 1.*';'.*ProxyCLIPSegmentation"):
@@ -256,7 +261,7 @@ test_dataloader = dict(
 
 
 def evaluate(config, work_dir, *words):
-    assert door.main(["--config", str(config), "--device", "cpu", "--work-dir", str(work_dir), *words]) == 0
+    assert main(["--config", str(config), "--device", "cpu", "--work-dir", str(work_dir), *words]) == 0
     (path,) = (work_dir / "records").glob("*.json")
     return json.loads(path.read_text())
 

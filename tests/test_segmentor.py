@@ -15,7 +15,7 @@ from reference import arrays, write_clip, write_vit
 from proxyclip.models.preprocessor import MixedSizePreProcessor
 from proxyclip.models.refine.area import Area
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
-from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.windows import ROW_CHUNK_ELEMENTS
 from proxyclip.models.weights import WeightsError
 
 
@@ -256,7 +256,7 @@ def test_steps_come_before_the_threshold(files):
 
 
 def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
-    monkeypatch.setitem(windows.STRIP, "cpu", 7 * 75 * 4)
+    monkeypatch.setitem(ROW_CHUNK_ELEMENTS, "cpu", 7 * 75 * 4)
     seen = []
     model = build(files)
 
@@ -274,7 +274,7 @@ def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
 
 def test_strips_change_nothing(files, monkeypatch):
     whole = step(build(files), [photo(90, 75)])[0]
-    monkeypatch.setitem(windows.STRIP, "cpu", 7 * 75 * 4)
+    monkeypatch.setitem(ROW_CHUNK_ELEMENTS, "cpu", 7 * 75 * 4)
     same(whole, step(build(files), [photo(90, 75)])[0])
 
 

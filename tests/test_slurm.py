@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from proxyclip.cli import eval_all
-from proxyclip.engine.sweep import cells as grid
-from proxyclip.engine.sweep import jobs, slurm
+from proxyclip.cli.eval_all import main, parse_sweep_options
+from proxyclip.engine.config.options import TINYWORLD_CONFIG
 from proxyclip.engine.sweep.cells import Cell
+from proxyclip.engine.sweep.slurm import CPUS_PER_PROCESS, write_slurm_script
 from proxyclip.utils.paths import ROOT
 
 
 def slurm_script(folder: Path, *words: str, cells: int = 3) -> tuple[Path, str, str]:
     """The script of some cells that wait, its text, and what is said of it."""
     file = folder / "array job.sh"
-    options = eval_all.parse_sweep_options(["--slurm", str(file), "--work-dir", str(folder / "work"), *words])
+    options = parse_sweep_options(["--slurm", str(file), "--work-dir", str(folder / "work"), *words])
     waiting = [Cell("configs/cfg_it's.py", method=f"m {n}", number=n, state="waiting") for n in range(cells)]
-    said = slurm.write([Cell("configs/cfg_kept.py", state="kept"), *waiting], options)
+    said = write_slurm_script([Cell("configs/cfg_kept.py", state="kept"), *waiting], options)
     return file, file.read_text() if file.exists() else "", said
 
 
@@ -92,7 +92,7 @@ def test_several_gpus_a_task(tmp_path):
         file, text, _ = slurm_script(tmp_path, *words)
         assert f"exec bash {ROOT / 'dist_test.sh'}" in text
     _, text, _ = slurm_script(tmp_path, "--gpus", "4")
-    assert sbatch(text)["--gres"] == "gpu:4" and sbatch(text)["--cpus-per-task"] == str(4 * slurm.CPUS)
+    assert sbatch(text)["--gres"] == "gpu:4" and sbatch(text)["--cpus-per-task"] == str(4 * CPUS_PER_PROCESS)
     code, words, _ = play(file, "1", tmp_path)
     script = words.index(str(ROOT / "eval.py"))
     assert code == 0 and words[script - 2 : script + 3] == [
@@ -106,10 +106,10 @@ def test_an_empty_grid_makes_no_script(tmp_path):
 
 
 def test_eval_all_writes_the_script_and_runs_nothing(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(jobs, "launch", lambda *_: pytest.fail("it ran"))
+    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", lambda *_: pytest.fail("it ran"))
     words = [
         "--configs",
-        grid.TINYWORLD_CONFIG,
+        TINYWORLD_CONFIG,
         "--work-dir",
         str(tmp_path),
         "--slurm",
@@ -117,12 +117,12 @@ def test_eval_all_writes_the_script_and_runs_nothing(tmp_path, monkeypatch, caps
         "--methods",
         "proxy",
     ]
-    assert eval_all.main([*words, "--slurm-options", "--time=1:00:00", "--vfms", "tiny", "none"]) == 0
+    assert main([*words, "--slurm-options", "--time=1:00:00", "--vfms", "tiny", "none"]) == 0
     said = capsys.readouterr().out
     assert f"{tmp_path / 'a.sh'}: 1 task. Submit it with: sbatch {shlex.quote(str(tmp_path / 'a.sh'))}" in said
     assert "#SBATCH --time=1:00:00" in (tmp_path / "a.sh").read_text() and "would run" in said
     (tmp_path / "a.sh").unlink()
-    assert eval_all.main([*words, "--vfms", "none"]) == 0 and not (tmp_path / "a.sh").exists()
+    assert main([*words, "--vfms", "none"]) == 0 and not (tmp_path / "a.sh").exists()
     assert "no script was written" in capsys.readouterr().out
-    assert eval_all.main([*words, "--slurm-options", "array=1"]) == 1
+    assert main([*words, "--slurm-options", "array=1"]) == 1
     assert "error: --slurm-options: the array" in capsys.readouterr().err

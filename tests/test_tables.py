@@ -16,28 +16,31 @@ from openpyxl import load_workbook
 from result_records import CONFIG_MODEL, kill_writer, make_published_record, make_record
 from workbook_reader import sheet_names, sheet_rows
 
-from proxyclip import results
-from proxyclip.cli import tables as command
-from proxyclip.results import columns, published, tables
+from proxyclip.cli.tables import main
+from proxyclip.results import columns, tables
+from proxyclip.results.columns import RECORD_COLUMNS, ZERO_SHOT_METRICS, format_protocol, format_vfm
+from proxyclip.results.published import load_published_rows
+from proxyclip.results.records import load_record, load_records, save_record
+from proxyclip.results.tables import CSV_NAME, MARKDOWN_NAME, WORKBOOK_NAME, _write, rebuild_tables
 
 ROOT = Path(__file__).parents[1]
-TABLES = (results.WORKBOOK, results.CSV, results.MARKDOWN)
+TABLES = (WORKBOOK_NAME, CSV_NAME, MARKDOWN_NAME)
 
 
 def csv_rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / results.CSV).open(encoding="utf-8", newline="") as file:
+    with (folder / CSV_NAME).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
 
 
 def markdown_rows(folder: Path) -> list[dict[str, str]]:
-    lines = [line for line in (folder / results.MARKDOWN).read_text().splitlines() if line.startswith("|")]
+    lines = [line for line in (folder / MARKDOWN_NAME).read_text().splitlines() if line.startswith("|")]
     header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
     return [dict(zip(header, row, strict=True)) for row in rows]
 
 
 def identities(folder: Path) -> list[list[str]]:
     """Identities in each of the three tables."""
-    tables_rows = sheet_rows(folder / results.WORKBOOK), csv_rows(folder), markdown_rows(folder)
+    tables_rows = sheet_rows(folder / WORKBOOK_NAME), csv_rows(folder), markdown_rows(folder)
     return [[row["identity"] for row in rows] for rows in tables_rows]
 
 
@@ -51,12 +54,12 @@ def shaded_runs(path: Path) -> list[set[str]]:
 
 
 def test_summary_has_the_columns_in_order_and_typed_values(tmp_path):
-    results.record(make_record("b2", end="2026-01-02"), tmp_path)
-    results.record(make_record("a1", end="2026-01-03"), tmp_path)
-    path = results.table(tmp_path)
+    save_record(make_record("b2", end="2026-01-02"), tmp_path)
+    save_record(make_record("a1", end="2026-01-03"), tmp_path)
+    path = rebuild_tables(tmp_path)
     rows = sheet_rows(path)
     assert list(rows[0])[:7] == ["Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc"]
-    assert list(rows[0]) == list(results.RECORD_COLUMNS)
+    assert list(rows[0]) == list(RECORD_COLUMNS)
     assert [row["identity"] for row in rows] == ["b2", "a1"]
     assert rows[0]["VFM"] == "dino" and rows[0]["Model"] == "ViT-B/16" and rows[0]["CLIP"] == "openai"
     assert rows[0]["mIoU"] == 37.123456789 and rows[0]["dirty"] is False and rows[0]["crop"] == 336
@@ -65,12 +68,12 @@ def test_summary_has_the_columns_in_order_and_typed_values(tmp_path):
 
 
 def test_all_tables_and_the_frozen_columns_follow_the_order_of_record_columns(tmp_path, monkeypatch):
-    moved = dict(columns.RECORD_COLUMNS)
+    moved = dict(RECORD_COLUMNS)
     moved = {"identity": moved.pop("identity"), **moved}
     for module in (columns, tables.text, sys.modules["proxyclip.results.workbook"]):
         monkeypatch.setattr(module, "RECORD_COLUMNS", moved)
-    results.record(make_published_record(), tmp_path)
-    sheet = load_workbook(results.table(tmp_path))["Summary"]
+    save_record(make_published_record(), tmp_path)
+    sheet = load_workbook(rebuild_tables(tmp_path))["Summary"]
     assert [cell.value for cell in sheet[1]] == list(csv_rows(tmp_path)[0]) == list(moved)
     assert next(iter(markdown_rows(tmp_path)[0])) == "identity"
     assert sheet[sheet.freeze_panes].row == 2
@@ -78,11 +81,11 @@ def test_all_tables_and_the_frozen_columns_follow_the_order_of_record_columns(tm
 
 
 def test_published_results_stand_beside_those_of_runs(tmp_path):
-    results.record(make_published_record("a1", 61.0), tmp_path)
+    save_record(make_published_record("a1", 61.0), tmp_path)
     naclip = {"model": {**CONFIG_MODEL, "vfm_model": None}}
-    results.record(make_published_record("b2", 60.0, method="naclip", config=naclip, end="2026-01-02"), tmp_path)
-    results.record(make_published_record("c3", 55.0, changes=["model.prob_thd=0.5"], end="2026-01-03"), tmp_path)
-    path = results.table(tmp_path)
+    save_record(make_published_record("b2", 60.0, method="naclip", config=naclip, end="2026-01-02"), tmp_path)
+    save_record(make_published_record("c3", 55.0, changes=["model.prob_thd=0.5"], end="2026-01-03"), tmp_path)
+    path = rebuild_tables(tmp_path)
     rows = {row["identity"]: row for row in sheet_rows(path)}
     assert rows["a1"]["published"] == 61.3 and rows["a1"]["difference"] == pytest.approx(-0.3)
     assert rows["b2"]["published"] == 58.9 and rows["b2"]["difference"] == pytest.approx(1.1)
@@ -96,21 +99,21 @@ def test_published_results_stand_beside_those_of_runs(tmp_path):
 def test_only_runs_of_one_data_set_share_a_color_scale(tmp_path):
     for number, name in enumerate(("cfg_voc21", "cfg_ade20k", "cfg_voc21")):
         run = make_published_record(f"{number}", 50.0 + number, config_name=name, end=f"2026-01-0{number + 1}")
-        results.record(run, tmp_path)
-    assert sorted(shaded_runs(results.table(tmp_path)), key=len) == [{"1"}, {"0", "2"}]
+        save_record(run, tmp_path)
+    assert sorted(shaded_runs(rebuild_tables(tmp_path)), key=len) == [{"1"}, {"0", "2"}]
 
 
 def test_class_sheets_have_runs_side_by_side(tmp_path):
-    results.record(make_published_record("a1", 61.0), tmp_path)
-    results.record(
+    save_record(make_published_record("a1", 61.0), tmp_path)
+    save_record(
         make_published_record("b2", 40.0, end="2026-01-02", changes=["model.refine=pamr"], partial=True), tmp_path
     )
-    results.record(make_published_record("c3", 30.0, end="2026-01-03", config_name="sclip/cfg_voc21"), tmp_path)
+    save_record(make_published_record("c3", 30.0, end="2026-01-03", config_name="sclip/cfg_voc21"), tmp_path)
     other = [{"name": "[sky]", "iou": 1.5, "acc": 2.0, "pixels": 7}]
-    results.record(make_published_record("d4", 20.0, end="2026-01-04", per_class=other), tmp_path)
+    save_record(make_published_record("d4", 20.0, end="2026-01-04", per_class=other), tmp_path)
     for day, name in ((5, "x/cfg_" + "[y]" * 20), (6, "x/cfg_" + "[y]" * 20 + "z")):
-        results.record(make_published_record(f"e{day}", 20.0, end=f"2026-01-0{day}", config_name=name), tmp_path)
-    path = results.table(tmp_path)
+        save_record(make_published_record(f"e{day}", 20.0, end=f"2026-01-0{day}", config_name=name), tmp_path)
+    path = rebuild_tables(tmp_path)
     names = sheet_names(path)
     assert set(names) >= {"voc21", "voc21 (2)", "sclip voc21"} and len(names) == 7
     assert all(len(name) <= 31 and not set(name) & set("[]:*?/\\") for name in names)
@@ -124,12 +127,12 @@ def test_class_sheets_have_runs_side_by_side(tmp_path):
 
 
 def test_runs_that_are_not_over_all_images_are_marked(tmp_path):
-    results.record(make_published_record("a1"), tmp_path)
+    save_record(make_published_record("a1"), tmp_path)
     part = {"partial": True, "dataset": {"type": "X", "images": 20}}
-    results.record(make_published_record("b2", 60.5, end="2026-01-02", **part), tmp_path)
+    save_record(make_published_record("b2", 60.5, end="2026-01-02", **part), tmp_path)
     left_out = [{"file": "a.jpg", "why": "cut"}]
-    results.record(make_published_record("c3", 60.5, left_out=left_out, end="2026-01-03"), tmp_path)
-    path = results.table(tmp_path)
+    save_record(make_published_record("c3", 60.5, left_out=left_out, end="2026-01-03"), tmp_path)
+    path = rebuild_tables(tmp_path)
     rows = sheet_rows(path)
     sheet = load_workbook(path)["Summary"]
     miou = list(rows[0]).index("mIoU") + 1
@@ -149,9 +152,9 @@ def test_environment_sheet_has_all_versions(tmp_path):
         "command": ["eval.py", "--config", "my configs/a.py"],
         "times": {"total_s": 2.5},
     }
-    results.record(make_published_record(**more), tmp_path)
-    results.record(make_record("b2", end="2026-01-02", versions={"python": "3.10", "new": "7"}), tmp_path)
-    first, second = sheet_rows(results.table(tmp_path), "Environment")
+    save_record(make_published_record(**more), tmp_path)
+    save_record(make_record("b2", end="2026-01-02", versions={"python": "3.10", "new": "7"}), tmp_path)
+    first, second = sheet_rows(rebuild_tables(tmp_path), "Environment")
     assert list(first)[-6:] == ["python", "mmcv compiled ops", "new", "torch", "zlib", "command"]
     assert first["command"] == "eval.py --config 'my configs/a.py'" and first["total s"] == 2.5
     assert first["CLIP sha256"] == "c" * 64 and second["CLIP sha256"] is None and first["mmcv compiled ops"] is False
@@ -163,7 +166,7 @@ def test_format_protocol():
     sizes = {"slide_crop": 336, "slide_stride": 112}
 
     def protocol(name, resize, **arguments):
-        return columns.format_protocol({"config_name": name, "protocol": {"resize": resize}, "arguments": arguments})
+        return format_protocol({"config_name": name, "protocol": {"resize": resize}, "arguments": arguments})
 
     assert protocol("cfg_voc21", "2048x336 keep ratio", **sizes) == "cfg_voc21: 336, 336/112"
     assert protocol("cfg_a", "512x512", slide_crop=[224, 336], slide_stride=56) == "cfg_a: 512x512, 224x336/56"
@@ -174,34 +177,34 @@ def test_format_protocol():
 def test_format_vfm_prefers_the_name_that_was_asked_for():
     family = {"arguments": {"vfm_model": {"type": "tiny", "model": "local-dir:a/mae"}}}
     names = {"tiny-mae": "tiny-mae", "dino,/big/weights/x.pth": "dino,x.pth", "my/own.py": "own.py", None: "tiny"}
-    assert {asked: columns.format_vfm({**family, "options": {"vfm": asked}}) for asked in names} == names
-    assert columns.format_vfm({"arguments": {"vfm_model": None}}) == columns.format_vfm({}) == "none"
+    assert {asked: format_vfm({**family, "options": {"vfm": asked}}) for asked in names} == names
+    assert format_vfm({"arguments": {"vfm_model": None}}) == format_vfm({}) == "none"
 
 
 def test_records_with_odd_values_are_shown(tmp_path):
     odd = {"per_class": ["?"], "arguments": None, "left_out": 3, "command": "eval.py", "versions": [1], "changes": None}
-    results.record({"identity": "c3", "metrics": {"mIoU": "?"}, "config": 1, "end": 5, **odd}, tmp_path)
-    results.record({"identity": "b2", "metrics": {}}, tmp_path)
-    results.table(tmp_path)
+    save_record({"identity": "c3", "metrics": {"mIoU": "?"}, "config": 1, "end": 5, **odd}, tmp_path)
+    save_record({"identity": "b2", "metrics": {}}, tmp_path)
+    rebuild_tables(tmp_path)
     assert list(map(sorted, identities(tmp_path))) == [["b2", "c3"]] * 3
 
 
 def test_no_vfm_and_no_records(tmp_path):
-    results.table(tmp_path)
+    rebuild_tables(tmp_path)
     assert identities(tmp_path) == [[]] * 3
-    results.record(make_record(arguments={"vfm_model": None}), tmp_path)
-    (row,) = sheet_rows(results.table(tmp_path))
+    save_record(make_record(arguments={"vfm_model": None}), tmp_path)
+    (row,) = sheet_rows(rebuild_tables(tmp_path))
     assert row["VFM"] == "none" and row["CLIP"] == "-"
 
 
 def test_undefined_numbers_leave_cells_empty(tmp_path):
-    results.record(make_record(metrics={"mIoU": math.nan, "aAcc": 1.0}), tmp_path)
+    save_record(make_record(metrics={"mIoU": math.nan, "aAcc": 1.0}), tmp_path)
     text = (tmp_path / "records" / "a1.json").read_text()
     (tmp_path / "records" / "b2.json").write_text(text.replace('"aAcc": 1.0', '"aAcc": NaN').replace("a1", "b2"))
-    rows = sheet_rows(results.table(tmp_path))
+    rows = sheet_rows(rebuild_tables(tmp_path))
     assert [(row["mIoU"], row["aAcc"]) for row in rows] == [(None, 1), (None, None)]
-    assert "nan" not in ZipFile(tmp_path / results.WORKBOOK).read("xl/worksheets/sheet1.xml").decode().lower()
-    assert "nan" not in (tmp_path / results.CSV).read_text().lower()
+    assert "nan" not in ZipFile(tmp_path / WORKBOOK_NAME).read("xl/worksheets/sheet1.xml").decode().lower()
+    assert "nan" not in (tmp_path / CSV_NAME).read_text().lower()
 
 
 EVIL = (
@@ -222,31 +225,31 @@ def test_no_text_becomes_a_formula(tmp_path):
     for number, text in enumerate(EVIL):
         classes = [{"name": text, "iou": 1.0, "pixels": 1}]
         texts = {"method": text, "config_name": text, "command": [text], "per_class": classes}
-        results.record(make_record(f"{number}", end=f"{number}", **texts), tmp_path)
-    path = results.table(tmp_path)
+        save_record(make_record(f"{number}", end=f"{number}", **texts), tmp_path)
+    path = rebuild_tables(tmp_path)
     assert {cell.data_type for page in load_workbook(path) for row in page for cell in row} <= {"n", "s", "b"}
     methods = [row["method"] for row in sheet_rows(path)]
     assert methods[:7] == list(EVIL[:7]) and methods[7] == "bell"
-    table = list(csv.DictReader(io.StringIO((tmp_path / results.CSV).read_bytes().decode(), newline="")))
+    table = list(csv.DictReader(io.StringIO((tmp_path / CSV_NAME).read_bytes().decode(), newline="")))
     assert [row["method"] for row in table[:7]] == [f"'{text}" for text in EVIL[:5]] + list(EVIL[5:7])
     assert not [value for row in table for value in row.values() if value[:1] in ("=", "+", "@")]
-    lines = (tmp_path / results.MARKDOWN).read_text().splitlines()
+    lines = (tmp_path / MARKDOWN_NAME).read_text().splitlines()
     assert "a\\|b c" in lines[8] and len({line.replace("\\|", "").count("|") for line in lines[:12]}) == 1
 
 
 def test_csv_has_all_columns_in_full_precision(tmp_path):
-    results.record(make_published_record(miou=1 / 3, method='a "b", c'), tmp_path)
-    results.table(tmp_path)
-    data = (tmp_path / results.CSV).read_bytes()
+    save_record(make_published_record(miou=1 / 3, method='a "b", c'), tmp_path)
+    rebuild_tables(tmp_path)
+    data = (tmp_path / CSV_NAME).read_bytes()
     assert data.endswith(b"\r\n") and data.count(b"\n") == data.count(b"\r\n") == 2 and b'"a ""b"", c"' in data
     (row,) = csv_rows(tmp_path)
-    assert tuple(row) == tuple(results.RECORD_COLUMNS) and float(row["mIoU"]) == 1 / 3
+    assert tuple(row) == tuple(RECORD_COLUMNS) and float(row["mIoU"]) == 1 / 3
 
 
 def test_markdown_numbers_are_right_aligned(tmp_path):
-    results.record(make_published_record(), tmp_path)
-    results.table(tmp_path)
-    header, rule, row, *_ = (tmp_path / results.MARKDOWN).read_text().splitlines()
+    save_record(make_published_record(), tmp_path)
+    rebuild_tables(tmp_path)
+    header, rule, row, *_ = (tmp_path / MARKDOWN_NAME).read_text().splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, rule)]
     right = {name for name, dashes in zip(*cells, strict=True) if dashes.endswith(":")}
     assert right == {"aAcc", "mIoU", "mAcc", "published", "difference", "images"}
@@ -256,40 +259,40 @@ def test_markdown_numbers_are_right_aligned(tmp_path):
 def test_the_same_records_give_the_same_bytes(tmp_path):
     for name in ("a1", "b2", "c3"):
         end = f"2026-03-04T05:06:{ord(name[0]) - 90:02}.500000+02:00"
-        results.record(make_published_record(name, end=end), tmp_path)
-    results.table(tmp_path)
+        save_record(make_published_record(name, end=end), tmp_path)
+    rebuild_tables(tmp_path)
     first = {name: (tmp_path / name).read_bytes() for name in TABLES}
     for seed in ("1", "2"):
         again = [sys.executable, "-m", "proxyclip", "tables", str(tmp_path)]
         subprocess.run(again, check=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
         assert {name: (tmp_path / name).read_bytes() for name in TABLES} == first
-    with ZipFile(tmp_path / results.WORKBOOK) as archive:
+    with ZipFile(tmp_path / WORKBOOK_NAME) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(2026, 3, 4, 3, 6, 8)}
         assert archive.read("docProps/core.xml").count(b"2026-03-04T03:06:09Z") == 2
 
 
 def test_a_repeated_run_replaces_its_row(tmp_path):
-    results.record(make_record(miou=1.0), tmp_path)
-    results.table(tmp_path)
-    results.record(make_record(miou=2.0), tmp_path)
-    assert [row["mIoU"] for row in sheet_rows(results.table(tmp_path))] == [2.0]
+    save_record(make_record(miou=1.0), tmp_path)
+    rebuild_tables(tmp_path)
+    save_record(make_record(miou=2.0), tmp_path)
+    assert [row["mIoU"] for row in sheet_rows(rebuild_tables(tmp_path))] == [2.0]
 
 
 @pytest.mark.parametrize("name", TABLES)
 def test_a_table_that_cannot_be_replaced_is_written_beside(name, tmp_path, capsys):
     (tmp_path / name / "open").mkdir(parents=True)  # a folder of that name cannot be replaced
-    results.record(make_record(), tmp_path)
-    book = results.table(tmp_path)
+    save_record(make_record(), tmp_path)
+    book = rebuild_tables(tmp_path)
     (beside,) = tmp_path.glob(f"results-*{Path(name).suffix}")
-    assert len(sheet_rows(book)) == 1 and (book == beside) == (name == results.WORKBOOK)
+    assert len(sheet_rows(book)) == 1 and (book == beside) == (name == WORKBOOK_NAME)
     error = capsys.readouterr().err
     assert f"{name} cannot be replaced" in error and beside.name in error
     assert all((tmp_path / other).is_file() for other in TABLES if other != name)
 
 
 def test_an_open_or_protected_workbook_is_left_alone(tmp_path, monkeypatch, capsys):
-    results.record(make_record(), tmp_path)
-    path = results.table(tmp_path)
+    save_record(make_record(), tmp_path)
+    path = rebuild_tables(tmp_path)
     before, rename = path.read_bytes(), Path.replace
 
     def opened(self, target):
@@ -297,21 +300,21 @@ def test_an_open_or_protected_workbook_is_left_alone(tmp_path, monkeypatch, caps
             raise PermissionError(13, "The process cannot access the file because it is being used by another process")
         return rename(self, target)
 
-    results.record(make_record("b2"), tmp_path)
+    save_record(make_record("b2"), tmp_path)
     with monkeypatch.context() as patch:
         patch.setattr(Path, "replace", opened)
-        beside = results.table(tmp_path)
+        beside = rebuild_tables(tmp_path)
     assert path.read_bytes() == before and len(sheet_rows(beside)) == 2 and "being used" in capsys.readouterr().err
     beside.unlink()
     path.chmod(0o444)
-    beside = results.table(tmp_path)
+    beside = rebuild_tables(tmp_path)
     assert path.read_bytes() == before and len(sheet_rows(beside)) == 2
     assert "write-protected" in capsys.readouterr().err and len(csv_rows(tmp_path)) == 2
 
 
 def test_a_full_disk_leaves_the_old_tables(tmp_path, monkeypatch):
-    results.record(make_record(), tmp_path)
-    results.table(tmp_path)
+    save_record(make_record(), tmp_path)
+    rebuild_tables(tmp_path)
     before, write = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}, Path.write_bytes
 
     def full(self, data):
@@ -319,21 +322,21 @@ def test_a_full_disk_leaves_the_old_tables(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "write_bytes", full)
-    results.record(make_record("b2"), tmp_path)
+    save_record(make_record("b2"), tmp_path)
     with pytest.raises(OSError, match="No space left"):
-        results.table(tmp_path)
+        rebuild_tables(tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
 
 
 def test_a_lock_that_another_process_holds_times_out(tmp_path, monkeypatch, capsys):
     fcntl = pytest.importorskip("fcntl")
-    monkeypatch.setattr(tables, "LOCK_SECONDS", 0.2)
-    results.record(make_record(), tmp_path)
+    monkeypatch.setattr("proxyclip.results.tables.LOCK_SECONDS", 0.2)
+    save_record(make_record(), tmp_path)
     with (tmp_path / ".results.lock").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        results.table(tmp_path)
+        rebuild_tables(tmp_path)
     assert identities(tmp_path)[0] == ["a1"] and "another process has held it" in capsys.readouterr().err
-    results.table(tmp_path)
+    rebuild_tables(tmp_path)
     assert capsys.readouterr().err == ""
 
 
@@ -342,23 +345,23 @@ def test_without_locks_no_record_is_missed(error, tmp_path, monkeypatch, capsys)
     def refuse(*_, **__):
         raise error
 
-    write = tables._write
+    write = _write
 
     def meanwhile(folder):
         written = write(folder)
-        if not results.find(folder, "b2"):
-            results.record(make_record("b2"), folder)  # another process finishes after the records were read
+        if not load_record(folder, "b2"):
+            save_record(make_record("b2"), folder)  # another process finishes after the records were read
         return written
 
     monkeypatch.setattr(tables.FileLock, "acquire", refuse)
-    monkeypatch.setattr(tables, "_write", meanwhile)
-    results.record(make_record(), tmp_path)
-    results.table(tmp_path)
+    monkeypatch.setattr("proxyclip.results.tables._write", meanwhile)
+    save_record(make_record(), tmp_path)
+    rebuild_tables(tmp_path)
     assert identities(tmp_path)[0] == ["a1", "b2"] and "without it" in capsys.readouterr().err
 
 
 def _finish(folder, number, together):
-    read = tables.store.records
+    read = load_records.records
 
     def slowly(folder):
         runs = read(folder)
@@ -368,9 +371,9 @@ def _finish(folder, number, together):
     for i in range(3):
         together.wait(60)
         if (number, i) == (0, 2):
-            tables.store.records = slowly  # in this process only
-        results.record(make_record(f"{number}-{i}"), folder)
-        results.table(folder)
+            load_records.records = slowly  # in this process only
+        save_record(make_record(f"{number}-{i}"), folder)
+        rebuild_tables(folder)
 
 
 def test_processes_that_finish_at_once_lose_nothing(tmp_path):
@@ -390,8 +393,8 @@ def test_processes_that_finish_at_once_lose_nothing(tmp_path):
 def _write_without_end(folder, started):
     number = 0
     while True:
-        results.record(make_record(f"{number % 4}", count=number), folder)
-        results.table(folder)
+        save_record(make_record(f"{number % 4}", count=number), folder)
+        rebuild_tables(folder)
         number += 1
         if number == 4:
             started.set()
@@ -400,14 +403,14 @@ def _write_without_end(folder, started):
 def test_sigkill_at_any_moment_leaves_whole_tables(tmp_path):
     for delay in (0.0, 0.013, 0.029, 0.041):
         kill_writer(_write_without_end, tmp_path, delay)
-        assert len(results.records(tmp_path)) == 4
+        assert len(load_records(tmp_path)) == 4
         assert list(map(sorted, identities(tmp_path))) == [["0", "1", "2", "3"]] * 3
-    results.table(tmp_path)  # the lock of a killed process is free
+    rebuild_tables(tmp_path)  # the lock of a killed process is free
 
 
 def test_the_command_rebuilds_the_tables(tmp_path, capsys):
-    results.record(make_record(), tmp_path)
-    assert command.main([str(tmp_path)]) == 0
+    save_record(make_record(), tmp_path)
+    assert main([str(tmp_path)]) == 0
     output = capsys.readouterr().out
     assert "records: 1" in output
     assert all(str(tmp_path / name) in output and (tmp_path / name).is_file() for name in TABLES)
@@ -415,9 +418,9 @@ def test_the_command_rebuilds_the_tables(tmp_path, capsys):
 
 def test_the_command_refuses_a_folder_without_records(tmp_path, capsys):
     def refusal(folder):
-        assert command.main([str(folder)]) == 2
+        assert main([str(folder)]) == 2
         output = capsys.readouterr()
-        assert output.out == "" and not (tmp_path / results.WORKBOOK).exists()
+        assert output.out == "" and not (tmp_path / WORKBOOK_NAME).exists()
         return output.err
 
     assert "no folder" in (error := refusal(tmp_path / "nowhere")) and error.count("\n") == 1
@@ -428,11 +431,11 @@ def test_the_command_refuses_a_folder_without_records(tmp_path, capsys):
 
 
 def test_published_rows_are_read_once(tmp_path):
-    published.rows.cache_clear()
+    load_published_rows.cache_clear()
     for name in ("a1", "b2"):
-        results.record(make_published_record(name), tmp_path)
-    results.table(tmp_path)
-    assert published.rows.cache_info().misses == 1
+        save_record(make_published_record(name), tmp_path)
+    rebuild_tables(tmp_path)
+    assert load_published_rows.cache_info().misses == 1
 
 
 def zero_shot_record(identity: str = "z1", **changes) -> dict:
@@ -447,34 +450,34 @@ def zero_shot_record(identity: str = "z1", **changes) -> dict:
 
 def test_zero_shot_metrics_have_columns(tmp_path):
     arguments = {**make_record()["arguments"], "checkpoint": "dino.pth"}
-    results.record(make_published_record("a1", arguments=arguments), tmp_path)
-    results.record(zero_shot_record(partial=True), tmp_path)
-    plain, split = sheet_rows(results.table(tmp_path))
+    save_record(make_published_record("a1", arguments=arguments), tmp_path)
+    save_record(zero_shot_record(partial=True), tmp_path)
+    plain, split = sheet_rows(rebuild_tables(tmp_path))
     names = ("mIoU_seen", "mIoU_unseen", "hIoU", "student", "checkpoint")
     assert [split[name] for name in names] == [80.25, 20, 32.02, "segformer_b0", "iter_200.pth"]
     assert [plain[name] for name in names] == [None] * 5  # the VFM's file is no checkpoint of a training
-    _, environment = sheet_rows(tmp_path / results.WORKBOOK, "Environment")
+    _, environment = sheet_rows(tmp_path / WORKBOOK_NAME, "Environment")
     assert (environment["checkpoint sha256"], environment["iteration"]) == ("e" * 64, 200)
     assert [row["hIoU"] for row in csv_rows(tmp_path)] == ["", "32.02"]
 
 
 def test_unseen_classes_are_marked_in_their_sheet(tmp_path):
-    results.record(zero_shot_record(), tmp_path)
-    results.record(make_published_record("a1", config_name="trained/cfg_voc21"), tmp_path)
-    path = results.table(tmp_path)
+    save_record(zero_shot_record(), tmp_path)
+    save_record(make_published_record("a1", config_name="trained/cfg_voc21"), tmp_path)
+    path = rebuild_tables(tmp_path)
     classes = {name: [row["class"] for row in sheet_rows(path, name)][-2:] for name in sheet_names(path)[1:-1]}
     assert classes == {"trained voc21": ["sky", "horse"], "trained voc21 (2)": ["sky", "horse (unseen)"]}
 
 
 def test_markdown_has_zero_shot_columns_only_if_a_run_has_a_split(tmp_path):
-    results.record(make_published_record("a1"), tmp_path)
-    results.table(tmp_path)
-    assert "hIoU" not in (tmp_path / results.MARKDOWN).read_text()
-    results.record(zero_shot_record(), tmp_path)
-    results.table(tmp_path)
-    cells = [[row[name] for name in columns.ZERO_SHOT_METRICS] for row in markdown_rows(tmp_path)]
+    save_record(make_published_record("a1"), tmp_path)
+    rebuild_tables(tmp_path)
+    assert "hIoU" not in (tmp_path / MARKDOWN_NAME).read_text()
+    save_record(zero_shot_record(), tmp_path)
+    rebuild_tables(tmp_path)
+    cells = [[row[name] for name in ZERO_SHOT_METRICS] for row in markdown_rows(tmp_path)]
     assert cells == [["-"] * 3, ["80.25", "20.00", "32.02"]]
-    assert (tmp_path / results.MARKDOWN).read_text().endswith("hIoU: their harmonic mean.\n")
+    assert (tmp_path / MARKDOWN_NAME).read_text().endswith("hIoU: their harmonic mean.\n")
 
 
 def test_sheet_titles_keep_the_end_of_a_long_name():

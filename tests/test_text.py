@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 
 from proxyclip.visualization import text as text_module
 from proxyclip.visualization.text import (
+    _find_font_file,
     find_font,
     measure_text,
     place_region_labels,
@@ -45,9 +46,9 @@ def system(monkeypatch):
 
     monkeypatch.setattr(text_module.shutil, "which", lambda name: f"/bin/{name}")
     monkeypatch.setattr(text_module.subprocess, "run", run)
-    text_module._find_font_file.cache_clear()
+    _find_font_file.cache_clear()
     yield state
-    text_module._find_font_file.cache_clear()
+    _find_font_file.cache_clear()
 
 
 def test_the_system_is_asked_for_letters_that_are_missing(system):

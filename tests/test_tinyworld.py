@@ -9,48 +9,51 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip import tinyworld
-from proxyclip.tinyworld import materials, scenes, things
+from proxyclip.tinyworld import WEIGHTS
+from proxyclip.tinyworld.dataset import write_voc
+from proxyclip.tinyworld.materials import MATERIAL_PAINTERS
+from proxyclip.tinyworld.scenes import CLASSES, PALETTE, STUFF, SYNONYMS, draw_scene, draw_seeded_scene, paint_thing
+from proxyclip.tinyworld.things import THING_PAINTERS
 
-ROOT = tinyworld.WEIGHTS.parents[2]
+ROOT = WEIGHTS.parents[2]
 
 
 def test_scene_is_the_same_on_every_run_and_differs_between_seeds():
-    scenes.scene(5, 0)
-    one, two, other = scenes.scene(5, 3), scenes.scene(5, 3), scenes.scene(6, 3)
+    draw_seeded_scene(5, 0)
+    one, two, other = draw_seeded_scene(5, 3), draw_seeded_scene(5, 3), draw_seeded_scene(6, 3)
     assert np.array_equal(one.image, two.image) and np.array_equal(one.mask, two.mask)
     assert one.image.shape != other.image.shape or not np.array_equal(one.image, other.image)
 
 
 @pytest.mark.parametrize("size", [(64, 97), (224, 160), (130, 130)])
 def test_scene_has_the_asked_size_and_legal_values(size):
-    drawn = scenes.draw(0, size)
+    drawn = draw_scene(0, size)
     assert drawn.image.shape == (*size, 3) and drawn.mask.shape == size
     assert drawn.image.dtype == drawn.mask.dtype == np.uint8
-    assert drawn.mask.max() < len(tinyworld.CLASSES)
-    assert drawn.contents and set(drawn.contents) <= set(tinyworld.CLASSES)
+    assert drawn.mask.max() < len(CLASSES)
+    assert drawn.contents and set(drawn.contents) <= set(CLASSES)
 
 
 def test_every_class_is_drawn_and_several_shapes():
-    drawn = [scenes.scene(0, i) for i in range(40)]
-    assert {name for s in drawn for name in s.contents} == set(tinyworld.CLASSES)
+    drawn = [draw_seeded_scene(0, i) for i in range(40)]
+    assert {name for s in drawn for name in s.contents} == set(CLASSES)
     assert len({s.mask.shape for s in drawn}) > 2
 
 
-@pytest.mark.parametrize("kind", range(len(things.OBJECTS)))
+@pytest.mark.parametrize("kind", range(len(THING_PAINTERS)))
 def test_mask_of_a_thing_is_where_it_changed_the_picture(kind):
     image, mask = Image.new("RGB", (97, 64), (1, 2, 3)), Image.new("L", (97, 64), 255)
-    scenes.paint(np.random.default_rng(kind), image, mask, kind, (48, 32), 25)
+    paint_thing(np.random.default_rng(kind), image, mask, kind, (48, 32), 25)
     changed, marked = (np.asarray(image) != (1, 2, 3)).any(2), np.asarray(mask) == kind
     assert marked.sum() > 300 and np.array_equal(changed, marked)
 
 
 def test_lists_agree():
     classes = (ROOT / "configs" / "cls_tinyworld.txt").read_text().splitlines()
-    assert [line.split(";")[0].strip() for line in classes] == list(tinyworld.CLASSES)
+    assert [line.split(";")[0].strip() for line in classes] == list(CLASSES)
     synonyms = dict(line.split("; ") for line in classes if ";" in line)
-    assert synonyms == scenes.SYNONYMS
-    assert len(materials.STUFF) == len(tinyworld.STUFF) and len(set(tinyworld.PALETTE)) == len(tinyworld.CLASSES)
+    assert synonyms == SYNONYMS
+    assert len(MATERIAL_PAINTERS) == len(STUFF) and len(set(PALETTE)) == len(CLASSES)
 
 
 def _content(root):
@@ -58,22 +61,22 @@ def _content(root):
 
 
 def test_folder_has_the_layout_of_voc(tmp_path):
-    root = tinyworld.prepare(tmp_path / "deep" / "voc", 5, 7)
+    root = write_voc(tmp_path / "deep" / "voc", 5, 7)
     names = (root / "ImageSets/Segmentation/val.txt").read_text().split()
     for part in ("JPEGImages", "SegmentationClass"):
         assert sorted(p.stem for p in (root / part).iterdir()) == names
     for i, name in enumerate(names):
-        expected = scenes.scene(7, i)
+        expected = draw_seeded_scene(7, i)
         mask = Image.open(root / "SegmentationClass" / f"{name}.png")
         assert mask.mode == "P" and np.array_equal(np.asarray(mask), expected.mask)
-        assert mask.getpalette()[: 3 * len(tinyworld.PALETTE)] == [v for rgb in tinyworld.PALETTE for v in rgb]
+        assert mask.getpalette()[: 3 * len(PALETTE)] == [v for rgb in PALETTE for v in rgb]
         assert np.array_equal(np.asarray(Image.open(root / "JPEGImages" / f"{name}.png")), expected.image)
     assert [p.name for p in root.parent.iterdir()] == ["voc"]
 
 
 @pytest.mark.parametrize("damage", ["missing", "short", "extra", "list", "record"])
 def test_damaged_folder_is_redone(tmp_path, damage):
-    root = tinyworld.prepare(tmp_path / "voc", 3, 1)
+    root = write_voc(tmp_path / "voc", 3, 1)
     whole, image = _content(root), root / "JPEGImages" / "000001.png"
     if damage == "missing":
         image.unlink()
@@ -85,27 +88,27 @@ def test_damaged_folder_is_redone(tmp_path, damage):
         (root / "ImageSets/Segmentation/val.txt").write_text("000000\n")
     else:
         (root / "tinyworld.json").write_text('{"fingerprint": ')
-    assert _content(tinyworld.prepare(root, 3, 1)) == whole
+    assert _content(write_voc(root, 3, 1)) == whole
 
 
 def test_whole_folder_is_kept_and_an_outdated_one_redone(tmp_path):
-    root = tinyworld.prepare(tmp_path / "voc", 3, 1)
+    root = write_voc(tmp_path / "voc", 3, 1)
     before, content = root.stat().st_mtime_ns, _content(root)
-    assert tinyworld.prepare(root, 3, 1).stat().st_mtime_ns == before
-    assert len(list((tinyworld.prepare(root, 2, 1) / "JPEGImages").iterdir())) == 2
-    assert _content(tinyworld.prepare(root, 3, 4)) != content == _content(tinyworld.prepare(root, 3, 1))
+    assert write_voc(root, 3, 1).stat().st_mtime_ns == before
+    assert len(list((write_voc(root, 2, 1) / "JPEGImages").iterdir())) == 2
+    assert _content(write_voc(root, 3, 4)) != content == _content(write_voc(root, 3, 1))
 
 
 def test_two_at_once_end_with_one_whole_folder(tmp_path):
     with ThreadPoolExecutor(4) as pool:
-        roots = list(pool.map(lambda _: tinyworld.prepare(tmp_path / "voc", 6, 2), range(4)))
+        roots = list(pool.map(lambda _: write_voc(tmp_path / "voc", 6, 2), range(4)))
     assert len(_content(roots[0])) == 14 and [p.name for p in tmp_path.iterdir()] == ["voc"]
 
 
 def test_foreign_folder_is_not_touched(tmp_path):
     (tmp_path / "holiday.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="other files"):
-        tinyworld.prepare(tmp_path, 2, 0)
+        write_voc(tmp_path, 2, 0)
     assert [p.name for p in tmp_path.iterdir()] == ["holiday.txt"]
 
 
@@ -119,16 +122,16 @@ def test_weights_fit_and_load_in_plain_open_clip_and_timm():
     import timm
     import torch
 
-    assert sum(p.stat().st_size for p in tinyworld.WEIGHTS.rglob("*") if p.is_file()) <= 12e6
-    name = f"local-dir:{tinyworld.WEIGHTS / 'clip'}"
+    assert sum(p.stat().st_size for p in WEIGHTS.rglob("*") if p.is_file()) <= 12e6
+    name = f"local-dir:{WEIGHTS / 'clip'}"
     model, _, look = open_clip.create_model_and_transforms(name)
     tokens = open_clip.get_tokenizer(name)([f"a photo of a {c}." for c in ("car", "grass")])
-    drawn = [scenes.draw(0, (96, 96))]
+    drawn = [draw_scene(0, (96, 96))]
     pixels = torch.stack([look(Image.fromarray(s.image)) for s in drawn])
     with torch.inference_mode():
         assert model.encode_image(pixels).shape == (1, 128) == (1, model.encode_text(tokens).shape[1])
     for part in ("contrast", "mae"):
-        vfm = timm.create_model(f"local-dir:{tinyworld.WEIGHTS / part}", pretrained=True, num_classes=0).eval()
+        vfm = timm.create_model(f"local-dir:{WEIGHTS / part}", pretrained=True, num_classes=0).eval()
         with torch.inference_mode():
             patches = vfm.forward_features(torch.zeros(1, 3, 64, 96))
         assert patches.shape == (1, 16 * 24 + vfm.num_prefix_tokens, 96)
@@ -141,7 +144,7 @@ def test_vfms_by_name():
     from proxyclip.models.vfm.tiny import Tiny
 
     image, made = torch.rand(2, 3, 64, 96), {}
-    for model in (None, "contrast", "mae", f"local-dir:{tinyworld.WEIGHTS / 'mae'}"):
+    for model in (None, "contrast", "mae", f"local-dir:{WEIGHTS / 'mae'}"):
         with torch.inference_mode():
             made[model] = Tiny(model)(image)
         assert made[model].shape == (2, 96, 16, 24) and made[model].isfinite().all()
@@ -156,10 +159,10 @@ def test_clip_knows_its_materials():
     import open_clip
     import torch
 
-    name = f"local-dir:{tinyworld.WEIGHTS / 'clip'}"
+    name = f"local-dir:{WEIGHTS / 'clip'}"
     model, _, look = open_clip.create_model_and_transforms(name)
-    fills = [m(np.random.default_rng(1), 96, 96).clip(0, 255).astype(np.uint8) for m in materials.STUFF]
-    tokens = open_clip.get_tokenizer(name)([f"a photo of the {c}." for c in tinyworld.STUFF])
+    fills = [m(np.random.default_rng(1), 96, 96).clip(0, 255).astype(np.uint8) for m in MATERIAL_PAINTERS]
+    tokens = open_clip.get_tokenizer(name)([f"a photo of the {c}." for c in STUFF])
     with torch.inference_mode():
         images = model.eval().encode_image(torch.stack([look(Image.fromarray(f)) for f in fills]), normalize=True)
         best = (images @ model.encode_text(tokens, normalize=True).T).argmax(1)
@@ -170,12 +173,12 @@ def test_training_and_evaluation_read_the_same_features():
     import torch
 
     from proxyclip.models.vfm.tiny import Tiny
-    from proxyclip.tinyworld import models
+    from proxyclip.tinyworld.models import encode_patches
 
     vfm, image = Tiny("contrast"), torch.rand(2, 3, 32, 48)
     with torch.inference_mode():
-        patches = models.encode_patches(vfm.vit, image)
-        everything = models.encode_patches(vfm.vit, image, torch.arange(96).flip(0).expand(2, -1))
+        patches = encode_patches(vfm.vit, image)
+        everything = encode_patches(vfm.vit, image, torch.arange(96).flip(0).expand(2, -1))
     torch.testing.assert_close(patches, vfm(image).flatten(2).mT, atol=1e-4, rtol=1e-4)
     torch.testing.assert_close(everything.flip(1), patches, atol=1e-4, rtol=1e-4)  # no position table: a heap
 
@@ -183,48 +186,50 @@ def test_training_and_evaluation_read_the_same_features():
 def test_hidden_patches_reach_the_loss_but_not_the_encoder():
     import torch
 
-    from proxyclip.tinyworld import losses, models
+    from proxyclip.tinyworld.losses import mae_loss
+    from proxyclip.tinyworld.models import MAEDecoder, build_tiny_vfm, encode_patches
 
     torch.manual_seed(0)
-    vfm, decoder, image = models.build_vfm(), models.Decoder(), torch.rand(1, 3, 16, 24)
+    vfm, decoder, image = build_tiny_vfm(), MAEDecoder(), torch.rand(1, 3, 16, 24)
     order, other = torch.randperm(24)[None], image.clone()
     y, x = divmod(int(order[0, -1]), 6)
     other[:, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4] = torch.rand(4, 4)
     kept = order[:, :6]
     with torch.inference_mode():
-        assert torch.equal(models.encode_patches(vfm, image, kept), models.encode_patches(vfm, other, kept))
-        loss = [losses.mae_loss(vfm, decoder, i, order, 0.75) for i in (image, image, other)]
+        assert torch.equal(encode_patches(vfm, image, kept), encode_patches(vfm, other, kept))
+        loss = [mae_loss(vfm, decoder, i, order, 0.75) for i in (image, image, other)]
     assert loss[0] == loss[1] != loss[2]
 
 
 def test_perfect_decoder_has_no_loss():
     import torch
 
-    from proxyclip.tinyworld import losses, models
+    from proxyclip.tinyworld.losses import mae_loss
+    from proxyclip.tinyworld.models import build_tiny_vfm
 
     image = torch.rand(1, 3, 8, 12)
     blocks = [image[0, :, 4 * y : 4 * y + 4, 4 * x : 4 * x + 4].flatten() for y in range(2) for x in range(3)]
     truth = torch.stack([(b - b.mean()) / b.std() for b in blocks])[None]
-    loss = losses.mae_loss(models.build_vfm(), lambda *_: truth, image, torch.randperm(6)[None], 0.5)
+    loss = mae_loss(build_tiny_vfm(), lambda *_: truth, image, torch.randperm(6)[None], 0.5)
     assert loss < 1e-8
 
 
 def test_positions_of_the_decoder_differ_and_do_not_depend_on_the_grid():
     import torch
 
-    from proxyclip.tinyworld import models
+    from proxyclip.tinyworld.models import sine_positions
 
-    small, large = models.sine_positions(3, 5, 64), models.sine_positions(4, 6, 64)
+    small, large = sine_positions(3, 5, 64), sine_positions(4, 6, 64)
     assert len(torch.unique(large, dim=0)) == 24 and large.shape == (24, 64)
     assert torch.equal(large.view(4, 6, 64)[:3, :5], small.view(3, 5, 64))
 
 
 def _train(out, *more):
-    from proxyclip.tinyworld import train
+    from proxyclip.tinyworld.train import main
 
     few = ["--scenes", "4", "--batch", "4", "--captions", "6", "--workers", "1", "--save-every", "2"]
     few += ["--contrast-side", "32", "--contrast-batch", "2", "--mae-batch", "2"]
-    train.main(["--out", str(out), "--device", "cpu", *few, *more])
+    main(["--out", str(out), "--device", "cpu", *few, *more])
     return json.loads((out / "losses.json").read_text())
 
 

@@ -21,9 +21,9 @@ from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from mmseg.registry import MODELS
 
-from proxyclip.cli import train as train_script
-from proxyclip.engine.training import checkpoint as checkpoints
-from proxyclip.models.trained.nonfinite import check_finite
+from proxyclip.cli.train import main, parse_train_options
+from proxyclip.engine.training.checkpoint import find_latest_checkpoint, list_checkpoints
+from proxyclip.models.trained.nonfinite import check_finite_losses
 from proxyclip.models.trained.state_dict import read_checkpoint_state
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -87,7 +87,7 @@ class Learner(DummyTrained):
         return {"loss_ce": loss, "bits": torch.tensor(8.0 * scores.element_size())}
 
     def parse_losses(self, losses):
-        check_finite(losses)
+        check_finite_losses(losses)
         return super().parse_losses(losses)
 
 
@@ -107,7 +107,7 @@ def place(world, own_environment, monkeypatch):
 
 
 def run(out: str, *words: str) -> int:
-    return train_script.main(["cfg_learner.py", "--work-dir", out, "--device", "cpu", *words])
+    return main(["cfg_learner.py", "--work-dir", out, "--device", "cpu", *words])
 
 
 def folder(out: str) -> Path:
@@ -145,12 +145,12 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, capfd):
     """SIGKILL in iteration 6, then --resume with another number of loading processes."""
     victim = fork(held, "killed")
     limit = time.time() + 60
-    while checkpoints.latest(folder("killed")) != folder("killed") / "iter_4.pth":
+    while find_latest_checkpoint(folder("killed")) != folder("killed") / "iter_4.pth":
         assert victim.is_alive() and time.time() < limit
         time.sleep(0.02)
     victim.kill()
     victim.join()
-    assert [path.name for path in checkpoints.numbered(folder("killed")).values()] == ["iter_2.pth", "iter_4.pth"]
+    assert [path.name for path in list_checkpoints(folder("killed")).values()] == ["iter_2.pth", "iter_4.pth"]
     assert run("killed", "--no-eval") == 1
     assert "--resume goes on after it, --fresh deletes them" in (said := capfd.readouterr()).err
     assert run("killed", "--resume", "--workers", "1") == 0
@@ -181,7 +181,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before(whole, capfd):
     before, after = ([line["lr"] for line in lines(out)] for out in (whole, "damaged"))
     assert after[:6] == before[:6] and after[6:] == pytest.approx([rate / 10 for rate in before[6:]])
     assert run("damaged", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
-    assert list(checkpoints.numbered(folder("damaged"))) == [1] and len(lines("damaged")) == 1
+    assert list(list_checkpoints(folder("damaged"))) == [1] and len(lines("damaged")) == 1
 
 
 @pytest.mark.parametrize("trouble", ["loss", "gradient"])
@@ -193,7 +193,7 @@ def test_weights_that_are_no_numbers_are_never_kept(trouble, capfd):
     assert {"loss": "loss_ce = nan", "gradient": "such as conv.weight"}[trouble] in error
     assert "optim_wrapper.optimizer.lr=0.05" in error and "Traceback" not in error
     state, meta = read_checkpoint_state(last)
-    assert meta["iter"] == 2 and list(checkpoints.numbered(folder(trouble))) == [1, 2]
+    assert meta["iter"] == 2 and list(list_checkpoints(folder(trouble))) == [1, 2]
     assert all(value.isfinite().all() and value.dtype == torch.float32 for value in state.values())
     assert [line["bits"] for line in lines(trouble)][:2] == [16, 16]
 
@@ -211,7 +211,7 @@ def test_a_full_disk_costs_no_checkpoint(monkeypatch, capfd):
     assert run("full", "--no-eval", "--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=1") == 1
     error, last = capfd.readouterr().err, folder("full") / "iter_2.pth"
     assert "the disk is full. Make room" in error and f"{last} is saved" in error
-    assert read_checkpoint_state(last)[1]["iter"] == 2 and checkpoints.latest(folder("full")) == last
+    assert read_checkpoint_state(last)[1]["iter"] == 2 and find_latest_checkpoint(folder("full")) == last
     assert [file.name for file in folder("full").glob("*iter_*")] == ["iter_2.pth"]
 
 
@@ -231,7 +231,7 @@ def second(world) -> str:
 
 
 def start(config: str, out: str, *words: str) -> int:
-    return train_script.main([config, "--work-dir", out, "--device", "cpu", "--no-eval", *words])
+    return main([config, "--work-dir", out, "--device", "cpu", "--no-eval", *words])
 
 
 def weights_of(file: Path) -> list:
@@ -262,8 +262,8 @@ def test_to_resume_is_to_go_on_with_the_training_itself(whole, second, capfd):
     assert start(second, "again", "--resume", "--cfg-options", "model.trouble=stop", "model.at=2") == 130
     said = capfd.readouterr().out
     assert "there is no checkpoint to resume: starting from the beginning" in said
-    assert f"starting from {folder('again') / 'iter_6.pth'}\n" in said and not checkpoints.numbered(own)
-    assert start(second, "again", "--resume") == 0 and list(checkpoints.numbered(own)) == [2]
+    assert f"starting from {folder('again') / 'iter_6.pth'}\n" in said and not list_checkpoints(own)
+    assert start(second, "again", "--resume") == 0 and list(list_checkpoints(own)) == [2]
     assert start(second, "again", "--resume", "--cfg-options", "train_cfg.max_iters=4") == 0
     assert f"going on after {own / 'iter_2.pth'}\n" in capfd.readouterr().out and iterations(own) == [1, 2, 3, 4]
 
@@ -280,11 +280,11 @@ def test_checkpoints_that_are_kept():
     """Iterations 1 and 3 are saved out of turn, and outlive those that come after them; --fresh deletes all."""
     words = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
     assert run("kept", "--no-eval", "--cfg-options", *words) == 0
-    assert list(checkpoints.numbered(folder("kept"))) == [1, 3, 8]
+    assert list(list_checkpoints(folder("kept"))) == [1, 3, 8]
     assert read_checkpoint_state(folder("kept") / "iter_3.pth")[1]["iter"] == 3
-    assert checkpoints.latest(folder("kept")) == folder("kept") / "iter_8.pth"
+    assert find_latest_checkpoint(folder("kept")) == folder("kept") / "iter_8.pth"
     assert run("kept", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
-    assert list(checkpoints.numbered(folder("kept"))) == [1]
+    assert list(list_checkpoints(folder("kept"))) == [1]
 
 
 def one_of_two(rank: int, port: int) -> None:
@@ -331,19 +331,19 @@ WRONG = {
 
 @pytest.mark.parametrize("text", WRONG)
 def test_wrong_words_are_one_message(text, capfd):
-    assert train_script.main([*WRONG[text], "--work-dir", "wrong", "--device", "cpu"]) == 1
+    assert main([*WRONG[text], "--work-dir", "wrong", "--device", "cpu"]) == 1
     error = capfd.readouterr().err
     assert text in error and error.startswith("error: ") and "Traceback" not in error
 
 
 def test_the_command_line(capfd):
-    assert train_script.main(["cfg_learn.py", "--work-dir", "wrong"]) == 2
+    assert main(["cfg_learn.py", "--work-dir", "wrong"]) == 2
     assert "There is no config 'cfg_learn.py'" in capfd.readouterr().err
     for words, code in ((["--help"], 0), (["--resume", "--fresh"], 2), (["a.py", "--config", "b.py"], 2)):
         with pytest.raises(SystemExit) as stop:
-            train_script.main(words)
+            main(words)
         assert stop.value.code == code
-    assert train_script.parse_train_options(["--config", "b.py"]).config == "b.py"
+    assert parse_train_options(["--config", "b.py"]).config == "b.py"
 
 
 def test_one_launcher_starts_both_programs(tmp_path):

@@ -16,9 +16,10 @@ from mmseg.registry import DATASETS, MODELS
 from PIL import Image
 from reference import HERE, arrays
 
-from proxyclip.data import vocabulary
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
+from proxyclip.data.vocabulary import read_vocabulary
+from proxyclip.engine.config.load import load_config, merge_config
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.training.hooks import StageHook
 from proxyclip.engine.training.schedule import WarmupPolyLR
 from proxyclip.models.trained.maskclip_plus import MaskCLIPTeacher
@@ -139,7 +140,7 @@ def test_model_and_student(name):
     weight = dict(tau=1.0, model_type="ViT-B-16", clip_type="openai")
     assert model.class_weight == (weight if name == WEIGHTED else None)
     assert model.get("checkpoint") is None
-    overrides.check_model_arguments(cfg)
+    check_model_arguments(cfg)
     if name != "annofree/folder":
         assert model.student == dict(type=parts(name)[2])
 
@@ -150,7 +151,7 @@ def test_a_name_a_class(data):
     name = next(name for name in TRAINED if parts(name)[1] == data)
     assert load(name).model.name_path == f"./configs/trained/maskclip_plus/cls_{words}.txt"
     path = HOME / f"cls_{words}.txt"
-    text, read = path.read_text(encoding="utf-8"), vocabulary.read(path)
+    text, read = path.read_text(encoding="utf-8"), read_vocabulary(path)
     classes = DATASETS.get(kind).METAINFO["classes"]
     assert len(read) + (data in BACKGROUND) == len(classes) and not read.has_synonyms
     assert text == "".join(f"{one}\n" for one in read.names) and len(set(read.names)) == len(read)
@@ -231,7 +232,7 @@ def test_rate_and_decay_of_every_parameter(name):
 @pytest.mark.parametrize("name", TEACHERS)
 def test_the_teacher_alone(name):
     path = f"configs/trained/maskclip_plus/teacher/{name}.py"
-    cfg = configs.load(configs.EvalOptions(config=path))
+    cfg = load_config(EvalOptions(config=path))
     assert not {"train_dataloader", "train_cfg", "val_cfg", "optim_wrapper"} & {k for k, v in cfg.items() if v}
     data = name.removesuffix("_class_weight")
     student = load(f"annofree/{data}_deeplabv2_r101")
@@ -287,7 +288,7 @@ def test_the_student_of_the_page(tmp_path):
     text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
     (tmp_path / "own.py").write_text(block, encoding="utf-8")
-    cfg = configs.merged(configs.EvalOptions(config=str(tmp_path / "own.py")))
+    cfg = merge_config(EvalOptions(config=str(tmp_path / "own.py")))
     plain = load("annofree/voc20_deeplabv2_r101")
     assert "type" not in cfg.model.student and cfg.train_dataloader == plain.train_dataloader
     with torch.device("meta"):

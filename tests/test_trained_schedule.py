@@ -11,11 +11,22 @@ from mmengine.logging import HistoryBuffer
 from reference import arrays
 from torch.utils.data import DataLoader
 
-from proxyclip.engine.training import checkpoint as checkpoints
-from proxyclip.engine.training import loop as draws
 from proxyclip.engine.training import optim
+from proxyclip.engine.training.checkpoint import (
+    find_latest_checkpoint,
+    find_previous_checkpoint,
+    make_checkpoint_plain,
+    remove_checkpoints,
+    to_plain_values,
+)
+from proxyclip.engine.training.loop import SeededDraws, SeededSampler, seed_dataloader_config
 from proxyclip.engine.training.schedule import WarmupPolyLR
-from proxyclip.models.trained import nonfinite as guards
+from proxyclip.models.trained.nonfinite import (
+    NonFiniteLoss,
+    NonFiniteWeights,
+    check_finite_losses,
+    check_finite_weights,
+)
 from proxyclip.models.trained.state_dict import load_matching_tensors, read_checkpoint_state
 from proxyclip.models.weights import WeightsError
 
@@ -87,10 +98,10 @@ class Noise:
 
 
 def drawn(rank=0, world=1, batch=4, start=0, workers=0, count=6, seed=7) -> list:
-    sampler = draws.SeededSampler(Noise(), seed=seed)
+    sampler = SeededSampler(Noise(), seed=seed)
     sampler.rank, sampler.world, sampler.start = rank, world, start
     loader = DataLoader(
-        draws.SeededDraws(Noise()), sampler=sampler, batch_size=batch, num_workers=workers, collate_fn=list,
+        SeededDraws(Noise()), sampler=sampler, batch_size=batch, num_workers=workers, collate_fn=list,
         persistent_workers=workers > 0,
     )  # fmt: skip
     batches = iter(loader)
@@ -112,22 +123,22 @@ def test_draws_depend_on_seed_and_number_alone():
 
 def test_other_samplers_are_refused_and_the_endless_one_gives_way():
     loader = dict(batch_size=1, sampler=dict(type="InfiniteSampler", shuffle=False), dataset=dict(type="X"))
-    assert draws.seeded(loader)["sampler"] == dict(type="SeededSampler", shuffle=False)
+    assert seed_dataloader_config(loader)["sampler"] == dict(type="SeededSampler", shuffle=False)
     with pytest.raises(ValueError, match="'SeededSampler', but got 'DefaultSampler'"):
-        draws.seeded({**loader, "sampler": dict(type="DefaultSampler")})
+        seed_dataloader_config({**loader, "sampler": dict(type="DefaultSampler")})
     with pytest.raises(ValueError, match="but got a batch_sampler"):
-        draws.seeded({**loader, "batch_sampler": dict(type="Any")})
+        seed_dataloader_config({**loader, "batch_sampler": dict(type="Any")})
 
 
 def test_losses_that_are_no_numbers():
     fine = {"loss_ce": torch.ones(2, 3), "loss_two": [torch.ones(()), torch.zeros(())], "acc": torch.tensor(torch.nan)}
-    guards.check_finite(fine)
-    with pytest.raises(guards.NonFiniteLoss, match="loss_two = inf") as caught:
-        guards.check_finite({**fine, "loss_two": [torch.ones(()), torch.tensor(torch.inf)]})
+    check_finite_losses(fine)
+    with pytest.raises(NonFiniteLoss, match="loss_two = inf") as caught:
+        check_finite_losses({**fine, "loss_two": [torch.ones(()), torch.tensor(torch.inf)]})
     assert list(caught.value.terms) == ["loss_two"]
-    guards.check_weights({"a": torch.ones(2), "n": torch.ones(2, dtype=torch.long)})
-    with pytest.raises(guards.NonFiniteWeights, match="such as a"):
-        guards.check_weights({"a": torch.tensor([1.0, torch.nan])})
+    check_finite_weights({"a": torch.ones(2), "n": torch.ones(2, dtype=torch.long)})
+    with pytest.raises(NonFiniteWeights, match="such as a"):
+        check_finite_weights({"a": torch.tensor([1.0, torch.nan])})
 
 
 def test_mixed_precision_follows_the_device():
@@ -153,7 +164,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values(tmp_path):
         "state_dict": {"w": torch.ones(2)},
         "message_hub": {**hub, "resumed_keys": {}},
     }
-    checkpoints.simplify(checkpoint)
+    make_checkpoint_plain(checkpoint)
     assert checkpoint["message_hub"] == {"log_scalars": {}, "runtime_info": {"a": 1.0}, "resumed_keys": {"a": True}}
     file = tmp_path / "iter_3.pth"
     torch.save(checkpoint, file)
@@ -161,7 +172,7 @@ def test_a_checkpoint_holds_tensors_and_plain_values(tmp_path):
     assert state["w"].tolist() == [1, 1] and meta["iter"] == 3 and meta["classes"] == ("a", ["b"])
     assert torch.equal(meta["palette"], torch.eye(2, dtype=torch.float64))
     with pytest.raises(TypeError, match="got a object"):
-        checkpoints.plain({"a": [object()]})
+        to_plain_values({"a": [object()]})
 
 
 def test_files_that_are_no_checkpoints(tmp_path):
@@ -180,16 +191,16 @@ def test_files_that_are_no_checkpoints(tmp_path):
 
 
 def test_which_checkpoint_is_the_last(tmp_path):
-    assert checkpoints.latest(tmp_path) is None
+    assert find_latest_checkpoint(tmp_path) is None
     for number in (4, 10, 8):
         (tmp_path / f"iter_{number}.pth").touch()
     (tmp_path / "iter_best.pth").touch()
-    assert checkpoints.latest(tmp_path) == tmp_path / "iter_10.pth"
+    assert find_latest_checkpoint(tmp_path) == tmp_path / "iter_10.pth"
     (tmp_path / "last_checkpoint").write_text("/elsewhere/iter_8.pth")
-    assert checkpoints.latest(tmp_path) == tmp_path / "iter_8.pth"
-    assert checkpoints.before(tmp_path / "iter_8.pth") == tmp_path / "iter_4.pth"
-    assert checkpoints.before(tmp_path / "iter_4.pth") is None
-    checkpoints.remove(tmp_path)
+    assert find_latest_checkpoint(tmp_path) == tmp_path / "iter_8.pth"
+    assert find_previous_checkpoint(tmp_path / "iter_8.pth") == tmp_path / "iter_4.pth"
+    assert find_previous_checkpoint(tmp_path / "iter_4.pth") is None
+    remove_checkpoints(tmp_path)
     assert [file.name for file in tmp_path.iterdir()] == ["iter_best.pth"]
 
 

@@ -21,14 +21,13 @@ from safetensors.torch import save, save_file
 from stub_hub import StubHub
 
 import proxyclip  # noqa: F401  first, for MMSegmentation's imports
-from proxyclip.models.trained.maskclip_plus import pretrained
 from proxyclip.models.trained.maskclip_plus.decoders import SumASPP, build_decoder
 from proxyclip.models.trained.maskclip_plus.pretrained import load_pretrained
-from proxyclip.models.trained.maskclip_plus.students import BN, STUDENTS, build_student, feature_channels
+from proxyclip.models.trained.maskclip_plus.students import BATCH_NORM, STUDENTS, build_student, probe_feature_channels
 from proxyclip.models.weights import WeightsError
 
 TINY_MIT = dict(type="MixVisionTransformer", embed_dims=4, num_heads=(1, 2, 3, 4), num_layers=(1, 2, 1, 1))
-HEAD = dict(type="SegformerHead", in_index=[0, 1, 2, 3], norm_cfg=BN)
+HEAD = dict(type="SegformerHead", in_index=[0, 1, 2, 3], norm_cfg=BATCH_NORM)
 
 
 def own(backbone, channels=8, **options):
@@ -61,7 +60,9 @@ def deep_timm():
 
 
 def v1c(**options):
-    backbone = own(dict(type="ResNetV1c", depth=50, base_channels=8, stem_channels=16, norm_cfg=BN, **options))[0]
+    backbone = own(dict(type="ResNetV1c", depth=50, base_channels=8, stem_channels=16, norm_cfg=BATCH_NORM, **options))[
+        0
+    ]
     backbone.eval()  # returns None
     return backbone
 
@@ -74,7 +75,7 @@ def hf_state():
 
 CASES = {
     "maskclip_plus_dlv3p": (
-        dict(type="DepthwiseSeparableASPPHead", dilations=(1, 12, 24, 36), c1_channels=6, norm_cfg=BN),
+        dict(type="DepthwiseSeparableASPPHead", dilations=(1, 12, 24, 36), c1_channels=6, norm_cfg=BATCH_NORM),
         (8, 12, 16, 24),
         "w/",
     ),
@@ -147,7 +148,7 @@ def millions(module):
 @pytest.mark.parametrize("name", SIZES)
 def test_networks_of_the_paper(meta, name):
     backbone, decoder, weights = build_student(dict(type=name), 1024)
-    maps = feature_channels(backbone)
+    maps = probe_feature_channels(backbone)
     assert weights == STUDENTS[name]["pretrained"]
     size, large, small = SIZES[name]
     assert millions(backbone) == pytest.approx(size, abs=0.15)
@@ -207,7 +208,7 @@ def test_changes_of_a_named_student():
     wide, other, weights = build_student(
         dict(type="segformer_tiny", backbone=dict(embed_dims=24), decoder=dict(dropout_ratio=0.1), pretrained="a/b"), 16
     )
-    assert feature_channels(plain) == [16, 32, 64, 128] and feature_channels(wide) == [24, 48, 96, 192]
+    assert probe_feature_channels(plain) == [16, 32, 64, 128] and probe_feature_channels(wide) == [24, 48, 96, 192]
     assert other.convs[3].conv.in_channels == 192 and weights == "a/b"
     assert head.dropout is None and other.dropout.p == 0.1
     assert build_student(dict(type="deeplab_tiny", decoder=dict(type="SumASPP")), 16)[1].__class__ is SumASPP
@@ -235,13 +236,13 @@ class Own(nn.Module):
 
 def test_students_of_ones_own(tmp_path):
     (tmp_path / "own.py").write_text(OWN)
-    body = dict(type="ResNetV1c", depth=18, base_channels=8, stem_channels=8, norm_cfg=BN)
+    body = dict(type="ResNetV1c", depth=18, base_channels=8, stem_channels=8, norm_cfg=BATCH_NORM)
     spec = dict(backbone=body, decoder=dict(type=str(tmp_path / "own.py"), gain=0.0))
     backbone, decoder, weights = build_student(spec, 12)
     assert weights is None
     got = decoder(backbone(torch.randn(1, 3, 64, 96)))
     assert got.shape == (1, 12, 2, 3) and (got == 0).all()
-    fcn = build_student(dict(backbone=body, decoder=dict(type="FCNHead", in_index=1, norm_cfg=BN)), 12)[1]
+    fcn = build_student(dict(backbone=body, decoder=dict(type="FCNHead", in_index=1, norm_cfg=BATCH_NORM)), 12)[1]
     assert fcn(backbone(torch.randn(1, 3, 64, 96))).shape == (1, 12, 8, 12)
 
 
@@ -309,7 +310,7 @@ def test_resnets_of_timm(tmp_path):
 
     theirs = spread(timm_resnet.ResNet(timm_resnet.BasicBlock, layers=[2, 2, 2, 2], channels=(8, 16, 32, 64)))
     save_file(theirs.state_dict(), tmp_path / "plain.safetensors")
-    plain = own(dict(type="ResNet", depth=18, base_channels=8, norm_cfg=BN))[0]
+    plain = own(dict(type="ResNet", depth=18, base_channels=8, norm_cfg=BATCH_NORM))[0]
     plain.eval()
     load_pretrained(plain, str(tmp_path / "plain.safetensors"))
     expected = theirs.forward_intermediates(image, intermediates_only=True)[1:]
@@ -336,7 +337,9 @@ def hub(tmp_path, monkeypatch):
 @torch.no_grad()
 def test_weights_by_name_are_fetched_once(hub, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr(pretrained, "print_log", lambda text, **_: said.append(text))
+    monkeypatch.setattr(
+        "proxyclip.models.trained.maskclip_plus.pretrained.print_log", lambda text, **_: said.append(text)
+    )
     state, golden = hf_state()
     torch.save(state, tmp_path / "mit.bin")
     hub.files = {

@@ -10,7 +10,7 @@ from reference import folder
 from torch import nn
 from trained_world import RESNET, TINY, VIT, folder_of, tensors
 
-from proxyclip.models.clip.loading import architecture, load_model
+from proxyclip.models.clip.loading import get_clip_config, load_open_clip
 from proxyclip.models.clip.prompts import embed_class_names
 from proxyclip.models.clip.text import TextCLIP
 from proxyclip.models.trained.maskclip_plus.class_weight import ClassWeight, compute_class_weights
@@ -118,7 +118,7 @@ def test_text_rows_and_means():
 
 
 def test_rows_and_means_do_not_share_a_cache():
-    clip = TextCLIP(*load_model(TINY, None))
+    clip = TextCLIP(*load_open_clip(TINY, None))
     unit, mean = (clip.embed(["car", "sky"], ["a {}.", "the {} there."], unit=u) for u in (True, False))
     close(unit.norm(dim=1), torch.ones(2), 1e-6)
     assert (mean.norm(dim=1) < 0.99995).all()
@@ -184,9 +184,9 @@ def test_residual_is_a_choice():
 
 def test_width_of_the_space_without_weights():
     widths = {"RN50": 1024, "RN50x16": 768, "ViT-B/16": 512, TINY: 128}
-    assert {name: architecture(name)["embed_dim"] for name in widths} == widths
+    assert {name: get_clip_config(name)["embed_dim"] for name in widths} == widths
     with pytest.raises(ValueError, match="ViT-B-16"):
-        architecture("ViT-B-17")
+        get_clip_config("ViT-B-17")
 
 
 def test_unknown_parity():

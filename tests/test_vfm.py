@@ -10,16 +10,16 @@ import torch
 from reference import tensors, tiny_sam, write_clip, write_sam, write_vit
 from safetensors.torch import save_file
 
-from proxyclip.models import registry as plugins
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.layers.pos_embed import resize_positions
+from proxyclip.models.registry import build_plugin, list_plugins
 from proxyclip.models.vfm.clip import CLIPFeatures
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.dinov2 import DINOv2
 from proxyclip.models.vfm.dinov3 import DINOv3
 from proxyclip.models.vfm.mae import MAE
 from proxyclip.models.vfm.sam import SAM
-from proxyclip.models.weights import WeightsError, fingerprint
+from proxyclip.models.weights import WeightsError, fingerprint_module
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +75,7 @@ def vfms(folders, tmp_path, monkeypatch):
 
 def test_contract(folders, tmp_path, monkeypatch):
     made = vfms(folders, tmp_path, monkeypatch)
-    assert set(plugins.known("vfm")) - {"tiny"} == set(made)  # tiny is the embedded world's: see its own tests
+    assert set(list_plugins("vfm")) - {"tiny"} == set(made)  # tiny is the embedded world's: see its own tests
     for name, vfm in made.items():
         h, w = 4 * vfm.patch, 6 * vfm.patch
         image = torch.rand(2, 3, h, w)
@@ -180,7 +180,7 @@ def test_dinov2_releases(tmp_path, registers, monkeypatch):
 @pytest.mark.parametrize("family, options", [("sam", {}), ("mae", {}), ("sam", {"model": "vit_h"})])
 def test_missing_checkpoint_is_an_error(family, options):
     with pytest.raises(WeightsError, match="checkpoint="):
-        plugins.build("vfm", {"type": family, **options})
+        build_plugin("vfm", {"type": family, **options})
 
 
 def test_wrong_models(tmp_path):
@@ -229,5 +229,5 @@ def test_mae_can_resize_its_window(folders):
     with torch.no_grad():
         assert plain(torch.rand(1, 3, 64, 112)).shape[2:] == (4, 7)
         assert fixed(torch.rand(1, 3, 64, 112)).shape[2:] == (6, 6)
-    assert fingerprint(plain) == fingerprint(fixed)
+    assert fingerprint_module(plain) == fingerprint_module(fixed)
     torch.testing.assert_close(plain.vit.pos_embed[0], tensors("mae_tiny")["pos_embed"][0])

@@ -14,16 +14,16 @@ from reference import write_clip, write_vit
 from safetensors.torch import save_file
 from segment_anything import sam_model_registry
 
-from proxyclip.models import registry as plugins
 from proxyclip.models.clip.dense import load_clip
-from proxyclip.models.vfm import build_vfm, resolve
-from proxyclip.models.vfm._timm import attention_input
+from proxyclip.models.registry import load_plugin_class
+from proxyclip.models.vfm import build_vfm, resolve_vfm_spec
+from proxyclip.models.vfm._timm import project_timm_qkv
 from proxyclip.models.vfm.clip import CLIPFeatures
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.dinov2 import DINOv2
 from proxyclip.models.vfm.dinov3 import DINOv3
 from proxyclip.models.vfm.mae import MAE
-from proxyclip.models.weights import WeightsError, fingerprint
+from proxyclip.models.weights import WeightsError, fingerprint_module
 
 SIZES = {
     "dino": "s16 s8 b16 b8",
@@ -37,10 +37,10 @@ SMALL = dict(embed_dim=48, depth=3, num_heads=2)
 
 def test_every_short_name_has_pretrained_weights():
     for family, sizes in SIZES.items():
-        variants = plugins.load("vfm", family).variants
+        variants = load_plugin_class("vfm", family).variants
         assert list(variants) == sizes.split(), family
         for size in variants:
-            model = resolve(f"{family}-{size}")["model"]
+            model = resolve_vfm_spec(f"{family}-{size}")["model"]
             assert model in sam_model_registry if family == "sam" else timm.is_model_pretrained(model), model
             assert family == "sam" or timm.list_pretrained(model) == [model]
 
@@ -201,13 +201,13 @@ def test_biases_of_evas_attention(tmp_path):
         for kind in "qkv":
             weight = block.attn.qkv.weight.chunk(3)["qkv".index(kind)]
             want = block.norm1(x) @ weight.T + getattr(block.attn, f"{kind}_bias")
-            torch.testing.assert_close(attention_input(block, x, kind), want, atol=1e-5, rtol=1e-5)
+            torch.testing.assert_close(project_timm_qkv(block, x, kind), want, atol=1e-5, rtol=1e-5)
 
 
 def test_every_dinov3_has_a_fused_projection_here():
     for model in DINOv3.variants.values():
         vit = timm.create_model(model, num_classes=0, embed_dim=48, depth=2, num_heads=2)
-        assert attention_input(vit.blocks[-1], torch.zeros(1, 3, 48), "k").shape == (1, 3, 48)
+        assert project_timm_qkv(vit.blocks[-1], torch.zeros(1, 3, 48), "k").shape == (1, 3, 48)
 
 
 @pytest.mark.parametrize("cls", [DINO, DINOv2, DINOv3, MAE])
@@ -239,7 +239,7 @@ def test_clip_as_guide_holds_no_weights(clip):
     assert not list(vfm.modules())[1:]
     vfm.to(torch.bfloat16)
     assert clip.model.visual.proj.dtype == torch.float32
-    assert len(fingerprint(vfm)) == 64
+    assert len(fingerprint_module(vfm)) == 64
 
 
 def test_clip_as_guide_in_half_precision(tmp_path):
@@ -288,7 +288,7 @@ def test_the_documents_table_of_sizes_is_true():
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*?)(?:: none by default)? \|", text, re.MULTILINE))
     for family, sizes in SIZES.items():
         assert rows[family].replace("*", "").split(", ") == sizes.split(), family
-        cls = plugins.load("vfm", family)
+        cls = load_plugin_class("vfm", family)
         bold = re.findall(r"\*\*(.*?)\*\*", rows[family])
         if hasattr(cls, "default"):
             assert family == "mae" or cls.variants[bold[0]] == cls.default, family

@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from reference import arrays
 
-from proxyclip.data import vocabulary
+from proxyclip.data.vocabulary import parse_vocabulary, read_vocabulary
 from proxyclip.models.clip.prompts import embed_class_names, load_or_compute_features
 from proxyclip.models.sliding.postprocess import labels_from_scores, max_over_synonyms
 
@@ -21,36 +21,36 @@ def test_parser_corner_cases():
     cases = json.loads(str(arrays("text")["parse_cases_json"]))
     same = {"no_trailing_newline", "trailing_newline", "comma", "crlf"}
     for name, case in cases.items():
-        got = vocabulary.parse(case["text"])
+        got = parse_vocabulary(case["text"])
         assert "" not in got.names
         assert all(n == n.strip() for n in got.names)
         if name in same:
             assert (list(got.names), list(got.index)) == (case["names"], case["idx"]), name
-    assert vocabulary.parse(cases["blank_line_inside"]["text"]).classes == (("a",), ("b",))
-    assert vocabulary.parse(cases["trailing_semicolon"]["text"]).classes == (("a",), ("b",))
-    assert vocabulary.parse(cases["semicolon_without_space"]["text"]).classes == (("a", "b"), ("c",))
-    assert vocabulary.parse(cases["trailing_space"]["text"]).classes == (("wood",), ("road",))
+    assert parse_vocabulary(cases["blank_line_inside"]["text"]).classes == (("a",), ("b",))
+    assert parse_vocabulary(cases["trailing_semicolon"]["text"]).classes == (("a",), ("b",))
+    assert parse_vocabulary(cases["semicolon_without_space"]["text"]).classes == (("a", "b"), ("c",))
+    assert parse_vocabulary(cases["trailing_space"]["text"]).classes == (("wood",), ("road",))
 
 
 @pytest.mark.parametrize("text", ["a;b\r\nc ;d\r\n", "\ufeffa; b\n\nc;d  \n\n", "a ;b;\n c; d"])
 def test_blanks_bom_and_line_ends(text, tmp_path):
     path = tmp_path / "cls.txt"
     path.write_bytes(text.encode())
-    assert vocabulary.read(path).classes == (("a", "b"), ("c", "d"))
+    assert read_vocabulary(path).classes == (("a", "b"), ("c", "d"))
 
 
 def test_bad_files(tmp_path, caplog):
     with pytest.raises(ValueError, match=r"line 2 .*' ; '"):
-        vocabulary.parse("a\n ; \nb")
+        parse_vocabulary("a\n ; \nb")
     path = tmp_path / "cls.txt"
     path.write_bytes(b"\n\n")
     with pytest.raises(ValueError, match=r"cls\.txt.* empty"):
-        vocabulary.read(path)
+        read_vocabulary(path)
     path.write_bytes(b"caf\xe9\n")
     with pytest.raises(ValueError, match=r"UTF-8.*cls\.txt.*byte 3"):
-        vocabulary.read(path)
+        read_vocabulary(path)
     with caplog.at_level(logging.WARNING):
-        vocabulary.parse("wall; bed\nbed")
+        parse_vocabulary("wall; bed\nbed")
     assert "'bed'" in caplog.text
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.apis.web import Settings
+from proxyclip.apis.web import WebSettings
 
 pytest.importorskip("gradio")
 sync = pytest.importorskip("playwright.sync_api")
@@ -28,7 +28,7 @@ X, Y = 40, 60  # a pixel of the picture
 def address():
     from proxyclip.apis.web.server import Server
 
-    with Server(Settings(tiny=True, port=0)) as running:
+    with Server(WebSettings(tiny=True, port=0)) as running:
         thread = threading.Thread(target=running.run)
         thread.start()
         yield running.url
@@ -68,10 +68,10 @@ def visit(browser, address):
 
 @pytest.fixture(scope="module")
 def picture(tmp_path_factory) -> Path:
-    from proxyclip.apis.web import inference
+    from proxyclip.apis.web.inference import draw_example
 
     path = tmp_path_factory.mktemp("picture") / "garden.png"
-    path.write_bytes(inference.draw_example(1).data)
+    path.write_bytes(draw_example(1).data)
     return path
 
 
@@ -127,7 +127,7 @@ def test_from_a_picture_to_a_mask(visit, picture, expected, tmp_path):
 
 
 def test_classes_and_pixels_can_be_asked(visit, picture, expected):
-    from proxyclip.apis.web import render
+    from proxyclip.apis.web.render import encode_attention, encode_jpeg, resize_for_display
     from proxyclip.visualization.overlay import draw_probability
 
     page, (segmenter, found) = visit(), expected
@@ -145,15 +145,15 @@ def test_classes_and_pixels_can_be_asked(visit, picture, expected):
     page.click("[data-name=boat]")
     page.wait_for_selector(".result.probability")
     assert page.locator("h2").inner_text() == "Probability of boat"
-    wanted = draw_probability(render.resize_for_display(found.probability("boat")))
-    assert page.locator(".layer").get_attribute("src") == render.encode_jpeg(wanted)
+    wanted = draw_probability(resize_for_display(found.probability("boat")))
+    assert page.locator(".layer").get_attribute("src") == encode_jpeg(wanted)
 
     # A click on a pixel: where its patch looks, and the classes there.
     click_pixel(page, X, Y)
     page.wait_for_selector(".result.attention")
     assert page.locator("h2").inner_text() == f"Pixel {X}, {Y}: where its patch looks"
     looks = segmenter.attention(found.image, X, Y)
-    assert page.locator(".layer").get_attribute("src") == render.encode_attention(found.image, looks, (X, Y))
+    assert page.locator(".layer").get_attribute("src") == encode_attention(found.image, looks, (X, Y))
     rows = page.locator(".pixel tbody tr").all_inner_texts()
     best = int(found.probabilities[:, Y, X].argmax())
     assert rows[0].split("\t")[0] == found.names[best]
@@ -248,19 +248,19 @@ def test_narrow_and_dark(visit):
 
 
 def test_missing_weights_offer_the_tiny_world(visit, picture, monkeypatch):
-    from proxyclip.apis.web import model_cache as models
-    from proxyclip.apis.web import server
+    from proxyclip.apis.segmenter import Segmenter
+    from proxyclip.apis.web.server import Server
     from proxyclip.models.weights import WeightsError
 
-    real = models.Segmenter
+    real = Segmenter
 
     def segmenter(config: str, **options):
         if "tiny" not in config:
             raise WeightsError("The weights of ViT-B-16 are not on this machine")
         return real(config=config, **options)
 
-    monkeypatch.setattr(models, "Segmenter", segmenter)
-    with server.Server(Settings(port=0)) as running:
+    monkeypatch.setattr("proxyclip.apis.web.model_cache.Segmenter", segmenter)
+    with Server(WebSettings(port=0)) as running:
         thread = threading.Thread(target=running.run)
         thread.start()
         try:

@@ -18,20 +18,28 @@ from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 
 from proxyclip.cli.weights import main
-from proxyclip.engine.config import components as choices
-from proxyclip.models import registry as plugins
-from proxyclip.models.clip.dense import default_tag, load_clip, supported
-from proxyclip.models.vfm import resolve
+from proxyclip.engine.config.components import parse_clip_spec, parse_vfm_spec
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.clip.loading import default_clip_tag, list_supported_clips
+from proxyclip.models.registry import list_plugins, load_plugin_class
+from proxyclip.models.vfm import resolve_vfm_spec
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.sam import SAM
-from proxyclip.models.weights import WeightsError, catalogue
-from proxyclip.models.weights.catalogue import entries, find, needed, own_folder
-from proxyclip.models.weights.verify import check, kept
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.catalogue import (
+    WEIGHTS_FILES,
+    find_weights_entry,
+    get_weights_folder,
+    list_known_hashes,
+    list_required_weights,
+    list_weights_entries,
+)
+from proxyclip.models.weights.verify import verify_local_weights, verify_weights_file
 from proxyclip.utils.paths import ROOT
 
-CLIPS = [entry for entry in entries() if entry.kind == "clip" and entry.hub]
-VFMS = [entry for entry in entries() if entry.kind == "vfm" and entry.hub]
-TINY = [entry for entry in entries() if entry.file]
+CLIPS = [entry for entry in list_weights_entries() if entry.kind == "clip" and entry.hub]
+VFMS = [entry for entry in list_weights_entries() if entry.kind == "vfm" and entry.hub]
+TINY = [entry for entry in list_weights_entries() if entry.file]
 
 
 @pytest.fixture
@@ -48,7 +56,7 @@ def cache(machine, entry, content=None):
     content = b"weights" if content is None else content
     repository = machine / "hub" / ("models--" + entry.hub.replace("/", "--"))
     blob = repository / "blobs" / hashlib.sha256(content).hexdigest()
-    path = repository / "snapshots" / ("1" * 40) / catalogue.WEIGHTS[entry.kind][0]
+    path = repository / "snapshots" / ("1" * 40) / WEIGHTS_FILES[entry.kind][0]
     for folder in (blob.parent, path.parent, repository / "refs"):
         folder.mkdir(parents=True)
     blob.write_bytes(content)
@@ -64,92 +72,92 @@ def size(model):
 @pytest.mark.parametrize("entry", CLIPS, ids=lambda e: e.name)
 def test_clips_are_open_clips(entry):
     name, _, tag = entry.name.partition(",")
-    assert name in supported()
-    tag = tag or default_tag(name)
+    assert name in list_supported_clips()
+    tag = tag or default_clip_tag(name)
     assert get_pretrained_cfg(name, tag)["hf_hub"] == f"{entry.hub}/"
-    assert find(f"{name},{tag}") is entry or find(f"{name},{tag}") == entry
-    assert (entry.name == name) == (tag == default_tag(name))
+    assert find_weights_entry(f"{name},{tag}") is entry or find_weights_entry(f"{name},{tag}") == entry
+    assert (entry.name == name) == (tag == default_clip_tag(name))
 
 
 @pytest.mark.parametrize("entry", VFMS, ids=lambda e: e.name)
 def test_vfms_are_the_short_names(entry):
-    assert entry.hub == f"timm/{resolve(entry.name)['model']}"
+    assert entry.hub == f"timm/{resolve_vfm_spec(entry.name)['model']}"
     assert timm.get_pretrained_cfg(entry.hub.removeprefix("timm/")).hf_hub_id == entry.hub
     for family in entry.also:
-        assert plugins.load("vfm", family).default == entry.hub.removeprefix("timm/")
+        assert load_plugin_class("vfm", family).default == entry.hub.removeprefix("timm/")
 
 
 def test_every_short_name_is_in_the_catalogue():
-    names = {f"{family}-{size}" for family in plugins.known("vfm") for size in variants(family)}
-    assert {entry.name for entry in entries() if entry.kind == "vfm"} == names
-    assert find("sam").name == f"sam-{SAM.__init__.__defaults__[0].removeprefix('vit_')}"
+    names = {f"{family}-{size}" for family in list_plugins("vfm") for size in variants(family)}
+    assert {entry.name for entry in list_weights_entries() if entry.kind == "vfm"} == names
+    assert find_weights_entry("sam").name == f"sam-{SAM.__init__.__defaults__[0].removeprefix('vit_')}"
 
 
 def variants(family):
-    return getattr(plugins.load("vfm", family), "variants", {})
+    return getattr(load_plugin_class("vfm", family), "variants", {})
 
 
 def test_the_documents_tables_are_true():
     text = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(ViT[\w-]+)`[^|]*\|[^|]*\|[^|]*\| `(\w+)` \|([^|]*)\|$", text, re.MULTILINE)
     wanted = {f"{name},{tag}" for name, usual, more in rows for tag in (usual, *re.findall(r"`(\w+)`", more))}
-    assert {f"{e.name},{default_tag(e.name)}" if "," not in e.name else e.name for e in CLIPS} == wanted
+    assert {f"{e.name},{default_clip_tag(e.name)}" if "," not in e.name else e.name for e in CLIPS} == wanted
     licences = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", text, re.MULTILINE))
-    for entry in entries():
+    for entry in list_weights_entries():
         if entry.kind == "vfm" and not entry.file:
             assert entry.licence.split(" (")[0] in licences[entry.name.partition("-")[0]], entry.name
 
 
 @pytest.mark.parametrize("name", ["ViT-B-32", "ViT-L-14-336"])
 def test_sizes_of_clips(name):
-    assert find(name).bytes == size(open_clip.create_model(name, load_weights=False, device="meta"))
+    assert find_weights_entry(name).bytes == size(open_clip.create_model(name, load_weights=False, device="meta"))
 
 
 @pytest.mark.parametrize("name", ["dino-s16", "dinov2-b-reg", "dinov3-s+", "mae-h"])
 def test_sizes_of_vfms(name):
     with torch.device("meta"):
-        assert find(name).bytes == size(timm.create_model(resolve(name)["model"], num_classes=0))
+        assert find_weights_entry(name).bytes == size(timm.create_model(resolve_vfm_spec(name)["model"], num_classes=0))
 
 
 def test_hashes_are_known_from_somewhere():
-    for entry in entries():
+    for entry in list_weights_entries():
         assert bool(entry.sha256) == bool(entry.sha256_from) == (not entry.hub), entry.name
-    for name, (digest, known_from) in catalogue.originals().items():
+    for name, (digest, known_from) in list_known_hashes().items():
         assert re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", digest), name
         assert known_from
     for name in ("ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336"):
         folder, file = get_pretrained_cfg(name, "openai")["url"].split("/")[-2:]
-        assert catalogue.originals()[file][0] == folder
+        assert list_known_hashes()[file][0] == folder
 
 
 @pytest.mark.parametrize("entry", TINY, ids=lambda e: e.name)
 def test_the_embedded_ones_are_in_order(entry):
     assert entry.place == ROOT / entry.file
     assert entry.bytes == entry.place.stat().st_size
-    assert check(entry.place, entry).state == "ok"
+    assert verify_weights_file(entry.place, entry).state == "ok"
     words = entry.use.split()[1]
-    assert choices.vfm(words) if entry.kind == "vfm" else choices.clip(words, {})["clip_type"] is None
+    assert parse_vfm_spec(words) if entry.kind == "vfm" else parse_clip_spec(words, {})["clip_type"] is None
 
 
 @pytest.mark.parametrize("words", ["ViT-L-14-336", "vit-l/14@336px", "ViT-L/14@336,openai", "ViT-L-14-336,openai"])
 def test_spellings_of_a_clip(words):
-    assert find(words).name == "ViT-L-14-336"
+    assert find_weights_entry(words).name == "ViT-L-14-336"
 
 
 def test_names_beyond_the_catalogue():
-    assert find("ViT-B-16-quickgelu,dfn2b").hub == "apple/DFN2B-CLIP-ViT-B-16"
-    assert find("ViT-L-14,laion400m_e32").hub == "timm/vit_large_patch14_clip_224.laion400m_e32"
-    assert find("ViT-L-14,laion400m_e32").bytes is None
-    assert find("hf-hub:someone/clip").hub == "someone/clip"
-    assert find("dino,vit_base_patch8_224.dino").name == "dino-b8"
-    assert find("dinov3,vit_large_patch16_dinov3.sat493m").hub == "timm/vit_large_patch16_dinov3.sat493m"
+    assert find_weights_entry("ViT-B-16-quickgelu,dfn2b").hub == "apple/DFN2B-CLIP-ViT-B-16"
+    assert find_weights_entry("ViT-L-14,laion400m_e32").hub == "timm/vit_large_patch14_clip_224.laion400m_e32"
+    assert find_weights_entry("ViT-L-14,laion400m_e32").bytes is None
+    assert find_weights_entry("hf-hub:someone/clip").hub == "someone/clip"
+    assert find_weights_entry("dino,vit_base_patch8_224.dino").name == "dino-b8"
+    assert find_weights_entry("dinov3,vit_large_patch16_dinov3.sat493m").hub == "timm/vit_large_patch16_dinov3.sat493m"
     with pytest.raises(ValueError, match=r"as dino-s16.*but got 'dino-s17'.*weights list"):
-        find("dino-s17")
+        find_weights_entry("dino-s17")
 
 
 def test_needed(machine):
     def names(clip, vfm):
-        return [entry.name for entry in needed(clip, vfm)]
+        return [entry.name for entry in list_required_weights(clip, vfm)]
 
     assert names("ViT-B-16", "dino") == ["ViT-B-16", "dino-b8"]
     assert names("ViT-B-16,openai", "sam-l") == ["ViT-B-16", "sam-l"]
@@ -157,7 +165,7 @@ def test_needed(machine):
     assert names("local-dir:X", "tiny") == ["tiny-contrast"]
     for clip, vfm in (("local-dir:X", "none"), (None, "dino,x.pth"), ("ViT-B-16,x.pt", "clip"), ("ViT-Z", "my/own.py")):
         assert names(clip, vfm) == [], (clip, vfm)
-    (entry,) = needed("ViT-B-16", None)
+    (entry,) = list_required_weights("ViT-B-16", None)
     assert (entry.place, entry.licence) == (None, "MIT")
     assert entry.source == f"{hub_constants.ENDPOINT}/timm/vit_base_patch16_clip_224.openai"
     path = cache(machine, entry)
@@ -165,17 +173,17 @@ def test_needed(machine):
 
 
 def test_list(machine, capsys):
-    cache(machine, find("dino-s16"))
+    cache(machine, find_weights_entry("dino-s16"))
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for entry in entries():
+    for entry in list_weights_entries():
         row = next(line for line in lines if line.startswith((f"│ {entry.name} ", f"│ {entry.name}(")))
         assert entry.licence in row
         assert ("hub cache" in row) == (entry.name == "dino-s16")
     assert any(str(machine / "hub") in line for line in lines)
     assert main(["list", "--json"]) == 0
     records = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
-    assert list(records) == [entry.name for entry in entries()]
+    assert list(records) == [entry.name for entry in list_weights_entries()]
     assert records["dino-s16"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert records["dino-s16"]["sha256_from"]
     assert records["dino-b8"]["place"] is None
@@ -193,17 +201,17 @@ def test_list_needs_no_pytorch():
 def test_verify_of_what_is_kept(machine, capsys):
     """A file of the hub whose bytes changed, one that was cut short, and one of unknown hash."""
     tensors = {"x": torch.arange(100.0)}
-    own_folder().mkdir(parents=True)
-    save_file(tensors, own_folder() / "mine.safetensors")
-    content = (own_folder() / "mine.safetensors").read_bytes()
-    cache(machine, find("dino-s8"), content)
+    get_weights_folder().mkdir(parents=True)
+    save_file(tensors, get_weights_folder() / "mine.safetensors")
+    content = (get_weights_folder() / "mine.safetensors").read_bytes()
+    cache(machine, find_weights_entry("dino-s8"), content)
     assert main(["verify"]) == 0
     assert "unknown hash" in capsys.readouterr().out
-    blob = cache(machine, find("dino-s16"), content).resolve()
+    blob = cache(machine, find_weights_entry("dino-s16"), content).resolve()
     blob.write_bytes(content[:-10])
-    (own_folder() / "sam_vit_b_01ec64.pth").write_bytes(b"PK short")
+    (get_weights_folder() / "sam_vit_b_01ec64.pth").write_bytes(b"PK short")
     assert main(["verify"]) == 1
-    found = {one.name: one for one in kept()}
+    found = {one.name: one for one in verify_local_weights()}
     states = {name: one.state for name, one in found.items() if "tiny" not in name}
     unknown = {"mine.safetensors": "unknown hash"}
     assert states == unknown | {"dino-s8": "ok", "dino-s16": "wrong", "sam-b": "wrong"}
@@ -213,9 +221,9 @@ def test_verify_of_what_is_kept(machine, capsys):
 
 
 def test_verify_says_how_much_of_a_file_is_there(machine):
-    own_folder().mkdir(parents=True)
-    (own_folder() / "sam_vit_b_01ec64.pth").write_bytes(b"PK short")
-    verdict = check(find("sam").place, find("sam"))
+    get_weights_folder().mkdir(parents=True)
+    (get_weights_folder() / "sam_vit_b_01ec64.pth").write_bytes(b"PK short")
+    verdict = verify_weights_file(find_weights_entry("sam").place, find_weights_entry("sam"))
     for words in ("8 of 375042383 bytes", "it is cut short", "weights fetch sam-b"):
         assert words in verdict.note
 
@@ -239,10 +247,10 @@ def test_small_files_of_the_hub_are_named_by_gits_hash(tmp_path):
     blob = tmp_path / "blobs" / name.decode().strip()
     blob.parent.mkdir()
     blob.write_bytes(content)
-    note = check(blob).note
+    note = verify_weights_file(blob).note
     assert "SHA-1" not in note
     blob.write_bytes(content + b"!")
-    assert "git's SHA-1 is " in check(blob).note
+    assert "git's SHA-1 is " in verify_weights_file(blob).note
 
 
 def test_missing_weights_say_the_command(machine):
@@ -256,8 +264,9 @@ def test_missing_weights_say_the_command(machine):
 
 def test_public_names_of_the_package():
     from proxyclip.models import weights
+    from proxyclip.models.weights import __all__
 
-    for name in weights.__all__:
+    for name in __all__:
         assert callable(getattr(weights, name)), name
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = weights.nothing

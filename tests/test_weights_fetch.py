@@ -20,9 +20,10 @@ from proxyclip.cli.weights import main
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.sam import SAM
-from proxyclip.models.weights import WeightsError, catalogue, verify
-from proxyclip.models.weights.catalogue import Entry, own_folder
-from proxyclip.models.weights.fetch import download_file, fetch
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.catalogue import WeightsEntry, find_weights_entry, get_weights_folder
+from proxyclip.models.weights.fetch import download_file, fetch_weights
+from proxyclip.models.weights.verify import verify_weights_file
 
 SMALL = dict(embed_dim=48, depth=1, num_heads=2)
 DINO_HUB = "timm/vit_small_patch16_224.dino"
@@ -50,11 +51,18 @@ def hub(tmp_path, monkeypatch):
     }
     url, digest = f"{stub.address}/files/sam_tiny.pth", hashlib.sha256(sam).hexdigest()
     entries = (
-        Entry("tiny-test", "clip", len(clip), "MIT", hub="someone/tiny.openai", also=("tiny-test,openai",)),
-        Entry("dino-s16", "vfm", len(vfm), "Apache-2.0", hub=DINO_HUB),
-        Entry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
+        WeightsEntry("tiny-test", "clip", len(clip), "MIT", hub="someone/tiny.openai", also=("tiny-test,openai",)),
+        WeightsEntry("dino-s16", "vfm", len(vfm), "Apache-2.0", hub=DINO_HUB),
+        WeightsEntry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
     )
-    monkeypatch.setattr(catalogue, "entries", lambda: entries)
+    for target in (
+        "proxyclip.cli.weights.list_weights_entries",
+        "proxyclip.models.vfm._timm.list_weights_entries",
+        "proxyclip.models.vfm.sam.list_weights_entries",
+        "proxyclip.models.weights.catalogue.list_weights_entries",
+        "proxyclip.models.weights.verify.list_weights_entries",
+    ):
+        monkeypatch.setattr(target, lambda: entries)
     for module in (
         "proxyclip.models.vfm._timm",
         "proxyclip.models.vfm.sam",
@@ -155,22 +163,22 @@ def test_a_damaged_file_of_the_hub_is_not_kept(hub, capsys):
     hub.bodies[f"{DINO_HUB}/model.safetensors"] = content[:-1] + bytes([content[-1] ^ 1])
     assert main(["fetch", "dino-s16"]) == 1
     assert "is damaged" in capsys.readouterr().err
-    assert catalogue.find("dino-s16").place is None
+    assert find_weights_entry("dino-s16").place is None
     hub.bodies = {}
     assert main(["fetch", "dino-s16"]) == 0
 
 
 def test_a_cache_without_links_is_checked_by_asking_the_hub(hub, monkeypatch, capsys):
     assert main(["fetch", "dino-s16"]) == 0
-    path = catalogue.find("dino-s16").place
+    path = find_weights_entry("dino-s16").place
     content = path.read_bytes()
     path.unlink()
     path.write_bytes(content)
-    assert verify.check(path, catalogue.find("dino-s16")).state == "ok"
+    assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "ok"
     path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
-    assert verify.check(path, catalogue.find("dino-s16")).state == "wrong"
+    assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "wrong"
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
-    assert verify.check(path, catalogue.find("dino-s16")).state == "unknown hash"
+    assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "unknown hash"
 
 
 def test_any_repository_with_its_config(hub, small, monkeypatch):
@@ -193,10 +201,10 @@ def test_interrupted(hub, monkeypatch, capsys):
 def test_older_repositories_have_pickles(hub, tmp_path):
     content = hub.files.pop("someone/tiny.openai/open_clip_model.safetensors")
     hub.files["someone/tiny.openai/open_clip_pytorch_model.bin"] = content
-    assert fetch(catalogue.find("tiny-test"), say=str).name == "open_clip_pytorch_model.bin"
+    assert fetch_weights(find_weights_entry("tiny-test"), say=str).name == "open_clip_pytorch_model.bin"
     del hub.files["someone/tiny.openai/open_clip_pytorch_model.bin"]
     with pytest.raises(WeightsError, match=r"has none of the files open_clip_model\.safetensors"):
-        fetch(catalogue.find("tiny-test"), to=tmp_path / "folder", say=str)
+        fetch_weights(find_weights_entry("tiny-test"), to=tmp_path / "folder", say=str)
 
 
 def test_gated_and_missing_repositories(hub, capsys):
@@ -232,14 +240,14 @@ def test_a_full_disk_is_told_before(hub, monkeypatch, capsys):
 
 
 def target():
-    return own_folder() / "sam_tiny.pth"
+    return get_weights_folder() / "sam_tiny.pth"
 
 
 def test_a_download_that_breaks_off_leaves_nothing(hub, capsys):
     hub.cuts = [4000]
     assert main(["fetch", "sam-tiny"]) == 1
     assert "could not be fetched: the connection broke off" in capsys.readouterr().err
-    assert not [path for path in own_folder().iterdir() if path.suffix != ".lock"]
+    assert not [path for path in get_weights_folder().iterdir() if path.suffix != ".lock"]
     assert main(["fetch", "sam-tiny"]) == 0
     assert hub.starts() == [0, 0]
     assert target().read_bytes() == hub.files["files/sam_tiny.pth"]
@@ -256,7 +264,7 @@ def test_a_wrong_hash_is_deleted(hub, capsys):
     hub.bodies["files/sam_tiny.pth"] = bytes(len(hub.files["files/sam_tiny.pth"]))
     assert main(["fetch", "sam-tiny"]) == 1
     assert "SHA-256 is " in capsys.readouterr().err
-    assert not [path for path in own_folder().iterdir() if path.suffix != ".lock"]
+    assert not [path for path in get_weights_folder().iterdir() if path.suffix != ".lock"]
 
 
 def test_a_missing_file_and_one_of_unknown_size(hub, tmp_path):

@@ -15,7 +15,7 @@ from open_clip import pretrained as tags
 from reference import model_config, tensors, write_clip, write_vit
 
 from proxyclip.cli.weights import main
-from proxyclip.engine.config import components as choices
+from proxyclip.engine.config.components import parse_clip_spec, parse_vfm_spec
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.vfm import build_vfm
 from proxyclip.models.vfm.dino import DINO
@@ -103,11 +103,11 @@ def test_words_of_clip_and_vfm(form, small, tmp_path, marker):
     """--clip NAME,evil.pt and --vfm dino,evil.pth, sam,evil.pth."""
     form(tmp_path / "evil.pt", marker)
     form(tmp_path / "evil.pth", marker)
-    spec = choices.clip(f"tiny-test,{tmp_path / 'evil.pt'}", {})
+    spec = parse_clip_spec(f"tiny-test,{tmp_path / 'evil.pt'}", {})
     with pytest.raises(WeightsError, match=CULPRIT):
         load_clip(**spec)
     with pytest.raises(WeightsError, match=CULPRIT):
-        build_vfm(choices.vfm(f"dino,{tmp_path / 'evil.pth'}"))
+        build_vfm(parse_vfm_spec(f"dino,{tmp_path / 'evil.pth'}"))
     with pytest.raises(WeightsError, match=CULPRIT):
         SAM("vit_b", str(tmp_path / "evil.pth"))
 

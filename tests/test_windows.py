@@ -6,7 +6,13 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.windows import (
+    check_window_size,
+    compute_window_starts,
+    cut_tiles,
+    plan_windows,
+    stitch_tiles,
+)
 
 
 @pytest.mark.parametrize(
@@ -21,14 +27,14 @@ from proxyclip.models.sliding import windows
     ],
 )
 def test_starts(length, crop, stride, expected):
-    assert windows.starts(length, crop, stride) == expected
+    assert compute_window_starts(length, crop, stride) == expected
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 65, 97, 335])
 @pytest.mark.parametrize("crop, stride", [(64, 32), (64, 64), (48, 7)])
 def test_every_pixel_is_covered(length, crop, stride):
     seen = torch.zeros(length)
-    for s in windows.starts(length, crop, stride):
+    for s in compute_window_starts(length, crop, stride):
         assert s >= 0
         assert s + min(crop, length) <= length
         seen[s : s + min(crop, length)] += 1
@@ -38,7 +44,7 @@ def test_every_pixel_is_covered(length, crop, stride):
 @pytest.mark.parametrize("crop, stride", [(64, 0), (64, 65), (-1, 1), (64, -3)])
 def test_windows_that_leave_gaps_are_refused(crop, stride):
     with pytest.raises(ValueError, match=f"{stride} and {crop}"):
-        windows.check(crop, stride)
+        check_window_size(crop, stride)
 
 
 def slow(image, crop, stride, multiple, patch, score, size):
@@ -46,8 +52,8 @@ def slow(image, crop, stride, multiple, patch, score, size):
     _, h, w = image.shape
     total, count = None, torch.zeros(h, w)
     th, tw = min(crop, h), min(crop, w)
-    for y in windows.starts(h, crop, stride):
-        for x in windows.starts(w, crop, stride):
+    for y in compute_window_starts(h, crop, stride):
+        for x in compute_window_starts(w, crop, stride):
             tile = image[:, y : y + th, x : x + tw]
             ph, pw = -th % multiple, -tw % multiple
             padded = F.pad(tile, (pw // 2, pw - pw // 2, ph // 2, ph - ph // 2))
@@ -71,10 +77,10 @@ def test_matrix_form_equals_the_definition(shape, size, budget):
     def score(tiles):
         return F.conv2d(tiles, kernel, stride=patch)
 
-    rows, columns = windows.plan(shape, crop, stride, multiple)
-    tiles = windows.cut(image, rows, columns)
+    rows, columns = plan_windows(shape, crop, stride, multiple)
+    tiles = cut_tiles(image, rows, columns)
     assert tiles.shape[2] % multiple == tiles.shape[3] % multiple == 0
-    strips = list(windows.stitch(score(tiles), rows, columns, size, budget))
+    strips = list(stitch_tiles(score(tiles), rows, columns, size, budget))
     assert budget > 1 or len(strips) == size[0]
     expected = slow(image, crop, stride, multiple, patch, score, size)
     torch.testing.assert_close(torch.cat(strips, 1), expected, atol=2e-5, rtol=1e-5)
@@ -82,8 +88,8 @@ def test_matrix_form_equals_the_definition(shape, size, budget):
 
 def test_whole_image_goes_straight_to_the_original_size():
     scores = torch.randn(1, 5, 7, 9)
-    rows, columns = windows.plan((112, 144), 0, 0, 16)
-    out = torch.cat(list(windows.stitch(scores, rows, columns, (90, 133), 1000)), 1)
+    rows, columns = plan_windows((112, 144), 0, 0, 16)
+    out = torch.cat(list(stitch_tiles(scores, rows, columns, (90, 133), 1000)), 1)
     expected = F.interpolate(scores, size=(90, 133), mode="bilinear")[0]
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
 
@@ -91,8 +97,8 @@ def test_whole_image_goes_straight_to_the_original_size():
 def test_scores_of_ones_stay_ones():
     """Weights of every output pixel add up to one, whatever overlaps and paddings."""
     for shape in [(50, 333), (64, 64), (7, 7)]:
-        rows, columns = windows.plan(shape, 48, 20, 16)
-        tiles = windows.cut(torch.zeros(3, *shape), rows, columns)
+        rows, columns = plan_windows(shape, 48, 20, 16)
+        tiles = cut_tiles(torch.zeros(3, *shape), rows, columns)
         ones = torch.ones(len(tiles), 2, 6, 6)
-        out = torch.cat(list(windows.stitch(ones, rows, columns, (37, 91), 500)), 1)
+        out = torch.cat(list(stitch_tiles(ones, rows, columns, (37, 91), 500)), 1)
         torch.testing.assert_close(out, torch.ones(2, 37, 91))

@@ -13,9 +13,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxyclip.apis import classes as words
-from proxyclip.apis.classes import Classes
-from proxyclip.apis.images import Image
+from proxyclip.apis.classes import ClassesInput, parse_class_query
+from proxyclip.apis.images import ImageInput
 from proxyclip.apis.segmentation import Segmentation
 from proxyclip.apis.segmenter import Segmenter
 
@@ -24,7 +23,7 @@ __all__ = ["Segmentation", "Segmenter", "segment"]
 _last: list[tuple[str, Segmenter]] = []
 
 
-def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
+def segment(image: ImageInput, classes: ClassesInput, **options: Any) -> Segmentation:
     """Segment one image with any class names.
 
     The model of the last call is kept: with the same options, the next call loads nothing.
@@ -40,7 +39,7 @@ def segment(image: Image, classes: Classes, **options: Any) -> Segmentation:
         >>> found.picture().save("photo_seg.png")
     """
     others = {name: options.pop(name) for name in ("background", "threshold") if name in options}
-    words.read(classes, **others)  # raise before the minutes a download may take
+    parse_class_query(classes, **others)  # raise before the minutes a download may take
     key = repr(sorted(options.items()))
     if not _last or _last[0][0] != key:
         _last.clear()  # before the next is loaded: two may not fit into memory

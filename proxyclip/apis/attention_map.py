@@ -7,12 +7,11 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from proxyclip.models.sliding import windows
-from proxyclip.models.sliding.approximate import guides
-from proxyclip.models.sliding.windows import Axis
+from proxyclip.models.sliding.approximate import interpolate_window_features
+from proxyclip.models.sliding.windows import WindowAxis, cut_tiles, plan_windows
 
 
-def of_pixel(model: Any, inputs: Tensor, size: tuple[int, int], x: int, y: int) -> np.ndarray:
+def compute_attention_map(model: Any, inputs: Tensor, size: tuple[int, int], x: int, y: int) -> np.ndarray:
     """Compute the map that `Segmenter.attention` returns.
 
     Args:
@@ -28,14 +27,16 @@ def of_pixel(model: Any, inputs: Tensor, size: tuple[int, int], x: int, y: int) 
             f"got {type(model).__name__} with {model.attention!r}"
         )
     crop, stride = model.slide
-    rows, columns = windows.plan(tuple(inputs.shape[1:]), crop, stride, model.pad_multiple)
+    rows, columns = plan_windows(tuple(inputs.shape[1:]), crop, stride, model.pad_multiple)
     i, top = _nearest(rows, size[0], y)
     j, left = _nearest(columns, size[1], x)
     number = i * len(columns.starts) + j
     if model.approximate.vfm == "image":
-        guide = guides(model.guide, [inputs], [(rows, columns)], model.pad_multiple)[0][number, None]
+        guide = interpolate_window_features(model.guide, [inputs], [(rows, columns)], model.pad_multiple)[0][
+            number, None
+        ]
     else:
-        guide = model.guide(windows.cut(inputs, rows, columns)[number, None])
+        guide = model.guide(cut_tiles(inputs, rows, columns)[number, None])
     h, w = guide.shape[2:]
     row_cells = _cells(rows, top, h, size[0])
     column_cells = _cells(columns, left, w, size[1])
@@ -46,19 +47,19 @@ def of_pixel(model: Any, inputs: Tensor, size: tuple[int, int], x: int, y: int) 
     return attention_map
 
 
-def _pixel_centers(axis: Axis, pixels: int) -> np.ndarray:
+def _pixel_centers(axis: WindowAxis, pixels: int) -> np.ndarray:
     """Pixel centers of the image in coordinates of the resized image, along one axis."""
     return (np.arange(pixels) + 0.5) * axis.length / pixels
 
 
-def _nearest(axis: Axis, pixels: int, pixel: int) -> tuple[int, int]:
+def _nearest(axis: WindowAxis, pixels: int, pixel: int) -> tuple[int, int]:
     """Number and start of the window with the nearest center that has a pixel."""
     position = float(_pixel_centers(axis, pixels)[pixel])
     candidates = [(i, start) for i, start in enumerate(axis.starts) if start <= position < start + axis.tile]
     return min(candidates, key=lambda pair: abs(pair[1] + axis.tile / 2 - position))
 
 
-def _cells(axis: Axis, start: int, cells: int, pixels: int) -> np.ndarray:
+def _cells(axis: WindowAxis, start: int, cells: int, pixels: int) -> np.ndarray:
     """Window cell of each pixel of the image along one axis, -1 outside the window."""
     positions = _pixel_centers(axis, pixels) - start
     indices = ((positions + axis.before) * cells / axis.padded).astype(int)

@@ -12,20 +12,21 @@ from mmengine.logging import MMLogger
 from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
-from proxyclip.models.weights import fetch
-from proxyclip.models.weights.catalogue import needed
+from proxyclip.engine.config.components import describe_method, resolve_model_type
+from proxyclip.engine.config.load import check_model_components, merge_config, prepare_trained_config, register_modules
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.overrides import check_model_arguments, set_model_args
+from proxyclip.models.weights.catalogue import list_required_weights
+from proxyclip.models.weights.fetch import fetch_weights
 
-REAL = "configs/base_config.py"
-TINY = "configs/cfg_tinyworld.py"
-READERS = ("LoadImageFromFile", "MyLoadAnnotations", "LoadAnnotations", "PackSegInputs")
+BASE_CONFIG = "configs/base_config.py"
+TINYWORLD_CONFIG = "configs/cfg_tinyworld.py"
+LOADING_TRANSFORMS = ("LoadImageFromFile", "MyLoadAnnotations", "LoadAnnotations", "PackSegInputs")
 
 
-def load(
+def build_segmentor(
     config: str, clip: str | None, vfm: str | None, method: str | None, options: dict[str, Any]
-) -> tuple[Any, Pipeline]:
+) -> tuple[Any, PreprocessPipeline]:
     """Build the segmentor of a config on the CPU, and its test pipeline.
 
     Args:
@@ -37,19 +38,19 @@ def load(
     """
     if not MMLogger.check_instance_created("mmengine"):
         MMLogger.get_instance("mmengine", log_level="WARNING")
-    requested = configs.EvalOptions(config, method=method, vfm=vfm, clip=clip)
-    cfg = configs.merged(requested)
-    overrides.put(cfg, **options)
-    info = choices.describe_method(cfg.model)
-    configs.prepare_trained_config(cfg, requested, info)
-    overrides.check_model_arguments(cfg)
-    configs.check_model(cfg, info)
-    get_weights(cfg.model, vfm)
-    configs.register()
-    return MODELS.build(choices.buildable(cfg.model)), Pipeline(cfg.test_pipeline)
+    requested = EvalOptions(config, method=method, vfm=vfm, clip=clip)
+    cfg = merge_config(requested)
+    set_model_args(cfg, **options)
+    info = describe_method(cfg.model)
+    prepare_trained_config(cfg, requested, info)
+    check_model_arguments(cfg)
+    check_model_components(cfg, info)
+    download_missing_weights(cfg.model, vfm)
+    register_modules()
+    return MODELS.build(resolve_model_type(cfg.model)), PreprocessPipeline(cfg.test_pipeline)
 
 
-def get_weights(model: Mapping[str, Any], vfm: str | None = None) -> None:
+def download_missing_weights(model: Mapping[str, Any], vfm: str | None = None) -> None:
     """Download the missing weights of a model, with name, size, source and target.
 
     Args:
@@ -60,14 +61,14 @@ def get_weights(model: Mapping[str, Any], vfm: str | None = None) -> None:
         WeightsError: a failed download; the message has the remedy. Offline, models report missing files themselves.
     """
     tower = ",".join(filter(None, (model.get("model_type"), model.get("clip_type"))))
-    absent = [entry for entry in needed(tower, vfm or _guide(model)) if entry.place is None]
+    absent = [entry for entry in list_required_weights(tower, vfm or _configured_vfm(model)) if entry.place is None]
     if absent and not constants.HF_HUB_OFFLINE:
         print("Weights that are not on this machine yet are downloaded once (docs/install.md: without network)")
         for entry in absent:
-            fetch.fetch(entry)
+            fetch_weights(entry)
 
 
-def _guide(model: Mapping[str, Any]) -> str | None:
+def _configured_vfm(model: Mapping[str, Any]) -> str | None:
     """VFM of a config as a value of --vfm; None without one, or with a weights file."""
     spec = model.get("vfm_model")
     if not spec:
@@ -79,11 +80,11 @@ def _guide(model: Mapping[str, Any]) -> str | None:
     return ",".join(filter(None, (spec["type"], spec.get("model"))))
 
 
-class Pipeline:
+class PreprocessPipeline:
     """Test-time transforms between file and model, mostly a resize."""
 
     def __init__(self, steps: list[dict[str, Any]]) -> None:
-        self.steps = [TRANSFORMS.build(step) for step in steps if step["type"] not in READERS]
+        self.steps = [TRANSFORMS.build(step) for step in steps if step["type"] not in LOADING_TRANSFORMS]
 
     def __call__(self, rgb: np.ndarray) -> Tensor:
         """Transform (H, W, 3) uint8 RGB to (3, h, w) uint8 BGR for the preprocessor."""
@@ -102,7 +103,7 @@ def _widen_extreme_aspect(rgb: np.ndarray, max_ratio: int = 2048) -> np.ndarray:
     return rgb.repeat(-(-long // (max_ratio * short)), int(np.argmin(rgb.shape[:2])))
 
 
-def pick_device(name: str | torch.device) -> torch.device:
+def resolve_device(name: str | torch.device) -> torch.device:
     """Resolve a device name; `auto` is a GPU if there is one.
 
     Raises:

@@ -9,19 +9,18 @@ from numbers import Real
 from pathlib import Path
 from typing import TypeAlias, cast
 
-from proxyclip.data import vocabulary
-from proxyclip.data.vocabulary import Vocabulary
-from proxyclip.utils.paths import find
+from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
+from proxyclip.utils.paths import find_existing_path
 
-Names: TypeAlias = Sequence[str | Sequence[str]]
-Classes: TypeAlias = "str | Path | Names | Mapping[str, str | Sequence[str]] | Vocabulary"
-Background: TypeAlias = "float | str | Sequence[str] | None"
-BACKGROUND = "background"
-OTHER = "other"
+ClassNames: TypeAlias = Sequence[str | Sequence[str]]
+ClassesInput: TypeAlias = "str | Path | ClassNames | Mapping[str, str | Sequence[str]] | Vocabulary"
+BackgroundInput: TypeAlias = "float | str | Sequence[str] | None"
+BACKGROUND_CLASS = "background"
+OTHER_CLASS = "other"
 
 
 @dataclass(frozen=True)
-class Words:
+class ClassQuery:
     """Classes, label names and threshold.
 
     Args:
@@ -42,17 +41,17 @@ class Words:
     @property
     def has_background(self) -> bool:
         """True if class 0 is `background` or `other`."""
-        return self.has_other or self.names[:1] == (BACKGROUND,)
+        return self.has_other or self.names[:1] == (BACKGROUND_CLASS,)
 
 
-def read(classes: Classes, background: Background = None, threshold: float = 0.0) -> Words:
+def parse_class_query(classes: ClassesInput, background: BackgroundInput = None, threshold: float = 0.0) -> ClassQuery:
     """Parse the arguments of `Segmenter.set_classes`.
 
     Raises:
         ValueError, TypeError: no class, an empty or repeated name, or a background that is neither; the message says
             what is expected. FileNotFoundError: a vocabulary file that does not exist.
     """
-    names = _named(classes)
+    names = _parse_names(classes)
     has_other = _is_number(background)
     if has_other:
         if threshold:
@@ -65,41 +64,41 @@ def read(classes: Classes, background: Background = None, threshold: float = 0.0
     if not 0 <= threshold <= 1:
         raise ValueError(f"Expected a threshold from 0 to 1, a probability, but got {threshold}")
     if isinstance(background, str):
-        background = [name for synonyms in split(background) for name in synonyms]
+        background = [name for synonyms in split_classes(background) for name in synonyms]
     if background is not None:
-        names = {BACKGROUND: _synonyms(background, "the background"), **_without(names, BACKGROUND)}
+        names = {BACKGROUND_CLASS: _synonyms(background, "the background"), **_require_absent(names, BACKGROUND_CLASS)}
     if not isinstance(classes, Vocabulary) and not _is_file(classes):  # of a file, reading it warns
         _check_once(names)
     if has_other or (threshold and background is None):
-        return Words(_vocabulary(names), (OTHER, *_without(names, OTHER)), threshold)
-    return Words(_vocabulary(names), tuple(names), threshold)
+        return ClassQuery(_vocabulary(names), (OTHER_CLASS, *_require_absent(names, OTHER_CLASS)), threshold)
+    return ClassQuery(_vocabulary(names), tuple(names), threshold)
 
 
-def of_config(classes: Vocabulary, threshold: float) -> Words:
+def query_from_config(classes: Vocabulary, threshold: float) -> ClassQuery:
     """Make the query of a config: class 0 is the first line of its vocabulary file."""
-    return Words(classes, tuple(_title(names, classes.classes) for names in classes.classes), threshold)
+    return ClassQuery(classes, tuple(_label_name(names, classes.classes) for names in classes.classes), threshold)
 
 
-def _named(classes: Classes) -> dict[str, tuple[str, ...]]:
+def _parse_names(classes: ClassesInput) -> dict[str, tuple[str, ...]]:
     """Name -> synonyms, in order."""
     if isinstance(classes, Vocabulary):
         entries: list = [list(names) for names in classes.classes]
     elif _is_file(classes):
-        path = find(cast(Path, classes), "file of classes")
-        entries = [list(names) for names in vocabulary.read(path).classes]
+        path = find_existing_path(cast(Path, classes), "file of classes")
+        entries = [list(names) for names in read_vocabulary(path).classes]
     elif isinstance(classes, str):
-        entries = split(classes)
+        entries = split_classes(classes)
     elif isinstance(classes, Mapping):
-        return _distinct([(_checked(name), _synonyms(names, repr(name))) for name, names in classes.items()])
+        return _require_distinct([(_clean_name(name), _synonyms(names, repr(name))) for name, names in classes.items()])
     elif isinstance(classes, Sequence) and not isinstance(classes, (bytes, bytearray)):
         entries = list(classes)
     else:
         raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
     synonyms = [_synonyms(entry, "a class") for entry in entries]
-    return _distinct([(names[0], names) for names in synonyms])
+    return _require_distinct([(names[0], names) for names in synonyms])
 
 
-def _is_file(classes: Classes) -> bool:
+def _is_file(classes: ClassesInput) -> bool:
     return isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt"))
 
 
@@ -115,7 +114,7 @@ def _check_once(classes: Mapping[str, tuple[str, ...]]) -> None:
             owner[synonym] = name
 
 
-def _distinct(entries: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
+def _require_distinct(entries: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
     if not entries:
         raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
     classes = dict(entries)
@@ -125,7 +124,7 @@ def _distinct(entries: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str
     return classes
 
 
-def split(text: str) -> list[list[str]]:
+def split_classes(text: str) -> list[list[str]]:
     """Split text into classes (`;`, line end) and synonyms (`,`).
 
     Without any `;` or line end, `,` is between classes.
@@ -138,15 +137,15 @@ def split(text: str) -> list[list[str]]:
 
 def _synonyms(names: object, owner: str) -> tuple[str, ...]:
     if isinstance(names, str):
-        return (_checked(names),)
+        return (_clean_name(names),)
     if not isinstance(names, Sequence) or isinstance(names, (bytes, bytearray)):
         raise TypeError(f"Expected a name or a list of synonyms for {owner}, but got {names!r}")
     if not names:
         raise ValueError(f"Expected a name or a list of synonyms for {owner}, but got none")
-    return tuple(dict.fromkeys(_checked(name) for name in names))
+    return tuple(dict.fromkeys(_clean_name(name) for name in names))
 
 
-def _checked(name: object) -> str:
+def _clean_name(name: object) -> str:
     if not isinstance(name, str):
         raise TypeError(f"Expected names of classes as text, but got {name!r}")
     text = " ".join(name.split())
@@ -164,12 +163,12 @@ def _vocabulary(classes: Mapping[str, tuple[str, ...]]) -> Vocabulary:
     return Vocabulary(tuple(classes.values()), "your classes")
 
 
-def _without(classes: Mapping[str, tuple[str, ...]], reserved: str) -> Mapping[str, tuple[str, ...]]:
+def _require_absent(classes: Mapping[str, tuple[str, ...]], reserved: str) -> Mapping[str, tuple[str, ...]]:
     if reserved in classes:
         raise ValueError(f"Expected no class of the name {reserved!r} beside the background, which is class 0")
     return classes
 
 
-def _title(names: Sequence[str], classes: Sequence[Sequence[str]]) -> str:
+def _label_name(names: Sequence[str], classes: Sequence[Sequence[str]]) -> str:
     same = [other for other in classes if other[0] == names[0]]
     return names[0] if len(same) == 1 else ", ".join(names)

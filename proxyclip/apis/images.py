@@ -17,12 +17,12 @@ import PIL.Image
 import PIL.ImageOps
 import torch
 
-from proxyclip.data.files.errors import Damaged
-from proxyclip.data.files.images import whole
+from proxyclip.data.files.errors import CorruptFile
+from proxyclip.data.files.images import verify_image
 
-Image: TypeAlias = "str | Path | bytes | PIL.Image.Image | np.ndarray | torch.Tensor"
-THROUGH = {"La": "LA", "RGBa": "RGBA"}  # modes that Pillow takes to RGB by way of others
-FORMS = "a path, bytes, a PIL image, an array (H, W, 3) or a tensor (3, H, W)"
+ImageInput: TypeAlias = "str | Path | bytes | PIL.Image.Image | np.ndarray | torch.Tensor"
+INTERMEDIATE_MODES = {"La": "LA", "RGBa": "RGBA"}  # modes that Pillow takes to RGB by way of others
+ACCEPTED_IMAGE_FORMS = "a path, bytes, a PIL image, an array (H, W, 3) or a tensor (3, H, W)"
 
 
 def is_batch(images: Any) -> bool:
@@ -30,12 +30,12 @@ def is_batch(images: Any) -> bool:
     return isinstance(images, (list, tuple)) or getattr(images, "ndim", 0) == 4
 
 
-def file_name(image: Any) -> str:
+def get_image_file_name(image: Any) -> str:
     """Return the file name of an image given as a path, else an empty text."""
     return Path(image).name if isinstance(image, (str, Path)) else ""
 
 
-def as_rgb(image: Any) -> np.ndarray:
+def to_rgb_array(image: Any) -> np.ndarray:
     """Convert one image to (H, W, 3) uint8 RGB.
 
     Files and bytes are decoded by OpenCV after Pillow verified them, and turned by their EXIF tag. Of 16 bits the
@@ -57,7 +57,7 @@ def as_rgb(image: Any) -> np.ndarray:
         return _from_array(_channels_last(image))
     if isinstance(image, np.ndarray):
         return _from_array(image)
-    raise TypeError(f"Expected a picture as {FORMS}, but got {type(image).__name__}")
+    raise TypeError(f"Expected a picture as {ACCEPTED_IMAGE_FORMS}, but got {type(image).__name__}")
 
 
 def _read(path: str | Path) -> bytes:
@@ -81,11 +81,11 @@ def _decode(data: bytes, name: str) -> np.ndarray:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata
         try:
-            file = whole(data, name)
-        except Damaged:
+            file = verify_image(data, name)
+        except CorruptFile:
             raise
         except Exception as error:  # decoders raise what damaged bytes make them raise
-            raise _unreadable(name, error) from error
+            raise _unreadable_image_error(name, error) from error
         if file.mode.startswith("F"):
             raise ValueError(
                 f"{name} holds floating-point values of an unknown range: read it yourself and give an array of values "
@@ -98,12 +98,12 @@ def _decode(data: bytes, name: str) -> np.ndarray:
         except cv2.error:
             bgr = None
         if bgr is not None:
-            return _turned(bgr[..., ::-1], 1 if file.format == "TIFF" else file.orientation)
+            return _apply_orientation(bgr[..., ::-1], 1 if file.format == "TIFF" else file.orientation)
         with PIL.Image.open(io.BytesIO(data)) as image:  # a format that this OpenCV does not know
             return _from_pil(image, name)
 
 
-def _turned(rgb: np.ndarray, orientation: int) -> np.ndarray:
+def _apply_orientation(rgb: np.ndarray, orientation: int) -> np.ndarray:
     """Turn upright, by the value of the EXIF tag."""
     if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)
@@ -114,7 +114,7 @@ def _turned(rgb: np.ndarray, orientation: int) -> np.ndarray:
     return np.ascontiguousarray(rgb)
 
 
-def _unreadable(name: str, error: Exception) -> OSError:
+def _unreadable_image_error(name: str, error: Exception) -> OSError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return OSError(f"Expected a whole picture, but {name} cannot be read ({reason}): get that file again")
 
@@ -123,13 +123,15 @@ def _from_pil(image: PIL.Image.Image, name: str = "") -> np.ndarray:
     try:
         turned = PIL.ImageOps.exif_transpose(image)
     except Exception as error:  # its file is read only now
-        raise _unreadable(name or str(getattr(image, "filename", "")) or "the given PIL image", error) from error
+        raise _unreadable_image_error(
+            name or str(getattr(image, "filename", "")) or "the given PIL image", error
+        ) from error
     if turned.mode.startswith(("I", "F")):
         values = np.asarray(turned)
         sixteen = turned.mode.startswith("I;16") or (turned.mode == "I" and 255 < values.max(initial=0) < 65536)
         return _from_array(values.astype(np.uint16) if sixteen and values.min(initial=0) >= 0 else values)
     try:
-        rgb = turned.convert(THROUGH.get(turned.mode, turned.mode)).convert("RGB")
+        rgb = turned.convert(INTERMEDIATE_MODES.get(turned.mode, turned.mode)).convert("RGB")
     except ValueError as error:
         raise ValueError(f"Expected a picture that can be shown in RGB, but its mode is {image.mode}") from error
     return _from_array(np.asarray(rgb))

@@ -14,8 +14,8 @@ import PIL.Image
 import torch
 from torch import Tensor
 
-from proxyclip.apis import export as files
-from proxyclip.apis.classes import Words
+from proxyclip.apis.classes import ClassQuery
+from proxyclip.apis.export import convert_to_coco, make_mask_image, save_segmentation
 from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
 from proxyclip.models.sliding.postprocess import labels_from_probabilities
 from proxyclip.visualization.figure import compute_class_shares, draw_figure, draw_legend
@@ -40,7 +40,7 @@ class Segmentation:
     names: tuple[str, ...]
     name: str
     file_name: str
-    _maps: Maps = field(repr=False)
+    _maps: ScoreMaps = field(repr=False)
 
     def __repr__(self) -> str:
         areas = ", ".join(f"{name} {share:.1f} %" for name, share in self.areas.items())
@@ -118,11 +118,11 @@ class Segmentation:
 
     def mask(self) -> PIL.Image.Image:
         """Make an image of the labels: mode `P`, or `I;16` for more than 256 classes."""
-        return files.make_mask_image(self.labels, self.colors)
+        return make_mask_image(self.labels, self.colors)
 
     def to_coco(self) -> dict[str, Any]:
         """Convert to COCO format: image, categories (ids from 1), an RLE mask a class."""
-        return files.convert_to_coco(self.labels, self.names, self.file_name or self.name)
+        return convert_to_coco(self.labels, self.names, self.file_name or self.name)
 
     def save(self, where: str | Path) -> dict[str, Path]:
         """Write all exports into a folder, or the overlay or JSON to a file.
@@ -136,14 +136,14 @@ class Segmentation:
         Raises:
             OSError, ValueError: a path that cannot be written to, or an unknown suffix.
         """
-        return files.save_segmentation(self, Path(where))
+        return save_segmentation(self, Path(where))
 
     def _repr_png_(self) -> bytes | None:
         return self.picture()._repr_png_()  # for notebooks
 
 
 @dataclass(frozen=True)
-class Maps:
+class ScoreMaps:
     """Score maps of an image on the model's grid, with the model that made them.
 
     Args:
@@ -153,7 +153,7 @@ class Maps:
     """
 
     model: Any
-    query: Words
+    query: ClassQuery
     row_chunks: RowChunkFunction
     inputs: Tensor
     size: tuple[int, int]

@@ -16,16 +16,15 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from proxyclip.apis import attention_map as attention
-from proxyclip.apis import classes as words
-from proxyclip.apis.build import REAL, load, pick_device
-from proxyclip.apis.classes import Background, Classes
-from proxyclip.apis.images import Image, as_rgb, file_name, is_batch
-from proxyclip.apis.segmentation import Maps, Segmentation
+from proxyclip.apis.attention_map import compute_attention_map
+from proxyclip.apis.build import BASE_CONFIG, build_segmentor, resolve_device
+from proxyclip.apis.classes import BackgroundInput, ClassesInput, parse_class_query, query_from_config
+from proxyclip.apis.images import ImageInput, get_image_file_name, is_batch, to_rgb_array
+from proxyclip.apis.segmentation import ScoreMaps, Segmentation
 from proxyclip.data.vocabulary import Vocabulary
 
-_TEXTS = 4096  # names whose features are kept; a few kilobytes each
-_MOST = 1e6  # for numbers of the attention: far beyond what makes sense, and far below an overflow
+_MAX_CACHED_TEXTS = 4096  # names whose features are kept; a few kilobytes each
+_MAX_PARAM = 1e6  # for numbers of the attention: far beyond what makes sense, and far below an overflow
 
 
 class Segmenter:
@@ -54,29 +53,29 @@ class Segmenter:
 
     def __init__(
         self,
-        classes: Classes | None = None,
+        classes: ClassesInput | None = None,
         *,
         clip: str | None = None,
         vfm: str | None = None,
         method: str | None = None,
-        background: Background = None,
+        background: BackgroundInput = None,
         threshold: float = 0.0,
-        config: str = REAL,
+        config: str = BASE_CONFIG,
         device: str | torch.device = "auto",
         precision: str | None = None,
         **options: Any,
     ) -> None:
         if classes is not None:
-            words.read(classes, background, threshold)  # raise before the minutes a download may take
+            parse_class_query(classes, background, threshold)  # raise before the minutes a download may take
         elif background is not None or threshold:
             raise ValueError("Expected classes beside background and threshold; a config's own words have both already")
         if precision is not None:
             options["precision"] = precision
-        self.device = pick_device(device)
-        model, self._pipeline = load(str(config), clip, vfm, method, options)
+        self.device = resolve_device(device)
+        model, self._pipeline = build_segmentor(str(config), clip, vfm, method, options)
         self._model = model.to(self.device)
         self._text: dict[str, Tensor] = {}
-        self._query = words.of_config(model.vocabulary, model.prob_thd)
+        self._query = query_from_config(model.vocabulary, model.prob_thd)
         if classes is not None:
             model.set_vocabulary(Vocabulary(()))  # the texts of the config are not needed
             self.set_classes(classes, background, threshold)
@@ -86,7 +85,9 @@ class Segmenter:
         """Names of the labels, in order; the background first, if there is one."""
         return self._query.names
 
-    def set_classes(self, classes: Classes, background: Background = None, threshold: float = 0.0) -> Segmenter:
+    def set_classes(
+        self, classes: ClassesInput, background: BackgroundInput = None, threshold: float = 0.0
+    ) -> Segmenter:
         """Set the classes of the following calls; only new texts are encoded.
 
         Args:
@@ -104,7 +105,7 @@ class Segmenter:
         Raises:
             ValueError, TypeError: no class, or something that is no name.
         """
-        query = words.read(classes, background, threshold)
+        query = parse_class_query(classes, background, threshold)
         model = self._view()
         model.prob_thd = 0.0 if query.has_other else query.threshold
         model.set_vocabulary(query.vocabulary, self._embed(query.vocabulary))
@@ -127,9 +128,9 @@ class Segmenter:
         Raises:
             ValueError: one that the method does not have, or too large a number; the message has the valid ones.
         """
-        wrong = {k: v for k, v in numbers.items() if not (isinstance(v, Real) and abs(v) <= _MOST)}
+        wrong = {k: v for k, v in numbers.items() if not (isinstance(v, Real) and abs(v) <= _MAX_PARAM)}
         if wrong:
-            raise ValueError(f"Expected numbers up to {_MOST:g}, but got {wrong}")
+            raise ValueError(f"Expected numbers up to {_MAX_PARAM:g}, but got {wrong}")
         unknown = sorted(set(numbers) - set(self.tunable))
         if unknown:
             known = ", ".join(self.tunable) or "none"
@@ -148,9 +149,9 @@ class Segmenter:
         return copy.copy(self)
 
     @overload
-    def __call__(self, image: list[Image] | tuple[Image, ...]) -> list[Segmentation]: ...
+    def __call__(self, image: list[ImageInput] | tuple[ImageInput, ...]) -> list[Segmentation]: ...
     @overload
-    def __call__(self, image: Image) -> Segmentation: ...
+    def __call__(self, image: ImageInput) -> Segmentation: ...
     def __call__(self, image: Any) -> Segmentation | list[Segmentation]:
         """Segment an image, or each of several.
 
@@ -169,7 +170,7 @@ class Segmenter:
             return list(self.each(image, progress=False))
         return next(self.each([image], progress=False))
 
-    def each(self, images: Iterable[Image], batch: int = 4, progress: bool = True) -> Iterator[Segmentation]:
+    def each(self, images: Iterable[ImageInput], batch: int = 4, progress: bool = True) -> Iterator[Segmentation]:
         """Segment one image after the other; each is read when it is its turn.
 
         Classes and parameters are those of the time of this call, whatever is set during the iteration.
@@ -184,7 +185,7 @@ class Segmenter:
             raise TypeError(f"Expected several pictures, but got a single {type(images).__name__}: put it into a list")
         return copy.copy(self)._each(images, batch, progress)
 
-    def _each(self, images: Iterable[Image], batch: int, progress: bool) -> Iterator[Segmentation]:
+    def _each(self, images: Iterable[ImageInput], batch: int, progress: bool) -> Iterator[Segmentation]:
         total = len(images) if isinstance(images, Sized) else None
         remaining = iter(images)
         with tqdm(total=total, unit="picture", disable=not progress) as bar:
@@ -194,7 +195,7 @@ class Segmenter:
                     bar.update()
 
     @torch.no_grad()
-    def attention(self, image: Image, x: int, y: int) -> np.ndarray:
+    def attention(self, image: ImageInput, x: int, y: int) -> np.ndarray:
         """Compute the proxy attention of a pixel's patch, in the nearest window.
 
         Args:
@@ -207,9 +208,9 @@ class Segmenter:
         Raises:
             ValueError: a pixel outside the image, or a method without proxy attention.
         """
-        rgb = as_rgb(image)
+        rgb = to_rgb_array(image)
         inputs = self._prepared([rgb])[0]
-        return attention.of_pixel(self._model, inputs, rgb.shape[:2], x, y)
+        return compute_attention_map(self._model, inputs, rgb.shape[:2], x, y)
 
     def describe(self) -> dict[str, Any]:
         """Describe everything that can change a result, weight hashes included."""
@@ -220,13 +221,13 @@ class Segmenter:
         return settings | {k: v for k, v in self.tunable.items() if k in settings} | current
 
     @torch.no_grad()
-    def _segment(self, images: list[Image]) -> Iterator[Segmentation]:
-        rgb_images = [as_rgb(image) for image in images]
+    def _segment(self, images: list[ImageInput]) -> Iterator[Segmentation]:
+        rgb_images = [to_rgb_array(image) for image in images]
         inputs = self._prepared(rgb_images)
         scores = list(self._model.score(inputs))
         for image, rgb, tensor, row_chunks in zip(images, rgb_images, inputs, scores, strict=True):
-            maps = Maps(self._model, self._query, row_chunks, tensor, rgb.shape[:2])
-            name = file_name(image)
+            maps = ScoreMaps(self._model, self._query, row_chunks, tensor, rgb.shape[:2])
+            name = get_image_file_name(image)
             yield Segmentation(rgb, maps.labels(), self._query.names, Path(name).stem or "image", name, maps)
 
     def _prepared(self, rgb_images: list[np.ndarray]) -> list[Tensor]:
@@ -250,7 +251,7 @@ class Segmenter:
     @torch.no_grad()
     def _embed(self, vocabulary: Vocabulary) -> Tensor:
         """Text features (names, d) float32 of a vocabulary; earlier ones are reused."""
-        if len(self._text) > _TEXTS:
+        if len(self._text) > _MAX_CACHED_TEXTS:
             self._text.clear()
         new = [name for name in vocabulary.names if name not in self._text]
         if new:

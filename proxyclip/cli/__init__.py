@@ -97,9 +97,9 @@ def _print_error(
                 return
         message = (describe or format_error)(error)
     except Exception:  # the installation itself is broken
-        from proxyclip.utils.mmcv_compat import explain
+        from proxyclip.utils.mmcv_compat import explain_dependency_error
 
-        remedy = explain(error)
+        remedy = explain_dependency_error(error)
         if debug or remedy is None:
             raise error from None
         message = remedy

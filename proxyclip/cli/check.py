@@ -48,17 +48,17 @@ def main(argv: Sequence[str] | None = None, prog: str = "python datasets/check.p
 
 def _run_check(options: CheckOptions) -> int:
     from proxyclip.data.check import check_dataset
-    from proxyclip.engine.config import load as configs
+    from proxyclip.engine.config.load import activate_scope, config_name, register_modules
     from proxyclip.engine.evaluation.console import silence_libraries
     from proxyclip.utils.io import replace_file
 
     silence_libraries()
     cfg = _select_data(options)
-    configs.register()
-    configs.use_scope(cfg)
+    register_modules()
+    activate_scope(cfg)
     report = check_dataset(cfg, options.workers, _progress_bar)
     suffix = "-train" if options.train else ""
-    file = Path(options.report or f"work_dirs/check/{configs.config_name(cfg)}{suffix}.json")
+    file = Path(options.report or f"work_dirs/check/{config_name(cfg)}{suffix}.json")
     _print_report(report)
     text = json.dumps(report, indent=1)
     try:
@@ -73,20 +73,20 @@ def _run_check(options: CheckOptions) -> int:
 
 def _select_data(options: CheckOptions) -> Config:
     """Return the config with the chosen data set as its test set; no model is built."""
-    from proxyclip.engine.config import load as configs
+    from proxyclip.engine.config.load import merge_config, set_data_root
 
-    cfg = configs.merged(EvalOptions(options.config, data_root=options.data_root, cfg_options=options.cfg_options))
+    cfg = merge_config(EvalOptions(options.config, data_root=options.data_root, cfg_options=options.cfg_options))
     if options.train and cfg.get("train_dataloader") is None:
         raise ValueError(f"{options.config} has no training data: leave out --train")
     if options.train:
         cfg.test_dataloader = cfg.train_dataloader
     cfg.setdefault("default_scope", "mmseg")
-    configs.place_data(cfg.test_dataloader.dataset, options.data_root)
+    set_data_root(cfg.test_dataloader.dataset, options.data_root)
     return cfg
 
 
 def _print_report(report: dict[str, Any]) -> None:
-    from proxyclip.data.files.errors import Problem
+    from proxyclip.data.files.errors import FileIssue
 
     expected = "an unknown number" if report["expected"] is None else report["expected"]
     print(f"{report['config']}: {report['dataset']}, split {report['split']}, in {report['data_root']}")
@@ -98,7 +98,7 @@ def _print_report(report: dict[str, Any]) -> None:
         problems = [p for p in report["problems"] if (p["level"], p["kind"]) == (level, kind)]
         max_count = MAX_PRINTED_ISSUES.get(level, 3)
         for problem in problems[:max_count]:
-            print(f"    {Problem(**problem)}")
+            print(f"    {FileIssue(**problem)}")
         if count > max_count:
             print(f"    ... all {count} are in the report")
     print(f"{report['errors']} errors: {'not fit' if report['errors'] else 'fit'} to be scored")

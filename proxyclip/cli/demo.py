@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from proxyclip.cli import EXIT_FAILED, run_cli
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, declare_debug
 from proxyclip.utils.arguments import build_parser, option, read_options
-from proxyclip.utils.paths import find
+from proxyclip.utils.paths import find_existing_path
 
 if TYPE_CHECKING:
     from proxyclip.apis import Segmentation, Segmenter
@@ -242,10 +242,10 @@ def draw_demo_scene(folder: Path, seed: int) -> Path:
     """Draw a scene of the tiny world as a PNG file."""
     from PIL import Image
 
-    from proxyclip.tinyworld import scenes
+    from proxyclip.tinyworld.scenes import draw_seeded_scene
 
     path = folder / f"tinyworld_{seed}.png"
-    Image.fromarray(scenes.scene(seed, 0).image).save(path)
+    Image.fromarray(draw_seeded_scene(seed, 0).image).save(path)
     return path
 
 
@@ -282,7 +282,7 @@ def _resolve_classes(classes: str | None) -> str | Path | None:
     if classes is None:
         return None
     is_file = classes.endswith(".txt") or Path(classes).is_file()
-    return find(classes, "file of classes") if is_file else classes
+    return find_existing_path(classes, "file of classes") if is_file else classes
 
 
 def parse_background(text: str | None) -> float | str | None:
@@ -352,12 +352,13 @@ def format_demo_error(error: BaseException) -> str:
 
 def serve_demo(options: DemoOptions) -> int:
     """Serve the page until Ctrl-C, and return the exit code."""
-    from proxyclip.apis import web
+    from proxyclip.apis.web import serve_page
+    from proxyclip.apis.web.settings import WebSettings
     from proxyclip.engine.evaluation.console import silence_libraries
 
     silence_libraries()
-    names = [item.name for item in fields(web.Settings) if hasattr(options, item.name)]
-    web.serve(web.Settings(**{name: getattr(options, name) for name in names}))
+    names = [item.name for item in fields(WebSettings) if hasattr(options, item.name)]
+    serve_page(WebSettings(**{name: getattr(options, name) for name in names}))
     return 0
 
 

@@ -40,30 +40,31 @@ def main(argv: Sequence[str] | None = None, prog: str = "eval_all.py") -> int:
 
 def _run_sweep(options: SweepOptions) -> int:
     from proxyclip.engine.evaluation.console import silence_libraries
-    from proxyclip.engine.sweep import cells, slurm
-    from proxyclip.engine.sweep import display as board
-    from proxyclip.engine.sweep import run as runs
+    from proxyclip.engine.sweep.cells import make_cells, resolve_cells
+    from proxyclip.engine.sweep.display import SweepDisplay, check_reproduction, print_cell_table
+    from proxyclip.engine.sweep.run import run_cells
+    from proxyclip.engine.sweep.slurm import write_slurm_script
 
     silence_libraries()
     interrupted = False
     script_note = ""
-    grid = cells.make(options)
+    grid = make_cells(options)
     prints_lines = not sys.stdout.isatty() or options.dry_run or options.slurm is not None
-    view = board.SweepDisplay(grid, prints_lines, together=options.jobs > 1 or bool(options.gpu_names))
+    view = SweepDisplay(grid, prints_lines, together=options.jobs > 1 or bool(options.gpu_names))
     try:
         with view.show_status():
-            cells.settle(grid, options, view.update)
+            resolve_cells(grid, options, view.update)
         if options.slurm is not None and not options.dry_run:
-            script_note = slurm.write(grid, options)
+            script_note = write_slurm_script(grid, options)
         elif not options.dry_run:
             with view.show():
-                interrupted = runs.run(grid, options, view.update)
+                interrupted = run_cells(grid, options, view.update)
     except KeyboardInterrupt:
         interrupted = True
-    board.print_cell_table(grid, options.markdown, options.compare)
+    print_cell_table(grid, options.markdown, options.compare)
     reproduced = True
     if options.strict is not None:
-        reproduced, verdict = board.check_reproduction(grid, options.strict)
+        reproduced, verdict = check_reproduction(grid, options.strict)
         print(verdict)
     if script_note:
         print(script_note)

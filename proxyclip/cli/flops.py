@@ -64,16 +64,16 @@ def count_model_cost(model: Mapping[str, Any], shape: ImageShape | None = None) 
     """
     from mmseg.registry import MODELS
 
-    from proxyclip.engine.config import components as choices
+    from proxyclip.engine.config.components import describe_method, resolve_model_type
     from proxyclip.models.trained.base import TrainedSegmentor
     from proxyclip.models.trained.flops import use_fake_tensors
 
-    if not choices.describe_method(model).needs_checkpoint:
+    if not describe_method(model).needs_checkpoint:
         raise ValueError(
             f"{model['type']} is not trained: expected a config of CLIP-RC or MaskCLIP+ below configs/trained, other "
             "than that of a teacher"
         )
-    segmentor: Any = MODELS.build(choices.buildable(model))
+    segmentor: Any = MODELS.build(resolve_model_type(model))
     if not isinstance(segmentor, TrainedSegmentor):
         raise ValueError(f"Expected {type(segmentor).__name__} to be a TrainedSegmentor, which says its `sizes`")
     h, w = shape or _training_crop(model)
@@ -139,18 +139,18 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip flo
 
 
 def _run_flops(options: FlopsOptions) -> None:
-    from proxyclip.engine.config import load as configs
-    from proxyclip.engine.config import overrides
+    from proxyclip.engine.config.load import activate_scope, config_name, merge_config, register_modules
+    from proxyclip.engine.config.overrides import check_model_arguments
     from proxyclip.engine.evaluation.console import silence_libraries
 
     silence_libraries()
-    cfg = configs.merged(EvalOptions(config=options.config, cfg_options=options.cfg_options))
+    cfg = merge_config(EvalOptions(config=options.config, cfg_options=options.cfg_options))
     cfg.setdefault("default_scope", "mmseg")
-    configs.register()
-    configs.use_scope(cfg)
-    overrides.check_model_arguments(cfg)
+    register_modules()
+    activate_scope(cfg)
+    check_model_arguments(cfg)
     cost = count_model_cost(cfg.model, (options.shape[0], options.shape[-1]) if options.shape else None)
-    name = configs.config_name(cfg)
+    name = config_name(cfg)
     row = None if options.cfg_options else _find_published_row(name, cost.shape)
     if options.json:
         print(json.dumps(dict(config=name, **asdict(cost), total=asdict(cost.total), published=row), indent=1))

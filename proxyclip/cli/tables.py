@@ -25,19 +25,20 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip tab
 
 
 def _rebuild(folder: Path) -> None:
-    from proxyclip.results import CSV, MARKDOWN, records, table
+    from proxyclip.results.records import load_records
+    from proxyclip.results.tables import CSV_NAME, MARKDOWN_NAME, rebuild_tables
 
     if not folder.is_dir():
         raise ValueError(f"there is no folder {folder}: expected the --work-dir of an evaluation")
     if not any((folder / "records").glob("*.json")):
         raise ValueError(f"{folder} has no records: expected files {folder / 'records'}/*.json, which eval.py writes")
-    count = len(records(folder))
+    count = len(load_records(folder))
     if count == 0:
         raise ValueError(f"none of the records in {folder / 'records'} can be read")
     try:
-        book = table(folder)
+        book = rebuild_tables(folder)
     except OSError as error:
         raise OSError(f"the tables cannot be written: {error}") from error
     print(f"records: {count}")
-    for path in (book, folder / CSV, folder / MARKDOWN):
+    for path in (book, folder / CSV_NAME, folder / MARKDOWN_NAME):
         print(path)

@@ -14,11 +14,25 @@ from rich.markup import escape
 from rich.table import Table
 
 from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
-from proxyclip.models.weights import WeightsError, verify
-from proxyclip.models.weights.catalogue import Entry, entries, find, own_folder
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.catalogue import (
+    WeightsEntry,
+    find_weights_entry,
+    get_weights_folder,
+    list_weights_entries,
+)
+from proxyclip.models.weights.verify import (
+    INVALID,
+    OK,
+    UNKNOWN_HASH,
+    WeightsVerification,
+    find_expected_hash,
+    verify_local_weights,
+    verify_weights,
+)
 from proxyclip.utils.formats import format_size
 
-VERIFICATION_STYLES = {verify.OK: "green", verify.WRONG: "bold red", verify.UNKNOWN: "yellow"}
+VERIFICATION_STYLES = {OK: "green", INVALID: "bold red", UNKNOWN_HASH: "yellow"}
 WEIGHTS_TABLE_TITLES = {"clip": "CLIP (--clip)", "vfm": "Vision foundation models (--vfm)"}
 
 
@@ -58,16 +72,18 @@ def _run_list(arguments: argparse.Namespace) -> None:
 
 
 def _run_fetch(arguments: argparse.Namespace) -> int:
-    from proxyclip.models.weights.fetch import fetch
+    from proxyclip.models.weights.fetch import fetch_weights
 
-    chosen = [find(name) for name in arguments.names]  # an unknown name is an error before anything is fetched
+    chosen = [
+        find_weights_entry(name) for name in arguments.names
+    ]  # an unknown name is an error before anything is fetched
     if arguments.to and len(chosen) > 1:
         names = ", ".join(arguments.names)
         raise ValueError(f"--to expected one name, since the folder is one model's, but got {names}")
     code = 0
     for entry in chosen:
         try:
-            fetch(entry, arguments.to, arguments.offline)
+            fetch_weights(entry, arguments.to, arguments.offline)
         except WeightsError as error:
             print(f"error: {error}", file=sys.stderr)
             code = EXIT_FAILED
@@ -75,7 +91,7 @@ def _run_fetch(arguments: argparse.Namespace) -> int:
 
 
 def _run_verify(arguments: argparse.Namespace) -> int:
-    verifications = verify.named(arguments.names) if arguments.names else verify.kept()
+    verifications = verify_weights(arguments.names) if arguments.names else verify_local_weights()
     return 0 if print_verifications(verifications) else EXIT_FAILED
 
 
@@ -89,7 +105,7 @@ def print_weights_list() -> None:
     from huggingface_hub import constants
 
     console = _make_wide_console()
-    catalogue = entries()
+    catalogue = list_weights_entries()
     for kind, title in WEIGHTS_TABLE_TITLES.items():
         table = Table(title=title, title_justify="left")
         table.add_column("name", no_wrap=True)
@@ -103,11 +119,11 @@ def print_weights_list() -> None:
                 table.add_row(*map(escape, _weights_row(entry)), style=None if entry.place else "dim")
         console.print(table)
     print(f"Files of the hub are kept in   {constants.HF_HUB_CACHE}   (HF_HUB_CACHE, HF_HOME)")
-    print(f"other files are kept in        {own_folder()}   (PROXYCLIP_CACHE)")
+    print(f"other files are kept in        {get_weights_folder()}   (PROXYCLIP_CACHE)")
     print("Get one: python -m proxyclip weights fetch NAME")
 
 
-def _weights_row(entry: Entry) -> tuple[str, ...]:
+def _weights_row(entry: WeightsEntry) -> tuple[str, ...]:
     if entry.place is None:
         location = "-"
     else:
@@ -117,24 +133,24 @@ def _weights_row(entry: Entry) -> tuple[str, ...]:
     return name, size, entry.licence, location, _format_hash(entry), entry.hub or entry.source
 
 
-def _format_hash(entry: Entry) -> str:
+def _format_hash(entry: WeightsEntry) -> str:
     known = _known_hash(entry)
     return f"{known[0][:8]}..." if known else "hub's record" if entry.hub else "-"
 
 
-def _known_hash(entry: Entry) -> tuple[str, str] | None:
+def _known_hash(entry: WeightsEntry) -> tuple[str, str] | None:
     """Return the expected hash of an entry's file and its source, or None."""
     if entry.sha256:
         return entry.sha256, entry.sha256_from
-    return verify.find_expected_hash(entry.place, entry) if entry.place else None
+    return find_expected_hash(entry.place, entry) if entry.place else None
 
 
 def print_weights_json() -> None:
     """Print the catalogue as a JSON list; `place` is the path of the file on this machine or null."""
-    print(json.dumps([_weights_record(entry) for entry in entries()], indent=2))
+    print(json.dumps([_weights_record(entry) for entry in list_weights_entries()], indent=2))
 
 
-def _weights_record(entry: Entry) -> dict[str, Any]:
+def _weights_record(entry: WeightsEntry) -> dict[str, Any]:
     digest, known_from = _known_hash(entry) or (None, None)
     return dict(
         name=entry.name,
@@ -151,7 +167,7 @@ def _weights_record(entry: Entry) -> dict[str, Any]:
     )
 
 
-def print_verifications(verifications: Iterable[verify.Verdict]) -> bool:
+def print_verifications(verifications: Iterable[WeightsVerification]) -> bool:
     """Print a table of verifications, and return whether all files are in order.
 
     A file that is not on this machine, or has no known hash, is in order.
@@ -170,7 +186,7 @@ def print_verifications(verifications: Iterable[verify.Verdict]) -> bool:
         print("No weights are kept on this machine. Get some: python -m proxyclip weights fetch NAME")
         return True
     _make_wide_console().print(table)
-    return verify.WRONG not in states
+    return INVALID not in states
 
 
 def _abbreviate_home(path: Path | None) -> str:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 from mmseg import datasets as mm
 
-from proxyclip.data import splits
-from proxyclip.data.files.errors import Problem
-from proxyclip.data.files.labels import Legal
-from proxyclip.data.files.layout import Layout, Pair, find
+from proxyclip.data.files.errors import FileIssue
+from proxyclip.data.files.labels import LabelFormat
+from proxyclip.data.files.layout import DatasetLayout, SampleFiles, find_samples
+from proxyclip.data.splits import CUSTOM_SPLIT_HINT, resolve_unseen_ids
 
 
 class BenchmarkDataset(mm.BaseSegDataset):
@@ -48,7 +48,7 @@ class BenchmarkDataset(mm.BaseSegDataset):
         self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any
     ) -> None:
         if zero_shot:
-            kwargs["metainfo"] = self._with_split(kwargs.get("metainfo"))
+            kwargs["metainfo"] = self._add_unseen(kwargs.get("metainfo"))
         if data_root is not None and str(data_root).startswith("~"):
             data_root = str(Path(data_root).expanduser())
         if "ignore_index" in kwargs:
@@ -57,16 +57,16 @@ class BenchmarkDataset(mm.BaseSegDataset):
         self._metainfo["ignore_index"] = self.ignore_index
         unseen = self._metainfo.pop("unseen", None)
         if unseen is not None:
-            self._metainfo["unseen"] = splits.resolve(unseen, self._metainfo["classes"])
+            self._metainfo["unseen"] = resolve_unseen_ids(unseen, self._metainfo["classes"])
         if self.label_map and len(self._metainfo["classes"]) > 255:  # 255 marks classes left out
             raise ValueError(f"Expected at most 255 chosen classes, but got {len(self._metainfo['classes'])}")
 
     @property
-    def layout(self) -> Layout:
+    def layout(self) -> DatasetLayout:
         """Where the files are."""
         images, labels = (self.data_prefix.get(key) for key in ("img_path", "seg_map_path"))
         listed = Path(self.ann_file) if self.ann_file and not Path(self.ann_file).is_dir() else None
-        return Layout(
+        return DatasetLayout(
             images=Path(images or self.data_root or "."),
             labels=None if labels is None else Path(labels),
             names=listed,
@@ -76,10 +76,10 @@ class BenchmarkDataset(mm.BaseSegDataset):
         )
 
     @property
-    def legal(self) -> Legal:
+    def legal(self) -> LabelFormat:
         """What the label maps may say."""
         classes = len(self.label_map or self._metainfo.get("classes") or ()) or None
-        return Legal(classes, self.ignore_index, self.reduce_zero_label, self.marks)
+        return LabelFormat(classes, self.ignore_index, self.reduce_zero_label, self.marks)
 
     @property
     def split(self) -> str:
@@ -92,20 +92,20 @@ class BenchmarkDataset(mm.BaseSegDataset):
         """How many images this split is known to have; None for splits nobody knows."""
         return self.counts.get(self.split)
 
-    def examine(self) -> tuple[list[Pair], list[Problem]]:
+    def list_samples(self) -> tuple[list[SampleFiles], list[FileIssue]]:
         """The samples on disk, and what is wrong with the names of the files. Reads no image."""
         if self.data_root and not Path(self.data_root).is_dir():
-            return [], [Problem("missing place", str(self.data_root), "the data folder does not exist")]
-        return find(self.layout)
+            return [], [FileIssue("missing place", str(self.data_root), "the data folder does not exist")]
+        return find_samples(self.layout)
 
     def load_data_list(self) -> list[dict]:
         """The samples, each known to have its files."""
         if self.backend_args is not None:
             return super().load_data_list()  # not on this file system
-        pairs, problems = self.examine()
+        pairs, problems = self.list_samples()
         errors = [problem for problem in problems if problem.level == "error"]
         if errors:
-            raise self._refuse(errors)
+            raise self._listing_error(errors)
         common = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
         return [
             {"img_path": str(pair.image), **common, "seg_fields": []}
@@ -137,15 +137,17 @@ class BenchmarkDataset(mm.BaseSegDataset):
             raise RuntimeError(f"{files[0]} does not go through the pipeline: {said}") from error
 
     @classmethod
-    def _with_split(cls, metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
+    def _add_unseen(cls, metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
         given = dict(metainfo or {})
         if given.get("unseen") is None:
             if cls.unseen_classes is None:
-                raise ValueError(f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {splits.OWN}")
+                raise ValueError(
+                    f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {CUSTOM_SPLIT_HINT}"
+                )
             given["unseen"] = cls.unseen_classes
         return given
 
-    def _refuse(self, errors: list[Problem]) -> Exception:
+    def _listing_error(self, errors: list[FileIssue]) -> Exception:
         kinds = Counter(problem.kind for problem in errors)
         first = {problem.kind: str(problem) for problem in reversed(errors)}
         more = {kind: f" (and {count - 1} more like it)" if count > 1 else "" for kind, count in kinds.items()}

@@ -14,9 +14,11 @@ from typing import Any, ClassVar
 from mmseg import datasets as mm
 from mmseg.registry import DATASETS
 
-from proxyclip import tinyworld
-from proxyclip.data import splits, vocabulary
 from proxyclip.data.base_dataset import BenchmarkDataset
+from proxyclip.data.splits import COCO_STUFF_UNSEEN, CONTEXT_UNSEEN, TINYWORLD_UNSEEN, VOC_UNSEEN
+from proxyclip.data.vocabulary import read_vocabulary
+from proxyclip.tinyworld.dataset import write_voc
+from proxyclip.tinyworld.scenes import CLASSES, PALETTE
 from proxyclip.visualization.palette import class_colors
 
 _NAMES = json.loads(Path(__file__).with_name("classes.json").read_text(encoding="utf-8"))
@@ -26,7 +28,7 @@ _VOC, _CONTEXT, _STUFF = mm.PascalVOCDataset.METAINFO, mm.PascalContextDataset.M
 class _VOC2012(BenchmarkDataset):
     source = "The data are VOCtrainval_11-May-2012.tar of host.robots.ox.ac.uk/pascal/VOC/voc2012, unpacked."
     counts: ClassVar[dict] = {"val": 1449, "train": 1464, "trainval": 2913, "trainaug": 10582}
-    unseen_classes = splits.VOC
+    unseen_classes = VOC_UNSEEN
 
 
 @DATASETS.register_module(force=True)
@@ -59,7 +61,7 @@ class PascalContext60Dataset(_Context):
     """PASCAL Context, 59 classes and background; nothing is ignored."""
 
     METAINFO = _CONTEXT
-    unseen_classes = splits.CONTEXT
+    unseen_classes = CONTEXT_UNSEEN
 
 
 @DATASETS.register_module()
@@ -68,7 +70,7 @@ class PascalContext59Dataset(_Context):
 
     METAINFO: ClassVar[dict] = {"classes": _CONTEXT["classes"][1:], "palette": _CONTEXT["palette"][1:]}
     defaults: ClassVar[dict] = {"reduce_zero_label": True}
-    unseen_classes = splits.CONTEXT
+    unseen_classes = CONTEXT_UNSEEN
 
 
 @DATASETS.register_module()
@@ -135,7 +137,7 @@ class COCOStuffDataset(BenchmarkDataset):
     METAINFO = _STUFF
     defaults: ClassVar[dict] = {"seg_map_suffix": "_labelTrainIds.png"}
     counts = _COCO
-    unseen_classes = splits.COCO_STUFF
+    unseen_classes = COCO_STUFF_UNSEEN
     source = (
         "The data are val2017.zip of images.cocodataset.org and stuffthingmaps_trainval2017.zip; "
         "datasets/prepare_coco_stuff164k.py writes the *_labelTrainIds.png."
@@ -190,7 +192,7 @@ class FolderDataset(BenchmarkDataset):
                 raise FileNotFoundError(
                     f"There is no file of classes {file}: expected one class a line, in label order"
                 )
-            classes = [names[0] for names in vocabulary.read(file).classes]
+            classes = [names[0] for names in read_vocabulary(file).classes]
         metainfo = dict(classes=tuple(classes), palette=class_colors(len(classes)).tolist())
         given = kwargs.pop("metainfo", None) or {}
         super().__init__(data_root=data_root, metainfo=given if "classes" in given else metainfo | given, **kwargs)
@@ -205,14 +207,14 @@ class TinyWorldDataset(BenchmarkDataset):
         count, seed: how many scenes, and of which seed.
     """
 
-    METAINFO: ClassVar[dict] = {"classes": tinyworld.CLASSES, "palette": [list(c) for c in tinyworld.PALETTE]}
+    METAINFO: ClassVar[dict] = {"classes": CLASSES, "palette": [list(c) for c in PALETTE]}
     defaults: ClassVar[dict] = {"img_suffix": ".png"}
-    unseen_classes = splits.TINY_WORLD
+    unseen_classes = TINYWORLD_UNSEEN
     marks = ()
 
     def __init__(self, data_root: str, count: int = 500, seed: int = 1, **kwargs: Any) -> None:
         root = Path(data_root).expanduser()
-        tinyworld.prepare(root, count, seed)
+        write_voc(root, count, seed)
         self.count = count
         super().__init__(data_root=str(root), **kwargs)
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyclip.data.files.errors import Problem
-from proxyclip.data.files.inspection import Inspection, inspect, inspect_all, summed
-from proxyclip.data.files.layout import Pair, not_listed
+from proxyclip.data.files.errors import FileIssue
+from proxyclip.data.files.inspection import Inspection, inspect_sample, inspect_samples, sum_label_counts
+from proxyclip.data.files.layout import SampleFiles, count_unlisted_images
 from proxyclip.utils.paths import ROOT
 
 if TYPE_CHECKING:
@@ -50,8 +50,8 @@ def run_preflight(cfg: Config, limit: int | None = None, data_root: str | None =
     positions = {k * (len(dataset) - 1) // (PREFLIGHT_SAMPLES - 1) for k in range(PREFLIGHT_SAMPLES)}
     for info in (dataset.get_data_info(i) for i in sorted(positions)):
         label = info.get("seg_map_path")
-        pair = Pair(Path(info["img_path"]).stem, Path(info["img_path"]), None if label is None else Path(label))
-        problems += [problem for problem in inspect(pair, dataset.legal).problems if problem.level == "error"]
+        pair = SampleFiles(Path(info["img_path"]).stem, Path(info["img_path"]), None if label is None else Path(label))
+        problems += [problem for problem in inspect_sample(pair, dataset.legal).problems if problem.level == "error"]
     if problems:
         shown = "; ".join(str(problem) for problem in problems[:3])
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -85,16 +85,16 @@ def check_dataset(
             f"{cfg.test_dataloader.dataset.type} is not: it cannot be checked"
         )
     begin = time.perf_counter()
-    pairs, problems = dataset.examine()
+    pairs, problems = dataset.list_samples()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata
-        iterator = inspect_all(pairs, dataset.legal, workers)
+        iterator = inspect_samples(pairs, dataset.legal, workers)
         inspections = list(progress(iterator, len(pairs)) if progress else iterator)
     seconds = time.perf_counter() - begin
     problems += [problem for one in inspections for problem in one.problems]
     if not any(problem.kind == "missing place" for problem in problems):
         problems += _check_count(dataset, len(pairs))
-    labels = summed(inspections)
+    labels = sum_label_counts(inspections)
     names = list((dataset.METAINFO if dataset.label_map else dataset.metainfo)["classes"])  # those of the files
     if pairs and not any(problem.level == "error" for problem in problems):
         problems += _check_labels(dataset, labels, names)
@@ -107,7 +107,7 @@ def check_dataset(
         "split": dataset.split,
         "images": len(pairs),
         "expected": dataset.expected,
-        "not_listed": not_listed(dataset.layout, pairs) if pairs and dataset.layout.names else 0,
+        "not_listed": count_unlisted_images(dataset.layout, pairs) if pairs and dataset.layout.names else 0,
         "errors": levels["error"],
         "notes": levels["note"],
         "problems": [problem.as_dict() for problem in problems],
@@ -127,35 +127,37 @@ def _build(cfg: Config, **changes: Any) -> BenchmarkDataset | None:
     from mmseg.registry import DATASETS
 
     from proxyclip.data.base_dataset import BenchmarkDataset
-    from proxyclip.utils.distributed import first_process_first
+    from proxyclip.utils.distributed import rank_zero_first
 
-    with first_process_first():  # a dataset may have to make its data first
+    with rank_zero_first():  # a dataset may have to make its data first
         dataset = DATASETS.build({**cfg.test_dataloader.dataset, **changes})
     return dataset if isinstance(dataset, BenchmarkDataset) and dataset.backend_args is None else None
 
 
-def _check_count(dataset: BenchmarkDataset, images: int) -> Iterator[Problem]:
+def _check_count(dataset: BenchmarkDataset, images: int) -> Iterator[FileIssue]:
     if dataset.expected not in (None, images):
         text = f"has {images} images, but {dataset.split} of this data set is known to have {dataset.expected}"
         place = dataset.layout.names or dataset.layout.images
-        yield Problem("wrong count", str(place), text, "unpack the download again, all of it")
+        yield FileIssue("wrong count", str(place), text, "unpack the download again, all of it")
 
 
-def _check_labels(dataset: BenchmarkDataset, labels: dict[int, tuple[int, int]], names: list[str]) -> Iterator[Problem]:
+def _check_labels(
+    dataset: BenchmarkDataset, labels: dict[int, tuple[int, int]], names: list[str]
+) -> Iterator[FileIssue]:
     """Check the labels of the whole set."""
     place = str(dataset.layout.labels)
     present = labels.keys() - {dataset.ignore_index}
     if dataset.layout.labels is None:
-        yield Problem("no labels", str(dataset.data_root), "the config names no folder of labels", "set seg_map_path")
+        yield FileIssue("no labels", str(dataset.data_root), "the config names no folder of labels", "set seg_map_path")
     elif not present:
-        yield Problem("nothing labelled", place, "every pixel of every image is ignored", "is ignore_index right?")
+        yield FileIssue("nothing labelled", place, "every pixel of every image is ignored", "is ignore_index right?")
     elif len(names) == 2 and len(present) == 1 and len(labels) == 2:
         text = f"one of two classes has no pixel, and {dataset.ignore_index}, which is ignored, seems to mean it"
-        yield Problem("foreground ignored", place, text, "write 1 for it")
+        yield FileIssue("foreground ignored", place, text, "write 1 for it")
     absent = len(names) - len(present)
     if present and absent:
         text = f"{absent} of {len(names)} classes have no pixel: mIoU depends on the rule, see mIoU_gt"
-        yield Problem("absent classes", place, text, level="note")
+        yield FileIssue("absent classes", place, text, level="note")
 
 
 def _display_path(cfg: Config) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from proxyclip.utils.hashing import hash_value
 
 
-def fingerprint(dataset: Any) -> dict[str, Any]:
+def fingerprint_dataset(dataset: Any) -> dict[str, Any]:
     """Number of images, hash of the list of names, and hash of the sizes of all images and label maps in bytes.
 
     Names are the last two folders and the file, which tell images apart and stay when the data move. Both hashes are
@@ -24,16 +24,16 @@ def fingerprint(dataset: Any) -> dict[str, Any]:
     return found
 
 
-def tokens(dataset: Any) -> list[str]:
+def hash_samples(dataset: Any) -> list[str]:
     """A short hash for each sample, of the image's name and its files' sizes and times of change; no two are alike.
 
     Times, because a label map without compression that is made anew has the size of the old one.
     """
-    found = [hash_value([_name(files[0]), *map(_changed, files)])[:16] for files in _files(dataset)]
+    found = [hash_value([_name(files[0]), *map(_size_and_mtime, files)])[:16] for files in _files(dataset)]
     return found if len(set(found)) == len(found) else [f"{one}-{i}" for i, one in enumerate(found)]
 
 
-def short_names(dataset: Any) -> list[str]:
+def list_image_names(dataset: Any) -> list[str]:
     """The image files as people name them: below the folder of images, else with the folder they lie in."""
     home = (getattr(dataset, "data_prefix", None) or {}).get("img_path") or ""
     found = []
@@ -54,7 +54,7 @@ def _name(image: Path) -> str:
     return "/".join(image.parts[-3:])
 
 
-def _changed(file: Path) -> tuple[int, int] | None:
+def _size_and_mtime(file: Path) -> tuple[int, int] | None:
     try:
         about = file.stat()
     except OSError:
@@ -63,5 +63,5 @@ def _changed(file: Path) -> tuple[int, int] | None:
 
 
 def _size(file: Path) -> int | None:
-    changed = _changed(file)
+    changed = _size_and_mtime(file)
     return changed and changed[0]

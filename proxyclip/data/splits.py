@@ -13,11 +13,11 @@ import numpy as np
 
 from proxyclip.utils.suggest import did_you_mean
 
-VOC = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
-CONTEXT = (
+VOC_UNSEEN = ("pottedplant", "sheep", "sofa", "train", "tvmonitor")
+CONTEXT_UNSEEN = (
     "aeroplane", "bird", "boat", "cat", "cow", "fence", "keyboard", "motorbike", "sofa", "tvmonitor",
 )  # fmt: skip
-COCO_STUFF = (
+COCO_STUFF_UNSEEN = (
     "cow", "giraffe", "suitcase", "frisbee", "skateboard", "carrot", "scissors", "cardboard", "clouds", "grass",
     "playingfield", "river", "road", "tree", "wall-concrete",
 )  # fmt: skip
@@ -25,11 +25,11 @@ COCO_STUFF = (
 # tree those of grass, a boat those of a car, a rocket those of a mushroom, a duck those of a house), so that a model
 # that goes by colour alone fails. All classes are drawn equally often: a thing is in every fifth scene, a material in
 # every fourth.
-TINY_WORLD = ("tree", "boat", "rocket", "duck", "sand")
-OWN = "metainfo=dict(unseen=[...]) of the data set, with class names or ids, sets a split of your own"
+TINYWORLD_UNSEEN = ("tree", "boat", "rocket", "duck", "sand")
+CUSTOM_SPLIT_HINT = "metainfo=dict(unseen=[...]) of the data set, with class names or ids, sets a split of your own"
 
 
-def resolve(unseen: Any, classes: Sequence[str]) -> tuple[int, ...]:
+def resolve_unseen_ids(unseen: Any, classes: Sequence[str]) -> tuple[int, ...]:
     """The ids of unseen classes, ascending, from ids or names or both.
 
     Args:
@@ -40,19 +40,23 @@ def resolve(unseen: Any, classes: Sequence[str]) -> tuple[int, ...]:
         ValueError: none or all are unseen, one is there twice, or is no class.
     """
     if isinstance(unseen, str) or not isinstance(unseen, (Sequence, set, frozenset, np.ndarray)):
-        raise ValueError(f"Expected `unseen` to be a list of class names or ids, but got {unseen!r}; {OWN}")
-    ids = [_id(one, classes) for one in unseen]
+        raise ValueError(
+            f"Expected `unseen` to be a list of class names or ids, but got {unseen!r}; {CUSTOM_SPLIT_HINT}"
+        )
+    ids = [_class_id(one, classes) for one in unseen]
     twice = sorted({classes[one] for one in ids if ids.count(one) > 1})
     if twice:
-        raise ValueError(f"Expected each unseen class once, but {', '.join(twice)} is there more than once; {OWN}")
+        raise ValueError(
+            f"Expected each unseen class once, but {', '.join(twice)} is there more than once; {CUSTOM_SPLIT_HINT}"
+        )
     if not 0 < len(ids) < len(classes):
         raise ValueError(
-            f"Expected between 1 and {len(classes) - 1} unseen classes of {len(classes)}, but got {len(ids)}; {OWN}"
+            f"Expected between 1 and {len(classes) - 1} unseen classes of {len(classes)}, but got {len(ids)}; {CUSTOM_SPLIT_HINT}"
         )
     return tuple(sorted(ids))
 
 
-def means(iou: np.ndarray, unseen: Sequence[int]) -> dict[str, float]:
+def compute_zero_shot_means(iou: np.ndarray, unseen: Sequence[int]) -> dict[str, float]:
     """mIoU_seen S, mIoU_unseen U and hIoU = 2SU / (S + U), on the scale of `iou`.
 
     Args:
@@ -68,15 +72,17 @@ def means(iou: np.ndarray, unseen: Sequence[int]) -> dict[str, float]:
     return {"mIoU_seen": seen, "mIoU_unseen": new, "hIoU": harmonic}
 
 
-def _id(one: Any, classes: Sequence[str]) -> int:
+def _class_id(one: Any, classes: Sequence[str]) -> int:
     if isinstance(one, str):
         if one in classes:
             return list(classes).index(one)
         hint = did_you_mean(one, classes)
-        advice = f"{hint} {OWN}" if hint else OWN
+        advice = f"{hint} {CUSTOM_SPLIT_HINT}" if hint else CUSTOM_SPLIT_HINT
         raise ValueError(f"The unseen class {one!r} is none of the {len(classes)} classes: {advice}")
     if isinstance(one, bool) or not isinstance(one, (int, np.integer)) or not 0 <= one < len(classes):
-        raise ValueError(f"Expected ids of unseen classes 0..{len(classes) - 1}, or names, but got {one!r}; {OWN}")
+        raise ValueError(
+            f"Expected ids of unseen classes 0..{len(classes) - 1}, or names, but got {one!r}; {CUSTOM_SPLIT_HINT}"
+        )
     return int(one)
 
 

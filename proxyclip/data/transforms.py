@@ -18,8 +18,8 @@ from mmseg.registry import TRANSFORMS
 from PIL import Image
 from torch import Tensor
 
-from proxyclip.data.files.images import whole
-from proxyclip.data.files.labels import Legal, decode
+from proxyclip.data.files.images import verify_image
+from proxyclip.data.files.labels import LabelFormat, decode_label_map
 
 UNLABELED = -1  # label of a pixel whose class the training must not see
 
@@ -49,7 +49,7 @@ class LoadImageFromFile(_LoadImageFromFile):
         data = fileio.get(path, backend_args=self.backend_args)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            whole(data, path)
+            verify_image(data, path)
         image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
         if image is None:  # a format this OpenCV does not know, such as GIF before 4.11
             with Image.open(io.BytesIO(data)) as file:
@@ -95,17 +95,17 @@ class MyLoadAnnotations(BaseTransform):
             OSError: it cannot be read.
         """
         path = results["seg_map_path"]
-        legal = Legal(
+        legal = LabelFormat(
             results.get("num_classes"),
-            agree("ignore_index", self.ignore_index, results, 255),
-            agree("reduce_zero_label", self.reduce_zero_label, results, False),
+            resolve_dataset_setting("ignore_index", self.ignore_index, results, 255),
+            resolve_dataset_setting("reduce_zero_label", self.reduce_zero_label, results, False),
             results.get("ignored_values"),
         )
-        labels = decode(fileio.get(path, backend_args=self.backend_args), path)
+        labels = decode_label_map(fileio.get(path, backend_args=self.backend_args), path)
         legal.check(labels, path)
         labels = legal.apply(labels)
         if results.get("label_map"):
-            labels = choose(labels, results["label_map"], legal.ignore)
+            labels = remap_labels(labels, results["label_map"], legal.ignore)
         results["gt_seg_map"] = labels
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
@@ -114,7 +114,7 @@ class MyLoadAnnotations(BaseTransform):
         return f"{type(self).__name__}(reduce_zero_label={self.reduce_zero_label}, ignore_index={self.ignore_index})"
 
 
-def agree(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any:
+def resolve_dataset_setting(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any:
     """Return the value of a setting that data set and user agree on.
 
     ValueError if they contradict.
@@ -125,7 +125,7 @@ def agree(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any
     return next((value for value in (mine, theirs) if value is not None), default)
 
 
-def choose(labels: np.ndarray, label_map: dict[int, int], ignore: int) -> np.ndarray:
+def remap_labels(labels: np.ndarray, label_map: dict[int, int], ignore: int) -> np.ndarray:
     """Renumber labels to a subset of classes.
 
     MMSegmentation marks the others with 255; they become `ignore`.

@@ -35,7 +35,7 @@ class Vocabulary:
         return len(self.classes)
 
 
-def parse(text: str, source: str = "", separator: str = ";") -> Vocabulary:
+def parse_vocabulary(text: str, source: str = "", separator: str = ";") -> Vocabulary:
     """One class a line, synonyms between separators; blanks around names, blank lines and a BOM are dropped.
 
     Raises:
@@ -66,9 +66,9 @@ def parse(text: str, source: str = "", separator: str = ";") -> Vocabulary:
     return Vocabulary(tuple(classes), source)
 
 
-def read(path: Path, separator: str = ";") -> Vocabulary:
+def read_vocabulary(path: Path, separator: str = ";") -> Vocabulary:
     """The vocabulary of a UTF-8 file (see `parse`)."""
     try:
-        return parse(path.read_text(encoding="utf-8"), str(path), separator)
+        return parse_vocabulary(path.read_text(encoding="utf-8"), str(path), separator)
     except UnicodeDecodeError as error:
         raise ValueError(f"Expected UTF-8 text in {path}, but byte {error.start} is not: save it as UTF-8") from error

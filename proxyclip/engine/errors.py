@@ -13,8 +13,8 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 from mmengine.registry import Registry
 
-from proxyclip.engine.evaluation.loader import LoaderDied
-from proxyclip.utils.mmcv_compat import explain
+from proxyclip.engine.evaluation.loader import DataLoaderDied
+from proxyclip.utils.mmcv_compat import explain_dependency_error
 from proxyclip.utils.suggest import did_you_mean
 
 _PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text says enough without the class
@@ -23,7 +23,7 @@ _PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their te
 def format_error(error: BaseException) -> str:
     """Format an error as one message: its cause, and the remedy where it is known."""
     for cause in _iterate_causes(error):
-        remedy = explain(cause)
+        remedy = explain_dependency_error(cause)
         if remedy:
             return remedy
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
@@ -34,7 +34,7 @@ def format_error(error: BaseException) -> str:
         return "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
     if re.search(r"gloo.*(closed by peer|reset by peer)|remote process exited", text, flags=re.DOTALL):
         return "another process of this run ended early; its own message says why."
-    if isinstance(error, LoaderDied) or "DataLoader worker (pid" in text:
+    if isinstance(error, DataLoaderDied) or "DataLoader worker (pid" in text:
         return (
             "a process that loads images was killed, mostly for lack of memory: run again with fewer --workers, or "
             "--workers 0."

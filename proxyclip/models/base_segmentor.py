@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from proxyclip.data.vocabulary import Vocabulary
 from proxyclip.models.precision import pick_dtype
-from proxyclip.models.refine import build_steps
+from proxyclip.models.refine import build_refine_steps
 from proxyclip.models.sliding.postprocess import (
     labels_from_probabilities,
     labels_from_scores,
@@ -80,7 +80,7 @@ class OpenVocabSegmentor(BaseSegmentor):
         super().__init__(data_preprocessor=data_preprocessor)
         self.precision = precision
         self.dtype: torch.dtype | None = None  # chosen by `prepare`, when the device is known
-        self.refine = build_steps(refine)
+        self.refine = build_refine_steps(refine)
         self.keep_logits = keep_logits
         self.prob_thd = prob_thd
         self.attention: Any = None

@@ -7,7 +7,7 @@ from typing import Any
 from mmseg.models.data_preprocessor import SegDataPreProcessor
 from mmseg.registry import MODELS
 
-MEAN, STD = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)
+PIXEL_MEAN, PIXEL_STD = (122.771, 116.746, 104.094), (68.501, 66.632, 70.323)
 
 
 @MODELS.register_module()
@@ -17,7 +17,9 @@ class MixedSizePreProcessor(SegDataPreProcessor):
     Defaults are CLIP's mean and standard deviation in 0..255 RGB, and BGR images as mmcv reads them.
     """
 
-    def __init__(self, mean: tuple = MEAN, std: tuple = STD, bgr_to_rgb: bool = True, **kwargs: Any) -> None:
+    def __init__(
+        self, mean: tuple = PIXEL_MEAN, std: tuple = PIXEL_STD, bgr_to_rgb: bool = True, **kwargs: Any
+    ) -> None:
         super().__init__(mean=mean, std=std, bgr_to_rgb=bgr_to_rgb, **kwargs)
 
     def forward(self, data: dict[str, Any], training: bool = False) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 
 from proxyclip.utils.hashing import hash_value
-from proxyclip.utils.paths import ROOT, find
+from proxyclip.utils.paths import ROOT, find_existing_path
 from proxyclip.utils.suggest import closest_match
 
 # Kinds of plug-ins, by the names that configs and messages have for them -> packages with the files.
@@ -29,18 +29,18 @@ PLUGIN_PACKAGES = {
 }
 
 
-def known(folder: str) -> list[str]:
+def list_plugins(folder: str) -> list[str]:
     """List the names that `load(folder, name)` accepts, besides paths."""
     package = ROOT.joinpath(*PLUGIN_PACKAGES[folder].split("."))
     return sorted(path.stem for path in package.glob("*.py") if not path.stem.startswith("_"))
 
 
-def is_file(name: Any) -> bool:
+def is_plugin_file(name: Any) -> bool:
     """Return True if a plug-in's name is the path of its file."""
     return isinstance(name, str) and name.endswith(".py")
 
 
-def load(folder: str, name: str) -> type:
+def load_plugin_class(folder: str, name: str) -> type:
     """Import the public class of a plug-in file.
 
     Args:
@@ -51,10 +51,10 @@ def load(folder: str, name: str) -> type:
         ValueError: no such name; the message lists the valid ones. FileNotFoundError: no such file.
         TypeError: the file does not define just one public class.
     """
-    if is_file(name):
-        module = _module(folder, find(name, f"{folder} plug-in").resolve())
+    if is_plugin_file(name):
+        module = _load_plugin_file(folder, find_existing_path(name, f"{folder} plug-in").resolve())
     else:
-        names = known(folder)
+        names = list_plugins(folder)
         if name not in names:
             closest = closest_match(name, names)
             hint = f" Did you mean {closest!r}?" if closest else ""
@@ -71,7 +71,7 @@ def load(folder: str, name: str) -> type:
     return classes[0]
 
 
-def _module(folder: str, path: Path) -> ModuleType:
+def _load_plugin_file(folder: str, path: Path) -> ModuleType:
     """Import a file as a module of the folder's package; again if it changed.
 
     The module's name is made of the path, so that files of the same stem do not mix.
@@ -91,7 +91,7 @@ def _module(folder: str, path: Path) -> ModuleType:
     return module
 
 
-def check(folder: str, spec: str | dict[str, Any]) -> tuple[type, dict[str, Any]]:
+def check_plugin_spec(folder: str, spec: str | dict[str, Any]) -> tuple[type, dict[str, Any]]:
     """Return the class of a spec, and the spec's options.
 
     Raises:
@@ -99,8 +99,10 @@ def check(folder: str, spec: str | dict[str, Any]) -> tuple[type, dict[str, Any]
     """
     options = {"type": spec} if isinstance(spec, str) else dict(spec)
     if "type" not in options:
-        raise ValueError(f"Expected {folder}=dict(type=..., ...) with type one of {known(folder)}, but got {spec!r}")
-    cls = load(folder, options.pop("type"))
+        raise ValueError(
+            f"Expected {folder}=dict(type=..., ...) with type one of {list_plugins(folder)}, but got {spec!r}"
+        )
+    cls = load_plugin_class(folder, options.pop("type"))
     accepted = list_constructor_arguments(cls)
     unknown = sorted(set(options) - set(accepted))
     if unknown:
@@ -108,7 +110,7 @@ def check(folder: str, spec: str | dict[str, Any]) -> tuple[type, dict[str, Any]
     return cls, options
 
 
-def build(folder: str, spec: str | dict[str, Any], **defaults: Any) -> Any:
+def build_plugin(folder: str, spec: str | dict[str, Any], **defaults: Any) -> Any:
     """Build a plug-in from its name or from `dict(type=name, **options)`.
 
     `defaults` are used for options that the plug-in has and `spec` leaves out.
@@ -116,7 +118,7 @@ def build(folder: str, spec: str | dict[str, Any], **defaults: Any) -> Any:
     Raises:
         ValueError: unknown name. TypeError: unknown option; the message lists the options.
     """
-    cls, options = check(folder, spec)
+    cls, options = check_plugin_spec(folder, spec)
     accepted = list_constructor_arguments(cls)
     return cls(**{key: value for key, value in defaults.items() if key in accepted} | options)
 

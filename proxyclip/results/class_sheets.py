@@ -11,7 +11,6 @@ from openpyxl.styles import Font
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 
-from proxyclip.results import xlsx_style as style
 from proxyclip.results.columns import (
     Record,
     format_class_name,
@@ -22,6 +21,16 @@ from proxyclip.results.columns import (
     is_whole_dataset,
     record_value,
     to_cell_value,
+)
+from proxyclip.results.xlsx_style import (
+    fit_row_height,
+    set_column_width,
+    set_print_layout,
+    shade_percent,
+    strip_illegal_xml,
+    style_partial,
+    write_cell,
+    write_header_row,
 )
 
 _HEAD = ("method", "VFM", "CLIP", "images", "mIoU")  # lines above the header proper
@@ -68,7 +77,7 @@ def _sheet_title(name: str, taken: Sequence[str]) -> str:
     title = last.removeprefix("cfg_")
     while folders and len(f"{folders[-1]} {title}") <= _MAX_TITLE_CHARS:
         title = f"{folders.pop()} {title}"
-    base = re.sub(r"[\[\]:*?/\\\s]+", " ", style.strip_illegal_xml(title)).strip(" '") or "runs"
+    base = re.sub(r"[\[\]:*?/\\\s]+", " ", strip_illegal_xml(title)).strip(" '") or "runs"
     reserved = {other.lower() for other in taken} | {"history"}  # the last one by Excel
     title = base[:_MAX_TITLE_CHARS].rstrip(" '")
     number = 1
@@ -81,18 +90,18 @@ def _sheet_title(name: str, taken: Sequence[str]) -> str:
 def _fill_class_sheet(sheet: Worksheet, classes: Sequence[str], runs: Sequence[Record]) -> None:
     heads = [_describe_run(run) for run in runs]
     for row, (title, values) in enumerate(zip(_HEAD, zip(*heads, strict=True), strict=True), start=1):
-        style.write_header_row(sheet, row, [title, None, *values], last=False)
-    style.write_header_row(sheet, _TOP, ["class", "pixels", *(to_cell_value(run.get("identity")) for run in runs)])
+        write_header_row(sheet, row, [title, None, *values], last=False)
+    write_header_row(sheet, _TOP, ["class", "pixels", *(to_cell_value(run.get("identity")) for run in runs)])
     counted = next((run for run in reversed(runs) if is_whole_dataset(run)), runs[-1])
     for row, (name, entry) in enumerate(zip(classes, get_class_rows(counted), strict=True), start=_TOP + 1):
-        style.write_cell(sheet, row, 1, name).font = Font(bold=True)
-        style.write_cell(sheet, row, 2, to_cell_value(entry.get("pixels"))).number_format = "#,##0"
+        write_cell(sheet, row, 1, name).font = Font(bold=True)
+        write_cell(sheet, row, 2, to_cell_value(entry.get("pixels"))).number_format = "#,##0"
     for column, run in enumerate(runs, start=_FIRST_RUN_COLUMN):
         for row, entry in enumerate(get_class_rows(run), start=_TOP + 1):
-            style.write_cell(sheet, row, column, to_cell_value(entry.get("iou")))
+            write_cell(sheet, row, column, to_cell_value(entry.get("iou")))
         if not is_whole_dataset(run):
             for row in range(1, _TOP + 1 + len(classes)):
-                style.style_partial(sheet.cell(row, column))
+                style_partial(sheet.cell(row, column))
     _format_class_sheet(sheet, classes, len(runs))
 
 
@@ -108,12 +117,12 @@ def _format_class_sheet(sheet: Worksheet, classes: Sequence[str], runs: int) -> 
     bottom = _TOP + len(classes)
     sheet.freeze_panes = f"{first}{_TOP + 1}"
     sheet.auto_filter.ref = f"A{_TOP}:{last}{bottom}"
-    style.shade_percent(sheet, f"{first}{_TOP - 1}:{last}{_TOP - 1} {first}{_TOP + 1}:{last}{bottom}")
-    style.set_column_width(sheet, 1, min(40, max(9, *(len(name) + 2 for name in classes))))
-    style.set_column_width(sheet, 2, 16)
+    shade_percent(sheet, f"{first}{_TOP - 1}:{last}{_TOP - 1} {first}{_TOP + 1}:{last}{bottom}")
+    set_column_width(sheet, 1, min(40, max(9, *(len(name) + 2 for name in classes))))
+    set_column_width(sheet, 2, 16)
     for column in range(_FIRST_RUN_COLUMN, _FIRST_RUN_COLUMN + runs):
-        style.set_column_width(sheet, column, 18)
+        set_column_width(sheet, column, 18)
     for row in range(1, _TOP):
-        style.fit_row_height(sheet, row)
+        fit_row_height(sheet, row)
     sheet.print_title_rows = f"1:{_TOP}"
-    style.set_print_layout(sheet)
+    set_print_layout(sheet)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from proxyclip.results.published import target_of
+from proxyclip.results.published import find_published_result
 
 Record = Mapping[str, Any]
 ZERO_SHOT_METRICS = ("mIoU_seen", "mIoU_unseen", "hIoU")  # metrics that runs with a zero-shot split have
@@ -111,7 +111,7 @@ def format_image_count(run: Record) -> Any:
 
 def lookup_published_miou(run: Record) -> float | None:
     """Published mIoU that goes with the run, in percent."""
-    target = target_of(run)
+    target = find_published_result(run)
     return None if target is None else target.value
 
 
@@ -124,7 +124,7 @@ def compute_published_difference(run: Record) -> float | None:
 
 def describe_published_source(run: Record) -> str | None:
     """Source, evidence and protocol of the published number."""
-    target = target_of(run)
+    target = find_published_result(run)
     if target is None:
         return None
     protocol = "as here" if target.exact else f"not as here: {target.protocol}"

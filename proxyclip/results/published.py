@@ -16,10 +16,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-FILE = Path(__file__).with_name("published.json")
+PUBLISHED_FILE = Path(__file__).with_name("published.json")
 _TINY = "local-dir:proxyclip/tinyworld/weights"
 # name of a VFM in published.json -> the ways a config says it: `family`, `family-size` or `family,model`
-VFMS = {
+VFM_SPELLINGS = {
     "vit_base_patch8_224.dino": ("dino", "dino-b8", "dino,vit_base_patch8_224.dino"),
     "vit_base_patch14_reg4_dinov2.lvd142m": (
         "dinov2", "dinov2-b-reg", "dinov2,vit_base_patch14_reg4_dinov2.lvd142m",
@@ -31,7 +31,7 @@ VFMS = {
 
 
 @dataclass(frozen=True)
-class Target:
+class PublishedResult:
     """Published mIoU in percent, and how far it can be trusted.
 
     The fields are those of published.json.
@@ -44,9 +44,9 @@ class Target:
     evidence: str
 
 
-def target(
+def match_published_result(
     config_name: str | None, model: Mapping[str, Any], method: str | None, changes: Iterable[str] = ()
-) -> Target | None:
+) -> PublishedResult | None:
     """Match a config and method with a published number.
 
     An exact row first, then in the order of the file.
@@ -57,22 +57,34 @@ def target(
         changes: the overrides that can change the number, as `model.refine=pamr`.
     """
     trained = str(config_name).startswith("trained/")
-    if (model.get("checkpoint") and not trained) or _own_file(model):
+    if (model.get("checkpoint") and not trained) or _uses_user_file(model):
         return None
     clip = model.get("teacher") or model
-    parts = method, _clip(clip.get("model_type")), clip.get("clip_type") or None, _vfm(model.get("vfm_model"))
-    key = *parts, _same(changes)
+    parts = (
+        method,
+        _normalize_clip(clip.get("model_type")),
+        clip.get("clip_type") or None,
+        _normalize_vfm(model.get("vfm_model")),
+    )
+    key = *parts, _normalize_changes(changes)
     matches = [
-        Target(value, row["exact"], row["source"], row["protocol"], row["evidence"])
-        for row in rows()
-        if (row["method"], _clip(row["model"]), row["weights"], row["vfm"], _same(row["changes"])) == key
+        PublishedResult(value, row["exact"], row["source"], row["protocol"], row["evidence"])
+        for row in load_published_rows()
+        if (
+            row["method"],
+            _normalize_clip(row["model"]),
+            row["weights"],
+            row["vfm"],
+            _normalize_changes(row["changes"]),
+        )
+        == key
         for dataset, value in row["mIoU"].items()
         if config_name in [pattern.format(dataset=dataset) for pattern in row["configs"]]
     ]
     return min(matches, key=lambda match: not match.exact, default=None)
 
 
-def target_of(run: Mapping[str, Any]) -> Target | None:
+def find_published_result(run: Mapping[str, Any]) -> PublishedResult | None:
     """Return the published number of a record.
 
     None too if the record lacks something that decides it.
@@ -86,18 +98,18 @@ def target_of(run: Mapping[str, Any]) -> Target | None:
     if changes is None or not isinstance(config.get("model"), Mapping):
         return None
     name = run.get("config_name")
-    if str(options.get("method")).endswith(".py") or not _shipped(options.get("config"), name):
+    if str(options.get("method")).endswith(".py") or not _is_shipped_config(options.get("config"), name):
         return None
-    return target(name, config["model"], run.get("method"), changes)
+    return match_published_result(name, config["model"], run.get("method"), changes)
 
 
 @cache
-def rows() -> tuple[dict[str, Any], ...]:
+def load_published_rows() -> tuple[dict[str, Any], ...]:
     """Load the rows of published.json, in their order."""
-    return tuple(json.loads(FILE.read_text(encoding="utf-8"))["rows"])
+    return tuple(json.loads(PUBLISHED_FILE.read_text(encoding="utf-8"))["rows"])
 
 
-def _clip(name: Any) -> str | None:
+def _normalize_clip(name: Any) -> str | None:
     """Normalize the name of an architecture.
 
     `ViT-B/16`, `ViT-B-16` and `ViT-B-16-quickgelu` are the same.
@@ -108,24 +120,24 @@ def _clip(name: Any) -> str | None:
     return plain.removesuffix("-quickgelu")
 
 
-def _vfm(spec: Any) -> str | None:
+def _normalize_vfm(spec: Any) -> str | None:
     if spec in (None, "none"):
         return None
     options = dict(spec) if isinstance(spec, Mapping) else {"type": str(spec)}
     options = {key: value for key, value in options.items() if value is not None and key != "_delete_"}
     spelling = ",".join(str(options.pop(key)) for key in ("type", "model") if key in options)
-    names = (name for name, spellings in VFMS.items() if spelling in spellings and not options)
+    names = (name for name, spellings in VFM_SPELLINGS.items() if spelling in spellings and not options)
     return next(names, f"unknown: {spelling} {options}")
 
 
-def _own_file(model: Mapping[str, Any]) -> bool:
+def _uses_user_file(model: Mapping[str, Any]) -> bool:
     """Return True if the model or its attention is a file of the user's."""
     attention = model.get("attention")
     kinds = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
     return any(str(kind).endswith(".py") for kind in kinds)
 
 
-def _shipped(config: str | None, name: str | None) -> bool:
+def _is_shipped_config(config: str | None, name: str | None) -> bool:
     """Return True if the config may be the one of this toolkit.
 
     One of the same name elsewhere can differ.
@@ -136,7 +148,7 @@ def _shipped(config: str | None, name: str | None) -> bool:
     return path == f"configs/{name}" or path.endswith(f"/configs/{name}")
 
 
-def _same(changes: Iterable[str]) -> frozenset[str]:
+def _normalize_changes(changes: Iterable[str]) -> frozenset[str]:
     """Normalize overrides: any order, without quotes, brackets and spaces.
 
     `a=['b']` and `a=b` are the same.

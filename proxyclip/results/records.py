@@ -16,12 +16,12 @@ import numpy as np
 from proxyclip.utils.hashing import hash_value
 from proxyclip.utils.io import replace_file
 
-SCHEMA = 4  # of the fields that docs/results.md lists; records of another schema are not read
+RECORD_SCHEMA = 4  # of the fields that docs/results.md lists; records of another schema are not read
 METRIC_KEYS = ("metrics", "per_class", "classes_in", "confusion", "per_image", "scoring", "left_out")
 _STALE_SECONDS = 24 * 3600  # no writer takes that long
 
 
-def identity(*parts: Any) -> str:
+def hash_identity(*parts: Any) -> str:
     """Hash what can change the number of a run to 12 digits.
 
     That is the config, the files it names, code, precision and limit.
@@ -29,29 +29,29 @@ def identity(*parts: Any) -> str:
     return hash_value(parts)[:12]
 
 
-def now() -> str:
+def utc_timestamp() -> str:
     """Return the time in UTC, fine enough to order runs that end within a second."""
     return datetime.now(timezone.utc).isoformat(timespec="microseconds")
 
 
-def record(run: Mapping[str, Any], folder: Path) -> Path:
+def save_record(run: Mapping[str, Any], folder: Path) -> Path:
     """Write a record and return its path, `<folder>/records/<identity>.json`.
 
-    A repeated run replaces its own record and no other. `schema` and `metrics_sha256` are added.
+    A repeated run replaces its own record and no other. `schema` and `hash_metrics` are added.
 
     Args:
         run: JSON-able; must have `identity` and `metrics`. NaN is written as null.
     """
-    kept = plain({"schema": SCHEMA, **run})
-    kept["metrics_sha256"] = metrics_sha256(kept)
+    kept = to_json_types({"schema": RECORD_SCHEMA, **run})
+    kept["metrics_sha256"] = hash_metrics(kept)
     target = folder / "records" / f"{run['identity']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
-    text = _layout(kept) + "\n"
+    text = _layout_json(kept) + "\n"
     replace_file(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     return target
 
 
-def records(folder: Path) -> list[dict[str, Any]]:
+def load_records(folder: Path) -> list[dict[str, Any]]:
     """Read all records of a folder, oldest first.
 
     One that is unreadable or of another schema is named on stderr and left out.
@@ -65,7 +65,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     return sorted(runs, key=lambda run: str(run.get("end")))
 
 
-def find(folder: Path, identity: str) -> dict[str, Any] | None:
+def load_record(folder: Path, identity: str) -> dict[str, Any] | None:
     """Read the record of an identity; None if there is none that can be read.
 
     No other file is opened.
@@ -79,23 +79,23 @@ def find(folder: Path, identity: str) -> dict[str, Any] | None:
     return run if run["identity"] == identity else None
 
 
-def metric_part(run: Mapping[str, Any]) -> dict[str, Any]:
+def extract_metrics(run: Mapping[str, Any]) -> dict[str, Any]:
     """Extract the metric fields of a record as plain JSON; absent ones are null."""
-    return plain({key: run.get(key) for key in METRIC_KEYS})
+    return to_json_types({key: run.get(key) for key in METRIC_KEYS})
 
 
-def metrics_sha256(run: Mapping[str, Any]) -> str:
-    """Hash `metric_part`: equal for two runs with the same numbers to the last digit."""
-    return hash_value(metric_part(run))
+def hash_metrics(run: Mapping[str, Any]) -> str:
+    """Hash `extract_metrics`: equal for two runs with the same numbers to the last digit."""
+    return hash_value(extract_metrics(run))
 
 
-def sparse(confusion: np.ndarray) -> dict[str, Any]:
+def to_sparse_confusion(confusion: np.ndarray) -> dict[str, Any]:
     """Convert a (K, K) confusion matrix to its entries that are not zero, row by row."""
     label, prediction = confusion.nonzero()
     return {"classes": len(confusion), "label": label, "prediction": prediction, "count": confusion[label, prediction]}
 
 
-def confusion(run: Mapping[str, Any]) -> np.ndarray:
+def to_dense_confusion(run: Mapping[str, Any]) -> np.ndarray:
     """Return the (K, K) int64 confusion matrix of a record; rows are labels."""
     entries = run["confusion"]
     matrix = np.zeros((entries["classes"],) * 2, np.int64)
@@ -103,7 +103,7 @@ def confusion(run: Mapping[str, Any]) -> np.ndarray:
     return matrix
 
 
-def clean(folder: Path) -> None:
+def remove_stale_files(folder: Path) -> None:
     """Remove temporary files of killed writers that are a day old from a folder."""
     paths = [*(folder / "records").glob(".*.json.*.tmp"), *folder.glob(".results*.tmp")]
     for path in paths:
@@ -112,17 +112,17 @@ def clean(folder: Path) -> None:
                 path.unlink()
 
 
-def plain(value: Any) -> Any:
+def to_json_types(value: Any) -> Any:
     """Convert a value to JSON's own types.
 
     Numpy and torch numbers are unpacked, NaN and infinities become None.
     """
     if isinstance(value, Mapping):
-        return {str(k): plain(v) for k, v in value.items()}
+        return {str(k): to_json_types(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [plain(v) for v in value]
+        return [to_json_types(v) for v in value]
     if hasattr(value, "tolist"):
-        return plain(value.tolist())
+        return to_json_types(value.tolist())
     if isinstance(value, float):
         return value if value - value == 0 else None
     return value if value is None or isinstance(value, (str, int)) else str(value)
@@ -130,29 +130,29 @@ def plain(value: Any) -> Any:
 
 def _read(path: Path) -> dict[str, Any]:
     run = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(run, dict) and run.get("schema") != SCHEMA:
-        raise ValueError(f"expected schema {SCHEMA}, but got {run.get('schema')}: evaluate again")
+    if isinstance(run, dict) and run.get("schema") != RECORD_SCHEMA:
+        raise ValueError(f"expected schema {RECORD_SCHEMA}, but got {run.get('schema')}: evaluate again")
     if not (isinstance(run, dict) and isinstance(run.get("identity"), str) and isinstance(run.get("metrics"), dict)):
         raise ValueError("expected a JSON object with `identity`, a text, and `metrics`, an object")
     return run
 
 
-def _layout(value: Any, indent: str = "") -> str:
+def _layout_json(value: Any, indent: str = "") -> str:
     """Lay out JSON for reading and `diff`: a key a line.
 
     A list of numbers, or a flat object of a list, on one line.
     """
     inner = indent + " "
     if isinstance(value, dict) and value:
-        lines = [f"{inner}{json.dumps(key)}: {_layout(part, inner)}" for key, part in value.items()]
+        lines = [f"{inner}{json.dumps(key)}: {_layout_json(part, inner)}" for key, part in value.items()]
         return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
-    if isinstance(value, list) and not _flat(value):
-        lines = [inner + (_dump(part) if _flat(part) else _layout(part, inner)) for part in value]
+    if isinstance(value, list) and not _is_flat(value):
+        lines = [inner + (_dump(part) if _is_flat(part) else _layout_json(part, inner)) for part in value]
         return "[\n" + ",\n".join(lines) + f"\n{indent}]"
     return _dump(value)
 
 
-def _flat(value: Any) -> bool:
+def _is_flat(value: Any) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return not any(isinstance(part, (dict, list)) for part in parts)
 

@@ -11,18 +11,18 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from proxyclip.results import records as store
-from proxyclip.results import text_tables as text
+from proxyclip.results.records import load_records, remove_stale_files
+from proxyclip.results.text_tables import format_csv_table, format_markdown_table
 from proxyclip.utils.io import replace_file
 
-WORKBOOK = "results.xlsx"
-CSV = "results.csv"
-MARKDOWN = "results.md"
+WORKBOOK_NAME = "results.xlsx"
+CSV_NAME = "results.csv"
+MARKDOWN_NAME = "results.md"
 LOCK_SECONDS = 120
 _TRIES = 5
 
 
-def table(folder: Path) -> Path:
+def rebuild_tables(folder: Path) -> Path:
     """Rebuild the tables of a folder from its records; return the workbook's path.
 
     Processes that finish at once wait for each other. A file that cannot be replaced (open in a spreadsheet program,
@@ -32,26 +32,26 @@ def table(folder: Path) -> Path:
         OSError: nothing can be written in the folder, for want of space, say. The records stay as they are.
     """
     with _lock(folder):
-        store.clean(folder)
+        remove_stale_files(folder)
         for _ in range(_TRIES):  # more than one only where the lock could not be had
-            state = _state(folder)
+            state = _stat_records(folder)
             path = _write(folder)
-            if _state(folder) == state:
+            if _stat_records(folder) == state:
                 break
     return path
 
 
 def _write(folder: Path) -> Path:
-    from proxyclip.results import workbook
+    from proxyclip.results.workbook import build_workbook
 
-    runs = store.records(folder)
-    path = _put(folder / WORKBOOK, workbook.build_workbook(runs))
-    _put(folder / CSV, text.format_csv_table(runs))
-    _put(folder / MARKDOWN, text.format_markdown_table(runs))
+    runs = load_records(folder)
+    path = _replace_or_write_beside(folder / WORKBOOK_NAME, build_workbook(runs))
+    _replace_or_write_beside(folder / CSV_NAME, format_csv_table(runs))
+    _replace_or_write_beside(folder / MARKDOWN_NAME, format_markdown_table(runs))
     return path
 
 
-def _put(target: Path, content: bytes) -> Path:
+def _replace_or_write_beside(target: Path, content: bytes) -> Path:
     """Replace a file, or write a new one beside it.
 
     Return the path of the one that was written.
@@ -93,7 +93,7 @@ def _lock(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def _state(folder: Path) -> set[tuple[str, int, int]]:
+def _stat_records(folder: Path) -> set[tuple[str, int, int]]:
     """Collect name, time and size of all record files."""
     state = set()
     for path in (folder / "records").glob("*.json"):

@@ -27,7 +27,7 @@ from proxyclip.results.columns import (
     record_value,
     to_cell_value,
 )
-from proxyclip.results.published import Target, target_of
+from proxyclip.results.published import PublishedResult, find_published_result
 from proxyclip.utils.formats import format_difference, format_two_decimals
 
 _LEGEND = "Numbers are mIoU, aAcc and mAcc in percent. ~: of a source with another protocol, or one that is not stated."
@@ -84,16 +84,16 @@ def _format_config(run: Record) -> str:
 
 
 def _format_published(run: Record) -> str:
-    target = target_of(run)
+    target = find_published_result(run)
     return "-" if target is None else format_two_decimals(target.value) + _protocol_mark(target)
 
 
 def _format_difference(run: Record) -> str:
     difference = compute_published_difference(run)
-    return format_difference(difference) + ("" if difference is None else _protocol_mark(target_of(run)))
+    return format_difference(difference) + ("" if difference is None else _protocol_mark(find_published_result(run)))
 
 
-def _protocol_mark(target: Target | None) -> str:
+def _protocol_mark(target: PublishedResult | None) -> str:
     return "" if target is None or target.exact else " ~"
 
 

@@ -17,8 +17,7 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
-from proxyclip.results import class_sheets
-from proxyclip.results import xlsx_style as style
+from proxyclip.results.class_sheets import add_class_sheets
 from proxyclip.results.columns import (
     METRIC_COLUMNS,
     RECORD_COLUMNS,
@@ -28,7 +27,14 @@ from proxyclip.results.columns import (
     record_value,
     to_cell_value,
 )
-from proxyclip.results.published import target_of
+from proxyclip.results.published import find_published_result
+from proxyclip.results.xlsx_style import (
+    fill_table_sheet,
+    shade_min_to_max,
+    shade_sign,
+    style_other_protocol,
+    style_partial,
+)
 
 SUMMARY_SHEET = "Summary"
 ENVIRONMENT_SHEET = "Environment"
@@ -79,7 +85,7 @@ def build_workbook(runs: Sequence[Record]) -> bytes:
     summary.title = SUMMARY_SHEET
     environment = book.create_sheet(ENVIRONMENT_SHEET)
     _fill_summary(summary, runs)
-    class_sheets.add_class_sheets(book, runs)
+    add_class_sheets(book, runs)
     book.move_sheet(environment, len(book.sheetnames))
     _fill_environment(environment, runs)
     return _zip_with_time(book, _newest_end(runs))
@@ -89,25 +95,25 @@ def _fill_summary(sheet: Worksheet, runs: Sequence[Record]) -> None:
     titles = list(RECORD_COLUMNS)
     number_of = {title: column for column, title in enumerate(titles, start=1)}
     frozen_columns = titles.index(METRIC_COLUMNS[0])  # the names of a run stay in sight beside its numbers
-    style.fill_table_sheet(sheet, titles, [build_record_row(run) for run in runs], frozen_columns)
+    fill_table_sheet(sheet, titles, [build_record_row(run) for run in runs], frozen_columns)
     comparable: dict[str, list[Any]] = {}
     for row, run in enumerate(runs, start=2):
         if is_whole_dataset(run):
             comparable.setdefault(str(run.get("config_name")), []).append(sheet.cell(row, number_of["mIoU"]))
         else:
             for title, column in number_of.items():
-                style.style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
+                style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
         for title in _UNROUNDED:
             sheet.cell(row, number_of[title]).number_format = "General"
-        target = target_of(run)
+        target = find_published_result(run)
         for title in ("published", "difference"):
             if target is not None and not target.exact:
-                style.style_other_protocol(sheet.cell(row, number_of[title]))
+                style_other_protocol(sheet.cell(row, number_of[title]))
     for cells in comparable.values():
-        style.shade_min_to_max(sheet, cells)
+        shade_min_to_max(sheet, cells)
     if runs:
         letter = get_column_letter(number_of["difference"])
-        style.shade_sign(sheet, f"{letter}2:{letter}{len(runs) + 1}")
+        shade_sign(sheet, f"{letter}2:{letter}{len(runs) + 1}")
     sheet.print_title_rows = "1:1"
 
 
@@ -124,7 +130,7 @@ def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
         ]
         for run, entry in zip(runs, versions, strict=True)
     ]
-    style.fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
+    fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
     sheet.print_title_rows = "1:1"
 
 

@@ -16,8 +16,14 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.tinyworld import materials, scenes, things
+from proxyclip.tinyworld.scenes import PALETTE, draw_seeded_scene
 
-RECORD, IMAGES, MASKS, SPLIT = "tinyworld.json", "JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"
+VOC_RECORD, VOC_IMAGES, VOC_MASKS, VOC_SPLIT = (
+    "tinyworld.json",
+    "JPEGImages",
+    "SegmentationClass",
+    "ImageSets/Segmentation/val.txt",
+)
 
 
 def write_voc(root: str | Path, count: int, seed: int) -> Path:
@@ -29,44 +35,46 @@ def write_voc(root: str | Path, count: int, seed: int) -> Path:
     """
     root = Path(root)
     wanted = _fingerprint(count, seed)
-    if _complete(root, wanted):
+    if _is_complete(root, wanted):
         return root
-    if root.exists() and not (root / RECORD).is_file() and (not root.is_dir() or any(root.iterdir())):
-        raise FileExistsError(f"Expected a new or empty folder, or one with {RECORD}, but got {root} with other files")
+    if root.exists() and not (root / VOC_RECORD).is_file() and (not root.is_dir() or any(root.iterdir())):
+        raise FileExistsError(
+            f"Expected a new or empty folder, or one with {VOC_RECORD}, but got {root} with other files"
+        )
     root.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
     try:
         made.chmod(0o755)
         _write(made, count, seed, wanted)
-        _put(made, root, wanted)
+        _move_into_place(made, root, wanted)
     finally:
         shutil.rmtree(made, ignore_errors=True)
     return root
 
 
 def _write(folder: Path, count: int, seed: int, wanted: str) -> None:
-    palette = np.array(scenes.PALETTE, np.uint8).ravel().tolist()
+    palette = np.array(PALETTE, np.uint8).ravel().tolist()
     names = [f"{i:06d}" for i in range(count)]
-    for part in (IMAGES, MASKS, Path(SPLIT).parent):
+    for part in (VOC_IMAGES, VOC_MASKS, Path(VOC_SPLIT).parent):
         (folder / part).mkdir(parents=True)
     for i, name in enumerate(names):
-        scene = scenes.scene(seed, i)
-        Image.fromarray(scene.image).save(folder / IMAGES / f"{name}.png", compress_level=1)
+        scene = draw_seeded_scene(seed, i)
+        Image.fromarray(scene.image).save(folder / VOC_IMAGES / f"{name}.png", compress_level=1)
         mask = Image.fromarray(scene.mask)
         mask.putpalette(palette)
-        mask.save(folder / MASKS / f"{name}.png")
-    (folder / SPLIT).write_text("".join(f"{name}\n" for name in names))
-    (folder / RECORD).write_text(json.dumps({"fingerprint": wanted, "sizes": _sizes(folder)}, indent=0) + "\n")
+        mask.save(folder / VOC_MASKS / f"{name}.png")
+    (folder / VOC_SPLIT).write_text("".join(f"{name}\n" for name in names))
+    (folder / VOC_RECORD).write_text(json.dumps({"fingerprint": wanted, "sizes": _sizes(folder)}, indent=0) + "\n")
 
 
-def _put(made: Path, root: Path, wanted: str) -> None:
+def _move_into_place(made: Path, root: Path, wanted: str) -> None:
     """Rename made to root, moving an older root out of the way; another process may do the same meanwhile."""
     for attempt in range(100):
         try:
             made.replace(root)
             return
         except OSError:
-            if _complete(root, wanted):
+            if _is_complete(root, wanted):
                 return
             if attempt == 99:
                 raise
@@ -80,13 +88,13 @@ def _put(made: Path, root: Path, wanted: str) -> None:
 
 
 def _sizes(folder: Path) -> dict[str, int]:
-    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != RECORD)
+    files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != VOC_RECORD)
     return {p.relative_to(folder).as_posix(): p.stat().st_size for p in files}
 
 
-def _complete(root: Path, wanted: str) -> bool:
+def _is_complete(root: Path, wanted: str) -> bool:
     try:
-        record = json.loads((root / RECORD).read_text())
+        record = json.loads((root / VOC_RECORD).read_text())
         return record["fingerprint"] == wanted and record["sizes"] == _sizes(root)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
-from proxyclip.tinyworld.models import encode_image, encode_patches, encode_text, pick
+from proxyclip.tinyworld.models import encode_image, encode_patches, encode_text, gather_tokens
 
 
 def _soft_cross_entropy(logits: Tensor, truth: Tensor) -> Tensor:
@@ -43,7 +43,7 @@ def clip_loss(clip: Any, images: Tensor, tokens: Tensor, truth: Tensor) -> Tenso
     return loss
 
 
-def neighbours(h: int, w: int, radius: int, device: torch.device) -> Tensor:
+def neighbor_mask(h: int, w: int, radius: int, device: torch.device) -> Tensor:
     """(h*w, h*w) bool: patches at most `radius` rows and columns apart."""
     y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
     y, x = y.flatten(), x.flatten()
@@ -57,7 +57,7 @@ def contrast_loss(vfm: Any, views: tuple[Tensor, Tensor], temperature: float, ra
     """
     first, second = normalize(encode_patches(vfm, torch.cat(views)).float(), dim=-1).chunk(2)
     h, w = (side // patch for side, patch in zip(views[0].shape[2:], vfm.patch_embed.patch_size, strict=True))
-    near = neighbours(h, w, radius, first.device)
+    near = neighbor_mask(h, w, radius, first.device)
     logits = first @ second.mT / temperature
     likely = (logits.log_softmax(-1) + logits.mT.log_softmax(-1)) / 2
     return -((likely * near).sum(-1) / near.sum(-1)).mean()
@@ -73,6 +73,6 @@ def mae_loss(vfm: Any, decoder: Any, images: Tensor, order: Tensor, hidden: floa
     kept, missing = order.tensor_split([round(order.shape[1] * (1 - hidden))], 1)
     made = decoder(encode_patches(vfm, images, kept), kept, grid).float()
     truth = images.unfold(2, patch, patch).unfold(3, patch, patch).permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
-    truth = pick(truth, missing)
+    truth = gather_tokens(truth, missing)
     truth = (truth - truth.mean(-1, keepdim=True)) / (truth.var(-1, keepdim=True) + 1e-6).sqrt()
-    return (pick(made, missing) - truth).square().mean()
+    return (gather_tokens(made, missing) - truth).square().mean()

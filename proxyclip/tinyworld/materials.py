@@ -4,37 +4,39 @@ import numpy as np
 from PIL import Image
 
 
-def noise(rng: np.random.Generator, h: int, w: int, cell_h: int, cell_w: int) -> np.ndarray:
+def sample_noise(rng: np.random.Generator, h: int, w: int, cell_h: int, cell_w: int) -> np.ndarray:
     """Smooth noise (h, w) in about -1..1 whose blobs are cell_h x cell_w pixels."""
     small = rng.uniform(-1, 1, (max(2, -(-h // cell_h)), max(2, -(-w // cell_w)))).astype(np.float32)
     return np.asarray(Image.fromarray(small).resize((w, h), Image.Resampling.BICUBIC))
 
 
-def _tint(value: np.ndarray, dark: tuple[int, int, int], bright: tuple[int, int, int]) -> np.ndarray:
+def _mix_colors(value: np.ndarray, dark: tuple[int, int, int], bright: tuple[int, int, int]) -> np.ndarray:
     """Mix two colours by value (h, w), clipped to 0..1."""
     value = np.clip(value, 0, 1)[..., None]
     return ((1 - value) * np.array(dark, np.float32) + value * np.array(bright, np.float32)).astype(np.float32)
 
 
 def sky(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    cloud = np.clip(2 * noise(rng, h, w, 30, 50) - 0.3, 0, 1)
+    cloud = np.clip(2 * sample_noise(rng, h, w, 30, 50) - 0.3, 0, 1)
     fade = np.linspace(0, 0.5, h, dtype=np.float32)[:, None]
-    return _tint(fade + cloud, (95, 160, 235), (240, 246, 252))
+    return _mix_colors(fade + cloud, (95, 160, 235), (240, 246, 252))
 
 
 def grass(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    blades = 0.35 * noise(rng, h, w, 9, 2) + 0.25 * noise(rng, h, w, 40, 40)
-    return _tint(0.5 + blades, (60, 130, 30), (150, 205, 80))
+    blades = 0.35 * sample_noise(rng, h, w, 9, 2) + 0.25 * sample_noise(rng, h, w, 40, 40)
+    return _mix_colors(0.5 + blades, (60, 130, 30), (150, 205, 80))
 
 
 def sand(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    grain = 0.25 * noise(rng, h, w, 1, 1) + 0.3 * noise(rng, h, w, 25, 45)
-    return _tint(0.5 + grain, (190, 160, 105), (238, 215, 165))
+    grain = 0.25 * sample_noise(rng, h, w, 1, 1) + 0.3 * sample_noise(rng, h, w, 25, 45)
+    return _mix_colors(0.5 + grain, (190, 160, 105), (238, 215, 165))
 
 
 def water(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
-    bend = 5 * noise(rng, h, w, 22, 30) + np.arange(h, dtype=np.float32)[:, None] * rng.uniform(0.45, 0.8)
-    return _tint(0.45 + 0.35 * np.sin(bend) + 0.15 * noise(rng, h, w, 4, 16), (10, 75, 130), (70, 160, 195))
+    bend = 5 * sample_noise(rng, h, w, 22, 30) + np.arange(h, dtype=np.float32)[:, None] * rng.uniform(0.45, 0.8)
+    return _mix_colors(
+        0.45 + 0.35 * np.sin(bend) + 0.15 * sample_noise(rng, h, w, 4, 16), (10, 75, 130), (70, 160, 195)
+    )
 
 
 def brick_wall(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
@@ -42,8 +44,8 @@ def brick_wall(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     y, x = np.mgrid[:h, :w] + rng.integers(0, 30, (2, 1, 1))
     row = y // high
     x = x + (row % 2) * (wide // 2)
-    tone = rng.uniform(0, 1, (64, 64))[row % 64, (x // wide) % 64] + 0.2 * noise(rng, h, w, 2, 2)
-    wall = _tint(tone, (140, 55, 40), (190, 90, 65))
+    tone = rng.uniform(0, 1, (64, 64))[row % 64, (x // wide) % 64] + 0.2 * sample_noise(rng, h, w, 2, 2)
+    wall = _mix_colors(tone, (140, 55, 40), (190, 90, 65))
     wall[(y % high < 2) | (x % wide < 2)] = (205, 195, 180)
     return wall
 
@@ -52,7 +54,7 @@ def wood(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
     high = int(rng.integers(16, 26))
     y = np.arange(h) + rng.integers(0, 30)
     plank = rng.uniform(0, 0.5, 64)[(y // high) % 64][:, None]
-    board = _tint(0.2 + plank + 0.3 * noise(rng, h, w, 3, 50), (95, 55, 20), (180, 125, 70))
+    board = _mix_colors(0.2 + plank + 0.3 * sample_noise(rng, h, w, 3, 50), (95, 55, 20), (180, 125, 70))
     board[y % high < 2] = (60, 35, 15)
     return board
 
@@ -77,7 +79,9 @@ def stone(rng: np.random.Generator, h: int, w: int) -> np.ndarray:
             second = np.minimum(second, np.maximum(near, far))
             shade = np.where(far < near, tone[row + dy, column + dx], shade)
             near = np.minimum(near, far)
-    return _tint(np.where(second - near < 2, -1, shade) + 0.15 * noise(rng, h, w, 2, 2), (60, 60, 65), (165, 160, 155))
+    return _mix_colors(
+        np.where(second - near < 2, -1, shade) + 0.15 * sample_noise(rng, h, w, 2, 2), (60, 60, 65), (165, 160, 155)
+    )
 
 
-STUFF = (sky, grass, sand, water, brick_wall, wood, stone)
+MATERIAL_PAINTERS = (sky, grass, sand, water, brick_wall, wood, stone)

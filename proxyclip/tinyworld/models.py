@@ -18,12 +18,12 @@ from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
-CLIP: dict[str, Any] = {
+TINY_CLIP_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
     "vision_cfg": {"image_size": 96, "patch_size": 16, "layers": 4, "width": 160, "head_width": 32},
     "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 2},
 }
-VFM: dict[str, Any] = {
+TINY_VFM_CONFIG: dict[str, Any] = {
     "img_size": 96,
     "patch_size": 4,
     "embed_dim": 96,
@@ -35,29 +35,29 @@ VFM: dict[str, Any] = {
 }
 
 
-def build_clip() -> open_clip.CLIP:
+def build_tiny_clip() -> open_clip.CLIP:
     """A CLIP with random weights."""
-    return open_clip.CLIP(**CLIP)
+    return open_clip.CLIP(**TINY_CLIP_CONFIG)
 
 
-def build_vfm() -> timm.models.VisionTransformer:
+def build_tiny_vfm() -> timm.models.VisionTransformer:
     """A ViT with random weights and no position table: what it knows of two patches, it has seen."""
-    return timm.models.VisionTransformer(**VFM)
+    return timm.models.VisionTransformer(**TINY_VFM_CONFIG)
 
 
-def normalise(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
+def normalize_images(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
     """RGB in [0, 1] (B, 3, H, W) -> normalised."""
     return (images - images.new_tensor(mean).view(3, 1, 1)) / images.new_tensor(std).view(3, 1, 1)
 
 
-def _heads(x: Tensor, heads: int) -> Tensor:
+def _split_heads(x: Tensor, heads: int) -> Tensor:
     return x.unflatten(-1, (heads, -1)).transpose(1, 2)
 
 
-def attend(attention: Any, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
+def apply_attention(attention: Any, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
     """nn.MultiheadAttention as plain products: x (B, N, C) -> (B, Q, C) for the first Q = `queries` tokens, or all."""
     q, k, v = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
-    q, k, v = (_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
+    q, k, v = (_split_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
     weights = (scores if mask is None else scores + mask).softmax(-1)
     return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))
@@ -69,14 +69,14 @@ def encode_image(clip: Any, images: Tensor) -> tuple[Tensor, Tensor]:
     The second one leaves out the residual and the MLP of the last block, as MaskCLIP and ProxyCLIP do for patches.
     """
     visual = clip.visual
-    x = visual.conv1(normalise(images, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)).flatten(2).mT
+    x = visual.conv1(normalize_images(images, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)).flatten(2).mT
     x = torch.cat([visual.class_embedding.expand(len(x), 1, -1).to(x.dtype), x], 1)
     x = visual.ln_pre(x + visual.positional_embedding)
     *blocks, last = visual.transformer.resblocks
     for block in blocks:
-        x = x + attend(block.attn, block.ln_1(x))
+        x = x + apply_attention(block.attn, block.ln_1(x))
         x = x + block.mlp(block.ln_2(x))
-    attended = attend(last.attn, last.ln_1(x), queries=1)[:, 0]
+    attended = apply_attention(last.attn, last.ln_1(x), queries=1)[:, 0]
     whole = x[:, 0] + attended
     whole = whole + last.mlp(last.ln_2(whole))
     return visual.ln_post(whole) @ visual.proj, visual.ln_post(attended) @ visual.proj
@@ -88,7 +88,7 @@ def encode_text(clip: Any, tokens: Tensor) -> Tensor:
     length = tokens.shape[1]
     x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
     for block in clip.transformer.resblocks:
-        x = x + attend(block.attn, block.ln_1(x), mask=clip.attn_mask[:length, :length])
+        x = x + apply_attention(block.attn, block.ln_1(x), mask=clip.attn_mask[:length, :length])
         x = x + block.mlp(block.ln_2(x))
     return clip.ln_final(x)[torch.arange(len(x)), tokens.argmax(1)] @ clip.text_projection
 
@@ -100,14 +100,14 @@ def encode_patches(vfm: Any, images: Tensor, kept: Tensor | None = None) -> Tens
     """
     for block in vfm.blocks:
         block.attn.fused_attn = False
-    x = vfm.patch_embed(normalise(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)).flatten(1, 2)
+    x = vfm.patch_embed(normalize_images(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)).flatten(1, 2)
     if kept is not None:
-        x = pick(x, kept)
+        x = gather_tokens(x, kept)
     x = torch.cat([vfm.cls_token.expand(len(x), -1, -1).to(x.dtype), x], 1)
     return vfm.norm(vfm.blocks(x))[:, vfm.num_prefix_tokens :]
 
 
-def pick(tokens: Tensor, numbers: Tensor) -> Tensor:
+def gather_tokens(tokens: Tensor, numbers: Tensor) -> Tensor:
     """Of (B, N, C) the tokens with these numbers (B, K) -> (B, K, C)."""
     return tokens.gather(1, numbers[..., None].expand(-1, -1, tokens.shape[-1]))
 
@@ -120,15 +120,17 @@ def sine_positions(h: int, w: int, width: int) -> Tensor:
     return torch.cat([rows[:, None].expand(-1, w, -1), columns[None].expand(h, -1, -1)], 2).flatten(0, 1)
 
 
-class Decoder(torch.nn.Module):
+class MAEDecoder(torch.nn.Module):
     """The half of a masked autoencoder that is thrown away: tokens of the patches seen -> pixels of all patches."""
 
     def __init__(self, width: int = 64, depth: int = 2, heads: int = 2) -> None:
         super().__init__()
-        self.enter = torch.nn.Linear(VFM["embed_dim"], width)
+        self.enter = torch.nn.Linear(TINY_VFM_CONFIG["embed_dim"], width)
         self.mask = torch.nn.Parameter(torch.zeros(width))
         blocks: list[Any] = [Block(width, heads, qkv_bias=True) for _ in range(depth)]
-        self.leave = torch.nn.Sequential(torch.nn.LayerNorm(width), torch.nn.Linear(width, 3 * VFM["patch_size"] ** 2))
+        self.leave = torch.nn.Sequential(
+            torch.nn.LayerNorm(width), torch.nn.Linear(width, 3 * TINY_VFM_CONFIG["patch_size"] ** 2)
+        )
         for block in blocks:
             block.attn.fused_attn = False
         self.blocks = torch.nn.Sequential(*blocks)
@@ -140,7 +142,7 @@ class Decoder(torch.nn.Module):
         return self.leave(self.blocks(x + sine_positions(*grid, x.shape[-1]).to(x)))
 
 
-def _store(folder: str | Path, weights: str, config: tuple[str, dict], state: dict[str, Tensor]) -> None:
+def _save_model_folder(folder: str | Path, weights: str, config: tuple[str, dict], state: dict[str, Tensor]) -> None:
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
@@ -153,19 +155,19 @@ def _store(folder: str | Path, weights: str, config: tuple[str, dict], state: di
 def save_clip(clip: Any, folder: str | Path) -> None:
     """Store a CLIP as an open_clip `local-dir:` folder, fp16."""
     look = {"mean": OPENAI_DATASET_MEAN, "std": OPENAI_DATASET_STD, "interpolation": "bicubic"}
-    config = {"model_cfg": CLIP, "preprocess_cfg": look}
-    _store(folder, "open_clip_model.safetensors", ("open_clip_config.json", config), clip.state_dict())
+    config = {"model_cfg": TINY_CLIP_CONFIG, "preprocess_cfg": look}
+    _save_model_folder(folder, "open_clip_model.safetensors", ("open_clip_config.json", config), clip.state_dict())
 
 
 def save_vfm(vfm: Any, folder: str | Path) -> None:
     """Store a ViT as a timm `local-dir:` folder, fp16."""
-    size = VFM["img_size"]
+    size = TINY_VFM_CONFIG["img_size"]
     look = {"input_size": [3, size, size], "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 0}
     config = {
         "architecture": "vit_tiny_patch16_224",
         "num_classes": 0,
-        "num_features": VFM["embed_dim"],
+        "num_features": TINY_VFM_CONFIG["embed_dim"],
         "pretrained_cfg": look,
-        "model_args": VFM,
+        "model_args": TINY_VFM_CONFIG,
     }
-    _store(folder, "model.safetensors", ("config.json", config), vfm.state_dict())
+    _save_model_folder(folder, "model.safetensors", ("config.json", config), vfm.state_dict())

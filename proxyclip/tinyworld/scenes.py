@@ -11,14 +11,15 @@ from functools import cached_property
 import numpy as np
 from PIL import Image, ImageDraw
 
-from proxyclip.tinyworld import materials, things
+from proxyclip.tinyworld.materials import MATERIAL_PAINTERS, sample_noise
+from proxyclip.tinyworld.things import THING_PAINTERS
 
-OBJECTS = tuple(thing.__name__ for thing in things.OBJECTS)
-STUFF = tuple(material.__name__.replace("_", " ") for material in materials.STUFF)
+OBJECTS = tuple(thing.__name__ for thing in THING_PAINTERS)
+STUFF = tuple(material.__name__.replace("_", " ") for material in MATERIAL_PAINTERS)
 CLASSES = OBJECTS + STUFF
 SYNONYMS = {"car": "automobile", "boat": "ship", "grass": "lawn", "water": "sea"}
 PALETTE = tuple((37 + 97 * i % 211, 41 + 149 * i % 199, 29 + 61 * i % 223) for i in range(len(CLASSES)))
-SIZES = ((160, 224), (224, 160), (192, 192), (160, 192), (208, 160))
+SCENE_SIZES = ((160, 224), (224, 160), (192, 192), (160, 192), (208, 160))
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Scene:
         return tuple(name for name, area in zip(CLASSES, areas, strict=True) if area >= 0.005 * self.mask.size)
 
 
-class _Family:
+class _RandomColors:
     """`family[a, b]`: one of the colours, moved a little; the shapes' way to ask for a colour."""
 
     def __init__(self, rng: np.random.Generator) -> None:
@@ -45,24 +46,24 @@ class _Family:
         return self.rng.permutation(colours)[0] + self.rng.integers(-18, 19, 3)
 
 
-def _ground(rng: np.random.Generator, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+def _paint_materials(rng: np.random.Generator, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     """One to three materials, split by wavy lines -> float32 picture (h, w, 3), uint8 mask (h, w)."""
     kinds = rng.permutation(len(STUFF))[: rng.choice((1, 2, 3), p=(0.25, 0.55, 0.2))]
     across = rng.uniform() < 0.75
     along, width = (np.arange(h)[:, None], w) if across else (np.arange(w)[None, :], h)
     length = h if across else w
-    image, mask = materials.STUFF[kinds[0]](rng, h, w), np.full((h, w), len(OBJECTS) + kinds[0], np.uint8)
+    image, mask = MATERIAL_PAINTERS[kinds[0]](rng, h, w), np.full((h, w), len(OBJECTS) + kinds[0], np.uint8)
     for i, kind in enumerate(kinds[1:], 1):
         t = np.linspace(0, 1, width)
         level = length * (i / len(kinds) + rng.uniform(-0.12, 0.12))
         line = level + rng.uniform(0, 7) * np.sin(t * rng.uniform(3, 14) + rng.uniform(0, 6)) + rng.uniform(-15, 15) * t
         below = along >= (line[None, :] if across else line[:, None])
-        image = np.where(below[..., None], materials.STUFF[kind](rng, h, w), image)
+        image = np.where(below[..., None], MATERIAL_PAINTERS[kind](rng, h, w), image)
         mask[below] = len(OBJECTS) + kind
     return image, mask
 
 
-def paint(
+def paint_thing(
     rng: np.random.Generator,
     image: Image.Image,
     mask: Image.Image,
@@ -76,28 +77,28 @@ def paint(
     stretch = radius * rng.uniform(0.88, 1.12, 2) * (rng.choice((-1, 1)), 1)
     light = rng.uniform(0.82, 1.1)
     on_image, on_mask = ImageDraw.Draw(image), ImageDraw.Draw(mask)
-    for polygon, colour in things.OBJECTS[kind](_Family(rng)):
+    for polygon, colour in THING_PAINTERS[kind](_RandomColors(rng)):
         points = [(float(x), float(y)) for x, y in polygon * stretch @ turn + centre]
         colour = np.clip(np.array(colour) * light + rng.integers(-8, 9, 3), 0, 255)
         on_image.polygon(points, fill=tuple(int(v) for v in colour))
         on_mask.polygon(points, fill=int(kind))
 
 
-def draw(rng: np.random.Generator | int, size: tuple[int, int] | None = None) -> Scene:
+def draw_scene(rng: np.random.Generator | int, size: tuple[int, int] | None = None) -> Scene:
     """Draw one scene. rng: a numpy Generator or a seed; size: (h, w) pixels, or None for one of SIZES -> Scene."""
     rng = np.random.default_rng(rng)
-    h, w = size or SIZES[rng.integers(len(SIZES))]
-    ground, classes = _ground(rng, h, w)
+    h, w = size or SCENE_SIZES[rng.integers(len(SCENE_SIZES))]
+    ground, classes = _paint_materials(rng, h, w)
     image, mask = Image.fromarray(np.clip(ground, 0, 255).astype(np.uint8)), Image.fromarray(classes)
     for kind in rng.permutation(len(OBJECTS))[: rng.choice((1, 2, 3, 4), p=(0.2, 0.35, 0.3, 0.15))]:
         radius = min(h, w) * rng.uniform(0.17, 0.36)
         centre = (rng.uniform(0.12, 0.88) * w, rng.uniform(0.12, 0.88) * h)
-        paint(rng, image, mask, kind, centre, radius)
-    light = 1 + 0.12 * materials.noise(rng, h, w, 70, 70)[..., None] + rng.uniform(-0.08, 0.08)
+        paint_thing(rng, image, mask, kind, centre, radius)
+    light = 1 + 0.12 * sample_noise(rng, h, w, 70, 70)[..., None] + rng.uniform(-0.08, 0.08)
     pixels = np.asarray(image) * light + rng.normal(0, 5, (h, w, 1)) + rng.normal(0, 2, (h, w, 3))
     return Scene(np.clip(pixels, 0, 255).astype(np.uint8), np.array(mask))
 
 
-def scene(seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
+def draw_seeded_scene(seed: int, index: int, size: tuple[int, int] | None = None) -> Scene:
     """Scene number `index` of a seed: draw(default_rng([seed, index]))."""
-    return draw(np.random.default_rng([seed, index]), size)
+    return draw_scene(np.random.default_rng([seed, index]), size)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 
-def optimiser(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+def build_tiny_optimizer(model: nn.Module, rate: float) -> torch.optim.Optimizer:
     """AdamW; no weight decay for vectors, scalars and the token table."""
     decay: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []
@@ -17,13 +17,13 @@ def optimiser(model: nn.Module, rate: float) -> torch.optim.Optimizer:
     return torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], rate)
 
 
-def rate(step: int, steps: int) -> float:
+def lr_factor(step: int, steps: int) -> float:
     """Factor on the learning rate: 5 % warm-up, then a cosine to zero."""
     warm = max(1, steps // 20)
     return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
-def resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
+def load_tiny_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
     """Load a checkpoint, if there is one -> steps done, their losses."""
     if not path.is_file():
         return 0, []
@@ -32,7 +32,9 @@ def resume(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tu
     return saved["step"], saved["losses"]
 
 
-def checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float]) -> None:
+def save_tiny_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float]
+) -> None:
     """Write a checkpoint under another name and rename it: a kill leaves the old one."""
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
     temporary = path.with_suffix(f".{os.getpid()}")

@@ -13,11 +13,11 @@ import numpy as np
 WHITE, BLACK, CREAM, BROWN, GLASS = (245, 245, 240), (30, 30, 35), (240, 225, 190), (110, 70, 35), (175, 215, 240)
 
 
-Colour = tuple[int, int, int] | np.ndarray
-Parts = list[tuple[np.ndarray, Colour]]
+Color = tuple[int, int, int] | np.ndarray
+ThingParts = list[tuple[np.ndarray, Color]]
 
 
-class Family(Protocol):
+class ColorPicker(Protocol):
     """What a thing asks for its colours."""
 
     def __getitem__(self, colours: tuple[tuple[int, int, int], ...]) -> np.ndarray: ...
@@ -32,61 +32,61 @@ def _oval(x: float, y: float, rx: float, ry: float, start: float = 0.0, stop: fl
     return np.stack([x + rx * np.cos(angle), y + ry * np.sin(angle)], 1)
 
 
-def _shape(*points: tuple[float, float]) -> np.ndarray:
+def _polygon(*points: tuple[float, float]) -> np.ndarray:
     return np.array(points, float)
 
 
-def car(c: Family) -> Parts:
+def car(c: ColorPicker) -> ThingParts:
     body = c[(205, 35, 40), (35, 70, 205)]
     return [
-        (_shape((-0.55, 0), (-0.35, -0.5), (0.35, -0.5), (0.62, 0)), body),
-        (_shape((-0.43, -0.03), (-0.29, -0.41), (-0.02, -0.41), (-0.02, -0.03)), GLASS),
-        (_shape((0.06, -0.03), (0.06, -0.41), (0.29, -0.41), (0.47, -0.03)), GLASS),
-        (_shape((-1, 0), (0.8, -0.03), (1, 0.12), (1, 0.42), (-1, 0.42)), body),
+        (_polygon((-0.55, 0), (-0.35, -0.5), (0.35, -0.5), (0.62, 0)), body),
+        (_polygon((-0.43, -0.03), (-0.29, -0.41), (-0.02, -0.41), (-0.02, -0.03)), GLASS),
+        (_polygon((0.06, -0.03), (0.06, -0.41), (0.29, -0.41), (0.47, -0.03)), GLASS),
+        (_polygon((-1, 0), (0.8, -0.03), (1, 0.12), (1, 0.42), (-1, 0.42)), body),
         *[(_oval(x, 0.42, r, r), k) for x in (-0.55, 0.55) for r, k in ((0.25, BLACK), (0.1, (170, 170, 170)))],
     ]
 
 
-def tree(c: Family) -> Parts:
+def tree(c: ColorPicker) -> ThingParts:
     crown = c[(25, 95, 40), (20, 115, 60)]
     blobs = [(0, -0.55, 0.48, 0.42), (-0.42, -0.1, 0.42, 0.38), (0.42, -0.1, 0.42, 0.38), (0, -0.1, 0.5, 0.42)]
     return [(_box(-0.13, 0.1, 0.13, 1), BROWN), *[(_oval(*blob), crown) for blob in blobs]]
 
 
-def house(c: Family) -> Parts:
+def house(c: ColorPicker) -> ThingParts:
     wall, roof = c[(235, 215, 150), (240, 190, 185)], c[(120, 35, 30), (70, 65, 85)]
     return [
         (_box(0.42, -0.85, 0.62, -0.2), roof),
         (_box(-0.72, -0.1, 0.72, 0.9), wall),
-        (_shape((-0.98, -0.1), (0, -0.95), (0.98, -0.1)), roof),
+        (_polygon((-0.98, -0.1), (0, -0.95), (0.98, -0.1)), roof),
         (_box(-0.16, 0.3, 0.16, 0.9), BROWN),
         *[(_box(x, 0.1, x + 0.3, 0.42), GLASS) for x in (-0.56, 0.26)],
     ]
 
 
-def boat(c: Family) -> Parts:
+def boat(c: ColorPicker) -> ThingParts:
     hull = c[(25, 40, 110), (110, 30, 50)]
     return [
         (_box(-0.04, -0.95, 0.04, 0.45), BROWN),
-        (_shape((0.08, -0.9), (0.8, 0.3), (0.08, 0.3)), WHITE),
-        (_shape((-0.08, -0.7), (-0.65, 0.3), (-0.08, 0.3)), WHITE),
-        (_shape((-1, 0.4), (1, 0.4), (0.65, 0.9), (-0.65, 0.9)), hull),
-        (_shape((-0.95, 0.48), (0.95, 0.48), (0.88, 0.58), (-0.88, 0.58)), WHITE),
+        (_polygon((0.08, -0.9), (0.8, 0.3), (0.08, 0.3)), WHITE),
+        (_polygon((-0.08, -0.7), (-0.65, 0.3), (-0.08, 0.3)), WHITE),
+        (_polygon((-1, 0.4), (1, 0.4), (0.65, 0.9), (-0.65, 0.9)), hull),
+        (_polygon((-0.95, 0.48), (0.95, 0.48), (0.88, 0.58), (-0.88, 0.58)), WHITE),
     ]
 
 
-def fish(c: Family) -> Parts:
+def fish(c: ColorPicker) -> ThingParts:
     body = c[(250, 130, 20), (255, 155, 50)]
     return [
-        (_shape((0.45, 0), (1, -0.45), (0.85, 0), (1, 0.45)), body),
-        (_shape((-0.2, -0.35), (0.25, -0.72), (0.3, -0.3)), body),
+        (_polygon((0.45, 0), (1, -0.45), (0.85, 0), (1, 0.45)), body),
+        (_polygon((-0.2, -0.35), (0.25, -0.72), (0.3, -0.3)), body),
         (_oval(-0.15, 0, 0.8, 0.46), body),
         *[(_oval(x, 0, 0.07, 0.4 - abs(x) * 0.3), WHITE) for x in (-0.3, 0.05, 0.38)],
         *[(_oval(-0.65, -0.08, r, r), k) for r, k in ((0.13, WHITE), (0.07, BLACK))],
     ]
 
 
-def flower(c: Family) -> Parts:
+def flower(c: ColorPicker) -> ThingParts:
     petal = c[(240, 110, 170), (225, 60, 140)]
     ring = np.radians(np.arange(0, 360, 60))
     return [
@@ -97,27 +97,27 @@ def flower(c: Family) -> Parts:
     ]
 
 
-def mushroom(c: Family) -> Parts:
+def mushroom(c: ColorPicker) -> ThingParts:
     cap = c[(215, 40, 30), (190, 30, 50)]
     spots = [(-0.5, -0.25, 0.14), (0, -0.6, 0.15), (0.48, -0.25, 0.14), (0, -0.2, 0.11)]
     return [
-        (_shape((-0.22, 0), (0.22, 0), (0.32, 0.9), (-0.32, 0.9)), CREAM),
+        (_polygon((-0.22, 0), (0.22, 0), (0.32, 0.9), (-0.32, 0.9)), CREAM),
         (_oval(0, 0, 0.95, 0.9, 180, 360), cap),
         *[(_oval(x, y, r, r), WHITE) for x, y, r in spots],
     ]
 
 
-def balloon(c: Family) -> Parts:
+def balloon(c: ColorPicker) -> ThingParts:
     skin = c[(140, 60, 200), (170, 70, 215)]
     return [
         (_box(-0.03, 0.3, 0.03, 1), (90, 90, 90)),
-        (_shape((-0.12, 0.5), (0.12, 0.5), (0, 0.35)), skin),
+        (_polygon((-0.12, 0.5), (0.12, 0.5), (0, 0.35)), skin),
         (_oval(0, -0.28, 0.6, 0.7), skin),
         (_oval(-0.22, -0.52, 0.1, 0.18), (225, 190, 245)),
     ]
 
 
-def butterfly(c: Family) -> Parts:
+def butterfly(c: ColorPicker) -> ThingParts:
     wing = c[(30, 185, 190), (40, 205, 165)]
     wings = [(x * 0.48, y, 0.48, ry) for x in (-1, 1) for y, ry in ((-0.36, 0.46), (0.42, 0.4))]
     return [
@@ -128,39 +128,39 @@ def butterfly(c: Family) -> Parts:
     ]
 
 
-def snowman(c: Family) -> Parts:
+def snowman(c: ColorPicker) -> ThingParts:
     return [
         *[(_oval(0, y, r, r), (235, 240, 250)) for y, r in ((0.55, 0.45), (-0.05, 0.35), (-0.48, 0.26))],
         (_box(-0.24, -1, 0.24, -0.66), BLACK),
         (_box(-0.38, -0.72, 0.38, -0.62), BLACK),
         *[(_oval(x, -0.52, 0.045, 0.045), BLACK) for x in (-0.1, 0.1)],
-        (_shape((0, -0.46), (0.3, -0.4), (0, -0.37)), (245, 130, 30)),
-        (_shape((-0.28, -0.28), (0.28, -0.28), (0.28, -0.16), (-0.28, -0.16)), c[(200, 40, 40), (40, 120, 60)]),
+        (_polygon((0, -0.46), (0.3, -0.4), (0, -0.37)), (245, 130, 30)),
+        (_polygon((-0.28, -0.28), (0.28, -0.28), (0.28, -0.16), (-0.28, -0.16)), c[(200, 40, 40), (40, 120, 60)]),
         *[(_oval(0, y, 0.05, 0.05), BLACK) for y in (0.0, 0.35, 0.6)],
     ]
 
 
-def rocket(c: Family) -> Parts:
+def rocket(c: ColorPicker) -> ThingParts:
     trim = c[(215, 45, 45), (225, 95, 35)]
     return [
-        (_shape((-0.2, 0.6), (0.2, 0.6), (0, 1)), (255, 190, 40)),
-        *[(_shape((x * 0.25, 0.15), (x * 0.68, 0.75), (x * 0.25, 0.65)), trim) for x in (-1, 1)],
+        (_polygon((-0.2, 0.6), (0.2, 0.6), (0, 1)), (255, 190, 40)),
+        *[(_polygon((x * 0.25, 0.15), (x * 0.68, 0.75), (x * 0.25, 0.65)), trim) for x in (-1, 1)],
         (_box(-0.32, -0.45, 0.32, 0.65), (185, 190, 200)),
-        (_shape((-0.32, -0.45), (0, -1), (0.32, -0.45)), trim),
+        (_polygon((-0.32, -0.45), (0, -1), (0.32, -0.45)), trim),
         *[(_oval(0, -0.1, r, r), k) for r, k in ((0.2, (70, 75, 90)), (0.13, GLASS))],
     ]
 
 
-def duck(c: Family) -> Parts:
+def duck(c: ColorPicker) -> ThingParts:
     down = c[(250, 215, 40), (245, 225, 90)]
     return [
-        (_shape((-0.5, 0.1), (-1, -0.2), (-0.8, 0.5)), down),
+        (_polygon((-0.5, 0.1), (-1, -0.2), (-0.8, 0.5)), down),
         (_oval(-0.1, 0.4, 0.75, 0.45), down),
         (_oval(0.42, -0.3, 0.36, 0.36), down),
-        (_shape((0.7, -0.38), (1, -0.22), (0.7, -0.1)), (240, 120, 20)),
+        (_polygon((0.7, -0.38), (1, -0.22), (0.7, -0.1)), (240, 120, 20)),
         (_oval(0.5, -0.4, 0.06, 0.06), BLACK),
         (_oval(-0.2, 0.4, 0.36, 0.2), (215, 170, 30)),
     ]
 
 
-OBJECTS = (car, tree, house, boat, fish, flower, mushroom, balloon, butterfly, snowman, rocket, duck)
+THING_PAINTERS = (car, tree, house, boat, fish, flower, mushroom, balloon, butterfly, snowman, rocket, duck)

@@ -18,15 +18,26 @@ import torch
 from open_clip import get_tokenizer
 from torch import Tensor, nn
 
-from proxyclip.tinyworld import crops, models
+from proxyclip.tinyworld.crops import CROP_SIDE, load_or_make_crops, sample_captions
 from proxyclip.tinyworld.losses import clip_loss, contrast_loss, mae_loss
-from proxyclip.tinyworld.schedule import checkpoint, optimiser, rate, resume
+from proxyclip.tinyworld.models import (
+    TINY_CLIP_CONFIG,
+    TINY_VFM_CONFIG,
+    MAEDecoder,
+    build_tiny_clip,
+    build_tiny_vfm,
+    save_clip,
+    save_vfm,
+)
+from proxyclip.tinyworld.schedule import build_tiny_optimizer, load_tiny_checkpoint, lr_factor, save_tiny_checkpoint
 
-Data = tuple[np.ndarray, np.ndarray]
-DATA_SEED = 1000  # added to --seed: scenes that no evaluation with a small seed draws
+CropArrays = tuple[np.ndarray, np.ndarray]
+DATA_SEED_OFFSET = 1000  # added to --seed: scenes that no evaluation with a small seed draws
 
 
-def batch(images: np.ndarray, rng: np.random.Generator, size: int, device: torch.device) -> tuple[Tensor, np.ndarray]:
+def sample_batch(
+    images: np.ndarray, rng: np.random.Generator, size: int, device: torch.device
+) -> tuple[Tensor, np.ndarray]:
     """Random crops, half of them mirrored, brightness and contrast moved -> RGB in [0, 1] (B, 3, H, W), row numbers."""
     rows = np.sort(rng.choice(len(images), size, replace=len(images) < size))
     chosen = images[rows]
@@ -40,23 +51,27 @@ def batch(images: np.ndarray, rng: np.random.Generator, size: int, device: torch
 
 @cache
 def _tokenizer() -> Callable[[list[str]], Tensor]:
-    return get_tokenizer("ViT-B-32", context_length=models.CLIP["text_cfg"]["context_length"])
+    return get_tokenizer("ViT-B-32", context_length=TINY_CLIP_CONFIG["text_cfg"]["context_length"])
 
 
-def clip_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
+def clip_step_loss(
+    model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
+) -> Tensor:
     """Loss of CLIP on one batch."""
-    pictures, rows = batch(data[0], rng, options.batch, device)
+    pictures, rows = sample_batch(data[0], rng, options.batch, device)
     shown = data[1][rows]
-    texts, claims = crops.captions(rng, shown, options.captions)
+    texts, claims = sample_captions(rng, shown, options.captions)
     truth = ~(claims[None] & ~shown[:, None]).any(2)
     return clip_loss(model, pictures, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
-def contrast_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
+def contrast_step_loss(
+    model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
+) -> Tensor:
     """Loss of the contrast VFM on two views of one batch of squares; what the crops show is not looked at."""
-    pictures, _ = batch(data[0], rng, options.contrast_batch, device)
+    pictures, _ = sample_batch(data[0], rng, options.contrast_batch, device)
     side, size = options.contrast_side, (options.contrast_batch, 3, 1, 1)
-    top, left = rng.integers(0, crops.SIDE - side + 1, 2)
+    top, left = rng.integers(0, CROP_SIDE - side + 1, 2)
     first = pictures[:, :, top : top + side, left : left + side]
     gain = torch.from_numpy(rng.uniform(0.8, 1.2, size)).float().to(device)
     noise = torch.from_numpy(rng.normal(0, 0.03, first.shape)).float().to(device)
@@ -64,40 +79,42 @@ def contrast_step(model: Any, data: Data, rng: np.random.Generator, options: Nam
     return contrast_loss(model, (first, second), options.temperature, options.radius)
 
 
-def mae_step(model: Any, data: Data, rng: np.random.Generator, options: Namespace, device: torch.device) -> Tensor:
+def mae_step_loss(
+    model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
+) -> Tensor:
     """Loss of the masked autoencoder on one batch of crops; what they show is not looked at."""
-    pictures, _ = batch(data[0], rng, options.mae_batch, device)
-    patches = (crops.SIDE // models.VFM["patch_size"]) ** 2
+    pictures, _ = sample_batch(data[0], rng, options.mae_batch, device)
+    patches = (CROP_SIDE // TINY_VFM_CONFIG["patch_size"]) ** 2
     order = torch.from_numpy(rng.permuted(np.tile(np.arange(patches), (len(pictures), 1)), axis=1)).to(device)
     return mae_loss(model["vfm"], model["decoder"], pictures, order, options.hidden)
 
 
-def build_mae() -> nn.ModuleDict:
+def build_tiny_mae() -> nn.ModuleDict:
     """A VFM and the decoder it is trained with."""
-    return nn.ModuleDict({"vfm": models.build_vfm(), "decoder": models.Decoder()})
+    return nn.ModuleDict({"vfm": build_tiny_vfm(), "decoder": MAEDecoder()})
 
 
-Step = Callable[[Any, Data, np.random.Generator, Namespace, torch.device], Tensor]
-PARTS: dict[str, tuple[Callable[[], nn.Module], Step, Callable[[Any, Path], None]]] = {
-    "clip": (models.build_clip, clip_step, models.save_clip),
-    "contrast": (models.build_vfm, contrast_step, models.save_vfm),
-    "mae": (build_mae, mae_step, lambda model, folder: models.save_vfm(model["vfm"], folder)),
+StepLoss = Callable[[Any, CropArrays, np.random.Generator, Namespace, torch.device], Tensor]
+TINY_TRAININGS: dict[str, tuple[Callable[[], nn.Module], StepLoss, Callable[[Any, Path], None]]] = {
+    "clip": (build_tiny_clip, clip_step_loss, save_clip),
+    "contrast": (build_tiny_vfm, contrast_step_loss, save_vfm),
+    "mae": (build_tiny_mae, mae_step_loss, lambda model, folder: save_vfm(model["vfm"], folder)),
 }
 
 
-def train(part: str, data: Data, options: Namespace, device: torch.device) -> list[float]:
+def train_tiny_model(part: str, data: CropArrays, options: Namespace, device: torch.device) -> list[float]:
     """Train one of PARTS on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
-    build, step_loss, save = PARTS[part]
+    build, step_loss, save = TINY_TRAININGS[part]
     steps = getattr(options, f"{part}_steps")
     torch.manual_seed(options.seed)
     model = build().to(device).train()
-    optimizer = optimiser(model, options.rate)
-    path, number = options.out / f"{part}.pt", list(PARTS).index(part)
-    done, losses = resume(path, model, optimizer)
+    optimizer = build_tiny_optimizer(model, options.rate)
+    path, number = options.out / f"{part}.pt", list(TINY_TRAININGS).index(part)
+    done, losses = load_tiny_checkpoint(path, model, optimizer)
     began = time.time()
     for step in range(done, steps):
         for group in optimizer.param_groups:
-            group["lr"] = options.rate * rate(step, steps)
+            group["lr"] = options.rate * lr_factor(step, steps)
         rng = np.random.default_rng([options.seed, number, step])
         with torch.autocast(device.type, torch.bfloat16):
             loss = step_loss(model, data, rng, options, device)
@@ -107,21 +124,21 @@ def train(part: str, data: Data, options: Namespace, device: torch.device) -> li
         optimizer.step()
         losses.append(loss.item())
         if (step + 1) % options.save_every == 0 or step + 1 == steps:
-            checkpoint(path, model, optimizer, step + 1, losses)
+            save_tiny_checkpoint(path, model, optimizer, step + 1, losses)
             mean = np.mean(losses[-options.save_every :])
             print(f"{part} {step + 1}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
     save(model, options.out / part)
     return losses
 
 
-def arguments(argv: list[str] | None = None) -> Namespace:
+def parse_tinyworld_args(argv: list[str] | None = None) -> Namespace:
     """Command line -> options."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("work_dirs/tinyworld"), help="folder for everything written")
     parser.add_argument("--cache", type=Path, help="folder for the crops (default: OUT)")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda, ...")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--parts", nargs="+", choices=TINY_TRAININGS, default=list(TINY_TRAININGS))
     parser.add_argument("--scenes", type=int, default=6000)
     parser.add_argument("--clip-steps", type=int, default=2000)
     parser.add_argument("--contrast-steps", type=int, default=500)
@@ -144,14 +161,16 @@ def arguments(argv: list[str] | None = None) -> Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     """Command line entry."""
-    options = arguments(argv)
+    options = parse_tinyworld_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     name = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(name if options.device == "auto" else options.device)
-    data = crops.cache(options.cache or options.out, DATA_SEED + options.seed, options.scenes, options.workers)
+    data = load_or_make_crops(
+        options.cache or options.out, DATA_SEED_OFFSET + options.seed, options.scenes, options.workers
+    )
     record = options.out / "losses.json"
     losses = json.loads(record.read_text()) if record.is_file() else {}
-    losses |= {part: train(part, data, options, device) for part in options.parts}
+    losses |= {part: train_tiny_model(part, data, options, device) for part in options.parts}
     record.write_text(json.dumps(losses))
 
 

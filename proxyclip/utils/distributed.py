@@ -39,7 +39,7 @@ def init_distributed(launcher: str, device: str = "auto") -> tuple[int, int]:
         _set_variables(launcher)
         cuda = device != "cpu" and torch.cuda.is_available()
         if cuda:
-            _take_gpu(int(os.environ["LOCAL_RANK"]))
+            _select_gpu(int(os.environ["LOCAL_RANK"]))
         dist.init_process_group("nccl" if cuda else "gloo")
     return dist.get_rank(), dist.get_world_size()
 
@@ -51,7 +51,7 @@ def close_distributed() -> None:
 
 
 @contextmanager
-def first_process_first() -> Iterator[None]:
+def rank_zero_first() -> Iterator[None]:
     """Run the block in process 0, then in all others.
 
     One downloads or computes a cache, the others read it.
@@ -64,7 +64,7 @@ def first_process_first() -> Iterator[None]:
         dist.barrier()
 
 
-def first_process_says(make: Callable[[], T]) -> T:
+def broadcast_from_rank_zero(make: Callable[[], T]) -> T:
     """Broadcast a value computed by process 0."""
     if not (dist.is_available() and dist.is_initialized()):
         return make()
@@ -88,17 +88,17 @@ def set_threads(world_size: int) -> int:
     return threads
 
 
-class Terminated(KeyboardInterrupt):
+class TerminationSignal(KeyboardInterrupt):
     """SIGTERM received, from a user or a batch system."""
 
 
 @contextmanager
-def sigterm_interrupts() -> Iterator[None]:
+def interrupt_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into an interrupt inside the block, so that counts are saved."""
 
     def end(*_: Any) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: it is on its way
-        raise Terminated("terminated")
+        raise TerminationSignal("terminated")
 
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -110,7 +110,7 @@ def sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-class Clock:
+class Stopwatch:
     """Seconds of the parts of a run."""
 
     def __init__(self) -> None:
@@ -127,7 +127,7 @@ class Clock:
         return {**self._parts, "total_s": round(time.perf_counter() - self._start, 3)}
 
 
-_NAMES = {
+_LAUNCHER_VARIABLES = {
     "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
     "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
 }
@@ -135,7 +135,7 @@ _NAMES = {
 
 def _set_variables(launcher: str) -> None:
     ours = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    theirs = _NAMES.get(launcher, ours)
+    theirs = _LAUNCHER_VARIABLES.get(launcher, ours)
     missing = [name for name in theirs if name not in os.environ]
     if missing:
         start = {"pytorch": "dist_test.sh or torchrun", "slurm": "srun", "mpi": "mpirun"}[launcher]
@@ -162,7 +162,7 @@ def _first_slurm_host(nodes: str) -> str:
     return done.stdout.split()[0]
 
 
-def _take_gpu(local_rank: int) -> None:
+def _select_gpu(local_rank: int) -> None:
     count = torch.cuda.device_count()
     if local_rank >= count:
         raise RuntimeError(

@@ -24,7 +24,7 @@ _SILENCED = (
 )
 
 
-def install() -> None:
+def prepare_mmseg_import() -> None:
     """Prepare the import of MMSegmentation. Does nothing without mmcv; may be called any number of times."""
     folder = _mmcv_folder()
     if folder is None:
@@ -32,9 +32,9 @@ def install() -> None:
     for start in _SILENCED:
         warnings.filterwarnings("ignore", message=re.escape(start))
     if not has_compiled_ops(folder):
-        _hook(_StandIn, "mmcv.ops")
-    if _version(folder).startswith("2.2."):
-        _hook(_BeforeMMSeg, "mmseg")
+        _insert_finder(_OpsFinder, "mmcv.ops")
+    if _mmcv_version(folder).startswith("2.2."):
+        _insert_finder(_MMSegFinder, "mmseg")
 
 
 def has_compiled_ops(folder: Path | None = None) -> bool:
@@ -43,7 +43,7 @@ def has_compiled_ops(folder: Path | None = None) -> bool:
     return folder is not None and any(f.suffix in {".so", ".pyd"} for f in folder.glob("_ext*"))
 
 
-def explain(error: BaseException) -> str | None:
+def explain_dependency_error(error: BaseException) -> str | None:
     """What to do about a known failure of the installed packages, or None for any other error."""
     text = str(error)
     if "torchvision::nms does not exist" in text:
@@ -57,7 +57,7 @@ def explain(error: BaseException) -> str | None:
     return None
 
 
-def _hook(kind: type, module: str) -> None:
+def _insert_finder(kind: type, module: str) -> None:
     if module not in sys.modules and not any(isinstance(finder, kind) for finder in sys.meta_path):
         sys.meta_path.insert(0, kind())
 
@@ -70,13 +70,13 @@ def _mmcv_folder() -> Path | None:
     return Path(spec.origin).parent if spec is not None and spec.origin else None
 
 
-def _version(folder: Path) -> str:
+def _mmcv_version(folder: Path) -> str:
     file = folder / "version.py"
     found = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", file.read_text("utf-8")) if file.is_file() else None
     return found.group(1) if found else ""
 
 
-class _NeedsCompiledOps:
+class _MissingOp:
     """Parent of the stand-in's names: each can be imported and inherited from, none can be used."""
 
     def __init__(self, *args, **kwargs) -> None:
@@ -85,7 +85,7 @@ class _NeedsCompiledOps:
         )
 
 
-class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+class _OpsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
     """Import hook for `mmcv.ops`: a package whose every name is a class that cannot be used."""
 
     def find_spec(self, name, path=None, target=None):
@@ -100,7 +100,7 @@ class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         def give(name: str) -> type:
             if name.startswith("__"):
                 raise AttributeError(name)
-            made = type(name, (_NeedsCompiledOps,), {"__module__": "mmcv.ops"})
+            made = type(name, (_MissingOp,), {"__module__": "mmcv.ops"})
             setattr(module, name, made)
             return made
 
@@ -108,7 +108,7 @@ class _StandIn(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__getattr__ = give
 
 
-class _BeforeMMSeg(importlib.abc.MetaPathFinder):
+class _MMSegFinder(importlib.abc.MetaPathFinder):
     """Import hook for one import of `mmseg`: mmcv 2.2 presents itself as 2.1.0, which MMSegmentation asks for.
 
     Outside its operators mmcv 2.2.0 differs from 2.1.0 in the version only.
@@ -120,11 +120,11 @@ class _BeforeMMSeg(importlib.abc.MetaPathFinder):
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
         if spec is not None and spec.loader is not None:
-            spec.loader = _Presenting(spec.loader)
+            spec.loader = _VersionSpoofLoader(spec.loader)
         return spec
 
 
-class _Presenting(importlib.abc.Loader):
+class _VersionSpoofLoader(importlib.abc.Loader):
     def __init__(self, loader) -> None:
         self._loader = loader
 

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def find(path: str | Path, what: str = "file") -> Path:
+def find_existing_path(path: str | Path, what: str = "file") -> Path:
     """The existing file or folder that `path` means.
 
     Raises:

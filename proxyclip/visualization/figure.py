@@ -142,7 +142,7 @@ def resize_to_range(values: np.ndarray, min_side: int, max_side: int) -> np.ndar
 
 
 def image_to_data_uri(image: Image.Image, kind: str, **options: Any) -> str:
-    """Encode an image as a data URI; `kind` is png, webp or jpeg, `options` are those of `Image.save`."""
+    """Encode an image as a data URI; `kind` is png, webp or jpeg, `options` are those of `ImageInput.save`."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return make_data_uri(file.getvalue(), f"image/{kind}")

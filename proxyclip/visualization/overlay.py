@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw
 
-from proxyclip.visualization import text
 from proxyclip.visualization.palette import hex_to_rgb
+from proxyclip.visualization.text import find_font, measure_text, place_region_labels, printable_text
 
 DARK_LINE_COLOR, LIGHT_LINE_COLOR = (16, 21, 28), (255, 255, 255)
 HATCH_COLORS = ("#8a8f98", "#c3c7cd")
@@ -153,17 +153,17 @@ def _draw_region_labels(drawn: np.ndarray, labels: np.ndarray, known: np.ndarray
     step = -(-max(h, w) // _PLACING_SIDE)
     size = max(11, round(0.036 * np.sqrt(h * w)))
     halo = max(1, round(size / 9))
-    placed = text.place_region_labels(
+    placed = place_region_labels(
         labels[::step, ::step],
         known[::step, ::step],
-        {i: text.printable_text(name) for i, name in enumerate(names)},
+        {i: printable_text(name) for i, name in enumerate(names)},
         _LINE_HEIGHT * size / step + 1,  # the pixels of the copy are coarse
-        lambda name: (text.measure_text(name, size, bold=True) + 2 * halo) / step + 3,
+        lambda name: (measure_text(name, size, bold=True) + 2 * halo) / step + 3,
     )
     sheet = Image.fromarray(drawn)
     draw = ImageDraw.Draw(sheet)
     for label in placed:
-        font = text.find_font(label.text, size, bold=True)
+        font = find_font(label.text, size, bold=True)
         x0, y0, x1, y1 = draw.textbbox((0, 0), label.text, font, "ls", stroke_width=halo)
         x = round((label.x + 0.5) * step - (x0 + x1) / 2)
         y = round((label.y - 0.35 * label.size + 0.5) * step - (y0 + y1) / 2)

@@ -14,12 +14,12 @@ Gradio is an extra: `pip install "gradio>=6,<7"`. Importing this package does no
 
 from __future__ import annotations
 
-from proxyclip.apis.web.settings import Settings
+from proxyclip.apis.web.settings import WebSettings
 
-__all__ = ["Settings", "serve"]
+__all__ = ["WebSettings", "serve_page"]
 
 
-def serve(settings: Settings | None = None) -> None:
+def serve_page(settings: WebSettings | None = None) -> None:
     """Serve the page until Ctrl-C.
 
     Raises:
@@ -28,5 +28,5 @@ def serve(settings: Settings | None = None) -> None:
     """
     from proxyclip.apis.web.server import Server
 
-    with Server(settings or Settings()) as server:
+    with Server(settings or WebSettings()) as server:
         server.run()

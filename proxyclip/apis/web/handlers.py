@@ -8,21 +8,39 @@ from typing import Any
 
 import gradio as gr
 
-from proxyclip.apis.web import inference, render
-from proxyclip.apis.web.inference import SegmentRequest, UploadedImage
-from proxyclip.apis.web.model_cache import Choice, Models
+from proxyclip.apis.web.inference import (
+    EXAMPLE_SCENES,
+    TINYWORLD_CLASSES_TEXT,
+    SegmentRequest,
+    UploadedImage,
+    compute_pane_probabilities,
+    draw_example,
+    format_example_classes,
+    probe_pixel,
+    read_upload,
+    segment_panes,
+)
+from proxyclip.apis.web.model_cache import ModelCache, ModelChoice
+from proxyclip.apis.web.render import (
+    render_message,
+    render_preview,
+    render_probability,
+    render_probe,
+    render_segmentation,
+    render_welcome,
+)
 from proxyclip.apis.web.session import PaneResult, ResultStore
 from proxyclip.engine.errors import format_error
 from proxyclip.models.weights import WeightsError
 
 
-class Actions:
+class PageHandlers:
     """Handlers over one set of models; errors are shown on the page.
 
     Images are kept in the sessions, results here, under keys that the sessions keep.
     """
 
-    def __init__(self, models: Models) -> None:
+    def __init__(self, models: ModelCache) -> None:
         self.models = models
         self.result_store = ResultStore()
         models.on_evict = self.result_store.drop_model
@@ -30,18 +48,18 @@ class Actions:
     def upload(self, path: str | None, shown: str) -> tuple:
         """Show an uploaded image; its file is deleted, and the box is empty for the next."""
         try:
-            image = inference.read_upload(path or "")
+            image = read_upload(path or "")
         except (OSError, ValueError) as error:
-            return None, self._show_error(error), _hidden(), render.render_welcome(), None, self._forget(shown)
+            return None, self._show_error(error), _hidden(), render_welcome(), None, self._forget(shown)
         finally:
             Path(path or "-").unlink(missing_ok=True)
         return self._show_image(image, shown)
 
     def example(self, classes: str, shown: str, event: gr.EventData) -> tuple:
         """Show an example; its classes fill an empty box."""
-        number = _event_number(event, "index") % len(inference.EXAMPLE_SCENES)
-        image = inference.draw_example(number)
-        return *self._show_image(image, shown), classes.strip() or inference.format_example_classes(number)
+        number = _event_number(event, "index") % len(EXAMPLE_SCENES)
+        image = draw_example(number)
+        return *self._show_image(image, shown), classes.strip() or format_example_classes(number)
 
     def segment(
         self, picture: UploadedImage | None, shown: str, toys: bool, classes: str, background: str,
@@ -49,17 +67,17 @@ class Actions:
         beta: float | None, gamma: float | None,
     ) -> tuple:  # fmt: skip
         """Segment the image; after an error the previous result stays."""
-        choices = [Choice(method, vfm, toys), Choice(method2, vfm2, toys)][: 2 if compare else 1]
+        choices = [ModelChoice(method, vfm, toys), ModelChoice(method2, vfm2, toys)][: 2 if compare else 1]
         params = [(name, float(value)) for name, value in (("beta", beta), ("gamma", gamma)) if value is not None]
         try:
             request = SegmentRequest(classes, background, threshold or 0.0, tuple(choices), tuple(params))
-            panes = inference.segment_panes(self.models, picture, request)
-            html = render.render_segmentation(panes)
+            panes = segment_panes(self.models, picture, request)
+            html = render_segmentation(panes)
         except Exception as error:
             can_switch = isinstance(error, WeightsError) and not toys
             return self._show_error(error), gr.update(visible=can_switch), gr.skip(), gr.skip()
         self._forget(shown)
-        return render.render_message(""), _hidden(), html, self.result_store.put(panes)
+        return render_message(""), _hidden(), html, self.result_store.put(panes)
 
     def rerun(self, picture: UploadedImage | None, shown: str, *values: Any) -> tuple:
         """Segment with new slider values, from the first result on."""
@@ -74,50 +92,48 @@ class Actions:
         """Show class probabilities and attention of a pixel."""
         x = _event_number(event, "x")
         y = _event_number(event, "y")
-        return self._answer(
-            lambda panes: render.render_probe(panes, inference.probe_pixel(self.models, panes, x, y)), shown
-        )
+        return self._answer(lambda panes: render_probe(panes, probe_pixel(self.models, panes, x, y)), shown)
 
     def fit_vfm(self, toys: bool, method: str, vfm: str) -> str:
-        """Return the VFM for a method, see `Models.fit_vfm`."""
+        """Return the VFM for a method, see `ModelCache.fit_vfm`."""
         return self.models.fit_vfm(method, vfm, toys)
 
     def toggle_sliders(self, toys: bool, compare: bool, *names: str) -> Any:
         """Show the sliders if one of the panes has them."""
-        choices = [Choice(names[0], names[1], toys), Choice(names[2], names[3], toys)][: 2 if compare else 1]
+        choices = [ModelChoice(names[0], names[1], toys), ModelChoice(names[2], names[3], toys)][: 2 if compare else 1]
         return gr.update(visible=any(self._tunable(choice) for choice in choices))
 
     def switch_world(self, toys: bool, classes: str, *methods: str) -> tuple:
         """Offer the VFMs of the other models; example classes fill an empty box."""
         offer = self.models.list_available(toys)
         vfms = [self.models.fit_vfm(method, offer.first.vfm, toys) for method in methods]
-        text = classes.strip() or (inference.TINYWORLD_CLASSES_TEXT if toys else "")
+        text = classes.strip() or (TINYWORLD_CLASSES_TEXT if toys else "")
         return *(gr.update(choices=[*offer.vfms], value=vfm) for vfm in vfms), text
 
     def switch_to_tinyworld(self) -> tuple:
         """Switch to the tiny world, for missing weights of the other models."""
-        return True, render.render_message(""), _hidden()
+        return True, render_message(""), _hidden()
 
     def _render_class(self, panes: list[PaneResult], index: int) -> str:
         if index < 0:
-            return render.render_segmentation(panes)
-        return render.render_probability(panes, index, inference.compute_pane_probabilities(self.models, panes, index))
+            return render_segmentation(panes)
+        return render_probability(panes, index, compute_pane_probabilities(self.models, panes, index))
 
     def _answer(self, draw: Callable[[list[PaneResult]], str], shown: str) -> tuple:
         try:
-            return render.render_message(""), draw(self.result_store.get(shown))
+            return render_message(""), draw(self.result_store.get(shown))
         except Exception as error:
             return self._show_error(error), gr.skip()
 
     def _show_image(self, image: UploadedImage, shown: str) -> tuple:
         """Empty upload box, no message, the image, and no result."""
-        return None, render.render_message(""), _hidden(), render.render_preview(image), image, self._forget(shown)
+        return None, render_message(""), _hidden(), render_preview(image), image, self._forget(shown)
 
     def _forget(self, shown: str) -> str:
         self.result_store.drop(shown)
         return ""
 
-    def _tunable(self, choice: Choice) -> bool:
+    def _tunable(self, choice: ModelChoice) -> bool:
         try:
             self.models.check(choice)
         except ValueError:
@@ -125,7 +141,7 @@ class Actions:
         return bool(self.models.tunable(choice))
 
     def _show_error(self, error: Exception) -> str:
-        return render.render_message(format_error(error))
+        return render_message(format_error(error))
 
 
 def _hidden() -> Any:

@@ -13,17 +13,17 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from proxyclip.apis import classes as words
-from proxyclip.apis.images import as_rgb
-from proxyclip.apis.web.model_cache import TUNED, Choice, Models
+from proxyclip.apis.classes import parse_class_query, split_classes
+from proxyclip.apis.images import to_rgb_array
+from proxyclip.apis.web.model_cache import TUNABLE_PARAMS, ModelCache, ModelChoice
 from proxyclip.apis.web.session import PaneResult, PixelProbe
-from proxyclip.apis.web.settings import Settings
-from proxyclip.data import vocabulary
-from proxyclip.tinyworld import scenes
+from proxyclip.apis.web.settings import WebSettings
+from proxyclip.data.vocabulary import read_vocabulary
+from proxyclip.tinyworld.scenes import CLASSES, draw_seeded_scene
 
 MAX_MEGAPIXELS = 40
 MAX_CLASS_NAMES = 1000  # synonyms included
-TINYWORLD_CLASSES_TEXT = "; ".join(scenes.CLASSES)
+TINYWORLD_CLASSES_TEXT = "; ".join(CLASSES)
 EXAMPLE_SCENES = ((21, 0), (2, 5), (2, 17), (7, 3))  # scenes of the tiny world: seed and number
 
 
@@ -48,7 +48,7 @@ class SegmentRequest:
     classes: str
     background: str
     threshold: float
-    panes: tuple[Choice, ...]
+    panes: tuple[ModelChoice, ...]
     params: tuple[tuple[str, float], ...] = ()
 
 
@@ -69,13 +69,13 @@ def draw_example(number: int) -> UploadedImage:
     if not 0 <= number < len(EXAMPLE_SCENES):
         raise ValueError(f"Expected an example from 0 to {len(EXAMPLE_SCENES) - 1}, but got {number}")
     file = io.BytesIO()
-    PIL.Image.fromarray(scenes.scene(*EXAMPLE_SCENES[number]).image).save(file, "PNG")
+    PIL.Image.fromarray(draw_seeded_scene(*EXAMPLE_SCENES[number]).image).save(file, "PNG")
     return UploadedImage(f"scene_{number + 1}", file.getvalue())
 
 
 def format_example_classes(number: int) -> str:
     """Format the classes of an example as text for the box of classes."""
-    return "; ".join(scenes.scene(*EXAMPLE_SCENES[number]).contents)
+    return "; ".join(draw_seeded_scene(*EXAMPLE_SCENES[number]).contents)
 
 
 def decode_upload(image: UploadedImage) -> np.ndarray:
@@ -99,24 +99,24 @@ def decode_upload(image: UploadedImage) -> np.ndarray:
             f"{MAX_MEGAPIXELS} can be segmented here: reduce it first"
         )
     try:
-        return as_rgb(image.data)
+        return to_rgb_array(image.data)
     except OSError as error:
         reason = str(error).removeprefix("the given bytes").lstrip(": ")
         raise ValueError(f"The picture {image.name} {reason}") from None
 
 
-def segment_panes(models: Models, image: UploadedImage | None, request: SegmentRequest) -> list[PaneResult]:
+def segment_panes(models: ModelCache, image: UploadedImage | None, request: SegmentRequest) -> list[PaneResult]:
     """Segment an image in every pane.
 
     Raises:
-        ValueError: no image, no classes, too many, or models that do not go together. WeightsError: see `Models`.
+        ValueError: no image, no classes, too many, or models that do not go together. WeightsError: see `ModelCache`.
     """
     if image is None:
         raise ValueError("Choose a picture first: drop one above, or take an example")
-    classes = words.split(request.classes)  # always a list: text that ends in .txt would be read as a file
+    classes = split_classes(request.classes)  # always a list: text that ends in .txt would be read as a file
     if not classes:
         raise ValueError('Say what to look for: one or more classes, such as "horse; grass; sky"')
-    query = words.read(classes, split_background(request.background) or None, request.threshold)
+    query = parse_class_query(classes, split_background(request.background) or None, request.threshold)
     if len(query.vocabulary.names) > MAX_CLASS_NAMES:
         raise ValueError(f"Expected at most {MAX_CLASS_NAMES} names, but got {len(query.vocabulary.names)}")
     for choice in request.panes:
@@ -127,7 +127,7 @@ def segment_panes(models: Models, image: UploadedImage | None, request: SegmentR
     return [dataclasses.replace(pane, has_other=query.has_other) for pane in panes]
 
 
-def initial_inputs(settings: Settings) -> tuple[str, str, float]:
+def initial_inputs(settings: WebSettings) -> tuple[str, str, float]:
     """Return classes, background and threshold of the command line for the controls.
 
     Raises:
@@ -135,7 +135,7 @@ def initial_inputs(settings: Settings) -> tuple[str, str, float]:
     """
     classes, background, threshold = settings.classes or "", settings.background or "", settings.threshold
     if classes and Path(classes).is_file():
-        lines = [", ".join(names) for names in vocabulary.read(Path(classes)).classes]
+        lines = [", ".join(names) for names in read_vocabulary(Path(classes)).classes]
         classes = "; ".join(lines) + ";" * (len(lines) == 1)  # alone, commas would be between classes
     try:
         return classes, "", float(background)
@@ -148,7 +148,7 @@ def split_background(text: str) -> list[str]:
     return [name.strip() for name in re.split(r"[,;\n]", text or "") if name.strip()]
 
 
-def probe_pixel(models: Models, panes: list[PaneResult], x: int, y: int) -> PixelProbe:
+def probe_pixel(models: ModelCache, panes: list[PaneResult], x: int, y: int) -> PixelProbe:
     """Compute class probabilities and the attention map of one pixel in every pane.
 
     Raises:
@@ -159,7 +159,7 @@ def probe_pixel(models: Models, panes: list[PaneResult], x: int, y: int) -> Pixe
         return PixelProbe(x, y, probabilities, [_attention_or_none(pane, x, y) for pane in panes])
 
 
-def compute_pane_probabilities(models: Models, panes: list[PaneResult], index: int) -> list[np.ndarray]:
+def compute_pane_probabilities(models: ModelCache, panes: list[PaneResult], index: int) -> list[np.ndarray]:
     """Compute the probability (H, W) of one class in every pane.
 
     Raises:
@@ -169,12 +169,14 @@ def compute_pane_probabilities(models: Models, panes: list[PaneResult], index: i
         return [pane.segmentation.probability(index) for pane in panes]
 
 
-def _segment_pane(models: Models, name: str, rgb: np.ndarray, request: SegmentRequest, choice: Choice) -> PaneResult:
+def _segment_pane(
+    models: ModelCache, name: str, rgb: np.ndarray, request: SegmentRequest, choice: ModelChoice
+) -> PaneResult:
     segmenter = models.segmenter(choice)
     start = time.perf_counter()
     background = split_background(request.background) or None
-    segmenter.set_classes(words.split(request.classes), background, request.threshold)
-    params = {name: value for name, value in request.params if name in TUNED and name in segmenter.tunable}
+    segmenter.set_classes(split_classes(request.classes), background, request.threshold)
+    params = {name: value for name, value in request.params if name in TUNABLE_PARAMS and name in segmenter.tunable}
     if params:
         segmenter.tune(**params)
     segmentation = dataclasses.replace(segmenter(rgb), name=name)

@@ -11,21 +11,22 @@ from pathlib import Path
 from typing import Any
 
 from proxyclip.apis import Segmenter
-from proxyclip.apis.build import REAL, TINY
-from proxyclip.apis.web.settings import Settings
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
-from proxyclip.models import registry as plugins
+from proxyclip.apis.build import BASE_CONFIG, TINYWORLD_CONFIG
+from proxyclip.apis.web.settings import WebSettings
+from proxyclip.engine.config.components import BASE_SEGMENTOR, IncompatibleComponents, component_names, describe_method
+from proxyclip.engine.config.load import describe_method_file, list_methods, merge_config
+from proxyclip.engine.config.options import EvalOptions
 from proxyclip.models.attention import build_strategy
+from proxyclip.models.registry import list_plugins, load_plugin_class
 
-MOST = 3
-TUNED = ("beta", "gamma")
-NONE = "none"
-TINY_VFMS = ("tiny", "tiny-mae", "clip", NONE)
+MAX_LOADED_MODELS = 3
+TUNABLE_PARAMS = ("beta", "gamma")
+NO_VFM = "none"
+TINYWORLD_VFMS = ("tiny", "tiny-mae", "clip", NO_VFM)
 
 
 @dataclass(frozen=True)
-class Choice:
+class ModelChoice:
     """Method and VFM; `tiny`: of the tiny world, not of the command line's config."""
 
     method: str
@@ -34,20 +35,20 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Offer:
+class AvailableModels:
     """Methods and VFMs on offer, and the first selection."""
 
     methods: tuple[str, ...]
     vfms: tuple[str, ...]
-    first: Choice
+    first: ModelChoice
 
 
-def is_tiny(settings: Settings) -> bool:
+def is_tinyworld_only(settings: WebSettings) -> bool:
     """Return True if the page has the tiny world only."""
-    return settings.tiny or Path(settings.config or REAL).name == Path(TINY).name
+    return settings.tiny or Path(settings.config or BASE_CONFIG).name == Path(TINYWORLD_CONFIG).name
 
 
-class Models:
+class ModelCache:
     """LRU cache of segmenters by method and VFM, loaded on first use.
 
     Args:
@@ -57,24 +58,27 @@ class Models:
     """
 
     def __init__(
-        self, settings: Settings, max_size: int = MOST, on_evict: Callable[[Choice], None] | None = None
+        self,
+        settings: WebSettings,
+        max_size: int = MAX_LOADED_MODELS,
+        on_evict: Callable[[ModelChoice], None] | None = None,
     ) -> None:
         self.settings = settings
         self.max_size = max_size
         self.on_evict = on_evict
         self.lock = threading.RLock()
-        self._loaded: OrderedDict[Choice, Segmenter] = OrderedDict()
-        self._offers: dict[bool, Offer] = {}
+        self._loaded: OrderedDict[ModelChoice, Segmenter] = OrderedDict()
+        self._offers: dict[bool, AvailableModels] = {}
 
-    def list_available(self, tiny: bool = False) -> Offer:
+    def list_available(self, tiny: bool = False) -> AvailableModels:
         """Return the methods and VFMs of the command line's config, or of the tiny world."""
-        tiny = tiny or is_tiny(self.settings)
+        tiny = tiny or is_tinyworld_only(self.settings)
         with self.lock:
             if tiny not in self._offers:
                 self._offers[tiny] = self._offer(tiny)
             return self._offers[tiny]
 
-    def segmenter(self, choice: Choice) -> Segmenter:
+    def segmenter(self, choice: ModelChoice) -> Segmenter:
         """Return a segmenter with own classes and parameters, and shared networks.
 
         Raises:
@@ -96,57 +100,57 @@ class Models:
         """Return the VFM for a method: none if it uses none, else the given or first one."""
         if method not in self.list_available(tiny).methods:
             return vfm
-        needs_vfm = configs.describe_method_file(method).guided
+        needs_vfm = describe_method_file(method).guided
         if needs_vfm is False:
-            return NONE
-        return self._first_vfm(tiny) if needs_vfm and vfm == NONE else vfm
+            return NO_VFM
+        return self._first_vfm(tiny) if needs_vfm and vfm == NO_VFM else vfm
 
-    def tunable(self, choice: Choice) -> dict[str, float]:
+    def tunable(self, choice: ModelChoice) -> dict[str, float]:
         """Return proxy attention's parameters and first values, without loading."""
         with self.lock:
             if choice in self._loaded:
-                return {k: v for k, v in self._loaded[choice].tunable.items() if k in TUNED}
+                return {k: v for k, v in self._loaded[choice].tunable.items() if k in TUNABLE_PARAMS}
             arguments = self._arguments(choice)
-            model = configs.merged(configs.EvalOptions(**{k: v for k, v in arguments.items() if k != "clip"})).model
-        if model["type"] != choices.BASE:
+            model = merge_config(EvalOptions(**{k: v for k, v in arguments.items() if k != "clip"})).model
+        if model["type"] != BASE_SEGMENTOR:
             return {}
-        params = {name: model[name] for name in TUNED}
+        params = {name: model[name] for name in TUNABLE_PARAMS}
         strategy = build_strategy(model.get("attention"), model.get("vfm_model") is not None, **params)
-        return {name: getattr(strategy, name) for name in TUNED if hasattr(strategy, name)}
+        return {name: getattr(strategy, name) for name in TUNABLE_PARAMS if hasattr(strategy, name)}
 
-    def check(self, choice: Choice) -> None:
+    def check(self, choice: ModelChoice) -> None:
         """Raise for a model that is not on offer, or whose parts do not fit together."""
         offer = self.list_available(choice.tiny)
         for kind, name, known in (("method", choice.method, offer.methods), ("VFM", choice.vfm, offer.vfms)):
             if name not in known:
                 raise ValueError(f"Expected a {kind} of the list, {', '.join(known)}, but got {name!r}")
-        needs_vfm = configs.describe_method_file(choice.method).guided
-        if needs_vfm is False and choice.vfm != NONE:
-            raise choices.Unfit(f"{choice.method} works without a VFM, but {choice.vfm} is chosen: choose {NONE!r}")
-        if needs_vfm and choice.vfm == NONE:
-            raise choices.Unfit(f"{choice.method} needs a VFM: choose another one than {NONE!r}")
+        needs_vfm = describe_method_file(choice.method).guided
+        if needs_vfm is False and choice.vfm != NO_VFM:
+            raise IncompatibleComponents(
+                f"{choice.method} works without a VFM, but {choice.vfm} is chosen: choose {NO_VFM!r}"
+            )
+        if needs_vfm and choice.vfm == NO_VFM:
+            raise IncompatibleComponents(f"{choice.method} needs a VFM: choose another one than {NO_VFM!r}")
 
-    def _offer(self, tiny: bool) -> Offer:
+    def _offer(self, tiny: bool) -> AvailableModels:
         settings = self._own_settings(tiny)
-        cfg = configs.merged(configs.EvalOptions(self._config(tiny), method=settings.method, vfm=settings.vfm))
-        method, vfm, _ = choices.component_names(cfg.model, choices.describe_method(cfg.model).name, settings.vfm)
-        vfms = TINY_VFMS if tiny else _families()
-        first = Choice(settings.method or method, vfm, tiny)
-        return Offer(_prepend_missing(first.method, configs.methods()), _prepend_missing(vfm, vfms), first)
+        cfg = merge_config(EvalOptions(self._config(tiny), method=settings.method, vfm=settings.vfm))
+        method, vfm, _ = component_names(cfg.model, describe_method(cfg.model).name, settings.vfm)
+        vfms = TINYWORLD_VFMS if tiny else _families()
+        first = ModelChoice(settings.method or method, vfm, tiny)
+        return AvailableModels(_prepend_missing(first.method, list_methods()), _prepend_missing(vfm, vfms), first)
 
-    def _load(self, choice: Choice) -> Segmenter:
+    def _load(self, choice: ModelChoice) -> Segmenter:
         settings = self.settings
         options: dict[str, Any] = dict(refine=[*settings.refine]) if settings.refine else {}
         return Segmenter(**self._arguments(choice), device=settings.device, precision=settings.precision, **options)
 
-    def _arguments(self, choice: Choice) -> dict[str, Any]:
+    def _arguments(self, choice: ModelChoice) -> dict[str, Any]:
         """Arguments of `Segmenter`: the config, with another method or VFM if chosen."""
         first = self.list_available(choice.tiny).first
         settings = self._own_settings(choice.tiny)
         same_method = choice.method == first.method
-        same_vfm = choice.vfm == first.vfm and (
-            same_method or configs.describe_method_file(choice.method).guided is True
-        )
+        same_vfm = choice.vfm == first.vfm and (same_method or describe_method_file(choice.method).guided is True)
         return dict(
             config=self._config(choice.tiny),
             clip=settings.clip,
@@ -156,27 +160,27 @@ class Models:
 
     def _first_vfm(self, tiny: bool) -> str:
         offer = self.list_available(tiny)
-        return next(name for name in (offer.first.vfm, *offer.vfms) if name != NONE)
+        return next(name for name in (offer.first.vfm, *offer.vfms) if name != NO_VFM)
 
-    def _own_settings(self, tiny: bool) -> Settings:
+    def _own_settings(self, tiny: bool) -> WebSettings:
         """Settings of the command line, or defaults for the tiny world beside it."""
-        return self.settings if tiny == is_tiny(self.settings) else Settings()
+        return self.settings if tiny == is_tinyworld_only(self.settings) else WebSettings()
 
     def _config(self, tiny: bool) -> str:
-        if tiny and not (self.settings.config and is_tiny(self.settings)):
-            return TINY
-        return self.settings.config or REAL
+        if tiny and not (self.settings.config and is_tinyworld_only(self.settings)):
+            return TINYWORLD_CONFIG
+        return self.settings.config or BASE_CONFIG
 
 
 @cache
 def _families() -> tuple[str, ...]:
     """List every VFM with its sizes, then none; those of the tiny world are left out."""
     names = []
-    for family in plugins.known("vfm"):
+    for family in list_plugins("vfm"):
         if family != "tiny":
-            sizes = getattr(plugins.load("vfm", family), "variants", {})
+            sizes = getattr(load_plugin_class("vfm", family), "variants", {})
             names += [family, *(f"{family}-{size}" for size in sizes)]
-    return (*names, NONE)
+    return (*names, NO_VFM)
 
 
 def _prepend_missing(name: str, known: tuple[str, ...] | list[str]) -> tuple[str, ...]:

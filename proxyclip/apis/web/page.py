@@ -9,17 +9,23 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio looks at it when it i
 
 import gradio as gr
 
-from proxyclip.apis.web import render
-from proxyclip.apis.web.handlers import Actions
+from proxyclip.apis.web.handlers import PageHandlers
 from proxyclip.apis.web.inference import TINYWORLD_CLASSES_TEXT, initial_inputs
-from proxyclip.apis.web.model_cache import TUNED, Models, is_tiny
-from proxyclip.apis.web.render import ASSETS_DIR
+from proxyclip.apis.web.model_cache import TUNABLE_PARAMS, ModelCache, is_tinyworld_only
+from proxyclip.apis.web.render import (
+    ASSETS_DIR,
+    read_script,
+    render_examples,
+    render_header,
+    render_message,
+    render_welcome,
+)
 
-HOUR = 3600
-USUAL = dict(beta=1.2, gamma=3.0)
-JOB: dict[str, Any] = dict(concurrency_limit=1, concurrency_id="model", api_visibility="private")
-QUICK: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")
-HELP = dict(
+SECONDS_PER_HOUR = 3600
+DEFAULT_PROXY_PARAMS = dict(beta=1.2, gamma=3.0)
+MODEL_EVENT_OPTIONS: dict[str, Any] = dict(concurrency_limit=1, concurrency_id="model", api_visibility="private")
+UI_EVENT_OPTIONS: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")
+CONTROL_HELP = dict(
     classes='";" between classes, "," between synonyms: horse; grass, lawn; sky',
     background="What everything else is, such as: wall, ceiling. Empty: every pixel gets a class.",
     threshold="Pixels whose best class is less probable become background (other, without background words).",
@@ -30,24 +36,24 @@ FONT_FAMILY = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Ne
 MONO_FONT_FAMILY = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
 
 
-def page(models: Models) -> gr.Blocks:
+def build_page(models: ModelCache) -> gr.Blocks:
     """Build the page as gradio's blocks."""
-    tiny = is_tiny(models.settings)
+    tiny = is_tinyworld_only(models.settings)
     with gr.Blocks(
         title="Segment a picture with your own words",
         fill_width=True,
         analytics_enabled=False,
-        delete_cache=(HOUR // 6, HOUR),
+        delete_cache=(SECONDS_PER_HOUR // 6, SECONDS_PER_HOUR),
     ) as blocks:
-        _html("head", render.render_header(tiny))
+        _html("head", render_header(tiny))
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="controls", min_width=280):
                 controls = _inputs(models, tiny) | _models(models, tiny) | _numbers(models)
             with gr.Column(elem_id="results", min_width=280):
                 controls |= _results()
-        controls["picture"] = gr.State(None, time_to_live=HOUR)
-        controls["shown"] = gr.State("", time_to_live=HOUR)
-        _wire(Actions(models), controls)
+        controls["picture"] = gr.State(None, time_to_live=SECONDS_PER_HOUR)
+        controls["shown"] = gr.State("", time_to_live=SECONDS_PER_HOUR)
+        _connect_handlers(PageHandlers(models), controls)
     blocks.queue(max_size=16)
     blocks.state_session_capacity = 64
     return blocks
@@ -57,16 +63,16 @@ def _html(name: str, text: str, script: str | None = None) -> gr.HTML:
     return gr.HTML(text, elem_id=name, js_on_load=script, apply_default_css=False)
 
 
-def _inputs(models: Models, tiny: bool) -> dict[str, Any]:
+def _inputs(models: ModelCache, tiny: bool) -> dict[str, Any]:
     """Image, classes, button."""
     classes = initial_inputs(models.settings)[0] or (TINYWORLD_CLASSES_TEXT if tiny else "")
     return dict(
         file=gr.File(label="Picture", file_types=["image"], height=120, elem_id="file"),
-        examples=_html("examples", render.render_examples(), render.read_script("picture")),
+        examples=_html("examples", render_examples(), read_script("picture")),
         classes=gr.Textbox(
             classes,
             label="What to look for",
-            info=HELP["classes"],
+            info=CONTROL_HELP["classes"],
             placeholder="horse; grass, lawn; sky",
             max_lines=6,
             elem_id="classes",
@@ -75,7 +81,7 @@ def _inputs(models: Models, tiny: bool) -> dict[str, Any]:
     )
 
 
-def _models(models: Models, tiny: bool) -> dict[str, Any]:
+def _models(models: ModelCache, tiny: bool) -> dict[str, Any]:
     """Method and VFM of one pane, or of two."""
     offer = models.list_available()
     first = offer.first
@@ -96,66 +102,74 @@ def _models(models: Models, tiny: bool) -> dict[str, Any]:
     return controls
 
 
-def _numbers(models: Models) -> dict[str, Any]:
+def _numbers(models: ModelCache) -> dict[str, Any]:
     """Background, threshold, beta and gamma."""
     _, background, threshold = initial_inputs(models.settings)
     tunable = models.tunable(models.list_available().first)
-    values = USUAL | tunable
-    values |= {name: value for name in TUNED if (value := getattr(models.settings, name)) is not None}
+    values = DEFAULT_PROXY_PARAMS | tunable
+    values |= {name: value for name in TUNABLE_PARAMS if (value := getattr(models.settings, name)) is not None}
     controls: dict[str, Any] = {}
     with gr.Accordion("Background", open=bool(background or threshold), elem_id="more"):
         controls["background"] = gr.Textbox(
-            background, label="Background words", info=HELP["background"], elem_id="background"
+            background, label="Background words", info=CONTROL_HELP["background"], elem_id="background"
         )
         controls["threshold"] = gr.Slider(
-            0, 1, threshold, step=0.01, label="Threshold", info=HELP["threshold"], elem_id="threshold"
+            0, 1, threshold, step=0.01, label="Threshold", info=CONTROL_HELP["threshold"], elem_id="threshold"
         )
     with gr.Accordion("Proxy attention", open=True, visible=bool(tunable), elem_id="numbers") as controls["numbers"]:
         for name, low, high, step in (("beta", 0, 3, 0.05), ("gamma", 0.5, 10, 0.1)):
-            controls[name] = gr.Slider(low, high, values[name], step=step, label=name, info=HELP[name], elem_id=name)
+            controls[name] = gr.Slider(
+                low, high, values[name], step=step, label=name, info=CONTROL_HELP[name], elem_id=name
+            )
     return controls
 
 
 def _results() -> dict[str, Any]:
     """Error message and result."""
     return dict(
-        message=_html("message", render.render_message("")),
+        message=_html("message", render_message("")),
         rescue=gr.Button("Use the tiny world instead", visible=False, size="sm", elem_id="rescue"),
-        result=_html("result", render.render_welcome(), render.read_script("viewer")),
+        result=_html("result", render_welcome(), read_script("viewer")),
     )
 
 
-def _wire(actions: Actions, controls: dict[str, Any]) -> None:
+def _connect_handlers(actions: PageHandlers, controls: dict[str, Any]) -> None:
     """Connect controls and handlers; one handler at a time uses a model."""
 
     def pick(names: str) -> list[Any]:
         return [controls[name] for name in names.split()]
 
     request = pick("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma")
-    run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **JOB)
+    run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **MODEL_EVENT_OPTIONS)
     run |= dict(show_progress="full", show_progress_on=controls["result"])
     gr.on([controls["go"].click, controls["classes"].submit, controls["background"].submit], actions.segment, **run)
-    for name in ("threshold", *TUNED):
+    for name in ("threshold", *TUNABLE_PARAMS):
         controls[name].input(actions.rerun, trigger_mode="always_last", **run)
     look: dict[str, Any] = dict(
-        inputs=controls["shown"], outputs=pick("message result"), show_progress="minimal", **JOB
+        inputs=controls["shown"], outputs=pick("message result"), show_progress="minimal", **MODEL_EVENT_OPTIONS
     )
     controls["result"].select(actions.select, **look)
     controls["result"].click(actions.click, **look)
 
     uploaded = pick("file message rescue result picture shown")
     controls["file"].upload(actions.upload, pick("file shown"), uploaded, api_visibility="private")
-    controls["examples"].select(actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **QUICK)
+    controls["examples"].select(
+        actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **UI_EVENT_OPTIONS
+    )
 
     models = pick("toys compare method vfm method2 vfm2")
-    controls["compare"].change(lambda on: gr.update(visible=on), controls["compare"], controls["right"], **QUICK)
-    for method, vfm in (("method", "vfm"), ("method2", "vfm2")):
-        controls[method].input(actions.fit_vfm, pick(f"toys {method} {vfm}"), controls[vfm], **QUICK)
-    gr.on([control.change for control in models], actions.toggle_sliders, models, controls["numbers"], **QUICK)
-    controls["toys"].change(
-        actions.switch_world, pick("toys classes method method2"), pick("vfm vfm2 classes"), **QUICK
+    controls["compare"].change(
+        lambda on: gr.update(visible=on), controls["compare"], controls["right"], **UI_EVENT_OPTIONS
     )
-    controls["rescue"].click(actions.switch_to_tinyworld, None, pick("toys message rescue"), **QUICK)
+    for method, vfm in (("method", "vfm"), ("method2", "vfm2")):
+        controls[method].input(actions.fit_vfm, pick(f"toys {method} {vfm}"), controls[vfm], **UI_EVENT_OPTIONS)
+    gr.on(
+        [control.change for control in models], actions.toggle_sliders, models, controls["numbers"], **UI_EVENT_OPTIONS
+    )
+    controls["toys"].change(
+        actions.switch_world, pick("toys classes method method2"), pick("vfm vfm2 classes"), **UI_EVENT_OPTIONS
+    )
+    controls["rescue"].click(actions.switch_to_tinyworld, None, pick("toys message rescue"), **UI_EVENT_OPTIONS)
 
 
 def read_stylesheet() -> str:

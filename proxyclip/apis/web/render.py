@@ -17,9 +17,9 @@ import numpy as np
 from PIL import Image
 
 from proxyclip.apis import Segmentation
-from proxyclip.apis import export as files
+from proxyclip.apis.export import format_coco_json
 from proxyclip.apis.web.inference import EXAMPLE_SCENES, UploadedImage, decode_upload, draw_example
-from proxyclip.apis.web.model_cache import NONE
+from proxyclip.apis.web.model_cache import NO_VFM
 from proxyclip.apis.web.session import PaneResult, PixelProbe, compute_agreement
 from proxyclip.tinyworld import CLASSES
 from proxyclip.visualization.figure import image_to_data_uri, make_data_uri, resize_to_range
@@ -131,7 +131,7 @@ def _render_result(
     panels = [
         ImagePane(
             _title(pane, panes),
-            f"{pane.choice.vfm if pane.choice.vfm != NONE else 'no VFM'}, {pane.seconds:.1f} s",
+            f"{pane.choice.vfm if pane.choice.vfm != NO_VFM else 'no VFM'}, {pane.seconds:.1f} s",
             cached_render(pane, "photo", lambda result: encode_jpeg(resize_for_display(result.image))),
             layer,
             cached_render(pane, "labels", lambda result: encode_label_indices(result.labels)),
@@ -230,7 +230,7 @@ def encode_mask(segmentation: Segmentation) -> str:
 
 def encode_coco(segmentation: Segmentation) -> str:
     """Encode the JSON that `Segmentation.save` writes."""
-    return make_data_uri(files.format_coco_json(segmentation).encode(), "application/json")
+    return make_data_uri(format_coco_json(segmentation).encode(), "application/json")
 
 
 def resize_for_display(values: np.ndarray) -> np.ndarray:

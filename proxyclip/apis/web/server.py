@@ -13,11 +13,13 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
-from proxyclip.apis.web.settings import Settings
+from proxyclip.apis.web.settings import WebSettings
 
-MEGABYTES = 20  # of an uploaded file
-MISSING = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
-OPEN = "warning: the page listens on {host}: anybody who reaches that address can use it, and there is no password"
+MAX_UPLOAD_MB = 20  # of an uploaded file
+MISSING_GRADIO = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
+OPEN_HOST_WARNING = (
+    "warning: the page listens on {host}: anybody who reaches that address can use it, and there is no password"
+)
 
 
 class Server:
@@ -29,18 +31,18 @@ class Server:
         ImportError, OSError: see `serve`.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WebSettings) -> None:
         if importlib.util.find_spec("gradio") is None:
-            raise ImportError(MISSING)
+            raise ImportError(MISSING_GRADIO)
         self.settings = settings
         self.stack = ExitStack()
 
     def __enter__(self) -> Server:
         with ExitStack() as stack:
-            self.socket = stack.enter_context(listen(self.settings.host, self.settings.port))
+            self.socket = stack.enter_context(open_socket(self.settings.host, self.settings.port))
             uploads = tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True)
             self.folder = stack.enter_context(uploads)
-            stack.enter_context(_variable("GRADIO_TEMP_DIR", self.folder))
+            stack.enter_context(_set_env("GRADIO_TEMP_DIR", self.folder))
             self.uvicorn = self._uvicorn()
             self.stack = stack.pop_all()
         return self
@@ -60,7 +62,7 @@ class Server:
     def run(self) -> None:
         """Print the URL, and serve the page until Ctrl-C."""
         if not self.settings.is_local:
-            print(OPEN.format(host=self.settings.host), flush=True)
+            print(OPEN_HOST_WARNING.format(host=self.settings.host), flush=True)
         print(f"The page is at {self.url}; Ctrl-C ends it.", flush=True)
         if self.settings.open_browser:
             webbrowser.open(self.url)
@@ -74,11 +76,11 @@ class Server:
     def _uvicorn(self) -> Any:
         import uvicorn
 
-        config = uvicorn.Config(application(self.settings), log_level="critical", timeout_graceful_shutdown=1)
+        config = uvicorn.Config(build_app(self.settings), log_level="critical", timeout_graceful_shutdown=1)
         return uvicorn.Server(config)
 
 
-def application(settings: Settings) -> Any:
+def build_app(settings: WebSettings) -> Any:
     """Build the page as an ASGI application."""
     from proxyclip.engine.evaluation.console import silence_libraries
 
@@ -86,13 +88,13 @@ def application(settings: Settings) -> Any:
     import fastapi
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-    from proxyclip.apis.web.model_cache import Models
-    from proxyclip.apis.web.page import build_theme, gr, page, read_stylesheet
+    from proxyclip.apis.web.model_cache import ModelCache
+    from proxyclip.apis.web.page import build_page, build_theme, gr, read_stylesheet
 
     app = fastapi.FastAPI(openapi_url=None)
     if settings.host in ("127.0.0.1", "localhost"):  # no other site can have its name point here and read along
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
-    blocks = page(Models(settings))
+    blocks = build_page(ModelCache(settings))
     blocks.has_launched = True  # else gradio reads any file a browser names, uploaded or not
     return gr.mount_gradio_app(
         app,
@@ -102,7 +104,7 @@ def application(settings: Settings) -> Any:
         run_history=False,
         allowed_paths=[],
         show_error=False,
-        max_file_size=f"{MEGABYTES}mb",
+        max_file_size=f"{MAX_UPLOAD_MB}mb",
         ssr_mode=False,
         mcp_server=False,
         enable_monitoring=False,
@@ -111,7 +113,7 @@ def application(settings: Settings) -> Any:
     )
 
 
-def listen(host: str, port: int) -> socket.socket:
+def open_socket(host: str, port: int) -> socket.socket:
     """Open a socket on an address and port.
 
     Raises:
@@ -126,17 +128,19 @@ def listen(host: str, port: int) -> socket.socket:
         raise OSError(f"There is no address {host!r} ({error.strerror}): leave out --host") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise OSError(f"Port {port} is taken, perhaps by another such page: say --port {_free(host)}") from None
+            raise OSError(
+                f"Port {port} is taken, perhaps by another such page: say --port {_find_free_port(host)}"
+            ) from None
         raise OSError(f"{host}:{port} cannot be used ({error.strerror}): choose another --host or --port") from None
 
 
-def _free(host: str) -> int:
+def _find_free_port(host: str) -> int:
     with socket.create_server((host, 0), family=socket.getaddrinfo(host, 0)[0][0]) as other:
         return int(other.getsockname()[1])
 
 
 @contextlib.contextmanager
-def _variable(name: str, value: str) -> Iterator[None]:
+def _set_env(name: str, value: str) -> Iterator[None]:
     """Set an environment variable inside the block."""
     before = os.environ.get(name)
     os.environ[name] = value

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from proxyclip.apis import Segmentation, Segmenter
-from proxyclip.apis.web.model_cache import Choice
+from proxyclip.apis.web.model_cache import ModelChoice
 
 MAX_KEPT_RESULTS = 16
 MAX_KEPT_PIXELS = 120e6  # of all kept results together
@@ -25,7 +25,7 @@ class PaneResult:
         render_cache: data URIs by kind.
     """
 
-    choice: Choice
+    choice: ModelChoice
     segmenter: Segmenter
     segmentation: Segmentation
     seconds: float
@@ -74,7 +74,7 @@ class ResultStore:
         """Drop a result, if it is there."""
         self._results.pop(key, None)
 
-    def drop_model(self, choice: Choice) -> None:
+    def drop_model(self, choice: ModelChoice) -> None:
         """Drop the results of a model, which would keep its networks in memory."""
         for key, panes in list(self._results.items()):
             if any(pane.choice == choice for pane in panes):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Settings:
+class WebSettings:
     """Options of the page: model, first values of the controls, address.
 
     Args:

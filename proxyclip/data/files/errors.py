@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
-class Problem:
+class FileIssue:
     """Something wrong with one file: `kind` groups it with others alike, `remedy` says what to do.
 
     `level` is 'error' (the number would be wrong, or there would be none), 'warning' (it may be) or 'note'.
@@ -26,17 +26,17 @@ class Problem:
         return f"{self.file}: {self.text}{f'; {self.remedy}' if self.remedy else ''}"
 
 
-class BadFile(Exception):
+class UnusableFile(Exception):
     """A file that cannot be used; `problem` has the parts of the message."""
 
-    def __init__(self, problem: Problem) -> None:
+    def __init__(self, problem: FileIssue) -> None:
         super().__init__(str(problem))
         self.problem = problem
 
 
-class Damaged(BadFile, OSError):
+class CorruptFile(UnusableFile, OSError):
     """A file that cannot be read to its end."""
 
 
-class Unfit(BadFile, ValueError):
+class InvalidFile(UnusableFile, ValueError):
     """A file that can be read but is not what it should be."""

@@ -8,13 +8,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from proxyclip.data.files.errors import Damaged, Problem
+from proxyclip.data.files.errors import CorruptFile, FileIssue
 
-ORIENTATION = 274  # the EXIF tag; 1 means upright
+EXIF_ORIENTATION = 274  # the EXIF tag; 1 means upright
 
 
 @dataclass(frozen=True)
-class Picture:
+class ImageInfo:
     """What a file says of itself; `size` is (height, width) as stored, not turned by the EXIF tag."""
 
     size: tuple[int, int]
@@ -23,7 +23,7 @@ class Picture:
     orientation: int = 1
 
 
-def whole(data: bytes, path: str | Path) -> Picture:
+def verify_image(data: bytes, path: str | Path) -> ImageInfo:
     """Decode an image to its end.
 
     OpenCV returns a picture for a JPEG that is cut off, in some versions without a word. Bytes changed inside a JPEG
@@ -34,15 +34,15 @@ def whole(data: bytes, path: str | Path) -> Picture:
     """
     try:
         with Image.open(io.BytesIO(data)) as image:
-            turned = int(image.getexif().get(ORIENTATION, 1) or 1)
+            turned = int(image.getexif().get(EXIF_ORIENTATION, 1) or 1)
             image.load()
-            return Picture(image.size[::-1], image.mode, image.format or "?", turned)
+            return ImageInfo(image.size[::-1], image.mode, image.format or "?", turned)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         remedy = "get that file again, as a whole JPEG or PNG"
-        raise Damaged(Problem("damaged image", str(path), reason(data, error), remedy)) from error
+        raise CorruptFile(FileIssue("damaged image", str(path), explain_decode_error(data, error), remedy)) from error
 
 
-def reason(data: bytes, error: BaseException) -> str:
+def explain_decode_error(data: bytes, error: BaseException) -> str:
     """Why `data` cannot be read as a picture, in a few words."""
     start = data[:200].lstrip().lower()
     if not data:

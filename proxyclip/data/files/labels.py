@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from proxyclip.data.files.errors import Damaged, Problem, Unfit
-from proxyclip.data.files.images import reason
+from proxyclip.data.files.errors import CorruptFile, FileIssue, InvalidFile
+from proxyclip.data.files.images import explain_decode_error
 
 
 @dataclass(frozen=True)
-class Legal:
+class LabelFormat:
     """What the label maps of a data set may say.
 
     Args:
@@ -51,7 +51,7 @@ class Legal:
         remedy = (
             f"{guess}; reduce_zero_label is {self.reduce_zero}, another mark of ignored pixels is set by ignore_index"
         )
-        raise Unfit(Problem("illegal label", str(path), said, remedy))
+        raise InvalidFile(FileIssue("illegal label", str(path), said, remedy))
 
     def apply(self, labels: np.ndarray) -> np.ndarray:
         """Labels of a file as they are scored: classes 0..classes-1 or `ignore`, int32; no two classes meet."""
@@ -61,7 +61,7 @@ class Legal:
         return np.where(unscored, self.ignore, labels - int(self.reduce_zero)).astype(np.int32)
 
 
-def decode(data: bytes, path: str | Path) -> np.ndarray:
+def decode_label_map(data: bytes, path: str | Path) -> np.ndarray:
     """The label map in an image file, (H, W) int32; palette images give their indices.
 
     Raises:
@@ -74,10 +74,12 @@ def decode(data: bytes, path: str | Path) -> np.ndarray:
             values = np.array(image) if len(bands) == 1 else None
     except (OSError, SyntaxError, ValueError) as error:
         remedy = "copy it or convert the data set again"
-        raise Damaged(Problem("damaged label map", str(path), reason(data, error), remedy)) from error
+        raise CorruptFile(
+            FileIssue("damaged label map", str(path), explain_decode_error(data, error), remedy)
+        ) from error
 
-    def unfit(said: str, remedy: str) -> Unfit:
-        return Unfit(Problem("no label map", str(path), said, remedy))
+    def unfit(said: str, remedy: str) -> InvalidFile:
+        return InvalidFile(FileIssue("no label map", str(path), said, remedy))
 
     if values is None:
         said = f"has {len(bands)} channels ({''.join(bands)}), but expected one of labels"

@@ -8,14 +8,14 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxyclip.data.files.errors import Problem
+from proxyclip.data.files.errors import FileIssue
 
-PICTURES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
-LABELS = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
 
 
 @dataclass(frozen=True)
-class Pair:
+class SampleFiles:
     """One sample: its name (relative, without suffix), its image, and its label map if there are any."""
 
     name: str
@@ -24,7 +24,7 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Layout:
+class DatasetLayout:
     """Where a data set keeps its files.
 
     Args:
@@ -43,34 +43,34 @@ class Layout:
     without_labels: frozenset[str] = frozenset()
 
 
-def find(layout: Layout) -> tuple[list[Pair], list[Problem]]:
+def find_samples(layout: DatasetLayout) -> tuple[list[SampleFiles], list[FileIssue]]:
     """The samples in the order of the list, else by name, and what is wrong. Missing places end the search."""
-    problems = list(_places(layout))
+    problems = list(_missing_places(layout))
     if problems:
         return [], problems
-    suffixes = _suffixes(layout.image_suffix, PICTURES)
+    suffixes = _suffixes(layout.image_suffix, IMAGE_SUFFIXES)
     if layout.names is not None:
-        images = dict(_listed(layout.names, layout.images, suffixes, problems))
+        images = dict(_listed_images(layout.names, layout.images, suffixes, problems))
     else:
-        images = dict(_every(layout.images, suffixes, problems))
+        images = dict(_all_images(layout.images, suffixes, problems))
     if layout.labels is None:
-        pairs = [Pair(name, image) for name, image in images.items()]
+        pairs = [SampleFiles(name, image) for name, image in images.items()]
     else:
-        pairs = list(_with_labels(images, layout, problems))
+        pairs = list(_pair_labels(images, layout, problems))
     if not images and not problems:
         shown = " or ".join(dict.fromkeys(suffix.lower() for suffix in suffixes))
         place = layout.names or layout.images
-        problems.append(Problem("no image", str(place), f"has no image (expected names that end in {shown})"))
+        problems.append(FileIssue("no image", str(place), f"has no image (expected names that end in {shown})"))
     return pairs, problems
 
 
-def not_listed(layout: Layout, pairs: Iterable[Pair]) -> int:
+def count_unlisted_images(layout: DatasetLayout, pairs: Iterable[SampleFiles]) -> int:
     """How many pictures lie in the folder of images without being samples."""
-    images = dict(_every(layout.images, _suffixes(layout.image_suffix, PICTURES), []))
+    images = dict(_all_images(layout.images, _suffixes(layout.image_suffix, IMAGE_SUFFIXES), []))
     return len(images.keys() - {pair.name for pair in pairs})
 
 
-def _places(layout: Layout) -> Iterator[Problem]:
+def _missing_places(layout: DatasetLayout) -> Iterator[FileIssue]:
     named = {
         "the list of images": layout.names,
         "the folder of images": layout.images,
@@ -79,20 +79,20 @@ def _places(layout: Layout) -> Iterator[Problem]:
     for what, place in named.items():
         wanted = place is not None and (place.is_file() if place is layout.names else place.is_dir())
         if place is not None and not wanted:
-            yield Problem("missing place", str(place), f"{what} does not exist")
+            yield FileIssue("missing place", str(place), f"{what} does not exist")
 
 
 def _suffixes(suffix: str, alike: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys((suffix, *alike))) if suffix in alike else (suffix,)
 
 
-def _listed(
-    names: Path, folder: Path, suffixes: tuple[str, ...], problems: list[Problem]
+def _listed_images(
+    names: Path, folder: Path, suffixes: tuple[str, ...], problems: list[FileIssue]
 ) -> Iterator[tuple[str, Path]]:
     try:
         lines = names.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError:
-        problems.append(Problem("bad list", str(names), "is not UTF-8 text", "write it again, one name a line"))
+        problems.append(FileIssue("bad list", str(names), "is not UTF-8 text", "write it again, one name a line"))
         return
     here = _Folders()
     found: Counter[str] = Counter()
@@ -109,20 +109,20 @@ def _listed(
             first = name.split()[0]
             if first != name and here.first(folder, first, suffixes):
                 said = f"line {number} has {name!r}: more than a name"
-                problems.append(Problem("bad list", str(names), said, "write one name a line"))
+                problems.append(FileIssue("bad list", str(names), said, "write one name a line"))
             else:
                 file = folder / f"{name}{suffixes[0]}"
                 said = f"does not exist, but line {number} of {names.name} names it"
-                problems.append(Problem("missing image", str(file), said, "get the images again, all of them"))
+                problems.append(FileIssue("missing image", str(file), said, "get the images again, all of them"))
             continue
         found[name] += 1
         if found[name] == 2:
             said = f"has the name {name} twice (again in line {number})"
-            problems.append(Problem("listed twice", str(names), said, "remove the second line"))
+            problems.append(FileIssue("listed twice", str(names), said, "remove the second line"))
         yield name, image
 
 
-def _every(folder: Path, suffixes: tuple[str, ...], problems: list[Problem]) -> Iterator[tuple[str, Path]]:
+def _all_images(folder: Path, suffixes: tuple[str, ...], problems: list[FileIssue]) -> Iterator[tuple[str, Path]]:
     named: dict[str, list[Path]] = defaultdict(list)
     for place, _, files in os.walk(folder, followlinks=True):
         for file in sorted(files):
@@ -133,32 +133,32 @@ def _every(folder: Path, suffixes: tuple[str, ...], problems: list[Problem]) -> 
     for name, paths in sorted(named.items(), key=lambda item: item[1]):
         if len(paths) > 1:
             said = f"there is also {', '.join(path.name for path in paths[1:])}: two images of one name"
-            problems.append(Problem("two images", str(paths[0]), said, "leave only the right one in the folder"))
+            problems.append(FileIssue("two images", str(paths[0]), said, "leave only the right one in the folder"))
         yield name, paths[0]
 
 
-def _with_labels(images: dict[str, Path], layout: Layout, problems: list[Problem]) -> Iterator[Pair]:
+def _pair_labels(images: dict[str, Path], layout: DatasetLayout, problems: list[FileIssue]) -> Iterator[SampleFiles]:
     folder = layout.labels
     assert folder is not None
-    here, suffixes = _Folders(), _suffixes(layout.label_suffix, LABELS)
+    here, suffixes = _Folders(), _suffixes(layout.label_suffix, LABEL_SUFFIXES)
     for name, image in images.items():
         label = here.first(folder, name, suffixes)
         if label is not None:
-            yield Pair(name, image, label)
+            yield SampleFiles(name, image, label)
         elif Path(name).name in layout.without_labels:
             said = "is left out: the annotations are known to lack it"
-            problems.append(Problem("left out", str(image), said, level="note"))
+            problems.append(FileIssue("left out", str(image), said, level="note"))
         else:
             file = folder / f"{name}{suffixes[0]}"
             said = f"does not exist, but there is the image {image.name}"
             problems.append(
-                Problem("missing label", str(file), said, "convert the data set again, or take the image out")
+                FileIssue("missing label", str(file), said, "convert the data set again, or take the image out")
             )
     if layout.names is None:
-        for name, label in _every(folder, suffixes, []):
+        for name, label in _all_images(folder, suffixes, []):
             if name not in images:
                 said = "has no image"
-                problems.append(Problem("missing image", str(label), said, "get the images again, all of them"))
+                problems.append(FileIssue("missing image", str(label), said, "get the images again, all of them"))
 
 
 class _Folders:

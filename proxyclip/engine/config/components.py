@@ -10,20 +10,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxyclip.models import registry as plugins
 from proxyclip.models.attention import build_strategy
-from proxyclip.models.refine import build_steps
-from proxyclip.models.vfm import resolve
+from proxyclip.models.refine import build_refine_steps
+from proxyclip.models.registry import (
+    PLUGIN_PACKAGES,
+    check_plugin_spec,
+    is_plugin_file,
+    list_plugins,
+    load_plugin_class,
+)
+from proxyclip.models.vfm import resolve_vfm_spec
 
-BASE = "ProxyCLIPSegmentation"
-WEIGHTS = (".pth", ".pt", ".safetensors", ".bin")
+BASE_SEGMENTOR = "ProxyCLIPSegmentation"
+WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
-class Unfit(ValueError):
+class IncompatibleComponents(ValueError):
     """A combination of parts that makes no sense: each part is known, but they do not go together."""
 
 
-def vfm(words: str) -> dict[str, Any] | None:
+def parse_vfm_spec(words: str) -> dict[str, Any] | None:
     """`vfm_model` for the words of --vfm: `dino`, `dino-s16`, `dino,MODEL`, `mae,FILE`, `my/own.py`, or `none`.
 
     Raises:
@@ -32,17 +38,17 @@ def vfm(words: str) -> dict[str, Any] | None:
     name, *more = words.split(",")
     if words == "none":
         return None
-    spec = {"type": name} if plugins.is_file(name) else resolve(name)
-    plugins.load("vfm", spec["type"])
+    spec = {"type": name} if is_plugin_file(name) else resolve_vfm_spec(name)
+    load_plugin_class("vfm", spec["type"])
     for part in more:
-        key = "checkpoint" if part.endswith(WEIGHTS) or Path(part).is_file() else "model"
+        key = "checkpoint" if part.endswith(WEIGHT_SUFFIXES) or Path(part).is_file() else "model"
         if key in spec:
             raise ValueError(f"--vfm {words}: expected one {key}, but got {spec[key]!r} and {part!r}")
         spec[key] = part
     return spec
 
 
-def clip(words: str, model: Mapping[str, Any]) -> dict[str, Any]:
+def parse_clip_spec(words: str, model: Mapping[str, Any]) -> dict[str, Any]:
     """`model_type` and `clip_type` for the words of --clip: `NAME`, `NAME,TAG`, `NAME,FILE`, `local-dir:FOLDER`.
 
     Without a tag, a name that `model` has already keeps its weights; another one gets its usual ones.
@@ -51,17 +57,17 @@ def clip(words: str, model: Mapping[str, Any]) -> dict[str, Any]:
         Unfit: a model that cannot be opened; the message has the reason.
         ValueError: unknown name, or no weights by default; the message lists names or tags.
     """
-    from proxyclip.models.clip.dense import check_supported, default_tag, names
+    from proxyclip.models.clip.loading import canonical_clip_name, check_clip_supported, default_clip_tag
 
     name, _, weights = words.partition(",")
     if ":" in name:
         return dict(model_type=name, clip_type=weights or None)
-    name = names(name)
+    name = canonical_clip_name(name)
     try:
-        check_supported(name)
+        check_clip_supported(name)
     except TypeError as error:
-        raise Unfit(f"--clip {words}: {error}") from error
-    usual = model.get("clip_type") if _is(name, model.get("model_type")) else default_tag(name)
+        raise IncompatibleComponents(f"--clip {words}: {error}") from error
+    usual = model.get("clip_type") if _is(name, model.get("model_type")) else default_clip_tag(name)
     if not (weights or usual):
         from open_clip import list_pretrained_tags_by_model
 
@@ -71,29 +77,29 @@ def clip(words: str, model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _is(name: str, other: str | None) -> bool:
-    from proxyclip.models.clip.dense import names
+    from proxyclip.models.clip.loading import canonical_clip_name
 
     try:
-        return names(other or "") == name
+        return canonical_clip_name(other or "") == name
     except ValueError:
         return False
 
 
-def segmentor(kind: str) -> Any:
+def find_segmentor_class(kind: str) -> Any:
     """The class that `model.type` names: the one of a file, or a registered one; None if there is no such name."""
-    if plugins.is_file(kind):
-        return plugins.load("methods", kind)
+    if is_plugin_file(kind):
+        return load_plugin_class("methods", kind)
     from mmseg.registry import MODELS
 
-    for name in plugins.known("methods"):
-        importlib.import_module(f"{plugins.PLUGIN_PACKAGES['methods']}.{name}")
+    for name in list_plugins("methods"):
+        importlib.import_module(f"{PLUGIN_PACKAGES['methods']}.{name}")
     return MODELS.get(kind)
 
 
-def buildable(model: Mapping[str, Any]) -> dict[str, Any]:
+def resolve_model_type(model: Mapping[str, Any]) -> dict[str, Any]:
     """The config of a model as a registry builds it: a file as its `type` gives way to the class in it."""
     kind = model["type"]
-    return {**model, "type": segmentor(kind) if isinstance(kind, str) and plugins.is_file(kind) else kind}
+    return {**model, "type": find_segmentor_class(kind) if isinstance(kind, str) and is_plugin_file(kind) else kind}
 
 
 @dataclass(frozen=True)
@@ -126,13 +132,13 @@ def describe_method(model: Mapping[str, Any]) -> MethodInfo:
     Raises:
         ValueError: an unknown attention; the message lists the known ones. FileNotFoundError: no such file.
     """
-    cls, base = segmentor(model["type"]), segmentor(BASE)
+    cls, base = find_segmentor_class(model["type"]), find_segmentor_class(BASE_SEGMENTOR)
     takes_components = inspect.isclass(cls) and issubclass(cls, base)
     name, guided, attention = _own_method(cls), getattr(cls, "guided", None), None
     if takes_components and name is None:
         attention = model.get("attention") or cls.default_attention
         default = "proxy" if model.get("vfm_model") else "vanilla"
-        strategy = plugins.load("attention", _type(attention or default))
+        strategy = load_plugin_class("attention", _component_type(attention or default))
         name = _own_method(strategy)
         guided = guided if guided is not None or not attention else getattr(strategy, "guided", None)
     needs_checkpoint = bool(getattr(cls, "trained", False))
@@ -153,7 +159,7 @@ def component_names(
     Args:
         name: of the method (see `MethodInfo`). vfm, clip: the words of --vfm and --clip.
     """
-    guide = _type(model["vfm_model"]) if model.get("vfm_model") else "none"
+    guide = _component_type(model["vfm_model"]) if model.get("vfm_model") else "none"
     words = vfm or guide, clip or ",".join(filter(None, (model.get("model_type"), model.get("clip_type"))))
     guide, tower = (re.sub(r"(?<=local-dir:)[^,]*/", "", text) for text in words)  # the folder's own name will do
     return name or "-", guide, tower
@@ -169,15 +175,17 @@ def check_combination(model: Mapping[str, Any], method: MethodInfo) -> None:
         return
     has = model.get("vfm_model") is not None
     if method.guided is False and has:
-        given = _type(model["vfm_model"])
-        raise Unfit(f"{method.name} uses no VFM, but got {given}: leave out --vfm, or set vfm_model=None (--vfm none)")
+        given = _component_type(model["vfm_model"])
+        raise IncompatibleComponents(
+            f"{method.name} uses no VFM, but got {given}: leave out --vfm, or set vfm_model=None (--vfm none)"
+        )
     if method.guided and not has:
-        raise Unfit(f"{method.name} needs a VFM, but vfm_model is None: say --vfm dino, for one")
+        raise IncompatibleComponents(f"{method.name} needs a VFM, but vfm_model is None: say --vfm dino, for one")
     build_strategy(method.attention or model.get("attention"), has)
-    build_steps(model.get("refine"))
+    build_refine_steps(model.get("refine"))
     if has:
-        plugins.check("vfm", resolve(model["vfm_model"]))
+        check_plugin_spec("vfm", resolve_vfm_spec(model["vfm_model"]))
 
 
-def _type(part: Any) -> str:
+def _component_type(part: Any) -> str:
     return str(part.get("type")) if isinstance(part, Mapping) else str(part)

@@ -11,12 +11,12 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
-from proxyclip.engine.config.components import segmentor
-from proxyclip.models import registry as plugins
+from proxyclip.engine.config.components import find_segmentor_class
+from proxyclip.models.registry import accepts_any_argument, list_constructor_arguments
 from proxyclip.utils.suggest import did_you_mean
 
 
-def apply_method(cfg: Config, path: Path) -> None:
+def apply_method_file(cfg: Config, path: Path) -> None:
     """Merge the `model` of a method file over the model of `cfg`.
 
     Plain values and None replace; a dict of another `type`, or with `_delete_=True`, replaces; other dicts merge. So
@@ -31,13 +31,13 @@ def apply_method(cfg: Config, path: Path) -> None:
     _overlay(cfg.model, method.model)
 
 
-def put(cfg: Config, **values: Any) -> None:
+def set_model_args(cfg: Config, **values: Any) -> None:
     """Set arguments of the model; unlike `update`, which merges dicts, this replaces them whole."""
     for name, value in values.items():
         cfg.model[name] = value
 
 
-def override(cfg: Config, assignments: Iterable[str]) -> None:
+def apply_cfg_options(cfg: Config, assignments: Iterable[str]) -> None:
     """Apply `key.sub=value` assignments; a new `type` inside the model drops the arguments of the old one.
 
     Raises:
@@ -64,10 +64,10 @@ def check_model_arguments(cfg: Config) -> None:
     Raises:
         ValueError: a name the constructor does not have; the message has the closest one.
     """
-    cls = segmentor(cfg.model.get("type", ""))
-    if cls is None or plugins.accepts_any_argument(cls):
+    cls = find_segmentor_class(cfg.model.get("type", ""))
+    if cls is None or accepts_any_argument(cls):
         return  # building it reports wrong names
-    names = plugins.list_constructor_arguments(cls)
+    names = list_constructor_arguments(cls)
     for name in cfg.model:
         if name != "type" and name not in names:
             raise ValueError(f"{cls.__name__} has no argument {name!r}{_suggestion(name, names)}")

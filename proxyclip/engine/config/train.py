@@ -8,16 +8,25 @@ from typing import Any
 
 from mmengine.config import Config
 
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import overrides
+from proxyclip.engine.config.load import (
+    METRIC_TYPES,
+    activate_scope,
+    config_name,
+    find_missing_data,
+    merge_config,
+    missing_data_message,
+    register_modules,
+    set_data_root,
+)
 from proxyclip.engine.config.options import TrainOptions
-from proxyclip.engine.training import optim
+from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.training.optim import enable_mixed_precision
 
-NEEDED = ("train_dataloader", "train_cfg", "optim_wrapper")
-LINES = 50  # iterations from one printed line to the next, by default
+REQUIRED_TRAIN_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper")
+DEFAULT_LOG_INTERVAL = 50  # iterations from one printed line to the next, by default
 
 
-def load(options: TrainOptions) -> Config:
+def load_train_config(options: TrainOptions) -> Config:
     """Load and check the config of a training; nothing is built.
 
     It is merged, and its data are on disk.
@@ -27,8 +36,8 @@ def load(options: TrainOptions) -> Config:
         ValueError: it is not for training, or an override fits nothing in it.
         FileNotFoundError: data it names are not on disk.
     """
-    cfg = configs.merged(options.evaluation())
-    missing_keys = [name for name in NEEDED if cfg.get(name) is None]
+    cfg = merge_config(options.evaluation())
+    missing_keys = [name for name in REQUIRED_TRAIN_KEYS if cfg.get(name) is None]
     if missing_keys:
         raise ValueError(
             f"{options.config} is not for training: it has no {', '.join(missing_keys)}. eval.py evaluates it as it "
@@ -36,21 +45,21 @@ def load(options: TrainOptions) -> Config:
         )
     cfg.setdefault("default_scope", "mmseg")
     for loader in _loaders(cfg, options.evaluate):
-        dataset = innermost(loader.dataset)
-        configs.place_data(dataset, options.data_root)
+        dataset = unwrap_dataset_config(loader.dataset)
+        set_data_root(dataset, options.data_root)
         test_view = Config(dict(test_dataloader=dict(dataset=dataset)))
-        missing = configs.missing_data(test_view)
+        missing = find_missing_data(test_view)
         if missing:
-            raise FileNotFoundError(configs.how_to_get(test_view, missing))
-    configs.register()
-    configs.use_scope(cfg)
-    overrides.check_model_arguments(cfg)
-    name = configs.config_name(cfg).removeprefix("trained/")
+            raise FileNotFoundError(missing_data_message(test_view, missing))
+    register_modules()
+    activate_scope(cfg)
+    check_model_arguments(cfg)
+    name = config_name(cfg).removeprefix("trained/")
     cfg.work_dir = str(Path(options.work_dir) / "train" / name)
     return cfg
 
 
-def settle(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
+def complete_train_config(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
     """Fill in defaults and settings of the device and the number of processes.
 
     Raises:
@@ -60,9 +69,9 @@ def settle(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
     cfg.randomness = {"seed": 0, **cfg.get("randomness", {})}
     if options.seed is not None:
         cfg.randomness["seed"] = options.seed
-    _precision(cfg, options.amp, device)
-    _several(cfg, device, world)
-    _hooks(cfg)
+    _configure_precision(cfg, options.amp, device)
+    _configure_distributed(cfg, device, world)
+    _configure_hooks(cfg)
     cfg.setdefault("log_processor", dict(by_epoch=False))
     schedulers = cfg.get("param_scheduler") or []
     for scheduler in schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]:
@@ -75,16 +84,16 @@ def settle(cfg: Config, options: TrainOptions, device: str, world: int) -> None:
             loader.pop("prefetch_factor", None)
 
 
-def innermost(dataset: MutableMapping) -> Any:
+def unwrap_dataset_config(dataset: MutableMapping) -> Any:
     """Config of the data set inside its wrappers."""
     while "dataset" in dataset:
         dataset = dataset["dataset"]
     return dataset
 
 
-def interval_of_lines(cfg: Config) -> int:
+def get_log_interval(cfg: Config) -> int:
     """Iterations from one printed line to the next, as in the LoggerHook."""
-    return (cfg.default_hooks.get("logger") or {}).get("interval", LINES)
+    return (cfg.default_hooks.get("logger") or {}).get("interval", DEFAULT_LOG_INTERVAL)
 
 
 def _loaders(cfg: Config, with_test: bool) -> Iterator[Any]:
@@ -94,15 +103,15 @@ def _loaders(cfg: Config, with_test: bool) -> Iterator[Any]:
             yield cfg[name]
 
 
-def _precision(cfg: Config, amp: bool, device: str) -> None:
+def _configure_precision(cfg: Config, amp: bool, device: str) -> None:
     wrapper = cfg.optim_wrapper
     if amp or wrapper.get("type") == "AmpOptimWrapper":
-        cfg.optim_wrapper = optim.mixed(wrapper, device)
+        cfg.optim_wrapper = enable_mixed_precision(wrapper, device)
     elif "dtype" in wrapper:
         raise ValueError(f"optim_wrapper.dtype={wrapper['dtype']} is of mixed precision: expected --amp with it")
 
 
-def _several(cfg: Config, device: str, world: int) -> None:
+def _configure_distributed(cfg: Config, device: str, world: int) -> None:
     """Configure distributed training; drop `sync_bn` where it is unsupported."""
     if device == "cpu" or world == 1:
         cfg.pop("sync_bn", None)
@@ -114,12 +123,12 @@ def _several(cfg: Config, device: str, world: int) -> None:
         cfg.model_wrapper_cfg = dict(type="AnyDeviceDDP", find_unused_parameters=unused)
     evaluators = cfg.get("val_evaluator") or []
     for number, evaluator in enumerate(evaluators if isinstance(evaluators, (list, tuple)) else [evaluators]):
-        if world > 1 and evaluator.get("type") in configs.METRICS and evaluator.get("collect_device", "cpu") == "cpu":
+        if world > 1 and evaluator.get("type") in METRIC_TYPES and evaluator.get("collect_device", "cpu") == "cpu":
             evaluator.setdefault("collect_dir", str(Path(cfg.work_dir).resolve() / f".collect-{number}"))
 
 
-def _hooks(cfg: Config) -> None:
-    hooks = {"logger": dict(type="LoggerHook", interval=LINES), **cfg.get("default_hooks", {})}
+def _configure_hooks(cfg: Config) -> None:
+    hooks = {"logger": dict(type="LoggerHook", interval=DEFAULT_LOG_INTERVAL), **cfg.get("default_hooks", {})}
     if hooks.get("param_scheduler") is None:
         hooks["param_scheduler"] = dict(type="ParamSchedulerHook")
     checkpoint_cfg = {"type": "CheckpointHook", **(hooks.get("checkpoint") or {})}

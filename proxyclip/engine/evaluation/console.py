@@ -17,8 +17,8 @@ from rich.table import Table
 
 from proxyclip.engine.config.components import MethodInfo
 from proxyclip.engine.config.load import config_name
-from proxyclip.results import target_of
 from proxyclip.results.columns import ZERO_SHOT_METRICS, format_class_name
+from proxyclip.results.published import find_published_result
 from proxyclip.utils.formats import format_two_decimals
 
 _MAX_ROWS = 200  # classes the console shows
@@ -110,7 +110,7 @@ def explain_metrics(run: Mapping[str, Any]) -> list[str]:
 
 def format_published_difference(run: Mapping[str, Any]) -> list[str]:
     """Format the published mIoU of this evaluation and the difference to it, as one line; none if none is published."""
-    target = target_of(run)
+    target = find_published_result(run)
     if target is None or "mIoU" not in run["metrics"]:
         return []
     difference = run["metrics"]["mIoU"] - target.value

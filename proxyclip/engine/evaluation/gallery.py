@@ -18,10 +18,10 @@ from proxyclip.engine.evaluation.metrics import PairCounts
 from proxyclip.engine.hooks import get_sample_labels, load_sample_image
 from proxyclip.utils.io import replace_folder
 
-SIDE = 640  # pixels of the longer side of what is kept
+GALLERY_MAX_SIDE = 640  # pixels of the longer side of what is kept
 
 
-def choose(
+def rank_gallery_images(
     scores: Sequence[float], counts: dict[int, PairCounts], names: Sequence[str], number: int
 ) -> list[dict[str, Any]]:
     """Rank images: up to `number` of the best, of the worst, and of the most frequent confusions.
@@ -40,20 +40,22 @@ def choose(
     best = order[::-1][: min(number, len(order) - per_side)]
     picks = [dict(index=index, why="best", note="") for index in best]
     picks += [dict(index=index, why="worst", note="") for index in worst]
-    return picks + _mistakes(counts, names, number)
+    return picks + _rank_confusions(counts, names, number)
 
 
-def draw(model: Any, dataset: Any, collate: Any, picks: Sequence[dict[str, Any]], folder: Path) -> None:
+def render_gallery_images(
+    model: Any, dataset: Any, collate: Any, picks: Sequence[dict[str, Any]], folder: Path
+) -> None:
     """Predict the picked images and write image, ground truth and prediction, in place of what is in `folder`.
 
     Files are `<index>-image.jpg`, `<index>-truth.png` and `<index>-prediction.png`. The last two are label maps; what
     is not scored has the largest value of their 8 bits, 16 from 255 classes on. All of them appear at once, or none.
     """
     indices = sorted({pick["index"] for pick in picks})
-    replace_folder(folder, lambda temporary: _draw(model, dataset, collate, indices, temporary))
+    replace_folder(folder, lambda temporary: _render_all(model, dataset, collate, indices, temporary))
 
 
-def _draw(model: Any, dataset: Any, collate: Any, indices: Sequence[int], folder: Path) -> None:
+def _render_all(model: Any, dataset: Any, collate: Any, indices: Sequence[int], folder: Path) -> None:
     classes = len(dataset.metainfo["classes"])
     ignore_index = dataset.metainfo.get("ignore_index", 255)
     for index in indices:
@@ -63,10 +65,10 @@ def _draw(model: Any, dataset: Any, collate: Any, indices: Sequence[int], folder
         prediction = get_sample_labels(sample.pred_sem_seg)
         truth = get_sample_labels(sample.gt_sem_seg)
         image = load_sample_image(sample, (batch.get("inputs") or [None])[0], prediction.shape)
-        _write(folder, index, image, np.where(truth == ignore_index, -1, truth), prediction, classes)
+        _save_panels(folder, index, image, np.where(truth == ignore_index, -1, truth), prediction, classes)
 
 
-def _mistakes(counts: dict[int, PairCounts], names: Sequence[str], number: int) -> list[dict[str, Any]]:
+def _rank_confusions(counts: dict[int, PairCounts], names: Sequence[str], number: int) -> list[dict[str, Any]]:
     """Pick, for each of the most frequent confusions of two classes, the image with most pixels of it."""
     classes = len(names)
     total = np.zeros(classes * classes, np.int64)
@@ -85,11 +87,11 @@ def _mistakes(counts: dict[int, PairCounts], names: Sequence[str], number: int) 
     return picks
 
 
-def _write(
+def _save_panels(
     folder: Path, index: int, image: np.ndarray, truth: np.ndarray, prediction: np.ndarray, classes: int
 ) -> None:
     h, w = prediction.shape
-    scale = min(1.0, SIDE / max(h, w))
+    scale = min(1.0, GALLERY_MAX_SIDE / max(h, w))
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
     Image.fromarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).save(
         folder / f"{index}-image.jpg", quality=85

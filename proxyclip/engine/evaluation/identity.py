@@ -10,24 +10,29 @@ from typing import Any
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from proxyclip.data.fingerprint import fingerprint
-from proxyclip.engine.config import load as configs
+from proxyclip.data.fingerprint import fingerprint_dataset
 from proxyclip.engine.config.components import MethodInfo, describe_method
+from proxyclip.engine.config.load import GENERATED_DATASETS, activate_scope, register_modules
 from proxyclip.engine.config.options import EvalOptions
-from proxyclip.engine.evaluation import provenance
+from proxyclip.engine.evaluation.provenance import hash_code, hash_named_files
 from proxyclip.models.precision import pick_model_dtype
-from proxyclip.results import identity
+from proxyclip.results.records import hash_identity
 from proxyclip.utils.hashing import hash_file
 
-HARMLESS = ("model.precision=", "model.window_batch=", "test_dataloader.num_workers=", "test_dataloader.batch_size=")
+RESULT_NEUTRAL_PREFIXES = (
+    "model.precision=",
+    "model.window_batch=",
+    "test_dataloader.num_workers=",
+    "test_dataloader.batch_size=",
+)
 
 
-def changes(options: EvalOptions) -> list[str]:
+def number_changing_overrides(options: EvalOptions) -> list[str]:
     """List the overrides that can change a result, so that no published one applies."""
-    return [assignment for assignment in options.cfg_options if not assignment.startswith(HARMLESS)]
+    return [assignment for assignment in options.cfg_options if not assignment.startswith(RESULT_NEUTRAL_PREFIXES)]
 
 
-def of_run(cfg: Config, device: str) -> str:
+def run_identity(cfg: Config, device: str) -> str:
     """Identity of a run before it starts.
 
     A hash of the parts of the config that can change a result, the files the model names, the code, the data, and the
@@ -37,10 +42,10 @@ def of_run(cfg: Config, device: str) -> str:
     Raises:
         FileNotFoundError, ValueError: the data are not there, or do not fit together.
     """
-    return both(cfg, device, describe_method(cfg.model))[0]
+    return run_and_resume_identity(cfg, device, describe_method(cfg.model))[0]
 
 
-def both(cfg: Config, device: str, method: MethodInfo) -> tuple[str, str]:
+def run_and_resume_identity(cfg: Config, device: str, method: MethodInfo) -> tuple[str, str]:
     """Identity of a run, and the one of its unfinished counts: the same without the data on disk."""
     loader = {key: value for key, value in cfg.test_dataloader.items() if key in ("dataset", "batch_size", "sampler")}
     loader["dataset"] = {key: value for key, value in loader["dataset"].items() if key != "data_root"}
@@ -48,20 +53,20 @@ def both(cfg: Config, device: str, method: MethodInfo) -> tuple[str, str]:
     keys = ("test_cfg", "test_evaluator", "data_preprocessor", "randomness")
     dtype = str(pick_model_dtype(cfg.model, device))
     parts = ({"model": model} | {key: cfg.get(key) for key in keys}, loader, files, code, device, dtype)
-    return identity(*parts, _data(cfg)), identity(*parts)
+    return hash_identity(*parts, _data_fingerprint(cfg)), hash_identity(*parts)
 
 
 def identity_inputs(model: Mapping[str, Any], method: MethodInfo) -> tuple[Mapping[str, Any], dict[str, str], str]:
     """Return config, file hashes and code hash of a model; a checkpoint counts by its content, not by its path."""
     if method.needs_checkpoint:
         model = {**model, "checkpoint": hash_file(Path(model["checkpoint"]))}
-    return model, provenance.hash_named_files(model), provenance.hash_code(method.uses_trained_code)
+    return model, hash_named_files(model), hash_code(method.uses_trained_code)
 
 
-def _data(cfg: Config) -> dict[str, Any] | None:
+def _data_fingerprint(cfg: Config) -> dict[str, Any] | None:
     """Fingerprint of the data on disk; None for data that are made from the config."""
-    if cfg.test_dataloader.dataset.get("type") in configs.SELF_MADE:
+    if cfg.test_dataloader.dataset.get("type") in GENERATED_DATASETS:
         return None
-    configs.register()
-    configs.use_scope(cfg)
-    return fingerprint(DATASETS.build({**copy.deepcopy(cfg.test_dataloader.dataset), "serialize_data": False}))
+    register_modules()
+    activate_scope(cfg)
+    return fingerprint_dataset(DATASETS.build({**copy.deepcopy(cfg.test_dataloader.dataset), "serialize_data": False}))

@@ -9,20 +9,20 @@ from typing import Any
 from torch.utils.data import DataLoader, Dataset
 
 
-class LoaderDied(RuntimeError):
+class DataLoaderDied(RuntimeError):
     """Early end of a process that loads samples."""
 
 
 @dataclass(frozen=True)
-class Unreadable:
+class UnreadableSample:
     """Index of a sample that could not be loaded, and the reason."""
 
     index: int
     why: str
 
 
-class Guarded(Dataset):
-    """Data set that returns `Unreadable` for a bad sample instead of raising."""
+class SkipUnreadable(Dataset):
+    """Data set that returns `UnreadableSample` for a bad sample instead of raising."""
 
     def __init__(self, dataset: Any) -> None:
         self.dataset = dataset
@@ -34,22 +34,22 @@ class Guarded(Dataset):
         try:
             return self.dataset[index]
         except Exception as error:
-            return Unreadable(index, " ".join(str(error).split()) or type(error).__name__)
+            return UnreadableSample(index, " ".join(str(error).split()) or type(error).__name__)
 
 
-class Collate:
+class CollateReadable:
     """Collate function over readable samples: (their batch or None, unreadable ones)."""
 
     def __init__(self, inner: Callable) -> None:
         self.inner = inner
 
-    def __call__(self, samples: Sequence[Any]) -> tuple[Any, list[Unreadable]]:
-        unreadable = [sample for sample in samples if isinstance(sample, Unreadable)]
-        readable = [sample for sample in samples if not isinstance(sample, Unreadable)]
+    def __call__(self, samples: Sequence[Any]) -> tuple[Any, list[UnreadableSample]]:
+        unreadable = [sample for sample in samples if isinstance(sample, UnreadableSample)]
+        readable = [sample for sample in samples if not isinstance(sample, UnreadableSample)]
         return (self.inner(readable) if readable else None), unreadable
 
 
-class Samples:
+class BatchLoader:
     """Loader of given batches: yields (indices of the readable samples, their batch or None, unreadable samples).
 
     Args:
@@ -65,29 +65,29 @@ class Samples:
         self.loader = loader
         self.chosen = chosen
         self.skip_bad = skip_bad
-        self.at_fault = False  # an error now is one of the data
+        self.failed_on_data = False  # an error now is one of the data
 
-    def __iter__(self) -> Iterator[tuple[list[int], Any, list[Unreadable]]]:
+    def __iter__(self) -> Iterator[tuple[list[int], Any, list[UnreadableSample]]]:
         source = self.loader
         loader: DataLoader = DataLoader(
-            Guarded(source.dataset) if self.skip_bad else source.dataset,
+            SkipUnreadable(source.dataset) if self.skip_bad else source.dataset,
             batch_sampler=self.chosen,
             num_workers=source.num_workers if self.chosen else 0,
-            collate_fn=Collate(source.collate_fn),
+            collate_fn=CollateReadable(source.collate_fn),
             pin_memory=source.pin_memory,
             worker_init_fn=source.worker_init_fn,
         )
         batches = iter(loader)
         for indices in self.chosen:
-            self.at_fault = True
+            self.failed_on_data = True
             try:
                 batch, unreadable = next(batches)
             except (ConnectionError, EOFError) as error:  # during the transfer of a batch
-                raise LoaderDied("A process that loads samples has died") from error
+                raise DataLoaderDied("A process that loads samples has died") from error
             except RuntimeError as error:
                 if "DataLoader worker (pid" in str(error):
-                    raise LoaderDied(str(error)) from error
+                    raise DataLoaderDied(str(error)) from error
                 raise
-            self.at_fault = False
+            self.failed_on_data = False
             skipped = {sample.index for sample in unreadable}
             yield [index for index in indices if index not in skipped], batch, unreadable

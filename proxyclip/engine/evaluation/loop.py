@@ -9,13 +9,13 @@ import torch
 from mmengine.dist import gather_object, get_rank, get_world_size
 from mmengine.runner import TestLoop, autocast
 
-from proxyclip.engine.evaluation.loader import LoaderDied, Samples
+from proxyclip.engine.evaluation.loader import BatchLoader, DataLoaderDied
 from proxyclip.engine.evaluation.metrics import PairCounts, SegMetric
 from proxyclip.engine.evaluation.resume import Journal
-from proxyclip.utils.distributed import first_process_says
+from proxyclip.utils.distributed import broadcast_from_rank_zero
 
 
-class NothingLeft(ValueError):
+class NoScoredImages(ValueError):
     """Evaluation of which all images were left out."""
 
 
@@ -40,7 +40,7 @@ class ResumableLoop(TestLoop):
         self.counts: dict[int, PairCounts] = {}
         self.left_out: list[tuple[int, str]] = []
 
-    def obstacle(self) -> str | None:
+    def why_not_resumable(self) -> str | None:
         """Return the reason why this evaluation cannot be saved and resumed, or None."""
         metrics = self.evaluator.metrics
         if len(metrics) != 1 or not isinstance(metrics[0], SegMetric) or metrics[0].format_only:
@@ -53,13 +53,13 @@ class ResumableLoop(TestLoop):
 
     def run(self) -> dict:
         """Evaluate the images that the journal lacks, and return the metrics of all."""
-        if self.obstacle() is not None or not hasattr(self, "journal"):
+        if self.why_not_resumable() is not None or not hasattr(self, "journal"):
             return super().run()
         batches = self._remaining_batches()
         self.runner.call_hook("before_test")
         self.runner.call_hook("before_test_epoch")
         self.runner.model.eval()
-        self._samples = Samples(self.dataloader, batches, self.skip_bad)
+        self._samples = BatchLoader(self.dataloader, batches, self.skip_bad)
         try:
             for batch_idx, (indices, batch, unreadable) in enumerate(self._samples):
                 self._leave_out([(sample.index, sample.why) for sample in unreadable])
@@ -82,7 +82,7 @@ class ResumableLoop(TestLoop):
         """List the batches of this process that are not wholly counted yet, as indices of their images."""
         if get_rank() == 0:
             self.known = self.journal.load()
-        counted = first_process_says(lambda: set(self.known))
+        counted = broadcast_from_rank_zero(lambda: set(self.known))
         self.before = len(counted)
         starts = range(0, self.images, self.batch_size)
         batches = [list(range(start, min(start + self.batch_size, self.images))) for start in starts]
@@ -100,7 +100,7 @@ class ResumableLoop(TestLoop):
                 self.evaluator.process(data_samples=[sample], data_batch=batch)
             except ValueError as error:  # labels that do not belong to the image
                 if not self.skip_bad:
-                    self._samples.at_fault = True
+                    self._samples.failed_on_data = True
                     raise
                 self._leave_out([(index, str(error))])
             else:
@@ -128,7 +128,7 @@ class ResumableLoop(TestLoop):
         count = len(set(self.known) | set(self.journal.counts))
         owner = " by process 0" if get_world_size() > 1 else ""
         message = f"{count} of {self.images} images are scored{owner} and saved; the same command goes on after them"
-        if self._samples.at_fault and isinstance(error, Exception) and not isinstance(error, LoaderDied):
+        if self._samples.failed_on_data and isinstance(error, Exception) and not isinstance(error, DataLoaderDied):
             message += ", with --skip-bad past files that cannot be read"
         print(message, file=sys.stderr, flush=True)
 
@@ -148,9 +148,9 @@ class ResumableLoop(TestLoop):
         def score() -> dict:
             if not self.counts:
                 index, reason = self.left_out[0]
-                raise NothingLeft(
+                raise NoScoredImages(
                     f"None of {self.images} images can be scored; the first: {self.file(index)}: {reason}"
                 )
             return self.evaluator.metrics[0].score(list(self.counts.values()))
 
-        return first_process_says(score)
+        return broadcast_from_rank_zero(score)

@@ -33,12 +33,12 @@ from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
-from proxyclip.data import splits
-from proxyclip.data.transforms import agree
+from proxyclip.data.splits import compute_zero_shot_means, resolve_unseen_ids
+from proxyclip.data.transforms import resolve_dataset_setting
 
 # Pairs label * classes + prediction of an image, and the number of pixels of each: both (n,) int64.
 PairCounts = tuple[np.ndarray, np.ndarray]
-SCORINGS = ("correct", "published")
+SCORING_RULES = ("correct", "published")
 PUBLISHED_IGNORE = 255
 
 
@@ -78,8 +78,8 @@ class SegMetric(IoUMetric):
         prefix: str | None = None,
         scoring: str = "correct",
     ) -> None:
-        if scoring not in SCORINGS:
-            raise ValueError(f"Expected `scoring` to be one of {', '.join(SCORINGS)}, but got {scoring!r}")
+        if scoring not in SCORING_RULES:
+            raise ValueError(f"Expected `scoring` to be one of {', '.join(SCORING_RULES)}, but got {scoring!r}")
         metrics = [iou_metrics] if isinstance(iou_metrics, str) else list(iou_metrics)
         super().__init__(255, metrics, nan_to_num, beta, collect_device, output_dir, format_only, prefix)
         self.ignore_index = ignore_index
@@ -97,7 +97,7 @@ class SegMetric(IoUMetric):
         """
         meta = self.dataset_meta or {}
         classes = len(meta["classes"])
-        ignore = agree("ignore_index", self.ignore_index, meta, 255)
+        ignore = resolve_dataset_setting("ignore_index", self.ignore_index, meta, 255)
         for sample in data_samples:
             file = str(sample.get("img_path", "an image"))
             prediction = sample["pred_sem_seg"]["data"][0]
@@ -105,7 +105,7 @@ class SegMetric(IoUMetric):
                 label = sample["gt_sem_seg"]["data"][0]
                 published = self.scoring == "published" and ignore != PUBLISHED_IGNORE
                 if published:
-                    label = as_published(label, classes, ignore)
+                    label = relabel_as_published(label, classes, ignore)
                 self.results.append(count_pairs(prediction, label, classes, ignore, file, outside=published))
             if self.output_dir is not None:
                 write_prediction(prediction, classes, bool(sample.get("reduce_zero_label")), self.output_dir, file)
@@ -159,12 +159,12 @@ class SegMetric(IoUMetric):
         unseen = (self.dataset_meta or {}).get("unseen")
         if unseen is None:
             return {}
-        unseen = splits.resolve(unseen, names)
+        unseen = resolve_unseen_ids(unseen, names)
         for k, row in enumerate(self.per_class):
             row["unseen"] = k in unseen
         unseen_count = int((~np.isnan(iou[list(unseen)])).sum())
         self.classes_in |= {"mIoU_seen": self.classes_in["mIoU"] - unseen_count, "mIoU_unseen": unseen_count}
-        return {name: 100 * value for name, value in splits.means(iou, unseen).items()}
+        return {name: 100 * value for name, value in compute_zero_shot_means(iou, unseen).items()}
 
 
 def format_class_table(names: Sequence[str], columns: Mapping[str, Sequence[float]]) -> str:
@@ -180,7 +180,7 @@ def format_class_table(names: Sequence[str], columns: Mapping[str, Sequence[floa
     return output.getvalue().rstrip()
 
 
-def image_scores(result: PairCounts, classes: int) -> tuple[float, float]:
+def score_image(result: PairCounts, classes: int) -> tuple[float, float]:
     """Compute (mIoU, aAcc) of one image in percent; NaN without a labelled pixel.
 
     The mean of IoU is over the classes labelled or predicted in the image.
@@ -197,7 +197,7 @@ def image_scores(result: PairCounts, classes: int) -> tuple[float, float]:
     return 100 * float(np.mean(hits[present] / union[present])), 100 * float(hits.sum() / labelled.sum())
 
 
-def as_published(label: Tensor, classes: int, ignore: int) -> Tensor:
+def relabel_as_published(label: Tensor, classes: int, ignore: int) -> Tensor:
     """Change labels to those that the published 16-bit configs score.
 
     Class 255 is ignored, and unlabelled pixels become `classes`, a label that no prediction meets.

@@ -18,7 +18,7 @@ from proxyclip.utils.io import replace_file
 _LOG_LINES = 10  # of a run without a terminal
 
 
-class Progress(Hook):
+class ProgressHook(Hook):
     """Show and measure the progress of a test run: a bar in a terminal, some lines elsewhere.
 
     A file that the environment variable PROXYCLIP_PROGRESS names holds the present state as JSON: `done`, `total` and

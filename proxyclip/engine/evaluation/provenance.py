@@ -11,8 +11,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from proxyclip.utils import mmcv_compat as compat
 from proxyclip.utils.hashing import hash_file, hash_files
+from proxyclip.utils.mmcv_compat import has_compiled_ops
 from proxyclip.utils.paths import ROOT
 from proxyclip.utils.system import read_cpu_name
 from proxyclip.utils.version import __version__
@@ -49,7 +49,7 @@ def collect_versions() -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    versions["mmcv compiled ops"] = compat.has_compiled_ops()
+    versions["mmcv compiled ops"] = has_compiled_ops()
     return versions
 
 

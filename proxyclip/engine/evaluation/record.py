@@ -12,16 +12,24 @@ from typing import Any
 import numpy as np
 from mmengine.config import Config
 
-from proxyclip import results
-from proxyclip.data.fingerprint import fingerprint, short_names
-from proxyclip.engine.config import load as configs
+from proxyclip.data.fingerprint import fingerprint_dataset, list_image_names
 from proxyclip.engine.config.components import MethodInfo
+from proxyclip.engine.config.load import config_name
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.errors import format_error
-from proxyclip.engine.evaluation import gallery, provenance
-from proxyclip.engine.evaluation import identity as identities
+from proxyclip.engine.evaluation.gallery import rank_gallery_images, render_gallery_images
+from proxyclip.engine.evaluation.identity import number_changing_overrides
 from proxyclip.engine.evaluation.loop import ResumableLoop
-from proxyclip.engine.evaluation.metrics import image_scores
+from proxyclip.engine.evaluation.metrics import score_image
+from proxyclip.engine.evaluation.provenance import (
+    collect_versions,
+    describe_device,
+    hash_code,
+    hash_named_files,
+    read_git_state,
+)
+from proxyclip.results.records import load_record, save_record, to_sparse_confusion
+from proxyclip.results.tables import rebuild_tables
 from proxyclip.utils.hashing import hash_file, hash_value
 
 
@@ -47,17 +55,17 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
     description = model.describe() if hasattr(model, "describe") else {}
     arguments = {**cfg.model.to_dict(), **description}
     return {
-        "config_name": configs.config_name(cfg),
+        "config_name": config_name(cfg),
         "method": method.name,
         "options": dataclasses.asdict(options),
-        "changes": identities.changes(options),
+        "changes": number_changing_overrides(options),
         "approximations": list(arguments.get("approximations", [])),
         "arguments": arguments,
-        "files": provenance.hash_named_files(cfg.model),
+        "files": hash_named_files(cfg.model),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
         **checkpoint_info(cfg, model, method),
         **_describe_prompts(cfg, model),
-        "dataset": {"type": type(dataset).__name__, **fingerprint(dataset)},
+        "dataset": {"type": type(dataset).__name__, **fingerprint_dataset(dataset)},
         "protocol": {
             "resize": describe_resize(cfg.test_dataloader.dataset.get("pipeline") or []),
             **{name: arguments.get(name) for name in ("slide_crop", "slide_stride", "prob_thd", "logit_scale")},
@@ -111,11 +119,11 @@ def describe_resize(pipeline: list[Mapping[str, Any]]) -> str | None:
 def describe_environment(method: MethodInfo, device: str) -> dict[str, Any]:
     """Describe code, packages and machine of a run."""
     return {
-        "git": provenance.read_git_state(),
-        "code_sha256": provenance.hash_code(method.uses_trained_code),
-        "versions": provenance.collect_versions(),
+        "git": read_git_state(),
+        "code_sha256": hash_code(method.uses_trained_code),
+        "versions": collect_versions(),
         "device": device,
-        "device_name": provenance.describe_device(device),
+        "device_name": describe_device(device),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
@@ -129,15 +137,15 @@ def collect_results(loop: Any) -> dict[str, Any]:
         "scoring": getattr(metric, "scoring", None),
         "per_class": metric.per_class,
         "classes_in": getattr(metric, "classes_in", {}),
-        "confusion": results.sparse(getattr(metric, "confusion", np.zeros((0, 0), np.int64))),
+        "confusion": to_sparse_confusion(getattr(metric, "confusion", np.zeros((0, 0), np.int64))),
     }
     if not isinstance(loop, ResumableLoop) or not loop.counts:
         return collected
     dataset = loop.dataloader.dataset
     classes = len(dataset.metainfo["classes"])
     no_pairs = (np.zeros(0, np.int64), np.zeros(0, np.int64))
-    scores = [image_scores(loop.counts.get(index, no_pairs), classes) for index in range(loop.images)]
-    names = short_names(dataset)
+    scores = [score_image(loop.counts.get(index, no_pairs), classes) for index in range(loop.images)]
+    names = list_image_names(dataset)
     return collected | {
         "per_image": {"file": names, "mIoU": [iou for iou, _ in scores], "aAcc": [accuracy for _, accuracy in scores]},
         "left_out": [{"file": names[index], "why": reason} for index, reason in loop.left_out],
@@ -150,9 +158,9 @@ def save_gallery(run: Mapping[str, Any], loop: Any, model: Any, number: int, fol
     if not isinstance(loop, ResumableLoop) or not loop.counts or not number:
         return []
     dataset = loop.dataloader.dataset
-    images = gallery.choose(run["per_image"]["mIoU"], loop.counts, dataset.metainfo["classes"], number)
+    images = rank_gallery_images(run["per_image"]["mIoU"], loop.counts, dataset.metainfo["classes"], number)
     try:
-        gallery.draw(model, dataset, loop.dataloader.collate_fn, images, folder)
+        render_gallery_images(model, dataset, loop.dataloader.collate_fn, images, folder)
     except Exception as error:
         print(f"warning: no pictures for the report in {folder}: {format_error(error)}", file=sys.stderr)
     return images
@@ -164,14 +172,14 @@ def write_record_and_tables(run: Mapping[str, Any], folder: Path) -> dict[str, P
     Raises:
         OSError: the record is elsewhere, or nowhere; the message has the metrics.
     """
-    _warn_on_changed_metrics(results.find(folder, run["identity"]), run)
+    _warn_on_changed_metrics(load_record(folder, run["identity"]), run)
     try:
-        path = results.record(run, folder)
+        path = save_record(run, folder)
     except OSError as error:
         fallback = Path(tempfile.gettempdir()) / f"proxyclip-{run['identity']}"
         metrics = ", ".join(f"{name} {value}" for name, value in run["metrics"].items())
         try:
-            location = f"It is in {results.record(run, fallback)}: move it to {folder / 'records'}"
+            location = f"It is in {save_record(run, fallback)}: move it to {folder / 'records'}"
         except OSError as fallback_error:
             location = f"Nor can {fallback} ({fallback_error})"
         raise OSError(
@@ -180,7 +188,7 @@ def write_record_and_tables(run: Mapping[str, Any], folder: Path) -> dict[str, P
         ) from error
     files: dict[str, Path | str] = {"record": path}
     try:
-        files["table"] = results.table(folder)
+        files["table"] = rebuild_tables(folder)
     except OSError as error:
         print(
             f"warning: the tables cannot be written ({error}); python -m proxyclip tables {folder} makes them from "

@@ -21,7 +21,7 @@ import numpy as np
 from proxyclip.engine.evaluation.metrics import PairCounts
 from proxyclip.utils.io import replace_file
 
-SECONDS = 30.0  # between two files at most, however slow the images are
+MAX_SAVE_INTERVAL = 30.0  # between two files at most, however slow the images are
 
 
 class Journal:
@@ -66,7 +66,7 @@ class Journal:
         """Add the counts of a batch, and save when it is time."""
         self.counts.update(counts)
         self._unsaved += counts
-        if len(self._unsaved) >= self.every or time.monotonic() - self._saved > SECONDS:
+        if len(self._unsaved) >= self.every or time.monotonic() - self._saved > MAX_SAVE_INTERVAL:
             self.save()
 
     def save(self) -> bool:

@@ -9,9 +9,9 @@ from typing import Any
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 
-from proxyclip.engine.config import components as choices
+from proxyclip.engine.config.components import resolve_model_type
 from proxyclip.engine.evaluation.loop import ResumableLoop
-from proxyclip.utils.distributed import first_process_first
+from proxyclip.utils.distributed import rank_zero_first
 
 
 class QuietRunner(Runner):
@@ -34,5 +34,5 @@ class QuietRunner(Runner):
 
     def build_model(self, model: Any) -> Any:
         """Build the model in process 0 first: it downloads weights and fills caches that the others use."""
-        with first_process_first():
-            return super().build_model(choices.buildable(model) if isinstance(model, Mapping) else model)
+        with rank_zero_first():
+            return super().build_model(resolve_model_type(model) if isinstance(model, Mapping) else model)

@@ -11,15 +11,22 @@ from typing import Any
 
 from mmengine.config import Config
 
-from proxyclip import results
-from proxyclip.engine.config import components as choices
-from proxyclip.engine.config import load as configs
+from proxyclip.engine.config.components import IncompatibleComponents, component_names, describe_method
+from proxyclip.engine.config.load import (
+    config_name,
+    find_missing_data,
+    list_methods,
+    load_config,
+    merge_config,
+    missing_data_message,
+)
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
 from proxyclip.engine.errors import format_error
-from proxyclip.engine.evaluation import evaluate as evaluation
-from proxyclip.engine.evaluation import identity as identities
-from proxyclip.models import registry as plugins
-from proxyclip.results import published
+from proxyclip.engine.evaluation.evaluate import resolve_device_type
+from proxyclip.engine.evaluation.identity import number_changing_overrides, run_identity
+from proxyclip.models.registry import is_plugin_file
+from proxyclip.results.published import PublishedResult, match_published_result
+from proxyclip.results.records import load_record
 from proxyclip.utils.arguments import to_command
 from proxyclip.utils.paths import ROOT
 
@@ -53,7 +60,7 @@ class Cell:
     seconds: float = 0.0
     progress: Path | None = None
     twin: Cell | None = None
-    target: published.Target | None = None  # that its config has
+    target: PublishedResult | None = None  # that its config has
 
     @property
     def is_pending(self) -> bool:
@@ -79,12 +86,12 @@ def default_configs() -> list[str]:
     return [TINYWORLD_CONFIG, *(name for name in names if name not in (TINYWORLD_CONFIG, FOLDER_CONFIG))]
 
 
-def make(options: SweepOptions) -> list[Cell]:
+def make_cells(options: SweepOptions) -> list[Cell]:
     """Make all cells in the order they run.
 
     A method without VFM has one, whatever VFMs there are.
     """
-    methods = [method for name in options.methods for method in (configs.methods() if name == "all" else [name])]
+    methods = [method for name in options.methods for method in (list_methods() if name == "all" else [name])]
     cells = [
         Cell(config, method, vfm, clip)
         for config in dict.fromkeys(options.configs or default_configs())
@@ -102,8 +109,8 @@ def select_vfms(config: str, method: str | None, options: SweepOptions) -> list[
     if options.vfms == (None,):
         return [None]
     try:
-        cfg = configs.merged(EvalOptions(config=config, method=method, cfg_options=options.cfg_options))
-        guided = choices.describe_method(cfg.model).guided
+        cfg = merge_config(EvalOptions(config=config, method=method, cfg_options=options.cfg_options))
+        guided = describe_method(cfg.model).guided
     except Exception:
         return [None]  # resolving the cell will report the error
     if guided is False:
@@ -111,14 +118,14 @@ def select_vfms(config: str, method: str | None, options: SweepOptions) -> list[
     return list(dict.fromkeys(options.vfms if guided else ["none", *options.vfms]))
 
 
-def settle(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> None:
+def resolve_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> None:
     """Resolve the state of each cell. Nothing is run; no error leaves this function."""
     first: dict[str, Cell] = {}
     for cell in cells:
         try:
-            _settle(cell, options)
+            _resolve_cell(cell, options)
         except Exception as error:
-            cell.state = "refused" if isinstance(error, choices.Unfit) else "failed"
+            cell.state = "refused" if isinstance(error, IncompatibleComponents) else "failed"
             cell.note = format_error(error)
         if cell.state in ("waiting", "would run"):
             cell.twin = first.setdefault(cell.identity, cell)
@@ -129,21 +136,21 @@ def settle(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Ce
         on_update(cell)
 
 
-def _settle(cell: Cell, options: SweepOptions) -> None:
+def _resolve_cell(cell: Cell, options: SweepOptions) -> None:
     eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
     cell.named = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
-    model = configs.merged(eval_options).model
-    method = choices.describe_method(model).name
-    cell.named = choices.component_names(model, method, cell.vfm, cell.clip)
-    cfg = configs.load(eval_options)
-    cell.target = expected(cfg, eval_options, method)
-    missing = configs.missing_data(cfg)
+    model = merge_config(eval_options).model
+    method = describe_method(model).name
+    cell.named = component_names(model, method, cell.vfm, cell.clip)
+    cfg = load_config(eval_options)
+    cell.target = find_cell_target(cfg, eval_options, method)
+    missing = find_missing_data(cfg)
     if missing:
         cell.state = "no data"
-        cell.note = configs.how_to_get(cfg, missing)
+        cell.note = missing_data_message(cfg, missing)
         return
-    cell.identity = identities.of_run(cfg, _device(options))
-    cell.run = None if options.force else kept(cell, options)
+    cell.identity = run_identity(cfg, _cell_device(options))
+    cell.run = None if options.force else find_kept_record(cell, options)
     if cell.run is not None:
         cell.state = "kept"
     elif options.dry_run:
@@ -153,7 +160,7 @@ def _settle(cell: Cell, options: SweepOptions) -> None:
         cell.state = "waiting"
 
 
-def expected(cfg: Config, options: EvalOptions, method: str | None) -> published.Target | None:
+def find_cell_target(cfg: Config, options: EvalOptions, method: str | None) -> PublishedResult | None:
     """Find the published result for a run of `cfg`.
 
     None for a part of the images, or a config or method of the user.
@@ -162,22 +169,17 @@ def expected(cfg: Config, options: EvalOptions, method: str | None) -> published
         method: its name in tables.
     """
     shipped = Path(cfg.filename).resolve().is_relative_to(ROOT / "configs")
-    if (
-        not shipped
-        or options.limit is not None
-        or options.scoring != "correct"
-        or plugins.is_file(options.method or "")
-    ):
+    if not shipped or options.limit is not None or options.scoring != "correct" or is_plugin_file(options.method or ""):
         return None
-    return published.target(configs.config_name(cfg), cfg.model.to_dict(), method, identities.changes(options))
+    return match_published_result(config_name(cfg), cfg.model.to_dict(), method, number_changing_overrides(options))
 
 
-def kept(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
+def find_kept_record(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
     """Find the record that makes a run of the cell needless.
 
     One that lacks images does if they may be left out.
     """
-    run = results.find(Path(options.work_dir), cell.identity)
+    run = load_record(Path(options.work_dir), cell.identity)
     return None if run is not None and run.get("left_out") and not options.skip_bad else run
 
 
@@ -197,11 +199,11 @@ def build_eval_arguments(cell: Cell, options: SweepOptions) -> list[str]:
     return to_command(eval_options, FORWARDED_OPTIONS, always=("work_dir", "device"))
 
 
-def _device(options: SweepOptions) -> str:
+def _cell_device(options: SweepOptions) -> str:
     """Return the device of the cells.
 
     It may be on another machine if nothing is run by this process.
     """
     if options.device == "cuda" and (options.dry_run or options.slurm is not None):
         return "cuda"
-    return "cpu" if options.device == "cpu" else evaluation.pick_device(options.device)
+    return "cpu" if options.device == "cpu" else resolve_device_type(options.device)

@@ -17,10 +17,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from proxyclip.engine.sweep import jobs
 from proxyclip.engine.sweep.cells import Cell
-from proxyclip.engine.sweep.run import how_far
-from proxyclip.results import published
+from proxyclip.engine.sweep.jobs import stop_requested
+from proxyclip.engine.sweep.run import read_progress
+from proxyclip.results.published import find_published_result
 from proxyclip.utils.formats import format_difference, format_duration, format_two_decimals
 
 TABLE_WIDTH = 160  # where there is no terminal
@@ -121,7 +121,7 @@ class SweepDisplay:
         if cell.state == "done" and cell.run is not None:
             self._before.setdefault(cell.number, float(cell.run.get("resumed_images") or 0))
             return float(_image_count(cell) or 0)
-        progress = how_far(cell) if cell.state == "running" else None
+        progress = read_progress(cell) if cell.state == "running" else None
         if progress is None:
             return 0.0
         self._before.setdefault(cell.number, progress["done"])
@@ -134,7 +134,7 @@ class SweepDisplay:
         parts += [f"{count['failed']} failed"] if count["failed"] else []
         parts.append(f"{format_duration(self.clock() - self._start)} so far")
         left = self.seconds_left()
-        if jobs.stopping.is_set():
+        if stop_requested.is_set():
             parts.append("stopping: what was counted is saved (Ctrl-C again: end at once)")
         elif left is not None:
             parts.append(f"about {format_duration(left)} left")
@@ -157,7 +157,7 @@ class SweepDisplay:
 
     def _progress(self, cell: Cell) -> tuple[RenderableType, str, str, str]:
         """Format state, images a second, time left and mIoU of a cell."""
-        progress = how_far(cell) if cell.state == "running" else None
+        progress = read_progress(cell) if cell.state == "running" else None
         if progress is None or not progress["total"]:
             rate = (cell.run or {}).get("images_per_second") if cell.state == "done" else None
             state = Text(cell.state, style=STATE_STYLES.get(cell.state, ""))
@@ -217,7 +217,7 @@ def target_and_miou(cell: Cell) -> tuple[Any, float | None]:
 
     The mIoU, in percent, is None without a record that can be compared.
     """
-    target = published.target_of(cell.run) if cell.run is not None else None
+    target = find_published_result(cell.run) if cell.run is not None else None
     if cell.run is None or target is None:
         return cell.target, None
     return target, cell.run.get("metrics", {}).get("mIoU")
@@ -273,5 +273,5 @@ def _image_count(cell: Cell) -> float | None:
     """
     if cell.run is not None:
         return (cell.run.get("dataset") or {}).get("images")
-    progress = how_far(cell)
+    progress = read_progress(cell)
     return progress["total"] if progress else None

@@ -21,16 +21,16 @@ from typing import Any, TypeVar
 
 from proxyclip.utils.system import count_cores, kill_process_tree
 
-GRACE = 45.0  # seconds between the signal to end and the one to die; torchrun allows its own processes 30
-INTERRUPTED = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # exit codes of a run that was told to end
-SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
-_ECHO = "another process of this run ended early"  # of processes that only follow the one that failed
-_LINES = 6  # of an error's message
+KILL_AFTER_SECONDS = 45.0  # seconds between the signal to end and the one to die; torchrun allows its own processes 30
+INTERRUPT_EXIT_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # exit codes of a run that was told to end
+STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+_FOLLOWER_MESSAGE = "another process of this run ended early"  # of processes that only follow the one that failed
+_MAX_MESSAGE_LINES = 6  # of an error's message
 
-stopping = threading.Event()  # set by a signal: nothing more is started
+stop_requested = threading.Event()  # set by a signal: nothing more is started
 _children: set[subprocess.Popen] = set()
-_TIE = """
+_PDEATHSIG_SCRIPT = """
 import ctypes, os, signal, sys
 ctypes.CDLL(None).prctl(1, signal.SIGTERM)  # PR_SET_PDEATHSIG: the signal for this process when its parent is gone
 try:
@@ -39,11 +39,11 @@ except OSError as error:
     sys.exit(f"error: {sys.argv[1]} cannot be started: {error}")
 """
 # before the words of a command: become it, tied to the parent (in Python between fork and exec it would not be safe)
-_TIED = (sys.executable, "-I", "-S", "-c", _TIE) if sys.platform == "linux" else ()
+_PDEATHSIG_COMMAND = (sys.executable, "-I", "-S", "-c", _PDEATHSIG_SCRIPT) if sys.platform == "linux" else ()
 T = TypeVar("T")
 
 
-def launch(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
+def run_command(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     """Run a command with its output appended to a file.
 
     Return its exit code, negative if a signal ended it.
@@ -54,7 +54,7 @@ def launch(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as output:
         child = subprocess.Popen(
-            [*_TIED, *argv],
+            [*_PDEATHSIG_COMMAND, *argv],
             env=dict(env),
             stdin=subprocess.DEVNULL,
             stdout=output,
@@ -63,7 +63,7 @@ def launch(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
         )
         _children.add(child)
         try:
-            if stopping.is_set():  # the signal came while it started
+            if stop_requested.is_set():  # the signal came while it started
                 child.terminate()
             code = child.wait()
         finally:
@@ -74,7 +74,7 @@ def launch(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     return code
 
 
-def side_by_side(
+def run_in_slots(
     work: Sequence[T], slots: Sequence[Mapping[str, Any]], run_item: Callable[[T, Mapping[str, Any]], None]
 ) -> None:
     """Call `run_item(item, slot)` for all items in order, one at a time in each slot.
@@ -88,7 +88,7 @@ def side_by_side(
     def run_in_free_slot(item: T) -> None:
         slot = free.get()
         try:
-            if not stopping.is_set():
+            if not stop_requested.is_set():
                 run_item(item, slot)
         finally:
             free.put(slot)
@@ -101,7 +101,7 @@ def side_by_side(
         list(pool.map(run_in_free_slot, work))
 
 
-def slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[dict[str, str | None]]:
+def job_slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[dict[str, str | None]]:
     """Build the environment variables of each job slot.
 
     None takes a variable out of the environment.
@@ -115,13 +115,13 @@ def slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[dict[s
         slot: dict[str, str | None] = {"CUDA_VISIBLE_DEVICES": ",".join(group)} if group else {}
         if len(groups) > 1:
             threads = str(max(1, count_cores() // (len(groups) * max(1, len(group)))))
-            slot |= {name: threads for name in THREADS if not os.environ.get("OMP_NUM_THREADS")}
+            slot |= {name: threads for name in THREAD_VARIABLES if not os.environ.get("OMP_NUM_THREADS")}
             slot["PORT"] = None  # dist_test.sh then finds a free one for each
         slots.append(slot)
     return slots
 
 
-def environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
+def merge_environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
     """Merge changes into this process's environment; None takes a variable out."""
     merged: dict[str, str | None] = dict(os.environ)
     for more in changes:
@@ -130,7 +130,7 @@ def environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def forward_stop_signals() -> Iterator[None]:
     """Forward stop signals to the children.
 
     The first signal asks them to end; the second, or `GRACE` seconds, kills them.
@@ -140,18 +140,18 @@ def interruptible() -> Iterator[None]:
     timers: list[threading.Timer] = []
 
     def stop(*_: object) -> None:
-        if stopping.is_set():
-            kill()
+        if stop_requested.is_set():
+            kill_children()
             return
-        stopping.set()
+        stop_requested.set()
         for child in tuple(_children):
             child.terminate()
-        timers.append(threading.Timer(GRACE, kill))
+        timers.append(threading.Timer(KILL_AFTER_SECONDS, kill_children))
         timers[0].daemon = True
         timers[0].start()
 
     main = threading.current_thread() is threading.main_thread()  # no other one can take signals
-    handled = [getattr(signal, name) for name in SIGNALS if main and hasattr(signal, name)]
+    handled = [getattr(signal, name) for name in STOP_SIGNALS if main and hasattr(signal, name)]
     old_handlers = {number: signal.signal(number, stop) for number in handled}
     try:
         yield
@@ -160,23 +160,23 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
         for timer in timers:
             timer.cancel()
-        stopping.clear()
+        stop_requested.clear()
 
 
-def kill() -> None:
+def kill_children() -> None:
     """Kill all children and what they have started."""
     for child in tuple(_children):
         kill_process_tree(child.pid)
 
 
-def failure(text: str, code: int) -> str:
+def describe_failure(text: str, code: int) -> str:
     """Describe why a run failed: its last "error: ..." message, or else its exit code."""
     lines = text.splitlines()
     starts = [i for i, line in enumerate(lines) if line.startswith("error: ")]
-    starts = [i for i in starts if _ECHO not in lines[i]] or starts
+    starts = [i for i in starts if _FOLLOWER_MESSAGE not in lines[i]] or starts
     if starts:
         message: list[str] = []
-        for line in lines[starts[-1] :][:_LINES]:
+        for line in lines[starts[-1] :][:_MAX_MESSAGE_LINES]:
             if message and re.match(r"error: |\(the traceback is in |\$ ", line):
                 break
             message.append(line)

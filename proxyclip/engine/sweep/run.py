@@ -9,16 +9,25 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from proxyclip import results
 from proxyclip.engine.config.options import SweepOptions
 from proxyclip.engine.errors import format_error
-from proxyclip.engine.sweep import cells, jobs
-from proxyclip.engine.sweep.cells import Cell
+from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_kept_record
+from proxyclip.engine.sweep.jobs import (
+    INTERRUPT_EXIT_CODES,
+    describe_failure,
+    forward_stop_signals,
+    job_slots,
+    merge_environment,
+    run_command,
+    run_in_slots,
+    stop_requested,
+)
+from proxyclip.results.records import load_record
 
-PROGRESS = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
+PROGRESS_VARIABLE = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
 
 
-def run(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
+def run_cells(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
     """Run the pending cells, as many at once as there are slots.
 
     A failure stops no other.
@@ -26,7 +35,7 @@ def run(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[
     Returns:
         True if a signal ended it early.
     """
-    slots = jobs.slots(options.gpu_names, options.gpus_per_job, options.jobs)
+    slots = job_slots(options.gpu_names, options.gpus_per_job, options.jobs)
     waiting = [cell for cell in sweep_cells if cell.is_pending]
 
     def run_pending(cell: Cell, slot: Mapping[str, str | None]) -> None:
@@ -35,17 +44,17 @@ def run(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[
         start = time.monotonic()
         on_update(cell)
         try:
-            _run(cell, options, slot)
+            _run_cell(cell, options, slot)
         except Exception as error:
             cell.state = "failed"
             cell.note = format_error(error)
         cell.seconds = time.monotonic() - start
         on_update(cell)
 
-    with tempfile.TemporaryDirectory(prefix="proxyclip-") as name, jobs.interruptible():
+    with tempfile.TemporaryDirectory(prefix="proxyclip-") as name, forward_stop_signals():
         folder = Path(name)
-        jobs.side_by_side(waiting, slots[: max(1, len(waiting))], run_pending)
-        interrupted = jobs.stopping.is_set()
+        run_in_slots(waiting, slots[: max(1, len(waiting))], run_pending)
+        interrupted = stop_requested.is_set()
     for cell in sweep_cells:
         if cell.twin is not None:
             cell.run = cell.twin.run
@@ -55,40 +64,40 @@ def run(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[
     return interrupted
 
 
-def _run(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None]) -> None:
-    cell.run = None if options.force else cells.kept(cell, options)
+def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None]) -> None:
+    cell.run = None if options.force else find_kept_record(cell, options)
     if cell.run is not None:  # another eval_all.py has run it meanwhile
         cell.state = "kept"
         return
-    log = log_file(cell, options.work_dir)
+    log = cell_log_file(cell, options.work_dir)
     before = log.stat().st_size if log.exists() else 0
-    code = jobs.launch(
-        cells.build_eval_command(cell, options), jobs.environment(slot, {PROGRESS: str(cell.progress)}), log
+    code = run_command(
+        build_eval_command(cell, options), merge_environment(slot, {PROGRESS_VARIABLE: str(cell.progress)}), log
     )
-    if code != 0 and (jobs.stopping.is_set() or code in jobs.INTERRUPTED):
+    if code != 0 and (stop_requested.is_set() or code in INTERRUPT_EXIT_CODES):
         cell.state = "interrupted"
         cell.note = f"log: {log}"
     elif code != 0:
         text = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
         cell.state = "failed"
-        cell.note = f"{jobs.failure(text, code)} (log: {log})"
+        cell.note = f"{describe_failure(text, code)} (log: {log})"
     else:
         cell.state = "done"
-        cell.run = results.find(Path(options.work_dir), cell.identity)
+        cell.run = load_record(Path(options.work_dir), cell.identity)
         if cell.run is None:
             cell.note = "its record has another identity: code, config, data or weights changed while it ran"
         elif cell.run.get("left_out"):
             cell.note = f"images left out: {len(cell.run['left_out'])}"
 
 
-def log_file(cell: Cell, work_dir: str) -> Path:
+def cell_log_file(cell: Cell, work_dir: str) -> Path:
     """Return the path of the log file of a cell."""
     parts = (f"{cell.number:03d}", cell.short, cell.named[0], cell.named[1])
     name = "-".join(re.sub(r"[^\w.+]+", "_", part)[-60:] for part in parts)
     return Path(work_dir) / "logs" / "eval_all" / f"{name}.log"
 
 
-def how_far(cell: Cell) -> dict[str, float] | None:
+def read_progress(cell: Cell) -> dict[str, float] | None:
     """Read the progress of a running cell: `done`, `total`, `images_per_second`.
 
     None before there is any.

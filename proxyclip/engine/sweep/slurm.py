@@ -15,11 +15,11 @@ from proxyclip.engine.sweep.cells import Cell, build_eval_arguments
 from proxyclip.utils.io import replace_file
 from proxyclip.utils.paths import ROOT
 
-CPUS = 8  # for each process: one computes, the others load images
-SHORT = {"J": "job-name", "a": "array", "c": "cpus-per-task", "n": "ntasks", "o": "output", "G": "gpus"}
-GPU_OPTIONS = {"gres", "gpus", "gpus-per-task", "gpus-per-node"}  # which exclude each other
+CPUS_PER_PROCESS = 8  # for each process: one computes, the others load images
+SBATCH_SHORT_OPTIONS = {"J": "job-name", "a": "array", "c": "cpus-per-task", "n": "ntasks", "o": "output", "G": "gpus"}
+SBATCH_GPU_OPTIONS = {"gres", "gpus", "gpus-per-task", "gpus-per-node"}  # which exclude each other
 
-_TEXT = """#!/usr/bin/env bash
+_SCRIPT_TEMPLATE = """#!/usr/bin/env bash
 {options}
 #
 # Written by eval_all.py: {count}, one a task of the array. Submit it with sbatch. What a task has counted when its
@@ -42,7 +42,7 @@ exec {program} "$@"
 """
 
 
-def write(cells: Sequence[Cell], sweep: SweepOptions) -> str:
+def write_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     """Write the script of the pending cells to `sweep.slurm`.
 
     Return a message on how to submit it.
@@ -59,7 +59,7 @@ def write(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     path = Path(sweep.slurm or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     (Path(sweep.work_dir) / "logs" / "slurm").mkdir(parents=True, exist_ok=True)
-    text = script(waiting, sweep)
+    text = format_slurm_script(waiting, sweep)
 
     def fill(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
@@ -70,7 +70,7 @@ def write(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     return f"{path}: {tasks}. Submit it with: sbatch {shlex.quote(str(path))}"
 
 
-def script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
+def format_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     """Format the script that evaluates these cells, the first as task 0."""
     processes = sweep.processes_per_cell
     tasks = []
@@ -78,8 +78,8 @@ def script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
         argv = ["--config", cell.config] if processes is None else [cell.config, str(processes)]
         tasks.append(f"{number})\n    set -- {shlex.join([*argv, *build_eval_arguments(cell, sweep)])}\n    ;;")
     start, program = ('"$PYTHON"', "eval.py") if processes is None else ("bash", "dist_test.sh")
-    return _TEXT.format(
-        options="\n".join(f"#SBATCH {option}" for option in options(len(cells), sweep)),
+    return _SCRIPT_TEMPLATE.format(
+        options="\n".join(f"#SBATCH {option}" for option in build_sbatch_options(len(cells), sweep)),
         count="1 evaluation" if len(cells) == 1 else f"{len(cells)} evaluations",
         folder=shlex.quote(str(Path.cwd())),
         python=shlex.quote(sys.executable),
@@ -89,7 +89,7 @@ def script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     )
 
 
-def options(count: int, sweep: SweepOptions) -> list[str]:
+def build_sbatch_options(count: int, sweep: SweepOptions) -> list[str]:
     """Build the sbatch options of an array of `count` tasks: defaults and the user's."""
     processes = sweep.processes_per_cell or 1
     max_tasks = f"%{sweep.slurm_limit}" if sweep.slurm_limit else ""
@@ -98,26 +98,26 @@ def options(count: int, sweep: SweepOptions) -> list[str]:
         "job-name": "proxyclip",
         "array": f"0-{count - 1}{max_tasks}",
         "ntasks": "1",
-        "cpus-per-task": str(CPUS * processes),
+        "cpus-per-task": str(CPUS_PER_PROCESS * processes),
         "gres": "" if sweep.device == "cpu" else f"gpu:{processes}",
         "output": _quoted(str(output)),
         "open-mode": "append",
         "requeue": None,
         "signal": "B:TERM@60",
     }
-    user_options = [_option(option) for option in sweep.slurm_options]
-    names = {_name(option) for option in user_options}
+    user_options = [_with_dashes(option) for option in sweep.slurm_options]
+    names = {_option_name(option) for option in user_options}
     if "array" in names:
         raise ValueError("--slurm-options: the array is the grid's; --slurm-limit N says how many tasks run at once")
-    if names & GPU_OPTIONS:
-        names |= GPU_OPTIONS
+    if names & SBATCH_GPU_OPTIONS:
+        names |= SBATCH_GPU_OPTIONS
     if "no-requeue" in names:
         names.add("requeue")
     defaults = {name: value for name, value in default_options.items() if name not in names and value != ""}
     return [f"--{name}" if value is None else f"--{name}={value}" for name, value in defaults.items()] + user_options
 
 
-def _option(word: str) -> str:
+def _with_dashes(word: str) -> str:
     """Return `--time=4:00:00` for `time=4:00:00`.
 
     An option with a dash stays as it is.
@@ -127,9 +127,9 @@ def _option(word: str) -> str:
     return word if word.startswith("-") else f"--{word}"
 
 
-def _name(option: str) -> str:
+def _option_name(option: str) -> str:
     name = option.split()[0].split("=")[0]
-    return name[2:] if name.startswith("--") else SHORT.get(name[1:2], name[1:2])
+    return name[2:] if name.startswith("--") else SBATCH_SHORT_OPTIONS.get(name[1:2], name[1:2])
 
 
 def _quoted(text: str) -> str:

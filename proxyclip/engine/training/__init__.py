@@ -7,8 +7,6 @@ A method is a subpackage with a segmentor on `model.TrainedSegmentor`, `text.Tex
 configs import both by `custom_imports`.
 """
 
-from proxyclip.engine.training import checkpoint as checkpoints
-from proxyclip.engine.training import hooks, optim, schedule
-from proxyclip.engine.training import loop as draws
+from proxyclip.engine.training import checkpoint, hooks, loop, optim, schedule
 
-__all__ = ["checkpoints", "draws", "hooks", "optim", "schedule"]
+__all__ = ["checkpoint", "hooks", "loop", "optim", "schedule"]

@@ -21,13 +21,13 @@ from mmengine.hooks import CheckpointHook
 from mmengine.registry import HOOKS
 from torch import Tensor
 
-from proxyclip.utils import io as atomic
+from proxyclip.utils.io import replace_file
 
-LAST = "last_checkpoint"  # a file with the name of the newest checkpoint
+LAST_CHECKPOINT_FILE = "last_checkpoint"  # a file with the name of the newest checkpoint
 _PLAIN = (Tensor, str, int, float, bool, type(None))
 
 
-def plain(value: Any) -> Any:
+def to_plain_values(value: Any) -> Any:
     """Convert NumPy values to tensors and numbers, and check that the rest is plain.
 
     Returns:
@@ -37,9 +37,9 @@ def plain(value: Any) -> Any:
         TypeError: it has a value of another type.
     """
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
+        return {key: to_plain_values(item) for key, item in value.items()}
     if type(value) in (list, tuple, set):
-        return type(value)(plain(item) for item in value)
+        return type(value)(to_plain_values(item) for item in value)
     if isinstance(value, np.ndarray):
         return torch.from_numpy(value.copy())
     if isinstance(value, np.generic):
@@ -49,22 +49,22 @@ def plain(value: Any) -> Any:
     raise TypeError(f"Expected plain values in a checkpoint, but got a {type(value).__name__}")
 
 
-def simplify(checkpoint: dict[str, Any]) -> None:
+def make_checkpoint_plain(checkpoint: dict[str, Any]) -> None:
     """Convert a checkpoint to plain values in place, before MMEngine saves it.
 
     The histories of its log, and entries of the log that are not plain, are dropped.
     """
     for key in ("meta", "param_schedulers"):
         if key in checkpoint:
-            checkpoint[key] = plain(checkpoint[key])
+            checkpoint[key] = to_plain_values(checkpoint[key])
     info = {}
     for key, value in checkpoint["message_hub"]["runtime_info"].items():
         with suppress(TypeError):
-            info[key] = plain(value)
+            info[key] = to_plain_values(value)
     checkpoint["message_hub"] = {"log_scalars": {}, "runtime_info": info, "resumed_keys": dict.fromkeys(info, True)}
 
 
-def numbered(folder: Path) -> dict[int, Path]:
+def list_checkpoints(folder: Path) -> dict[int, Path]:
     """Checkpoints of a folder by iteration, in order."""
     files = {
         int(m[1]): file for file in folder.glob("iter_*.pth") if (m := re.fullmatch(r"iter_(\d+)\.pth", file.name))
@@ -72,27 +72,27 @@ def numbered(folder: Path) -> dict[int, Path]:
     return dict(sorted(files.items()))
 
 
-def latest(folder: Path) -> Path | None:
+def find_latest_checkpoint(folder: Path) -> Path | None:
     """Checkpoint that was saved last, or None.
 
     Unlike MMEngine's `find_latest_checkpoint` it survives a moved folder and a deleted file.
     """
     with suppress(OSError):
-        path = folder / Path((folder / LAST).read_text("utf-8").strip()).name
+        path = folder / Path((folder / LAST_CHECKPOINT_FILE).read_text("utf-8").strip()).name
         if path.is_file():
             return path
-    return next(reversed(numbered(folder).values()), None)
+    return next(reversed(list_checkpoints(folder).values()), None)
 
 
-def before(path: Path) -> Path | None:
+def find_previous_checkpoint(path: Path) -> Path | None:
     """Checkpoint before another one of the same folder, or None."""
-    files = list(numbered(path.parent).values())
+    files = list(list_checkpoints(path.parent).values())
     return files[files.index(path) - 1] if path in files[1:] else None
 
 
-def remove(folder: Path) -> None:
+def remove_checkpoints(folder: Path) -> None:
     """Delete all checkpoints of a folder."""
-    for file in (*numbered(folder).values(), folder / LAST):
+    for file in (*list_checkpoints(folder).values(), folder / LAST_CHECKPOINT_FILE):
         file.unlink(missing_ok=True)
 
 
@@ -133,9 +133,9 @@ class SafeCheckpointHook(CheckpointHook):
         )
         if is_main_process():
             folder = Path(self.out_dir)
-            atomic.replace_file(folder / LAST, lambda temporary: temporary.write_text(name, encoding="utf-8"))
+            replace_file(folder / LAST_CHECKPOINT_FILE, lambda temporary: temporary.write_text(name, encoding="utf-8"))
             if self.max_keep_ckpts > 0:
-                files = numbered(folder).items()
+                files = list_checkpoints(folder).items()
                 older = [file for iteration, file in files if iteration <= step and iteration not in self.keep]
                 for file in older[: -self.max_keep_ckpts]:
                     file.unlink(missing_ok=True)

@@ -12,12 +12,12 @@ import torch
 from mmengine.dist import master_only
 from mmengine.hooks import Hook
 
-from proxyclip.utils import io as atomic
+from proxyclip.utils.io import replace_file
 
-FILE = "losses.jsonl"
+LOSS_LOG_FILE = "losses.jsonl"
 
 
-class TrainingLines(Hook):
+class TrainingLogHook(Hook):
     """Print losses, learning rate, speed, time left and memory.
 
     Losses are means since the last line.
@@ -42,10 +42,10 @@ class TrainingLines(Hook):
     @master_only
     def before_train(self, runner: Any) -> None:
         """Open the file, truncated at the iteration a resumed training begins with."""
-        path = Path(runner.work_dir) / FILE
+        path = Path(runner.work_dir) / LOSS_LOG_FILE
         lines = path.read_text("utf-8").splitlines(keepends=True) if path.is_file() and runner.iter else []
-        kept = [line for line in lines if _iteration(line) <= runner.iter]
-        atomic.replace_file(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
+        kept = [line for line in lines if _parse_iteration(line) <= runner.iter]
+        replace_file(path, lambda temporary: temporary.write_text("".join(kept), encoding="utf-8"))
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._clock = time.perf_counter()
 
@@ -77,7 +77,7 @@ class TrainingLines(Hook):
         now = time.perf_counter()
         speed = len(self._since) / max(now - self._clock, 1e-9)
         remaining = timedelta(seconds=round((runner.max_iters - iteration) / speed))
-        loss_names = [name for name in self._since[-1] if name != "loss" or _terms(self._since[-1]) != 1]
+        loss_names = [name for name in self._since[-1] if name != "loss" or _count_loss_terms(self._since[-1]) != 1]
         losses = "  ".join(
             f"{name} {sum(scalars[name] for scalars in self._since) / len(self._since):.4f}" for name in loss_names
         )
@@ -90,12 +90,12 @@ class TrainingLines(Hook):
         self._clock = now
 
 
-def _terms(scalars: dict[str, float]) -> int:
+def _count_loss_terms(scalars: dict[str, float]) -> int:
     """Count the terms of the total loss."""
     return sum("loss" in name for name in scalars) - ("loss" in scalars)
 
 
-def _iteration(line: str) -> float:
+def _parse_iteration(line: str) -> float:
     try:
         return json.loads(line)["iter"]
     except ValueError:  # cut off by a kill

@@ -27,7 +27,7 @@ _ITERATION = 1
 _ORDER = 2
 
 
-class Draw(NamedTuple):
+class SeededIndex(NamedTuple):
     """Sample to load: its index in the data set, and the seed of its random numbers."""
 
     sample: int
@@ -73,7 +73,7 @@ class SeededSampler:
             return np.arange(self.size)
         return np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.size)
 
-    def __iter__(self) -> Iterator[Draw]:
+    def __iter__(self) -> Iterator[SeededIndex]:
         current_epoch = -1
         order = np.arange(0)
         for draw_index in itertools.count(self.start + self.rank, self.world):
@@ -81,7 +81,7 @@ class SeededSampler:
             if epoch != current_epoch:
                 current_epoch = epoch
                 order = self.order(epoch)
-            yield Draw(int(order[position]), (self.seed, _DRAW, draw_index))
+            yield SeededIndex(int(order[position]), (self.seed, _DRAW, draw_index))
 
     def __len__(self) -> int:
         """Samples of an epoch; the draws never end."""
@@ -112,7 +112,7 @@ class SeededDraws(Dataset):
     def __len__(self) -> int:
         return len(self.dataset)
 
-    def __getitem__(self, draw: Draw) -> Any:
+    def __getitem__(self, draw: SeededIndex) -> Any:
         seed_all(*draw.seed)
         return self.dataset[draw.sample]
 
@@ -141,7 +141,9 @@ class SeededTrainLoop(IterBasedTrainLoop):
         val_interval: int = 1000,
         dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
-        BaseLoop.__init__(self, runner, seeded(dataloader))  # IterBasedTrainLoop's own would start to load at once
+        BaseLoop.__init__(
+            self, runner, seed_dataloader_config(dataloader)
+        )  # IterBasedTrainLoop's own would start to load at once
         self._max_iters = int(max_iters)
         self._max_epochs = 1
         self._epoch = 0
@@ -181,7 +183,7 @@ class SeededTrainLoop(IterBasedTrainLoop):
         return iter(loader)
 
 
-def seeded(dataloader: Mapping[str, Any]) -> dict[str, Any]:
+def seed_dataloader_config(dataloader: Mapping[str, Any]) -> dict[str, Any]:
     """Put SeededSampler and SeededDraws into the config of a loader.
 
     Raises:

@@ -55,7 +55,7 @@ class ParityOptimWrapperConstructor(DefaultOptimWrapperConstructor):
         return super().__call__(model)
 
 
-def mixed(wrapper: Mapping[str, Any], device: str) -> dict[str, Any]:
+def enable_mixed_precision(wrapper: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Put mixed precision into the config of an optimizer wrapper.
 
     On CUDA it is MMEngine's AmpOptimWrapper, in float16 with a dynamic loss scale unless `dtype` says 'bfloat16'; on a

@@ -11,13 +11,13 @@ from mmengine.dist import broadcast, is_main_process
 from mmengine.logging import MMLogger
 
 from proxyclip.engine.evaluation.runner import QuietRunner
-from proxyclip.engine.training import checkpoint as checkpoints
+from proxyclip.engine.training.checkpoint import find_previous_checkpoint, make_checkpoint_plain
 from proxyclip.engine.wrappers import unwrap_model
-from proxyclip.models.trained.nonfinite import check_weights
+from proxyclip.models.trained.nonfinite import check_finite_weights
 from proxyclip.models.trained.state_dict import load_checkpoint_file, load_matching_tensors
 from proxyclip.models.weights import WeightsError, read_state_dict
-from proxyclip.utils import io as atomic
-from proxyclip.utils.distributed import first_process_first
+from proxyclip.utils.distributed import rank_zero_first
+from proxyclip.utils.io import replace_file
 
 
 class TrainRunner(QuietRunner):
@@ -26,7 +26,7 @@ class TrainRunner(QuietRunner):
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build MMEngine's logger without the warnings of its own deprecated names."""
         logger = super().build_logger(*args, **kwargs)
-        logger.addFilter(_no_old_names)
+        logger.addFilter(_is_no_deprecation)
         return logger
 
     def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
@@ -64,19 +64,19 @@ class TrainRunner(QuietRunner):
         """
         if not is_main_process():
             return
-        check_weights(unwrap_model(self.model).state_dict())
+        check_finite_weights(unwrap_model(self.model).state_dict())
         save = super().save_checkpoint
 
         def write(temporary: Path) -> None:
             save(str(temporary.parent), temporary.name, *args, **kwargs)
 
-        atomic.replace_file(Path(out_dir) / filename, write)
+        replace_file(Path(out_dir) / filename, write)
 
     def _init_model_weights(self) -> None:
         """Load what only training needs, process 0 first; broadcast its weights."""
         model: Any = unwrap_model(self.model)
         if hasattr(model, "init_weights"):
-            with first_process_first():
+            with rank_zero_first():
                 model.init_weights()
             for tensor in model.state_dict().values():
                 broadcast(tensor)
@@ -85,13 +85,13 @@ class TrainRunner(QuietRunner):
         """Call the hooks; make a checkpoint plain after the hooks that add to it."""
         super().call_hook(fn_name, **kwargs)
         if fn_name == "before_save_checkpoint":
-            checkpoints.simplify(kwargs["checkpoint"])
+            make_checkpoint_plain(kwargs["checkpoint"])
 
     def _whole(self, path: Path) -> dict[str, Any]:
         try:
             checkpoint = load_checkpoint_file(path)
         except WeightsError as error:
-            previous = checkpoints.before(path)
+            previous = find_previous_checkpoint(path)
             hint = (
                 f" The one before it is {previous}: go on from there with --resume --load-from {previous}"
                 if previous
@@ -109,5 +109,5 @@ class TrainRunner(QuietRunner):
         return checkpoint
 
 
-def _no_old_names(record: logging.LogRecord) -> bool:
+def _is_no_deprecation(record: logging.LogRecord) -> bool:
     return not re.search('"(FileClient|HardDiskBackend)" ', record.getMessage())

@@ -9,23 +9,28 @@ from typing import Any
 
 from mmengine.config import Config
 
-from proxyclip.engine.config import load as configs
-from proxyclip.engine.config import train as settings
+from proxyclip.engine.config.load import config_name
 from proxyclip.engine.config.options import TrainOptions
+from proxyclip.engine.config.train import (
+    complete_train_config,
+    get_log_interval,
+    load_train_config,
+    unwrap_dataset_config,
+)
 from proxyclip.engine.evaluation.console import silence_libraries
-from proxyclip.engine.evaluation.evaluate import evaluate, pick_device
+from proxyclip.engine.evaluation.evaluate import evaluate, resolve_device_type
 from proxyclip.engine.evaluation.record import check_work_dir_writable
-from proxyclip.engine.training import checkpoint as checkpoints
-from proxyclip.engine.training.log import TrainingLines
+from proxyclip.engine.training.checkpoint import find_latest_checkpoint, remove_checkpoints
+from proxyclip.engine.training.log import TrainingLogHook
 from proxyclip.engine.training.runner import TrainRunner
 from proxyclip.models.trained.nonfinite import NonFiniteLoss, NonFiniteWeights
 from proxyclip.utils.distributed import (
+    broadcast_from_rank_zero,
     close_distributed,
-    first_process_first,
-    first_process_says,
     init_distributed,
+    interrupt_on_sigterm,
+    rank_zero_first,
     set_threads,
-    sigterm_interrupts,
 )
 
 
@@ -46,14 +51,14 @@ def train(options: TrainOptions) -> Path:
         TrainingFailed: losses or weights became NaN.
     """
     silence_libraries()
-    device = pick_device(options.device)
-    cfg = settings.load(options)
+    device = resolve_device_type(options.device)
+    cfg = load_train_config(options)
     check_work_dir_writable(Path(options.work_dir))
-    start = _start(options, Path(cfg.work_dir), cfg.get("starts_from"))
+    start = _select_start_checkpoint(options, Path(cfg.work_dir), cfg.get("starts_from"))
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
-    settings.settle(cfg, options, device, world)
-    with sigterm_interrupts():
+    complete_train_config(cfg, options, device, world)
+    with interrupt_on_sigterm():
         last = Path(_run(cfg, options, start, device, rank, world))
         if options.evaluate:
             evaluate(options.evaluation(last))
@@ -61,7 +66,7 @@ def train(options: TrainOptions) -> Path:
     return last
 
 
-def _start(options: TrainOptions, folder: Path, configured: str | None) -> str | None:
+def _select_start_checkpoint(options: TrainOptions, folder: Path, configured: str | None) -> str | None:
     """Select the checkpoint to resume, or the weights to start from; None for none.
 
     Args:
@@ -72,7 +77,7 @@ def _start(options: TrainOptions, folder: Path, configured: str | None) -> str |
         ValueError: there are checkpoints that a new training would overwrite, without --resume or --fresh.
         FileNotFoundError: there is no such file.
     """
-    last = checkpoints.latest(folder)
+    last = find_latest_checkpoint(folder)
     start = options.load_from
     if start is not None and not Path(start).is_file():
         raise FileNotFoundError(f"There is no file {start}: expected --load-from to be a checkpoint")
@@ -83,10 +88,10 @@ def _start(options: TrainOptions, folder: Path, configured: str | None) -> str |
             f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after it, "
             "--fresh deletes them and starts anew, and another --work-dir leaves them as they are."
         )
-    return start or (_usual(options, configured) if configured is not None else None)
+    return start or (_configured_start_checkpoint(options, configured) if configured is not None else None)
 
 
-def _usual(options: TrainOptions, file: str) -> str:
+def _configured_start_checkpoint(options: TrainOptions, file: str) -> str:
     path = Path(options.work_dir, "train", file)
     if not path.is_file():
         first_config = Path("configs/trained", file).parent.with_suffix(".py")
@@ -101,42 +106,44 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
     """Train, and return the last checkpoint."""
     folder = Path(cfg.work_dir)
     if options.fresh:
-        with first_process_first():
-            checkpoints.remove(folder)
-    own = options.load_from is not None or checkpoints.latest(folder) is not None  # not what the config starts from
+        with rank_zero_first():
+            remove_checkpoints(folder)
+    own = options.load_from is not None or find_latest_checkpoint(folder) is not None  # not what the config starts from
     cfg.load_from = start
     cfg.resume = options.resume and own
     cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner: Any = TrainRunner.from_cfg(cfg)
-    lines = TrainingLines(settings.interval_of_lines(cfg))
+    lines = TrainingLogHook(get_log_interval(cfg))
     runner.register_hook(lines)
-    with first_process_first():  # a dataset may have to make its data first
+    with rank_zero_first():  # a dataset may have to make its data first
         loops = (runner.train_loop, runner.val_loop)  # built on first access
     image_count = len(loops[0].dataloader.dataset)
     if rank == 0:
-        _announce(cfg, options, image_count, device, world, start)
+        _print_train_header(cfg, options, image_count, device, world, start)
     try:
         runner.train()
     except (NonFiniteLoss, NonFiniteWeights) as error:
-        raise TrainingFailed(_remedy(error, runner, options, folder)) from error
+        raise TrainingFailed(_explain_nonfinite(error, runner, options, folder)) from error
     except BaseException as error:
         if rank == 0:
-            _say_saved(folder, error)
+            _print_saved_checkpoint(folder, error)
         raise
     finally:
         lines.close()
-    last = first_process_says(lambda: str(checkpoints.latest(folder)))
+    last = broadcast_from_rank_zero(lambda: str(find_latest_checkpoint(folder)))
     if rank == 0:
         print(f"checkpoint: {last}\nto evaluate it again: {options.command(last)}", flush=True)
     return last
 
 
-def _announce(cfg: Config, options: TrainOptions, images: int, device: str, world: int, start: str | None) -> None:
-    dataset = settings.innermost(cfg.train_dataloader.dataset).type
+def _print_train_header(
+    cfg: Config, options: TrainOptions, images: int, device: str, world: int, start: str | None
+) -> None:
+    dataset = unwrap_dataset_config(cfg.train_dataloader.dataset).type
     batch = cfg.train_dataloader.batch_size
     processes = "1 process" if world == 1 else f"{world} processes"
     precision = cfg.optim_wrapper.get("dtype", "bfloat16") if "Amp" in cfg.optim_wrapper.type else "float32"
-    print(f"{configs.config_name(cfg)}: {cfg.model.type} on {images} images of {dataset}", flush=True)
+    print(f"{config_name(cfg)}: {cfg.model.type} on {images} images of {dataset}", flush=True)
     print(f"{cfg.train_cfg.max_iters} iterations of {batch} images, {precision} on {device}, {processes}", flush=True)
     if options.resume and not cfg.resume:
         print("there is no checkpoint to resume: starting from the beginning", flush=True)
@@ -144,16 +151,16 @@ def _announce(cfg: Config, options: TrainOptions, images: int, device: str, worl
         print(f"{'going on after' if cfg.resume else 'starting from'} {start}", flush=True)
 
 
-def _say_saved(folder: Path, error: BaseException) -> None:
-    last = checkpoints.latest(folder)
+def _print_saved_checkpoint(folder: Path, error: BaseException) -> None:
+    last = find_latest_checkpoint(folder)
     if last is not None:
         print(f"{last} is saved; the same command with --resume goes on after it", file=sys.stderr, flush=True)
     elif not isinstance(error, Exception):  # interrupted
         print("no checkpoint is saved yet", file=sys.stderr, flush=True)
 
 
-def _remedy(error: Exception, runner: Any, options: TrainOptions, folder: Path) -> str:
-    last = checkpoints.latest(folder)
+def _explain_nonfinite(error: Exception, runner: Any, options: TrainOptions, folder: Path) -> str:
+    last = find_latest_checkpoint(folder)
     rate = runner.cfg.optim_wrapper.optimizer.get("lr")
     lower = f"a lower learning rate, such as --cfg-options optim_wrapper.optimizer.lr={(rate or 1e-3) / 2:g}"
     without = ", or without --amp" if options.amp else ""

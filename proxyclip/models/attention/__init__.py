@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxyclip.models import registry as plugins
+from proxyclip.models.registry import build_plugin
 
 
 def build_strategy(spec: str | dict[str, Any] | None, guided: bool, **defaults: Any) -> Any:
@@ -34,7 +34,7 @@ def build_strategy(spec: str | dict[str, Any] | None, guided: bool, **defaults: 
     Raises:
         ValueError: unknown name, or a strategy that needs a VFM without one, or the other way round.
     """
-    strategy = plugins.build("attention", spec or ("proxy" if guided else "vanilla"), **defaults)
+    strategy = build_plugin("attention", spec or ("proxy" if guided else "vanilla"), **defaults)
     if strategy.guided not in (None, guided):
         problem = "uses no VFM: set vfm_model=None" if guided else "needs a VFM, but vfm_model is None"
         raise ValueError(f"Attention {type(strategy).__name__} {problem}")

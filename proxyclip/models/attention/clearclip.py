@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from proxyclip.models.layers.block import mix, query_key_value, similarity
+from proxyclip.models.layers.block import compute_attention_logits, compute_qkv, mix_values
 
-PAIRS = ("qq", "kk", "vv", "qk")
+QKV_PAIRS = ("qq", "kk", "vv", "qk")
 
 
 @dataclass(frozen=True)
@@ -28,12 +28,12 @@ class ClearCLIP:
     guided: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
-        if self.pair not in PAIRS:
-            raise ValueError(f"Expected pair of clearclip to be one of {', '.join(PAIRS)}, but got {self.pair!r}")
+        if self.pair not in QKV_PAIRS:
+            raise ValueError(f"Expected pair of clearclip to be one of {', '.join(QKV_PAIRS)}, but got {self.pair!r}")
 
     def __call__(
         self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
     ) -> tuple[Tensor, tuple[int, int]]:
-        parts = dict(zip("qkv", query_key_value(block, x), strict=True))
-        weights = similarity(*(parts[part] for part in self.pair)).softmax(-1)
-        return mix(block, weights, parts["v"])[:, 1:], grid
+        parts = dict(zip("qkv", compute_qkv(block, x), strict=True))
+        weights = compute_attention_logits(*(parts[part] for part in self.pair)).softmax(-1)
+        return mix_values(block, weights, parts["v"])[:, 1:], grid

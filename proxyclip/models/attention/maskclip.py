@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from proxyclip.models.layers.block import projected_values, with_residual
+from proxyclip.models.layers.block import add_residual_and_mlp, project_values
 
 
 @dataclass(frozen=True)
@@ -32,5 +32,5 @@ class MaskCLIP:
     def __call__(
         self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
     ) -> tuple[Tensor, tuple[int, int]]:
-        values = projected_values(block, x)
-        return with_residual(block, x[:, 1:], values) if self.residual else values, grid
+        values = project_values(block, x)
+        return add_residual_and_mlp(block, x[:, 1:], values) if self.residual else values, grid

@@ -14,7 +14,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from proxyclip.models.attention.proxy import Proxy
-from proxyclip.models.layers.block import mix, projected_values, query_key_value, resize_tokens, similarity
+from proxyclip.models.layers.block import (
+    compute_attention_logits,
+    compute_qkv,
+    mix_values,
+    project_values,
+    resize_tokens,
+)
 
 
 @dataclass(frozen=True)
@@ -43,11 +49,11 @@ class NACLIP:
         self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
     ) -> tuple[Tensor, tuple[int, int]]:
         if guide is None:
-            _, k, v = query_key_value(block, x)
+            _, k, v = compute_qkv(block, x)
             window = F.pad(self.window(grid, grid, x.device), (1, 0, 1, 0))
-            return mix(block, (similarity(k, k) + window).softmax(-1), v)[:, 1:], grid
+            return mix_values(block, (compute_attention_logits(k, k) + window).softmax(-1), v)[:, 1:], grid
         to = (guide.shape[2], guide.shape[3])
-        values = resize_tokens(projected_values(block, x), grid, to)
+        values = resize_tokens(project_values(block, x), grid, to)
         scores = Proxy(self.beta, self.gamma).scores(guide) + self.window(to, grid, x.device)
         return scores.softmax(-1).to(values.dtype) @ values, to
 

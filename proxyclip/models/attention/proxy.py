@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.models.layers.block import projected_values, resize_tokens
+from proxyclip.models.layers.block import project_values, resize_tokens
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Proxy:
         if guide is None:
             raise ValueError("Expected VFM features as guide of proxy attention, but got None: set vfm_model")
         to = (guide.shape[2], guide.shape[3])
-        values = resize_tokens(projected_values(block, x), grid, to)
+        values = resize_tokens(project_values(block, x), grid, to)
         return self.weights(guide).to(values.dtype) @ values, to
 
     def weights(self, guide: Tensor) -> Tensor:

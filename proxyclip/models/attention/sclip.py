@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from proxyclip.models.layers.block import mix, query_key_value, similarity, with_residual
+from proxyclip.models.layers.block import add_residual_and_mlp, compute_attention_logits, compute_qkv, mix_values
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class SCLIP:
     def __call__(
         self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
     ) -> tuple[Tensor, tuple[int, int]]:
-        q, k, v = query_key_value(block, x)
-        tokens = mix(block, similarity(q, q).softmax(-1) + similarity(k, k).softmax(-1), v)
-        return (with_residual(block, x, tokens) if self.residual else tokens)[:, 1:], grid
+        q, k, v = compute_qkv(block, x)
+        tokens = mix_values(
+            block, compute_attention_logits(q, q).softmax(-1) + compute_attention_logits(k, k).softmax(-1), v
+        )
+        return (add_residual_and_mlp(block, x, tokens) if self.residual else tokens)[:, 1:], grid

@@ -10,13 +10,13 @@ import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from proxyclip.models.clip.loading import check_supported, default_tag, load_model, names, supported
+from proxyclip.models.clip.loading import (
+    load_open_clip,
+)
 from proxyclip.models.clip.text import TextCLIP
 from proxyclip.models.layers.pos_embed import resize_positions
 
-__all__ = ["DenseCLIP", "Strategy", "check_supported", "default_tag", "load_clip", "names", "supported"]
-
-Strategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
+AttentionStrategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
 
 
 class DenseCLIP(TextCLIP):
@@ -82,7 +82,7 @@ class DenseCLIP(TextCLIP):
 
     def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
         v = self.model.visual
-        x = v.conv1(self.renormalise(images))
+        x = v.conv1(self.renormalize(images))
         grid = (x.shape[2], x.shape[3])
         x = torch.cat([v.class_embedding.expand(len(x), 1, -1), x.flatten(2).mT], dim=1)
         positions = resize_positions(v.positional_embedding, v.grid_size, grid, self.position_offset)
@@ -93,7 +93,7 @@ class DenseCLIP(TextCLIP):
         v = self.model.visual
         return (v.ln_post(tokens) @ v.proj).float().mT.unflatten(2, grid)
 
-    def encode_dense(self, images: Tensor, strategy: Strategy, guide: Tensor | None = None) -> Tensor:
+    def encode_dense(self, images: Tensor, strategy: AttentionStrategy, guide: Tensor | None = None) -> Tensor:
         """Patch features in the image-text space.
 
         Args:
@@ -137,4 +137,4 @@ def load_clip(model_type: str, clip_type: str | None) -> DenseCLIP:
         TypeError: a model without a last attention block to open (SigLIP, EVA, CoCa, ResNet, ...), told before
             anything is downloaded; the message says why.
     """
-    return DenseCLIP(*load_model(model_type, clip_type))
+    return DenseCLIP(*load_open_clip(model_type, clip_type))

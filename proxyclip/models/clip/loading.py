@@ -12,19 +12,19 @@ import open_clip
 from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import nn
 
-from proxyclip.models.weights import WeightsError, is_torchscript, load_into, read_state_dict, reason
-from proxyclip.utils.paths import find
+from proxyclip.models.weights import WeightsError, is_torchscript, load_weights_into, read_state_dict, short_reason
+from proxyclip.utils.paths import find_existing_path
 from proxyclip.utils.suggest import closest_matches
 
 QUICK_GELU_FAMILIES = ("openai", "metaclip", "dfn")
 # What is used for a name alone where OpenAI published no weights.
-USUAL_TAGS = {
+DEFAULT_TAGS = {
     "ViT-H-14": "laion2b_s32b_b79k",
     "ViT-g-14": "laion2b_s34b_b88k",
     "ViT-bigG-14": "laion2b_s39b_b160k",
 }
 # Part of the name of a timm tower -> why it cannot be opened; the first that fits.
-TIMM_TOWERS = {
+UNSUPPORTED_TIMM_TOWERS = {
     "siglip": "SigLIP has no class token and pools its patches by attention, so that no patch passes a projection "
     "shared with the texts",
     "eva": "EVA's tower is timm's, with an attention of its own (EVA02: rotary positions in every block)",
@@ -36,10 +36,10 @@ TIMM_TOWERS = {
     "swin": "a Swin transformer attends within shifted windows and has no class token",
     "": "its image tower is timm's, whose blocks have another attention module",
 }
-CUSTOM_ATTENTION = ("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc")
+CUSTOM_ATTENTION_KEYS = ("qk_norm", "scaled_cosine_attn", "scale_heads", "scale_attn_inner", "scale_attn", "scale_fc")
 
 
-def names(model_type: str) -> str:
+def canonical_clip_name(model_type: str) -> str:
     """open_clip's own name of an architecture, spelled as OpenAI (`ViT-L/14@336px`) or open_clip does (`ViT-L-14-336`).
 
     Raises:
@@ -49,7 +49,7 @@ def names(model_type: str) -> str:
     known = {name.lower(): name for name in open_clip.list_models()}
     if wanted.lower() in known:
         return known[wanted.lower()]
-    close = closest_matches(wanted.lower(), (name.lower() for name in supported()))
+    close = closest_matches(wanted.lower(), (name.lower() for name in list_supported_clips()))
     hint = f"; close are {', '.join(known[name] for name in close)}" if close else ""
     if Path(model_type).expanduser().is_dir():
         hint = f"; for the folder of that name say 'local-dir:{model_type}'"
@@ -59,27 +59,29 @@ def names(model_type: str) -> str:
     )
 
 
-def supported() -> list[str]:
-    """open_clip's names of all architectures that `load_model` opens."""
-    return [name for name in open_clip.list_models() if refusal(open_clip.get_model_config(name)) is None]
+def list_supported_clips() -> list[str]:
+    """open_clip's names of all architectures that `load_open_clip` opens."""
+    return [
+        name for name in open_clip.list_models() if unsupported_clip_reason(open_clip.get_model_config(name)) is None
+    ]
 
 
-def default_tag(model_type: str) -> str | None:
+def default_clip_tag(model_type: str) -> str | None:
     """The usual weights of an architecture: OpenAI's, else those most used; None where there are no usual ones."""
     try:
-        name = names(model_type)
+        name = canonical_clip_name(model_type)
     except ValueError:
         return None
-    return "openai" if "openai" in list_pretrained_tags_by_model(name) else USUAL_TAGS.get(name)
+    return "openai" if "openai" in list_pretrained_tags_by_model(name) else DEFAULT_TAGS.get(name)
 
 
-def refusal(config: dict[str, Any]) -> str | None:
+def unsupported_clip_reason(config: dict[str, Any]) -> str | None:
     """Why the model of an open_clip `model_cfg` cannot be opened at its last block; None if it can."""
     vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
     tower = vision.get("timm_model_name")
     if tower:
-        return next(why for part, why in TIMM_TOWERS.items() if part in tower)
-    if is_resnet(config):
+        return next(why for part, why in UNSUPPORTED_TIMM_TOWERS.items() if part in tower)
+    if has_resnet_tower(config):
         return "a ResNet consists of convolutions and has no last attention block"
     if "multimodal_cfg" in config or text.get("embed_cls"):
         return "CoCa compares texts with what an attentional pooler makes of the patches, not with patches"
@@ -87,7 +89,7 @@ def refusal(config: dict[str, Any]) -> str | None:
         return "texts are compared with what a pooler makes of the patches, not with patches"
     if "hf_model_name" in text:
         return f"its text tower is {text['hf_model_name']} of Hugging Face's transformers, not open_clip's own"
-    custom = [key for key in CUSTOM_ATTENTION if vision.get(key)]
+    custom = [key for key in CUSTOM_ATTENTION_KEYS if vision.get(key)]
     if custom or vision.get("block_type") == "custom":
         return f"its blocks ({', '.join(custom) or 'block_type custom'}) have another attention module"
     if isinstance(vision.get("patch_size"), (list, tuple)):
@@ -95,7 +97,7 @@ def refusal(config: dict[str, Any]) -> str | None:
     return None
 
 
-def architecture(model_type: str) -> dict[str, Any]:
+def get_clip_config(model_type: str) -> dict[str, Any]:
     """open_clip's `model_cfg` of a CLIP: `embed_dim`, `vision_cfg`, `text_cfg`; its weights are not touched.
 
     Raises:
@@ -103,19 +105,19 @@ def architecture(model_type: str) -> dict[str, Any]:
     """
     schema, _, where = model_type.partition(":")
     if schema == "local-dir":
-        model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
-    config = open_clip.get_model_config(model_type if where else names(model_type))
+        model_type = f"local-dir:{find_existing_path(where, 'folder of an open_clip model')}"
+    config = open_clip.get_model_config(model_type if where else canonical_clip_name(model_type))
     if config is None:
         raise ValueError(f"Expected a CLIP that open_clip knows, but got {model_type!r}")
     return config
 
 
-def is_resnet(config: dict[str, Any]) -> bool:
+def has_resnet_tower(config: dict[str, Any]) -> bool:
     """Whether the image tower of an open_clip `model_cfg` is one of OpenAI's ResNets."""
     return isinstance(config.get("vision_cfg", {}).get("layers"), (list, tuple))
 
 
-def load_model(model_type: str, clip_type: str | None, resnets: bool = False) -> tuple[nn.Module, Any]:
+def load_open_clip(model_type: str, clip_type: str | None, resnets: bool = False) -> tuple[nn.Module, Any]:
     """An open_clip model with its weights and its tokenizer; arguments and errors are those of `clip.load_clip`.
 
     Args:
@@ -123,17 +125,17 @@ def load_model(model_type: str, clip_type: str | None, resnets: bool = False) ->
     """
     if ":" in model_type:
         return _load_folder_or_hub(model_type, clip_type, resnets)
-    name = names(model_type)
-    check_supported(name, resnets=resnets)
+    name = canonical_clip_name(model_type)
+    check_clip_supported(name, resnets=resnets)
     tags = list_pretrained_tags_by_model(name)
     if not clip_type:
         listed = ", ".join(tags) or "open_clip has none for it"
         raise WeightsError(f"{name} needs weights: clip_type=<tag> ({listed}) or a file.")
     model = _load_tag(name, clip_type) if clip_type in tags else _load_file(name, clip_type, tags)
-    return model, _tokenizer(name)
+    return model, _load_tokenizer(name)
 
 
-def check_supported(name: str, config: dict[str, Any] | None = None, resnets: bool = False) -> None:
+def check_clip_supported(name: str, config: dict[str, Any] | None = None, resnets: bool = False) -> None:
     """Refuse what cannot be used, before anything is downloaded.
 
     Args:
@@ -144,7 +146,7 @@ def check_supported(name: str, config: dict[str, Any] | None = None, resnets: bo
         TypeError: another kind of model; the message has the reason. WeightsError: its tokenizer is not installed.
     """
     config = open_clip.get_model_config(name) if config is None else config
-    why = None if resnets and is_resnet(config) else refusal(config)
+    why = None if resnets and has_resnet_tower(config) else unsupported_clip_reason(config)
     if why is not None:
         raise TypeError(f"Expected a CLIP with open_clip's own VisionTransformer, but got {name!r}: {why}")
     tokenizer = config.get("text_cfg", {}).get("hf_tokenizer_name")
@@ -154,12 +156,12 @@ def check_supported(name: str, config: dict[str, Any] | None = None, resnets: bo
         )
 
 
-def _tokenizer(name: str) -> Any:
+def _load_tokenizer(name: str) -> Any:
     try:
         return open_clip.get_tokenizer(name)
     except OSError as error:
         raise WeightsError(
-            f"The tokenizer of {name} is not on this machine and could not be fetched ({reason(error)})."
+            f"The tokenizer of {name} is not on this machine and could not be fetched ({short_reason(error)})."
         ) from error
 
 
@@ -170,18 +172,18 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None, resnets: bool) -
     if clip_type:
         raise ValueError(f"{model_type!r} brings its own weights: expected clip_type=None, but got {clip_type!r}")
     if schema == "local-dir":
-        model_type = f"local-dir:{find(where, 'folder of an open_clip model')}"
+        model_type = f"local-dir:{find_existing_path(where, 'folder of an open_clip model')}"
     try:
-        check_supported(model_type, open_clip.get_model_config(model_type), resnets)
+        check_clip_supported(model_type, open_clip.get_model_config(model_type), resnets)
         model = open_clip.create_model(model_type, require_pretrained=True)
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
         if isinstance(error, WeightsError):
             raise
         raise WeightsError(
-            f"The CLIP {model_type!r} cannot be loaded: {reason(error)}.\n"
+            f"The CLIP {model_type!r} cannot be loaded: {short_reason(error)}.\n"
             "  A folder needs open_clip_config.json and open_clip_model.safetensors (or open_clip_pytorch_model.bin)."
         ) from error
-    return model, _tokenizer(model_type)
+    return model, _load_tokenizer(model_type)
 
 
 def _load_tag(name: str, tag: str) -> nn.Module:
@@ -193,10 +195,10 @@ def _load_tag(name: str, tag: str) -> nn.Module:
     except (OSError, RuntimeError, pickle.UnpicklingError) as error:
         repository = (record.get("hf_hub") or "").rstrip("/")
         source = f"https://huggingface.co/{repository}" if repository else record.get("url", "")
-        fetch = f"python -m proxyclip weights fetch {name if tag == default_tag(name) else f'{name},{tag}'}"
+        fetch = f"python -m proxyclip weights fetch {name if tag == default_clip_tag(name) else f'{name},{tag}'}"
         raise WeightsError(
             f"The CLIP weights {tag!r} of {name} cannot be loaded; get them: {fetch}\n"
-            f"  why:    {reason(error)}\n"
+            f"  why:    {short_reason(error)}\n"
             f"  file:   open_clip_model.safetensors and open_clip_config.json of {source}\n"
             f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
             "  use it: model_type='local-dir:FOLDER', clip_type=None"
@@ -205,7 +207,7 @@ def _load_tag(name: str, tag: str) -> nn.Module:
 
 def _load_file(name: str, file: str, tags: list[str]) -> nn.Module:
     try:
-        path = find(file, "weights file")
+        path = find_existing_path(file, "weights file")
     except FileNotFoundError as error:
         raise ValueError(
             f"Expected clip_type to be a tag of {name} ({', '.join(tags)}) or a weights file, but got {file!r}"
@@ -215,7 +217,7 @@ def _load_file(name: str, file: str, tags: list[str]) -> nn.Module:
     model = open_clip.create_model(name, load_weights=False, **options)
     if scripted:
         return _load_openai(model, path)
-    return load_into(model, path, drop=("input_resolution", "context_length", "vocab_size"))
+    return load_weights_into(model, path, drop=("input_resolution", "context_length", "vocab_size"))
 
 
 def _options_by_name(name: str, file: str, tags: list[str]) -> dict[str, Any]:

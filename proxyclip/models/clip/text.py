@@ -13,7 +13,7 @@ from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
 from proxyclip.models.clip.prompts import embed_class_names, load_or_compute_features
-from proxyclip.models.weights import fingerprint
+from proxyclip.models.weights import fingerprint_module
 
 TEXT_BATCH = {"cpu": 80, "cuda": 2048}  # prompts at once; on 2 CPU cores 640 took 1.7 times as long as 80
 
@@ -43,11 +43,11 @@ class TextCLIP(nn.Module):
         values = dict(mean=OPENAI_DATASET_MEAN, std=OPENAI_DATASET_STD, own_mean=own[0], own_std=own[1])
         for name, value in values.items():
             self.register_buffer(name, torch.tensor(value).view(3, 1, 1), persistent=False)
-        self.renormalises = own != (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
+        self.needs_renormalization = own != (OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)
 
-    def renormalise(self, images: Tensor) -> Tensor:
+    def renormalize(self, images: Tensor) -> Tensor:
         """CLIP-normalised images (B, 3, H, W) as this very model wants them."""
-        if not self.renormalises:
+        if not self.needs_renormalization:
             return images
         return ((self.to_rgb(images) - self.own_mean) / self.own_std).to(images.dtype)
 
@@ -95,7 +95,7 @@ class TextCLIP(nn.Module):
         With `unit`, each row is made unit; without, it stays the mean of the templates' unit features.
         """
         device = self.mean.device
-        weights = fingerprint(self.model, skip="visual.")
+        weights = fingerprint_module(self.model, skip="visual.")
         block = self._text_tower.transformer.resblocks[0]
         tower = [repr(block), block.attn.num_heads, self._text_pooling]
         key = [weights, *tower, type(self.tokenizer).__name__, open_clip.__version__, device.type]

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def projected_values(block: Any, x: Tensor) -> Tensor:
+def project_values(block: Any, x: Tensor) -> Tensor:
     """Values of the patches after the output projection: out_proj(W_v ln_1(x) + b_v), class token dropped.
 
     Mixing patches with weights that sum to one commutes with the (affine) output projection, so it can come first,
@@ -20,15 +20,15 @@ def projected_values(block: Any, x: Tensor) -> Tensor:
     Returns:
         (B, h*w, C).
     """
-    return block.ls_1(block.attn.out_proj(_in_proj(block, x[:, 1:], 2)))
+    return block.ls_1(block.attn.out_proj(_project_qkv_part(block, x[:, 1:], 2)))
 
 
-def projected_keys(block: Any, x: Tensor) -> Tensor:
+def project_keys(block: Any, x: Tensor) -> Tensor:
     """Keys of the patches after the output projection, as MaskCLIP compares them: (B, 1 + h*w, C) -> (B, h*w, C)."""
-    return block.attn.out_proj(_in_proj(block, x[:, 1:], 1))
+    return block.attn.out_proj(_project_qkv_part(block, x[:, 1:], 1))
 
 
-def _in_proj(block: Any, x: Tensor, part: int) -> Tensor:
+def _project_qkv_part(block: Any, x: Tensor, part: int) -> Tensor:
     """Part 0, 1 or 2 (query, key, value) of the input projection of ln_1(x), heads side by side."""
     attn = block.attn
     rows = slice(part * attn.embed_dim, (part + 1) * attn.embed_dim)
@@ -36,7 +36,7 @@ def _in_proj(block: Any, x: Tensor, part: int) -> Tensor:
     return F.linear(block.ln_1(x), attn.in_proj_weight[rows], bias)
 
 
-def query_key_value(block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+def compute_qkv(block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """Queries, keys and values of ln_1(x): (B, N, C) -> three of (B, heads, N, C / heads)."""
     attn = block.attn
     joint = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
@@ -44,12 +44,12 @@ def query_key_value(block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return q, k, v
 
 
-def similarity(a: Tensor, b: Tensor) -> Tensor:
+def compute_attention_logits(a: Tensor, b: Tensor) -> Tensor:
     """Scaled products a bᵀ / sqrt(d): (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, M) float32."""
     return (a @ b.mT).float() * a.shape[-1] ** -0.5
 
 
-def mix(block: Any, weights: Tensor, values: Tensor) -> Tensor:
+def mix_values(block: Any, weights: Tensor, values: Tensor) -> Tensor:
     """Weighted values of all heads through the output projection.
 
     Args:
@@ -63,7 +63,7 @@ def mix(block: Any, weights: Tensor, values: Tensor) -> Tensor:
     return block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
 
 
-def with_residual(block: Any, x: Tensor, attended: Tensor) -> Tensor:
+def add_residual_and_mlp(block: Any, x: Tensor, attended: Tensor) -> Tensor:
     """The rest of the block: residual connection, then MLP; (B, N, C), (B, N, C) -> (B, N, C)."""
     x = x + attended
     return x + block.ls_2(block.mlp(block.ln_2(x)))

@@ -15,25 +15,27 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-LONG = 512  # tokens from which it pays
+MIN_HEADWISE_TOKENS = 512  # tokens from which it pays
 
 
-class _HeadByHead(TorchFunctionMode):
+class _HeadwiseAttention(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         options = kwargs or {}
-        if func is F.scaled_dot_product_attention and len(args) >= 3 and _suits(*args, **options):
-            return head_by_head(args[0], args[1], args[2], options.get("scale"))
+        if func is F.scaled_dot_product_attention and len(args) >= 3 and _is_plain_long_attention(*args, **options):
+            return compute_headwise_attention(args[0], args[1], args[2], options.get("scale"))
         return func(*args, **options)
 
 
-def _suits(q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, *rest: Any, **options: Any) -> bool:
+def _is_plain_long_attention(
+    q: Tensor, k: Tensor, v: Tensor, attn_mask: Tensor | None = None, *rest: Any, **options: Any
+) -> bool:
     plain = attn_mask is None and not any(rest) and not any(v for k, v in options.items() if k != "scale")
-    return plain and q.ndim == 4 and q.shape == k.shape and min(q.shape[2], k.shape[2]) >= LONG
+    return plain and q.ndim == 4 and q.shape == k.shape and min(q.shape[2], k.shape[2]) >= MIN_HEADWISE_TOKENS
 
 
-def head_by_head(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
+def compute_headwise_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
     """softmax(scale q kᵀ) v, one head at a time; (B, heads, N, d) each, scale 1 / sqrt(d) by default."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     out = torch.empty_like(q)
@@ -45,12 +47,12 @@ def head_by_head(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) ->
 
 
 @contextmanager
-def suited_attention(tensor: Tensor) -> Iterator[None]:
+def use_headwise_attention(tensor: Tensor) -> Iterator[None]:
     """Attention head by head inside, where `tensor` is bfloat16 on a CPU without AMX; elsewhere nothing changes."""
     if tensor.device.type != "cpu" or tensor.dtype != torch.bfloat16 or _has_amx():
         yield
     else:
-        with _HeadByHead():
+        with _HeadwiseAttention():
             yield
 
 

@@ -18,17 +18,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from proxyclip.models import registry as plugins
+from proxyclip.models.registry import build_plugin
 
 
-def build_steps(specs: str | dict[str, Any] | Sequence[str | dict[str, Any]] | None) -> tuple[Any, ...]:
+def build_refine_steps(specs: str | dict[str, Any] | Sequence[str | dict[str, Any]] | None) -> tuple[Any, ...]:
     """The steps of a config, in order: each a name or `dict(type=name, **options)`; one needs no list; none is none.
 
     Raises:
         ValueError: unknown name, or a step on scores after one on probabilities. TypeError: unknown option.
     """
     several = [specs] if isinstance(specs, (str, dict)) else specs or []
-    steps = tuple(plugins.build("refine", spec) for spec in several if spec != "none")
+    steps = tuple(build_plugin("refine", spec) for spec in several if spec != "none")
     order = [step.on for step in steps]
     if order != sorted(order, reverse=True):
         raise ValueError(f"Expected steps on scores before those on probabilities, but got {list(steps)}")

@@ -14,8 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STAGES = ("scores", "probabilities")
-BUDGET = 2**22  # elements of the neighbours of the maps refined together: 16 MB, which stay in a CPU's cache
+MAP_KINDS = ("scores", "probabilities")
+MAX_NEIGHBOR_ELEMENTS = (
+    2**22
+)  # elements of the neighbours of the maps refined together: 16 MB, which stay in a CPU's cache
 
 
 @dataclass(frozen=True)
@@ -39,8 +41,8 @@ class PAMR:
         object.__setattr__(self, "dilations", tuple(self.dilations))
         if self.steps < 0 or not self.dilations or min(self.dilations) < 1:
             raise ValueError(f"Expected steps >= 0 and dilations of 1 or more, but got {self.steps}, {self.dilations}")
-        if self.on not in STAGES:
-            raise ValueError(f"Expected on of pamr to be one of {', '.join(STAGES)}, but got {self.on!r}")
+        if self.on not in MAP_KINDS:
+            raise ValueError(f"Expected on of pamr to be one of {', '.join(MAP_KINDS)}, but got {self.on!r}")
 
     def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
         """Maps (N, H, W) and image (3, h, w), which is resized to the maps' size -> (N, H, W)."""
@@ -48,24 +50,24 @@ class PAMR:
             return maps
         size = (maps.shape[1], maps.shape[2])
         weights = self.affinity(F.interpolate(image[None].float(), size=size, mode="bilinear")[0])
-        together = max(BUDGET // weights.numel(), 1)
-        return torch.cat([self._follow(some, weights[:, None]) for some in maps.split(together)])
+        together = max(MAX_NEIGHBOR_ELEMENTS // weights.numel(), 1)
+        return torch.cat([self._refine_maps(some, weights[:, None]) for some in maps.split(together)])
 
     def affinity(self, image: Tensor) -> Tensor:
         """Weights of all neighbours of every pixel: (3, H, W) -> (neighbours, H, W), their sum one."""
-        near = self._neighbours(image)
+        near = self._gather_neighbors(image)
         own = image.expand(len(self.dilations), *image.shape)
         spread = torch.cat([near, own]).std(0)
         distance = (near - image).abs().div_(1e-8 + 0.1 * spread)
         return distance.mean(1).neg_().softmax(0)
 
-    def _follow(self, maps: Tensor, weights: Tensor) -> Tensor:
+    def _refine_maps(self, maps: Tensor, weights: Tensor) -> Tensor:
         """All steps of a few maps (n, H, W), which know nothing of each other; weights (neighbours, 1, H, W)."""
         for _ in range(self.steps):
-            maps = self._neighbours(maps).mul_(weights).sum(0)
+            maps = self._gather_neighbors(maps).mul_(weights).sum(0)
         return maps
 
-    def _neighbours(self, image: Tensor) -> Tensor:
+    def _gather_neighbors(self, image: Tensor) -> Tensor:
         """The neighbours of every pixel: (C, H, W) -> (neighbours, C, H, W)."""
         h, w = image.shape[1:]
         reach = max(self.dilations)

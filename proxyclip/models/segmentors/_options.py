@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def refuse_unused(name: str, options: dict[str, Any]) -> None:
+def reject_vfm_and_attention(name: str, options: dict[str, Any]) -> None:
     """Refuse a VFM or an attention, which the segmentor `name` would ignore."""
     if options.get("vfm_model") is not None:
         raise ValueError(f"{name} uses no VFM: set vfm_model=None (--vfm none)")

@@ -16,11 +16,11 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from proxyclip.models.layers.block import projected_values, resize_tokens
+from proxyclip.models.layers.block import project_values, resize_tokens
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
-CHUNK = 2**22  # elements of one attention matrix: 16 MB in float32
-UNUSED = dict(beta=1.2, gamma=3.0)  # proxy attention's own, at the values every config passes on
+MAX_ATTENTION_ELEMENTS = 2**22  # elements of one attention matrix: 16 MB in float32
+DEFAULT_PROXY_OPTIONS = dict(beta=1.2, gamma=3.0)  # proxy attention's own, at the values every config passes on
 
 
 @MODELS.register_module()
@@ -54,7 +54,7 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
             raise ValueError(f"Expected 0 <= rho < 1 and no negative option of {name}, but got {own}")
         if options.get("vfm_model") is None:
             raise ValueError(f"{name} needs a VFM, but vfm_model is None: choose one (--vfm dino)")
-        ignored = {k: options[k] for k, usual in UNUSED.items() if options.get(k, usual) != usual}
+        ignored = {k: options[k] for k, usual in DEFAULT_PROXY_OPTIONS.items() if options.get(k, usual) != usual}
         if options.get("attention") not in (None, "proxy", dict(type="proxy")):
             ignored["attention"] = options["attention"]
         if ignored:
@@ -84,7 +84,7 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
     def _values(self, tiles: Tensor, guide: Tensor) -> Tensor:
         """CLIP's projected values on the guide's grid: (n, 3, h, w), (n, D, h', w') -> (n, h'*w', C)."""
         x, grid = self.clip.tokens(tiles.to(self.dtype))
-        return resize_tokens(projected_values(self.clip.last, x), grid, (guide.shape[2], guide.shape[3]))
+        return resize_tokens(project_values(self.clip.last, x), grid, (guide.shape[2], guide.shape[3]))
 
     def _image(self, guide: Tensor, projected: Tensor) -> Tensor:
         """One image's guides (n, D, h, w) and values (n, h*w, C) -> (n, names, h, w) float32."""
@@ -92,7 +92,7 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
         values = projected.flatten(0, 1)
         grid = (guide.shape[2], guide.shape[3])
         beta = 1 + self.beta_scale * math.log(1 + len(guide))
-        chunks = keys.split(max(CHUNK // len(keys), 1))
+        chunks = keys.split(max(MAX_ATTENTION_ELEMENTS // len(keys), 1))
         mixed = torch.cat([self._weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])
         (scores,) = self.batches.run(
             lambda tokens: self.similarity(self.clip.project(tokens, grid)), [mixed.unflatten(0, (len(guide), -1))]
@@ -100,12 +100,14 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
         return scores
 
     def _weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
-        similarity = move(queries, keys, self.rho, self.rounds) @ keys.mT
+        similarity = shift_queries(queries, keys, self.rho, self.rounds) @ keys.mT
         similar = (similarity > self.rho).sum(-1, keepdim=True).clamp(min=1)
-        return attend(similarity, similarity.mean(-1, keepdim=True), beta, 1 + self.gamma_scale / similar)
+        return compute_global_attention(
+            similarity, similarity.mean(-1, keepdim=True), beta, 1 + self.gamma_scale / similar
+        )
 
 
-def move(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Tensor:
+def shift_queries(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Tensor:
     """Unit queries (N, D) moved `rounds` times to the direction of the mean of all keys (M, D) above `rho`; unit."""
     for _ in range(rounds):
         near = queries @ keys.mT > rho
@@ -113,7 +115,7 @@ def move(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Tensor:
     return queries
 
 
-def attend(similarity: Tensor, mean: Tensor, beta: float, gamma: Tensor | float) -> Tensor:
+def compute_global_attention(similarity: Tensor, mean: Tensor, beta: float, gamma: Tensor | float) -> Tensor:
     """Softmax of A = gamma (S - beta max(0, mean)), its negative entries -inf, the largest of a row always kept.
 
     Args:

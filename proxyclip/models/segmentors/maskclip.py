@@ -17,28 +17,28 @@ from torch import Tensor, nn
 
 from proxyclip.data.templates import maskclip_template
 from proxyclip.models.base_segmentor import RowChunkFunction
-from proxyclip.models.layers.block import projected_keys
+from proxyclip.models.layers.block import project_keys
 from proxyclip.models.preprocessor import MixedSizePreProcessor
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
-SCALE = 100.0  # CLIP's logit scale, fixed in both refinements
-REMOVED = -100.0  # score of a class that prompt denoising removes
+CLIP_LOGIT_SCALE = 100.0  # CLIP's logit scale, fixed in both refinements
+REMOVED_SCORE = -100.0  # score of a class that prompt denoising removes
 PARITIES = ("paper", "upstream")
-IMAGENET: dict[str, Any] = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
+IMAGENET_NORMALIZATION: dict[str, Any] = dict(mean=(123.675, 116.28, 103.53), std=(58.395, 57.12, 57.375))
 
 
-def denoise(scores: Tensor, threshold: float) -> Tensor:
+def apply_prompt_denoising(scores: Tensor, threshold: float) -> Tensor:
     """Prompt denoising: names whose best probability in an image is below `threshold` get the score -100 everywhere.
 
     Args:
         scores: cosine similarities (B, names, N).
         threshold: 0 to 1; 0 removes nothing.
     """
-    best = (SCALE * scores).softmax(1).amax(2, keepdim=True)
-    return scores.masked_fill(best < threshold, REMOVED)
+    best = (CLIP_LOGIT_SCALE * scores).softmax(1).amax(2, keepdim=True)
+    return scores.masked_fill(best < threshold, REMOVED_SCORE)
 
 
-def smooth(scores: Tensor, keys: Tensor, threshold: float, parity: str = "paper") -> Tensor:
+def apply_key_smoothing(scores: Tensor, keys: Tensor, threshold: float, parity: str = "paper") -> Tensor:
     """Key smoothing: unsure patches take the sum of all patches' probabilities, weighted by the likeness of keys.
 
     Args:
@@ -52,7 +52,7 @@ def smooth(scores: Tensor, keys: Tensor, threshold: float, parity: str = "paper"
     """
     if threshold <= 0:
         return scores
-    probabilities = (SCALE * scores).softmax(1)
+    probabilities = (CLIP_LOGIT_SCALE * scores).softmax(1)
     unit = F.normalize(keys.float(), dim=1 if parity == "upstream" else 2)
     smoothed = (probabilities @ unit) @ unit.mT
     return torch.where(probabilities.amax(1, keepdim=True) < threshold, smoothed, probabilities)
@@ -90,7 +90,7 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             raise ValueError(f"Expected parity of MaskCLIP to be one of {', '.join(PARITIES)}, but got {parity!r}")
         upstream = parity == "upstream"
         if upstream:
-            options.setdefault("data_preprocessor", MixedSizePreProcessor(**IMAGENET))
+            options.setdefault("data_preprocessor", MixedSizePreProcessor(**IMAGENET_NORMALIZATION))
         strategy: dict[str, Any] = {"type": attention} if isinstance(attention, str) else dict(attention)
         if strategy["type"] == "maskclip":
             strategy.setdefault("residual", upstream)
@@ -104,15 +104,17 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
         if upstream:
             self.templates = maskclip_template
             self.clip.position_offset = 0.0
-            as_published(self.clip.model.visual)
+            apply_published_tower_settings(self.clip.model.visual)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Scores of every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         x, grid = self.clip.tokens(inputs.to(self.dtype))
         tokens, grid = self.attention(self.clip.last, x, grid, None)
-        scores = denoise(self.similarity(self.clip.project(tokens, grid)).flatten(2), self.prompt_denoising)
+        scores = apply_prompt_denoising(
+            self.similarity(self.clip.project(tokens, grid)).flatten(2), self.prompt_denoising
+        )
         if self.key_smoothing > 0:
-            scores = smooth(scores, projected_keys(self.clip.last, x), self.key_smoothing, self.parity)
+            scores = apply_key_smoothing(scores, project_keys(self.clip.last, x), self.key_smoothing, self.parity)
         return scores.unflatten(2, grid)
 
     def score(
@@ -126,14 +128,14 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             h, w = image.shape[1:]
             padded = F.pad(image, (0, -w % self.clip.patch, 0, -h % self.clip.patch))
             scores = F.interpolate(self.extract_feat(padded[None]), size=(h, w), mode="bilinear")
-            yield partial(_stretched, scores)
+            yield partial(_resize_scores, scores)
 
 
-def _stretched(scores: Tensor, size: tuple[int, int]) -> Tensor:
+def _resize_scores(scores: Tensor, size: tuple[int, int]) -> Tensor:
     return F.interpolate(scores, size=size, mode="bilinear")
 
 
-def as_published(tower: nn.Module) -> None:
+def apply_published_tower_settings(tower: nn.Module) -> None:
     """Give an image tower the activation and the epsilon that the published code runs it with."""
     for module in tower.modules():
         if isinstance(module, nn.LayerNorm):

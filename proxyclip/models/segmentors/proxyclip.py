@@ -13,16 +13,15 @@ import torch.nn.functional as F
 from mmseg.registry import MODELS
 from torch import Tensor
 
-from proxyclip.data import vocabulary
 from proxyclip.data.templates import openai_imagenet_template
-from proxyclip.data.vocabulary import Vocabulary
+from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.base_segmentor import record_arguments
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.sliding.segmentor import SlidingSegmentor
 from proxyclip.models.vfm import build_vfm
-from proxyclip.models.weights import fingerprint
-from proxyclip.utils.paths import find
+from proxyclip.models.weights import fingerprint_module
+from proxyclip.utils.paths import find_existing_path
 
 
 @MODELS.register_module()
@@ -36,7 +35,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         checkpoint, beta, gamma: weights file of the VFM, options of the attention, where those do not say them.
         prob_thd: pixels whose best probability is below it become class 0; logit_scale: of the softmax over names.
         slide_stride, slide_crop: windows in pixels (0: the whole image); window_batch: most of them in one forward,
-            or "auto", as many as memory has room for. approximate: options of `Approximate`, which change numbers.
+            or "auto", as many as memory has room for. approximate: options of `ApproximateOptions`, which change numbers.
         attention: strategy name or `dict(type=..., **options)`; default proxy with a VFM, else vanilla.
         precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
         pad_multiple: what windows are padded to; default lcm of the patch sizes (the published code: 56).
@@ -90,7 +89,9 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         self.scale = logit_scale
         self.hashes: dict = {}
         self.register_buffer("text", None, persistent=False)
-        file_vocabulary = name_path and vocabulary.read(find(name_path, "vocabulary file"), self.separator)
+        file_vocabulary = name_path and read_vocabulary(
+            find_existing_path(name_path, "vocabulary file"), self.separator
+        )
         self.set_vocabulary(file_vocabulary or Vocabulary(()))
         self.eval()
 
@@ -103,7 +104,10 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
     def prepare(self, device: torch.device) -> None:
         """Put the image towers into their precision and embed the vocabulary, if any, in float32; each done once."""
         if self.dtype is None:
-            self.hashes = {"clip_sha256": fingerprint(self.clip), "vfm_sha256": self.vfm and fingerprint(self.vfm)}
+            self.hashes = {
+                "clip_sha256": fingerprint_module(self.clip),
+                "vfm_sha256": self.vfm and fingerprint_module(self.vfm),
+            }
             super().prepare(device)
             torch.nn.ModuleList(filter(None, (self.clip.model.visual, self.vfm))).to(self.dtype)
         if self.text is None and self.vocabulary.classes:

@@ -20,11 +20,11 @@ from mmseg.registry import MODELS
 from scipy import ndimage
 from torch import Tensor
 
-from proxyclip.models.layers.block import mix, query_key_value, similarity
-from proxyclip.models.segmentors._options import choose_layers, refuse_unused
+from proxyclip.models.layers.block import compute_attention_logits, compute_qkv, mix_values
+from proxyclip.models.segmentors._options import choose_layers, reject_vfm_and_attention
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
-IN_PLANE = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
+PLANAR_CONNECTIVITY = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
 
 
 @MODELS.register_module()
@@ -56,7 +56,7 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         sigma: float = 5.0,
         **options: Any,
     ) -> None:
-        refuse_unused(type(self).__name__, options)
+        reject_vfm_and_attention(type(self).__name__, options)
         own = dict(residual_weight=residual_weight, feedback_weight=feedback_weight, sigma=sigma)
         if not (0 <= residual_weight <= 1 and 0 <= feedback_weight <= 1 and sigma > 0):
             raise ValueError(f"Expected both weights in [0, 1] and sigma > 0, but got {own}")
@@ -69,27 +69,29 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
     def extract_feat(self, inputs: Tensor) -> Tensor:
         """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
-        middle = sum(attention(self.clip.blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers)
+        middle = sum(
+            average_attention_heads(self.clip.blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers
+        )
         residual = self.residual_weight / len(self.layers) * middle
-        _, k, v = query_key_value(self.clip.last, hidden[-1][:, 1:])
-        products = similarity(k, k)
+        _, k, v = compute_qkv(self.clip.last, hidden[-1][:, 1:])
+        products = compute_attention_logits(k, k)
         window = self.attention.window(grid, grid, inputs.device)
 
         def scores(logits: Tensor) -> Tensor:
             weights = (1 - self.residual_weight) * (logits + window).softmax(-1) + residual
-            return self.similarity(self.clip.project(mix(self.clip.last, weights, v), grid))
+            return self.similarity(self.clip.project(mix_values(self.clip.last, weights, v), grid))
 
-        regions = feedback(scores(products).argmax(1), window)[:, None]
+        regions = compute_semantic_feedback(scores(products).argmax(1), window)[:, None]
         return scores((1 - self.feedback_weight) * products + self.feedback_weight * regions)
 
 
-def attention(block: Any, x: Tensor) -> Tensor:
+def average_attention_heads(block: Any, x: Tensor) -> Tensor:
     """Attention of a block among its input tokens, mean of its heads: (B, N, C) -> (B, 1, N, N) float32."""
-    q, k, _ = query_key_value(block, x)
-    return similarity(q, k).softmax(-1).mean(1, keepdim=True)
+    q, k, _ = compute_qkv(block, x)
+    return compute_attention_logits(q, k).softmax(-1).mean(1, keepdim=True)
 
 
-def feedback(labels: Tensor, decay: Tensor) -> Tensor:
+def compute_semantic_feedback(labels: Tensor, decay: Tensor) -> Tensor:
     """A_sfr: 1 within a region, `decay` between regions of one label, 0 between labels.
 
     Args:
@@ -98,18 +100,18 @@ def feedback(labels: Tensor, decay: Tensor) -> Tensor:
     Returns:
         (B, h*w, h*w), dtype of `decay`.
     """
-    regions = components(labels).flatten(1)
+    regions = label_connected_regions(labels).flatten(1)
     labels = labels.flatten(1)
     same_label = labels[:, :, None] == labels[:, None]
     same_region = regions[:, :, None] == regions[:, None]
     return (decay * same_label).masked_fill(same_region, 1)
 
 
-def components(labels: Tensor) -> Tensor:
+def label_connected_regions(labels: Tensor) -> Tensor:
     """Numbers of connected regions of one label (4 neighbours), unique in all: (B, h, w) int64 -> (B, h, w) int64."""
     array = labels.cpu().numpy()
     region_ids = np.zeros(array.shape, dtype=np.int64)
     for label in np.unique(array):
-        regions, _ = ndimage.label(array == label, IN_PLANE)
+        regions, _ = ndimage.label(array == label, PLANAR_CONNECTIVITY)
         region_ids += np.where(regions > 0, regions + region_ids.max(), 0)
     return torch.from_numpy(region_ids).to(labels.device)

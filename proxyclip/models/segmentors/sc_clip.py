@@ -20,12 +20,12 @@ from mmseg.registry import MODELS
 from torch import Tensor
 
 from proxyclip.models.attention.proxy import Proxy
-from proxyclip.models.layers.block import mix, query_key_value, similarity
-from proxyclip.models.segmentors._options import choose_layers, refuse_unused
+from proxyclip.models.layers.block import compute_attention_logits, compute_qkv, mix_values
+from proxyclip.models.segmentors._options import choose_layers, reject_vfm_and_attention
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
-LAYERS = {12: ((9, 9), (4, 4), (4, 10)), 24: ((16, 16), (6, 6), (8, 19))}  # pre, post, multi: first and last
-CLS_WEIGHT = {12: 0.3, 24: 0.1}
+DEFAULT_LAYERS = {12: ((9, 9), (4, 4), (4, 10)), 24: ((16, 16), (6, 6), (8, 19))}  # pre, post, multi: first and last
+DEFAULT_CLS_WEIGHTS = {12: 0.3, 24: 0.1}
 
 
 @MODELS.register_module()
@@ -65,7 +65,7 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         sharpness: float = 3.0,
         **options: Any,
     ) -> None:
-        refuse_unused(type(self).__name__, options)
+        reject_vfm_and_attention(type(self).__name__, options)
         own: dict[str, Any] = dict(neighbours=neighbours, contamination=contamination)
         own |= dict(threshold=threshold, sharpness=sharpness)
         if not (neighbours >= 1 and 0 <= contamination <= 0.5 and 0 <= threshold <= 1 and sharpness > 0):
@@ -75,9 +75,9 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         requested = [None if layer is None else [layer] for layer in (pre_layer, post_layer)] + [multi_layers]
         (self.pre,), (self.post,), self.multi = (
             choose_layers(layers, ends, reference_depth, self.clip.depth)
-            for layers, ends in zip(requested, LAYERS[reference_depth], strict=True)
+            for layers, ends in zip(requested, DEFAULT_LAYERS[reference_depth], strict=True)
         )
-        self.cls_weight = CLS_WEIGHT[reference_depth] if cls_weight is None else cls_weight
+        self.cls_weight = DEFAULT_CLS_WEIGHTS[reference_depth] if cls_weight is None else cls_weight
         self.lof = (neighbours, contamination)
         self.threshold = threshold
         self.sharpness = sharpness
@@ -90,18 +90,18 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
         patches = [x[:, 1:] for x in hidden]
         block = self.clip.last
-        repaired = repair(patches[-1], outliers(patches[-1], *self.lof), grid)
-        q, k, v = query_key_value(block, torch.cat([hidden[-1][:, :1], repaired], dim=1))
-        own = mix(block, similarity(q[:, :, :1], k).softmax(-1), v)
-        _, k, v = query_key_value(block, smooth(repaired, patches[self.pre], self.threshold))
+        repaired = replace_outlier_tokens(patches[-1], find_outlier_tokens(patches[-1], *self.lof), grid)
+        q, k, v = compute_qkv(block, torch.cat([hidden[-1][:, :1], repaired], dim=1))
+        own = mix_values(block, compute_attention_logits(q[:, :, :1], k).softmax(-1), v)
+        _, k, v = compute_qkv(block, smooth_tokens(repaired, patches[self.pre], self.threshold))
         content = Proxy(beta=1.0, gamma=self.sharpness).weights(patches[self.pre].mT.unflatten(2, grid))
-        weights = (content[:, None] + similarity(k, k).softmax(-1)) / 2
-        _, _, low = query_key_value(block, torch.stack([patches[layer] for layer in self.multi]).sum(0))
-        tokens = mix(block, weights, v) + self.cls_weight * own + mix(block, weights, low)
-        return self.similarity(self.clip.project(smooth(tokens, patches[self.post], self.threshold), grid))
+        weights = (content[:, None] + compute_attention_logits(k, k).softmax(-1)) / 2
+        _, _, low = compute_qkv(block, torch.stack([patches[layer] for layer in self.multi]).sum(0))
+        tokens = mix_values(block, weights, v) + self.cls_weight * own + mix_values(block, weights, low)
+        return self.similarity(self.clip.project(smooth_tokens(tokens, patches[self.post], self.threshold), grid))
 
 
-def smooth(tokens: Tensor, like: Tensor, threshold: float) -> Tensor:
+def smooth_tokens(tokens: Tensor, like: Tensor, threshold: float) -> Tensor:
     """Mean of tokens weighted by the cosine similarity of `like` where that is `threshold` or more.
 
     Args:
@@ -117,7 +117,7 @@ def smooth(tokens: Tensor, like: Tensor, threshold: float) -> Tensor:
     return (weights / weights.sum(-1, keepdim=True)).to(tokens.dtype) @ tokens
 
 
-def local_outlier_factor(points: Tensor, neighbours: int) -> Tensor:
+def compute_outlier_factors(points: Tensor, neighbours: int) -> Tensor:
     """Compute the local outlier factor of every point: (B, N, D), N > neighbours -> (B, N) float32."""
     points = points.float() - points.float().mean(1, keepdim=True)  # cdist loses digits where norms are large
     distances = torch.cdist(points, points)
@@ -131,17 +131,17 @@ def local_outlier_factor(points: Tensor, neighbours: int) -> Tensor:
     return of_neighbours(density).mean(-1) / density
 
 
-def outliers(points: Tensor, neighbours: int, contamination: float) -> Tensor:
+def find_outlier_tokens(points: Tensor, neighbours: int, contamination: float) -> Tensor:
     """The floor(contamination N) points of the largest local outlier factor: (B, N, D) -> (B, N) bool."""
     mask = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     count = math.floor(contamination * points.shape[1] + 1e-9)
     if count == 0:
         return mask
-    factors = local_outlier_factor(points, min(neighbours, points.shape[1] - 1))
+    factors = compute_outlier_factors(points, min(neighbours, points.shape[1] - 1))
     return mask.scatter_(1, factors.topk(count).indices, True)
 
 
-def repair(tokens: Tensor, wrong: Tensor, grid: tuple[int, int]) -> Tensor:
+def replace_outlier_tokens(tokens: Tensor, wrong: Tensor, grid: tuple[int, int]) -> Tensor:
     """Replace outlier tokens by the mean of their other 3 x 3 neighbors, where there is one.
 
     Args:

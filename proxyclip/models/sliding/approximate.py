@@ -9,14 +9,13 @@ from typing import cast
 import torch
 from torch import Tensor
 
-from proxyclip.models.sliding import windows
-from proxyclip.models.sliding.windows import Axis
+from proxyclip.models.sliding.windows import WindowAxis, cut_tiles, plan_windows
 
-PER = ("window", "image")
+VFM_SCOPES = ("window", "image")
 
 
 @dataclass(frozen=True)
-class Approximate:
+class ApproximateOptions:
     """Options of shortcuts that change numbers.
 
     Args:
@@ -31,8 +30,8 @@ class Approximate:
     stride: int | None = None
 
     def __post_init__(self) -> None:
-        if self.vfm not in PER:
-            raise ValueError(f"Expected approximate.vfm to be one of {', '.join(PER)}, but got {self.vfm!r}")
+        if self.vfm not in VFM_SCOPES:
+            raise ValueError(f"Expected approximate.vfm to be one of {', '.join(VFM_SCOPES)}, but got {self.vfm!r}")
 
     @property
     def names(self) -> list[str]:
@@ -40,10 +39,10 @@ class Approximate:
         return ["vfm=image"] * (self.vfm == "image") + [f"stride={self.stride}"] * (self.stride is not None)
 
 
-def guides(
+def interpolate_window_features(
     vfm: Callable[[Tensor], Tensor | None],
     images: Tensor | Sequence[Tensor],
-    grids: Sequence[tuple[Axis, Axis]],
+    grids: Sequence[tuple[WindowAxis, WindowAxis]],
     multiple: int,
 ) -> list[Tensor]:
     """Cut the features of windows from one feature map of the whole image, by linear interpolation.
@@ -57,16 +56,16 @@ def guides(
     """
     out = []
     for image, (rows, columns) in zip(images, grids, strict=True):
-        whole = windows.plan(tuple(image.shape[1:]), 0, 0, multiple)
-        features = cast(Tensor, vfm(windows.cut(image, *whole)))[0]
-        down = _parts(rows, whole[0], features.shape[1]).to(features)
-        across = _parts(columns, whole[1], features.shape[2]).to(features)
+        whole = plan_windows(tuple(image.shape[1:]), 0, 0, multiple)
+        features = cast(Tensor, vfm(cut_tiles(image, *whole)))[0]
+        down = _window_cell_weights(rows, whole[0], features.shape[1]).to(features)
+        across = _window_cell_weights(columns, whole[1], features.shape[2]).to(features)
         parts = torch.einsum("iym,dmn,jxn->ijdyx", down, features, across)
         out.append(parts.flatten(0, 1))
     return out
 
 
-def _parts(axis: Axis, whole: Axis, cells: int) -> Tensor:
+def _window_cell_weights(axis: WindowAxis, whole: WindowAxis, cells: int) -> Tensor:
     """Build interpolation weights of window cells over `cells` image cells: (windows, cells of a window, cells)."""
     side = whole.padded / cells
     centres = (torch.arange(round(axis.padded / side)) + 0.5) * side - axis.before

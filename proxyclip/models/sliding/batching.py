@@ -12,16 +12,22 @@ from torch import Tensor
 from proxyclip.utils.system import read_free_memory
 
 logger = logging.getLogger(__name__)
-MOST = 64  # windows `auto` never goes beyond
-SHARE = 0.7  # of a GPU's free memory that `auto` plans with
+MAX_AUTO_WINDOWS = 64  # windows `auto` never goes beyond
+FREE_MEMORY_SHARE = 0.7  # of a GPU's free memory that `auto` plans with
 # On a CPU groups save calls, not arithmetic: they pay for small windows only (`benchmarks/run.py`).
-PIXELS = 336 * 336
-HEAVY = 3 * 2**30  # bytes that the hungriest window may take: SAM ViT-B in float32 took 2.5 GiB
+CPU_GROUP_PIXELS = 336 * 336
+MAX_WINDOW_BYTES = 3 * 2**30  # bytes that the hungriest window may take: SAM ViT-B in float32 took 2.5 GiB
 # What the CPU allocator and the libraries below torch say, all of them as RuntimeError.
-SHORT = ("can't allocate memory", "not enough memory", "out of memory", "could not create a memory", "bad_alloc")
+OUT_OF_MEMORY_MESSAGES = (
+    "can't allocate memory",
+    "not enough memory",
+    "out of memory",
+    "could not create a memory",
+    "bad_alloc",
+)
 
 
-class Batcher:
+class WindowBatcher:
     """Run a function over windows in groups of at most `size`, halved for good where memory turns out short.
 
     Args:
@@ -50,7 +56,7 @@ class Batcher:
             MemoryError: one window alone is too much; the message has the remedies.
         """
         out: list[Any] = [None] * len(images[0])
-        for indices in _groups(images):
+        for indices in _group_by_shape(images):
             joint = [torch.cat([argument[i] for i in indices]) for argument in images]
             outputs = torch.cat(list(self._parts(function, joint)))
             counts = [len(images[0][i]) for i in indices]
@@ -72,7 +78,14 @@ class Batcher:
         """Windows of the next group: groups as even as can be; on CUDA the very first window alone, to measure it."""
         if self.size is None and tiles.device.type == "cuda":
             return 1
-        size = self.size or max(1, min(PIXELS // max(tiles[0, 0].numel(), 1), read_free_memory() // HEAVY, MOST))
+        size = self.size or max(
+            1,
+            min(
+                CPU_GROUP_PIXELS // max(tiles[0, 0].numel(), 1),
+                read_free_memory() // MAX_WINDOW_BYTES,
+                MAX_AUTO_WINDOWS,
+            ),
+        )
         return -(-left // -(-left // size))
 
     def _try(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Tensor | None:
@@ -86,10 +99,10 @@ class Batcher:
                 before = torch.cuda.memory_allocated(device)
             part = function(*tensors)
             if measured:
-                self.size = room(device, torch.cuda.max_memory_allocated(device) - before)
+                self.size = count_windows_that_fit(device, torch.cuda.max_memory_allocated(device) - before)
             return part
         except (RuntimeError, MemoryError) as error:
-            if not is_shortage(error):
+            if not is_out_of_memory(error):
                 raise
             message = str(error).splitlines()[0]
         if count == 1:
@@ -104,19 +117,21 @@ class Batcher:
         return None
 
 
-def room(device: torch.device, each: int) -> int:
+def count_windows_that_fit(device: torch.device, each: int) -> int:
     """Count the windows of `each` bytes that fit into the free memory of a CUDA device, at least one."""
     free, _ = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(1, min(int(SHARE * free / max(each, 1)), MOST))
+    return max(1, min(int(FREE_MEMORY_SHARE * free / max(each, 1)), MAX_AUTO_WINDOWS))
 
 
-def is_shortage(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
     """Return True if an error reports that memory is short, on CUDA or on the CPU."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(w in str(error).lower() for w in SHORT)
+    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
+        w in str(error).lower() for w in OUT_OF_MEMORY_MESSAGES
+    )
 
 
-def _groups(images: Sequence[Sequence[Tensor]]) -> list[list[int]]:
+def _group_by_shape(images: Sequence[Sequence[Tensor]]) -> list[list[int]]:
     """Group the indices of the images whose windows have one shape and type, in every argument."""
     groups: dict[tuple, list[int]] = {}
     for i, tensors in enumerate(zip(*images, strict=True)):

@@ -8,10 +8,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.windows import plan_windows
 
 
-def slide(image: Tensor, crop: int, stride: int, score: Callable[[Tensor], Tensor]) -> Tensor:
+def average_window_scores(image: Tensor, crop: int, stride: int, score: Callable[[Tensor], Tensor]) -> Tensor:
     """Score an image of any size: per pixel the mean over the windows around it.
 
     Args:
@@ -23,7 +23,7 @@ def slide(image: Tensor, crop: int, stride: int, score: Callable[[Tensor], Tenso
     """
     h, w = image.shape[1:]
     image = F.pad(image, (0, max(crop - w, 0), 0, max(crop - h, 0)))
-    rows, columns = windows.plan(tuple(image.shape[1:]), crop, stride, 1)
+    rows, columns = plan_windows(tuple(image.shape[1:]), crop, stride, 1)
     total = None
     counts = torch.zeros(image.shape[1:], device=image.device)
     for y in rows.starts:

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
 from proxyclip.models.preprocessor import MixedSizePreProcessor
-from proxyclip.models.sliding import windows
-from proxyclip.models.sliding.approximate import Approximate, guides
-from proxyclip.models.sliding.batching import Batcher
+from proxyclip.models.sliding.approximate import ApproximateOptions, interpolate_window_features
+from proxyclip.models.sliding.batching import WindowBatcher
+from proxyclip.models.sliding.windows import check_window_size, cut_tiles, plan_windows, stitch_tiles
 
 
 class SlidingSegmentor(OpenVocabSegmentor):
@@ -38,10 +38,10 @@ class SlidingSegmentor(OpenVocabSegmentor):
         **options: Any,
     ) -> None:
         super().__init__(data_preprocessor or MixedSizePreProcessor(), **options)
-        self.batches = Batcher(window_batch)
-        self.approximate = Approximate(**(approximate or {}))
+        self.batches = WindowBatcher(window_batch)
+        self.approximate = ApproximateOptions(**(approximate or {}))
         self.slide = (slide[0], self.approximate.stride or slide[1])
-        windows.check(*self.slide)
+        check_window_size(*self.slide)
 
     def guide(self, inputs: Tensor) -> Tensor | None:
         """Compute VFM features (n, D, h', w') of windows (n, 3, h, w), or None."""
@@ -65,13 +65,13 @@ class SlidingSegmentor(OpenVocabSegmentor):
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
         """See `OpenVocabSegmentor.score`; windows of all images share forwards."""
-        grids = [windows.plan(tuple(x.shape[1:]), *self.slide, self.pad_multiple) for x in inputs]
-        tiles = [windows.cut(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
+        grids = [plan_windows(tuple(x.shape[1:]), *self.slide, self.pad_multiple) for x in inputs]
+        tiles = [cut_tiles(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
         image_guides = None
         if self.approximate.vfm == "image":
-            image_guides = guides(self.guide, inputs, grids, self.pad_multiple)
+            image_guides = interpolate_window_features(self.guide, inputs, grids, self.pad_multiple)
         for grid, scores in zip(grids, self.extract_windows(tiles, image_guides), strict=True):
-            yield partial(windows.stitch, scores, *grid)
+            yield partial(stitch_tiles, scores, *grid)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:

@@ -20,10 +20,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-STRIP = {"cpu": 2**20, "cuda": 2**25}  # elements of a score strip: what a cache holds, or what fills a GPU
+ROW_CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}  # elements of a score strip: what a cache holds, or what fills a GPU
 
 
-def check(crop: int, stride: int) -> None:
+def check_window_size(crop: int, stride: int) -> None:
     """Refuse windows that leave pixels out: crop must be 0 (whole image) or at least stride, stride positive.
 
     Raises:
@@ -33,14 +33,14 @@ def check(crop: int, stride: int) -> None:
         raise ValueError(f"Expected slide_crop=0 or 0 < slide_stride <= slide_crop, but got {stride} and {crop}")
 
 
-def starts(length: int, crop: int, stride: int) -> list[int]:
+def compute_window_starts(length: int, crop: int, stride: int) -> list[int]:
     """First pixels of the windows along one axis; the last window is shifted inward, a short axis has one window."""
     count = max(length - crop + stride - 1, 0) // stride + 1
     return [max(min(i * stride, length - crop), 0) for i in range(count)]
 
 
 @dataclass(frozen=True)
-class Axis:
+class WindowAxis:
     """Windows along one axis: `length` pixels, tiles of `tile` pixels at `starts`, zero-padded to `padded`."""
 
     length: int
@@ -65,29 +65,29 @@ class Axis:
             (windows, out, cells) float32.
         """
         if self.direct and self.padded == self.tile:
-            return _linear(cells, out)[None].float()
-        upsample = _linear(cells, self.padded)[self.before : self.before + self.tile]
+            return _interpolation_matrix(cells, out)[None].float()
+        upsample = _interpolation_matrix(cells, self.padded)[self.before : self.before + self.tile]
         count = torch.zeros(self.length, dtype=torch.float64)
         for s in self.starts:
             count[s : s + self.tile] += 1
-        resize = _linear(self.length, out) / count
+        resize = _interpolation_matrix(self.length, out) / count
         return torch.stack([resize[:, s : s + self.tile] @ upsample for s in self.starts]).float()
 
 
 @lru_cache(maxsize=32)
-def _matrices(axis: Axis, cells: int, out: int, device: torch.device) -> Tensor:
-    """`Axis.matrices`, kept on the device: images of one size follow each other, and copying would wait for it."""
+def _matrices(axis: WindowAxis, cells: int, out: int, device: torch.device) -> Tensor:
+    """`WindowAxis.matrices`, kept on the device: images of one size follow each other, and copying would wait for it."""
     return axis.matrices(cells, out).to(device)
 
 
-def _linear(size: int, out: int) -> Tensor:
+def _interpolation_matrix(size: int, out: int) -> Tensor:
     """Matrix (out, size) of linear interpolation with align_corners=False, float64."""
     if size == out:
         return torch.eye(size, dtype=torch.float64)
     return F.interpolate(torch.eye(size, dtype=torch.float64)[None], size=out, mode="linear")[0].T
 
 
-def plan(size: Sequence[int], crop: int, stride: int, multiple: int) -> tuple[Axis, Axis]:
+def plan_windows(size: Sequence[int], crop: int, stride: int, multiple: int) -> tuple[WindowAxis, WindowAxis]:
     """Windows of an image of `size` (h, w): (vertical, horizontal).
 
     Args:
@@ -95,17 +95,17 @@ def plan(size: Sequence[int], crop: int, stride: int, multiple: int) -> tuple[Ax
         stride: step between windows in pixels.
         multiple: tiles are zero-padded, centred, to a multiple of this.
     """
-    h, w = (_axis(n, crop, stride, multiple) for n in size)
+    h, w = (_plan_axis(n, crop, stride, multiple) for n in size)
     return h, w
 
 
-def _axis(length: int, crop: int, stride: int, multiple: int) -> Axis:
+def _plan_axis(length: int, crop: int, stride: int, multiple: int) -> WindowAxis:
     tile = min(crop, length) if crop else length
-    first = tuple(starts(length, crop, stride)) if crop else (0,)
-    return Axis(length, tile, first, -(-tile // multiple) * multiple, direct=not crop)
+    first = tuple(compute_window_starts(length, crop, stride)) if crop else (0,)
+    return WindowAxis(length, tile, first, -(-tile // multiple) * multiple, direct=not crop)
 
 
-def cut(image: Tensor, rows: Axis, columns: Axis) -> Tensor:
+def cut_tiles(image: Tensor, rows: WindowAxis, columns: WindowAxis) -> Tensor:
     """Cut an image (3, H, W) into tiles (n, 3, h, w), row by row, padded with zeros."""
     tiles = [image[:, y : y + rows.tile, x : x + columns.tile] for y in rows.starts for x in columns.starts]
     top = rows.before
@@ -115,8 +115,8 @@ def cut(image: Tensor, rows: Axis, columns: Axis) -> Tensor:
     return F.pad(torch.stack(tiles), (left, right, top, bottom))
 
 
-def stitch(
-    scores: Tensor, rows: Axis, columns: Axis, size: tuple[int, int], budget: int | None = None
+def stitch_tiles(
+    scores: Tensor, rows: WindowAxis, columns: WindowAxis, size: tuple[int, int], budget: int | None = None
 ) -> Iterator[Tensor]:
     """Combine the scores of an image's windows into its score map, in row chunks from the top.
 
@@ -135,7 +135,7 @@ def stitch(
     grid = grid.reshape(names, len(rx) * w, len(ry) * h)
     down = ry.permute(1, 0, 2).reshape(size[0], -1)  # H0, (i, h)
     across = rx.permute(0, 2, 1).reshape(-1, size[1])  # (j, w), W0
-    budget = budget or STRIP.get(scores.device.type, STRIP["cuda"])
+    budget = budget or ROW_CHUNK_ELEMENTS.get(scores.device.type, ROW_CHUNK_ELEMENTS["cuda"])
     step = max(budget // (names * size[1]), 1)
     for top in range(0, size[0], step):
         chunk = down[top : top + step] @ grid.mT  # names, rows, (j, w)

@@ -13,15 +13,14 @@ from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from torch import Tensor
 
-from proxyclip.data import vocabulary
-from proxyclip.data.vocabulary import Vocabulary
+from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
 from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
 from proxyclip.models.clip.text import TextCLIP
-from proxyclip.models.sliding import windows
+from proxyclip.models.sliding.windows import plan_windows, stitch_tiles
 from proxyclip.models.trained.flops import ImageShape, ModelPart, ModelSizes, count_macs
-from proxyclip.models.trained.nonfinite import check_finite
+from proxyclip.models.trained.nonfinite import check_finite_losses
 from proxyclip.models.trained.state_dict import load_matching_tensors, read_checkpoint_state
-from proxyclip.utils.paths import find
+from proxyclip.utils.paths import find_existing_path
 
 PARITIES = ("paper", "upstream")
 
@@ -56,7 +55,7 @@ class WholeImageSegmentor(OpenVocabSegmentor):
     ) -> None:
         preprocessor_cfg = dict(type="MixedSizePreProcessor") | (data_preprocessor or {})
         super().__init__(MODELS.build(preprocessor_cfg), precision)
-        file_vocabulary = vocabulary.read(find(name_path, "vocabulary file"))
+        file_vocabulary = read_vocabulary(find_existing_path(name_path, "vocabulary file"))
         if file_vocabulary.has_synonyms:
             synonyms = next(names for names in file_vocabulary.classes if len(names) > 1)
             raise ValueError(f"{name_path}: expected one name a class, but got the synonyms {', '.join(synonyms)}")
@@ -97,7 +96,7 @@ class WholeImageSegmentor(OpenVocabSegmentor):
             size = tuple(image.shape[1:])
             scores = self.logits(image[None], None if samples is None else [samples[i]])
             scores = F.interpolate(scores.float(), size=size, mode="bilinear")
-            yield partial(windows.stitch, scores, *windows.plan(size, 0, 1, 1))
+            yield partial(stitch_tiles, scores, *plan_windows(size, 0, 1, 1))
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: Any = None) -> Tensor:
         """See `OpenVocabSegmentor.encode_decode`; all images in one forward."""
@@ -135,7 +134,7 @@ class TrainedSegmentor(WholeImageSegmentor):
             return
         if self.checkpoint is None:
             raise ValueError(f"{type(self).__name__} is a trained model: expected --checkpoint FILE, of train.py")
-        path = find(self.checkpoint, "checkpoint")
+        path = find_existing_path(self.checkpoint, "checkpoint")
         state, meta = read_checkpoint_state(path)
         self.load_trained_state(state, path)
         self.iteration = meta.get("iter")
@@ -164,7 +163,7 @@ class TrainedSegmentor(WholeImageSegmentor):
 
     def parse_losses(self, losses: dict[str, Tensor]) -> tuple[Tensor, dict[str, Tensor]]:
         """Sum the losses like MMEngine's BaseModel, after checking that all are finite."""
-        check_finite(losses)
+        check_finite_losses(losses)
         return super().parse_losses(losses)
 
 

@@ -21,7 +21,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxyclip.models.clip.loading import architecture, check_supported
+from proxyclip.models.clip.loading import check_clip_supported, get_clip_config
 
 ImageShape = tuple[int, int]  # (h, w)
 CLIP_SCALE_PARAMETERS = ("logit_scale", "logit_bias")  # used by CLIP's own training alone
@@ -62,8 +62,8 @@ def build_clip_without_weights(model_type: str) -> Any:
     Raises:
         TypeError: a CLIP that this toolkit cannot open.
     """
-    config = deepcopy(architecture(model_type))
-    check_supported(model_type, config, resnets=True)
+    config = deepcopy(get_clip_config(model_type))
+    check_clip_supported(model_type, config, resnets=True)
     own_text_tower = config.pop("custom_text", False)
     clip = (open_clip.CustomTextCLIP if own_text_tower else open_clip.CLIP)(**config)
     open_clip.set_model_preprocess_cfg(clip, asdict(PreprocessCfg()))

@@ -18,7 +18,7 @@ class NonFiniteLoss(ValueError):
         super().__init__(f"The loss is not a number: {', '.join(f'{k} = {v}' for k, v in self.terms.items())}")
 
 
-def check_finite(losses: Mapping[str, Tensor | Sequence[Tensor]]) -> None:
+def check_finite_losses(losses: Mapping[str, Tensor | Sequence[Tensor]]) -> None:
     """Refuse losses that are NaN or infinite.
 
     Args:
@@ -44,7 +44,7 @@ class NonFiniteWeights(ValueError):
     """Weights of the model are NaN or infinite."""
 
 
-def check_weights(state: Mapping[str, Tensor]) -> None:
+def check_finite_weights(state: Mapping[str, Tensor]) -> None:
     """Refuse weights that are NaN or infinite.
 
     A gradient may be so while the loss was finite.

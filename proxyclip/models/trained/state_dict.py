@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from proxyclip.models.weights import WeightsError, reason
+from proxyclip.models.weights import WeightsError, short_reason
 
 
 def load_checkpoint_file(path: Path | str) -> dict[str, Any]:
@@ -24,7 +24,7 @@ def load_checkpoint_file(path: Path | str) -> dict[str, Any]:
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
-        raise WeightsError(f"The checkpoint {path} cannot be read ({reason(error)}).") from error
+        raise WeightsError(f"The checkpoint {path} cannot be read ({short_reason(error)}).") from error
     is_complete = (
         isinstance(checkpoint, dict) and isinstance(checkpoint.get("state_dict"), dict) and "meta" in checkpoint
     )

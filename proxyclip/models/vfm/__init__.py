@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from proxyclip.models import registry as plugins
+from proxyclip.models.registry import build_plugin, is_plugin_file, list_plugins, load_plugin_class
 
 
 def build_vfm(spec: str | dict[str, Any] | None, **defaults: Any) -> Any:
@@ -29,16 +29,16 @@ def build_vfm(spec: str | dict[str, Any] | None, **defaults: Any) -> Any:
     Raises:
         ValueError: unknown family or size; the message lists the known ones. TypeError: unknown option.
     """
-    return None if spec is None else plugins.build("vfm", resolve(spec), **defaults)
+    return None if spec is None else build_plugin("vfm", resolve_vfm_spec(spec), **defaults)
 
 
-def resolve(spec: str | dict[str, Any]) -> dict[str, Any]:
+def resolve_vfm_spec(spec: str | dict[str, Any]) -> dict[str, Any]:
     """`dict(type=family, model=..., ...)` of a spec, short names replaced by those they stand for."""
     options = {"type": spec} if isinstance(spec, str) else dict(spec)
     family, dash, size = str(options.get("type")).partition("-")
-    if not dash or plugins.is_file(options["type"]) or options["type"] in plugins.known("vfm"):
+    if not dash or is_plugin_file(options["type"]) or options["type"] in list_plugins("vfm"):
         return options
-    variants = getattr(plugins.load("vfm", family), "variants", {})
+    variants = getattr(load_plugin_class("vfm", family), "variants", {})
     if size not in variants:
         sizes = ", ".join(f"{family}-{name}" for name in variants) or "no sizes by name: say model=..."
         raise ValueError(f"Expected {family} with one of its sizes, but got {options['type']!r}; it has {sizes}")

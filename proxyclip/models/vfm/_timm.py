@@ -16,14 +16,14 @@ import torch.nn.functional as F
 from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
-from proxyclip.models.layers.cpu_attention import suited_attention
+from proxyclip.models.layers.cpu_attention import use_headwise_attention
 from proxyclip.models.layers.pos_embed import resize_positions
-from proxyclip.models.weights import WeightsError, load_into, reason
-from proxyclip.models.weights.catalogue import entries
-from proxyclip.utils.paths import find
+from proxyclip.models.weights import WeightsError, load_weights_into, short_reason
+from proxyclip.models.weights.catalogue import list_weights_entries
+from proxyclip.utils.paths import find_existing_path
 
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-KINDS = ("tokens", "q", "k", "v")
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+FEATURE_KINDS = ("tokens", "q", "k", "v")
 
 
 class TimmViT(nn.Module):
@@ -49,17 +49,17 @@ class TimmViT(nn.Module):
 
     def __init__(self, model: str | None = None, checkpoint: str | None = None, features: str = "tokens") -> None:
         super().__init__()
-        if features not in KINDS:
-            raise ValueError(f"Expected features to be one of {', '.join(KINDS)}, but got {features!r}")
+        if features not in FEATURE_KINDS:
+            raise ValueError(f"Expected features to be one of {', '.join(FEATURE_KINDS)}, but got {features!r}")
         self.name, self.features = model or self.default, features
-        self.vit = create(self.name, checkpoint).requires_grad_(False).eval()
+        self.vit = create_timm_vit(self.name, checkpoint).requires_grad_(False).eval()
         self.patch = self.vit.patch_embed.patch_size[0]
-        mean, std = self._normalisation()
+        mean, std = self._normalization()
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return MEAN, STD
+    def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+        return IMAGENET_MEAN, IMAGENET_STD
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / patch, W / patch)."""
@@ -68,9 +68,9 @@ class TimmViT(nn.Module):
         grid = (patches.shape[1], patches.shape[2])
         x = vit.norm_pre(self._embed(patches.flatten(1, 2), grid))
         last = vit.blocks[-1]
-        with suited_attention(x):
+        with use_headwise_attention(x):
             x = vit.blocks[:-1](x)
-            x = vit.norm(last(x)) if self.features == "tokens" else attention_input(last, x, self.features)
+            x = vit.norm(last(x)) if self.features == "tokens" else project_timm_qkv(last, x, self.features)
         return x[:, -grid[0] * grid[1] :].mT.unflatten(2, grid)
 
     def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
@@ -90,7 +90,7 @@ class TimmViT(nn.Module):
         )
 
 
-def attention_input(block: Any, x: Tensor, kind: str) -> Tensor:
+def project_timm_qkv(block: Any, x: Tensor, kind: str) -> Tensor:
     """Queries, keys or values of a timm block's attention, before any rotary positions.
 
     Args:
@@ -100,7 +100,7 @@ def attention_input(block: Any, x: Tensor, kind: str) -> Tensor:
     Returns:
         (B, N, D), heads side by side.
     """
-    attn, part = block.attn, KINDS[1:].index(kind)
+    attn, part = block.attn, FEATURE_KINDS[1:].index(kind)
     bias = getattr(attn, f"{kind}_bias", None)  # where EVA's attention has it
     if attn.qkv.bias is not None:
         bias = attn.qkv.bias.chunk(3)[part]
@@ -109,24 +109,24 @@ def attention_input(block: Any, x: Tensor, kind: str) -> Tensor:
     return x if norm is None else norm(x.unflatten(2, (attn.num_heads, -1))).flatten(2)
 
 
-def create(name: str, checkpoint: str | None) -> nn.Module:
+def create_timm_vit(name: str, checkpoint: str | None) -> nn.Module:
     """A timm ViT with its weights, ready for any multiple of its patch size."""
     options: dict[str, Any] = dict(num_classes=0, dynamic_img_size=True)
     if name.startswith("local-dir:"):
-        name = f"local-dir:{find(name.removeprefix('local-dir:'), 'folder of a timm model')}"
-    file = None if checkpoint is None else find(checkpoint, "checkpoint")
+        name = f"local-dir:{find_existing_path(name.removeprefix('local-dir:'), 'folder of a timm model')}"
+    file = None if checkpoint is None else find_existing_path(checkpoint, "checkpoint")
     try:
         if file is not None:
             vit = timm.create_model(name, **options)
-            return load_into(vit, file, ("head.", "fc_norm."), lambda s: _timm_names(s, vit))
+            return load_weights_into(vit, file, ("head.", "fc_norm."), lambda s: _convert_meta_names(s, vit))
         return timm.create_model(name, pretrained=True, **options)
     except (OSError, RuntimeError, ValueError, AssertionError, pickle.UnpicklingError) as error:
         if isinstance(error, WeightsError) or not _is_known(name):
             raise
-        raise WeightsError(_remedy(name, error)) from error
+        raise WeightsError(_load_failure_message(name, error)) from error
 
 
-def _timm_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
+def _convert_meta_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
     """Meta's own releases of DINOv2 and DINOv3 (they alone have a mask token) name their tensors in another way."""
     if "mask_token" not in state:
         return state
@@ -145,18 +145,16 @@ def _is_known(name: str) -> bool:
     return ":" in name or timm.is_model(name.split(".")[0])
 
 
-def _remedy(name: str, error: Exception) -> str:
+def _load_failure_message(name: str, error: Exception) -> str:
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
-        return (
-            f"The timm model in {folder} cannot be loaded: {reason(error)}. It needs config.json and model.safetensors."
-        )
+        return f"The timm model in {folder} cannot be loaded: {short_reason(error)}. It needs config.json and model.safetensors."
     repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
-    known = next((entry.name for entry in entries() if entry.hub == repository), None)
+    known = next((entry.name for entry in list_weights_entries() if entry.hub == repository), None)
     fetch = f"; get them: python -m proxyclip weights fetch {known}" if known else ""
     return (
         f"The VFM weights {name!r} cannot be loaded{fetch}\n"
-        f"  why:    {reason(error)}\n"
+        f"  why:    {short_reason(error)}\n"
         f"  file:   model.safetensors and config.json of https://huggingface.co/{repository}\n"
         f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
         f"  use it: vfm_model=dict(type=..., model='local-dir:FOLDER'), or checkpoint='FOLDER/model.safetensors'"

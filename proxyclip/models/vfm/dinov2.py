@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from proxyclip.models.vfm._timm import TimmViT
 
-SIZES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
+SIZE_NAMES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
 
 
 class DINOv2(TimmViT):
@@ -18,8 +18,8 @@ class DINOv2(TimmViT):
 
     default = "vit_base_patch14_reg4_dinov2.lvd142m"
     variants: ClassVar[dict[str, str]] = {
-        **{size: f"vit_{name}_patch14_dinov2.lvd142m" for size, name in SIZES.items()},
-        **{f"{size}-reg": f"vit_{name}_patch14_reg4_dinov2.lvd142m" for size, name in SIZES.items()},
+        **{size: f"vit_{name}_patch14_dinov2.lvd142m" for size, name in SIZE_NAMES.items()},
+        **{f"{size}-reg": f"vit_{name}_patch14_reg4_dinov2.lvd142m" for size, name in SIZE_NAMES.items()},
     }
 
     def __init__(self, model: str | None = None, checkpoint: str | None = None, features: str = "tokens") -> None:

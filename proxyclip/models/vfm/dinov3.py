@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from proxyclip.models.layers.cpu_attention import suited_attention
-from proxyclip.models.vfm._timm import MEAN, STD, TimmViT, attention_input
+from proxyclip.models.layers.cpu_attention import use_headwise_attention
+from proxyclip.models.vfm._timm import IMAGENET_MEAN, IMAGENET_STD, TimmViT, project_timm_qkv
 
 
 class DINOv3(TimmViT):
@@ -34,18 +34,18 @@ class DINOv3(TimmViT):
         "h+": "vit_huge_plus_patch16_dinov3.lvd1689m",
     }
 
-    def _normalisation(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         record = self.vit.pretrained_cfg
-        return tuple(record.get("mean", MEAN)), tuple(record.get("std", STD))
+        return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / 16, W / 16)."""
         normed, last, tokens = (image - self.mean) / self.std, self.vit.blocks[-1], self.features == "tokens"
         depth = len(self.vit.blocks)
-        with suited_attention(image):
+        with use_headwise_attention(image):
             (x,) = self.vit.forward_intermediates(
                 normed, indices=[depth - (1 if tokens else 2)], norm=tokens, stop_early=True, intermediates_only=True
             )
         if tokens:
             return x
-        return attention_input(last, x.flatten(2).mT, self.features).mT.unflatten(2, x.shape[2:])
+        return project_timm_qkv(last, x.flatten(2).mT, self.features).mT.unflatten(2, x.shape[2:])

@@ -10,17 +10,17 @@ import torch.nn.functional as F
 from segment_anything import sam_model_registry
 from torch import Tensor, nn
 
-from proxyclip.models.vfm._timm import MEAN, STD
-from proxyclip.models.weights import WeightsError, load_into
-from proxyclip.models.weights.catalogue import entries
-from proxyclip.utils.paths import find
+from proxyclip.models.vfm._timm import IMAGENET_MEAN, IMAGENET_STD
+from proxyclip.models.weights import WeightsError, load_weights_into
+from proxyclip.models.weights.catalogue import list_weights_entries
+from proxyclip.utils.paths import find_existing_path
 
-SIDE = 1024
+SAM_INPUT_SIDE = 1024
 
 
-def _fetched(model: str) -> Path:
+def _find_fetched_checkpoint(model: str) -> Path:
     """The checkpoint that `python -m proxyclip weights fetch` put into this project's own folder."""
-    entry = next((entry for entry in entries() if entry.name == f"sam-{model.removeprefix('vit_')}"), None)
+    entry = next((entry for entry in list_weights_entries() if entry.name == f"sam-{model.removeprefix('vit_')}"), None)
     if entry is None or entry.place is None:
         fetch = f"python -m proxyclip weights fetch {entry.name}, or give it " if entry else ""
         raise WeightsError(
@@ -50,13 +50,15 @@ class SAM(nn.Module):
         super().__init__()
         if model not in sam_model_registry:
             raise ValueError(f"Expected a SAM model of {sorted(sam_model_registry)}, but got {model!r}")
-        path = _fetched(model) if checkpoint is None else find(checkpoint, "SAM checkpoint")
-        sam: Any = load_into(sam_model_registry[model](), path)
+        path = (
+            _find_fetched_checkpoint(model) if checkpoint is None else find_existing_path(checkpoint, "SAM checkpoint")
+        )
+        sam: Any = load_weights_into(sam_model_registry[model](), path)
         self.encoder = sam.image_encoder.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(STD).view(3, 1, 1), persistent=False)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, 256, 64, 64)."""
         normed = (image - self.mean) / self.std
-        return self.encoder(F.interpolate(normed, size=(SIDE, SIDE), mode="bilinear"))
+        return self.encoder(F.interpolate(normed, size=(SAM_INPUT_SIDE, SAM_INPUT_SIDE), mode="bilinear"))

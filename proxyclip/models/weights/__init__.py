@@ -12,29 +12,32 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from proxyclip.models.weights.reading import fingerprint, is_torchscript, load_into, read_state_dict
+    from proxyclip.models.weights.reading import fingerprint_module, is_torchscript, load_weights_into, read_state_dict
 
-__all__ = ["WeightsError", "fingerprint", "is_torchscript", "load_into", "read_state_dict", "reason", "refusal"]
+__all__ = [
+    "WeightsError", "fingerprint_module", "is_torchscript", "load_weights_into", "pickle_refusal", "read_state_dict",
+    "short_reason",
+]  # fmt: skip
 
 
 class WeightsError(RuntimeError):
     """Pretrained weights are missing, unreadable or of another architecture; the message says the remedy."""
 
 
-def reason(error: BaseException, most: int = 140) -> str:
+def short_reason(error: BaseException, most: int = 140) -> str:
     """What went wrong, in one line of at most `most` characters, for a message that goes on."""
     cause: BaseException | None = error
     while cause is not None:
         if "Weights only load failed" in str(cause):  # PyTorch and timm go on with advice to read the file carelessly
             asks = re.search(r"GLOBAL ([\w.]+)", str(cause))
-            return refusal(asks[1] if asks else "")
+            return pickle_refusal(asks[1] if asks else "")
         cause = cause.__cause__ or cause.__context__
     text = str(error).strip()
     first = (text.splitlines() or [type(error).__name__])[0].rstrip(".")
     return first if len(first) <= most else first[:most].rsplit(" ", 1)[0] + " ..."
 
 
-def refusal(asks: str) -> str:
+def pickle_refusal(asks: str) -> str:
     """Why a pickle is refused that asks for `module.name`, or for something unknown where `asks` is empty."""
     if not asks:
         return "it is no checkpoint of tensors alone: damaged, or a pickle that wants more; nothing in it was run"

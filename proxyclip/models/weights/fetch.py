@@ -11,15 +11,15 @@ from typing import Any
 
 from filelock import FileLock
 
-from proxyclip.models.weights import WeightsError, reason
-from proxyclip.models.weights.catalogue import CONFIG, WEIGHTS, Entry, own_folder
+from proxyclip.models.weights import WeightsError, short_reason
+from proxyclip.models.weights.catalogue import CONFIG_FILES, WEIGHTS_FILES, WeightsEntry, get_weights_folder
 from proxyclip.models.weights.verify import describe_hash_mismatch, is_hub_hash
 from proxyclip.utils.formats import format_size
 
-Say = Callable[[str], Any]
+LineWriter = Callable[[str], Any]
 
 
-def fetch(entry: Entry, to: Path | None = None, offline: bool = False, say: Say = print) -> Path:
+def fetch_weights(entry: WeightsEntry, to: Path | None = None, offline: bool = False, say: LineWriter = print) -> Path:
     """Have an entry's weights on this machine, where open_clip, timm and `sam` find them by name, or in a folder.
 
     Args:
@@ -39,13 +39,15 @@ def fetch(entry: Entry, to: Path | None = None, offline: bool = False, say: Say 
         return here
     if offline or _hub_is_offline():
         cause = "--offline" if offline else "HF_HUB_OFFLINE is set"
-        raise WeightsError(f"{entry.name} is not on this machine, and nothing is fetched: {cause}.\n{remedy(entry)}")
-    path = _from_hub(entry, to, say) if entry.hub else _from_url(entry, to, say)
-    say(f"{entry.name} is there: {path}\n  use it: {words(entry, to)}")
+        raise WeightsError(
+            f"{entry.name} is not on this machine, and nothing is fetched: {cause}.\n{format_fetch_instructions(entry)}"
+        )
+    path = _fetch_from_hub(entry, to, say) if entry.hub else _fetch_from_url(entry, to, say)
+    say(f"{entry.name} is there: {path}\n  use it: {format_usage_option(entry, to)}")
     return path
 
 
-def words(entry: Entry, to: Path | None = None) -> str:
+def format_usage_option(entry: WeightsEntry, to: Path | None = None) -> str:
     """The option that uses an entry's weights where `fetch` put them."""
     if to is None:
         return entry.use
@@ -55,17 +57,17 @@ def words(entry: Entry, to: Path | None = None) -> str:
     return f"--vfm {entry.name},{to / Path(entry.url).name}" if entry.url else f"--vfm {family},local-dir:{to}"
 
 
-def remedy(entry: Entry) -> str:
+def format_fetch_instructions(entry: WeightsEntry) -> str:
     """How to get an entry on another machine and use it on this one."""
     by_hand = f"hf download {entry.hub} --local-dir FOLDER" if entry.hub else f"curl -LO {entry.url}"
     return (
         f"  on a machine with internet access: python -m proxyclip weights fetch {entry.name} --to FOLDER\n"
         f"  or without this toolkit:           {by_hand}\n"
-        f"  then copy it here and say:         {words(entry, Path('FOLDER'))}"
+        f"  then copy it here and say:         {format_usage_option(entry, Path('FOLDER'))}"
     )
 
 
-def _announce(entry: Entry, count: int | None, folder: Path, say: Say) -> None:
+def _announce(entry: WeightsEntry, count: int | None, folder: Path, say: LineWriter) -> None:
     size = format_size(count, exact=True)
     say(f"{entry.name}: {size}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
     above = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
@@ -77,14 +79,14 @@ def _announce(entry: Entry, count: int | None, folder: Path, say: Say) -> None:
         )
 
 
-def _from_url(entry: Entry, to: Path | None, say: Say) -> Path:
-    folder = to or own_folder()
+def _fetch_from_url(entry: WeightsEntry, to: Path | None, say: LineWriter) -> Path:
+    folder = to or get_weights_folder()
     _announce(entry, entry.bytes, folder, say)
     path = folder / Path(entry.url).name
     try:
         download_file(entry.url, path, entry.sha256, entry.bytes)
     except WeightsError as error:
-        raise WeightsError(f"{error}\n{remedy(entry)}") from error
+        raise WeightsError(f"{error}\n{format_fetch_instructions(entry)}") from error
     return path
 
 
@@ -117,7 +119,7 @@ def download_file(url: str, path: Path, sha256: str, size: int | None) -> None:
         except urllib.error.HTTPError as error:
             raise WeightsError(f"{url} could not be fetched: the server says {error.code} {error.reason}.") from error
         except (OSError, http.client.HTTPException) as error:
-            raise WeightsError(f"{url} could not be fetched: {reason(error)}.") from error
+            raise WeightsError(f"{url} could not be fetched: {short_reason(error)}.") from error
         finally:
             partial.unlink(missing_ok=True)
 
@@ -128,36 +130,36 @@ def _hub_is_offline() -> bool:
     return bool(constants.HF_HUB_OFFLINE)
 
 
-def _from_hub(entry: Entry, to: Path | None, say: Say) -> Path:
+def _fetch_from_hub(entry: WeightsEntry, to: Path | None, say: LineWriter) -> Path:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
     try:
-        name, record = _first(entry, lambda file: get_hf_file_metadata(hf_hub_url(entry.hub, file)))
+        name, record = _find_hub_weights(entry, lambda file: get_hf_file_metadata(hf_hub_url(entry.hub, file)))
         _announce(entry, record.size, to or Path(constants.HF_HUB_CACHE), say)
         path = Path(hf_hub_download(entry.hub, name, local_dir=to))
         if to is not None or ":" in entry.name:  # a folder, or `hf-hub:`, which are opened by their config
-            hf_hub_download(entry.hub, CONFIG[entry.kind], local_dir=to)
+            hf_hub_download(entry.hub, CONFIG_FILES[entry.kind], local_dir=to)
     except WeightsError:
         raise
     except Exception as error:  # of huggingface_hub, or of the HTTP library that its version uses
-        raise WeightsError(_trouble(entry, error)) from error
-    _check(path, record.etag or "", entry)
+        raise WeightsError(_explain_hub_error(entry, error)) from error
+    _check_hub_hash(path, record.etag or "", entry)
     return path
 
 
-def _first(entry: Entry, ask: Callable[[str], Any]) -> tuple[str, Any]:
+def _find_hub_weights(entry: WeightsEntry, ask: Callable[[str], Any]) -> tuple[str, Any]:
     """The first of the weights' usual file names that the repository has, and what the hub says of it."""
     from huggingface_hub.errors import EntryNotFoundError
 
-    for name in WEIGHTS[entry.kind]:
+    for name in WEIGHTS_FILES[entry.kind]:
         try:
             return name, ask(name)
         except EntryNotFoundError:
             continue
-    raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS[entry.kind])}.")
+    raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS_FILES[entry.kind])}.")
 
 
-def _check(path: Path, etag: str, entry: Entry) -> None:
+def _check_hub_hash(path: Path, etag: str, entry: WeightsEntry) -> None:
     """The hub's client compares lengths only."""
     mismatch = describe_hash_mismatch(path, etag) if is_hub_hash(etag) else None
     if mismatch:
@@ -166,7 +168,7 @@ def _check(path: Path, etag: str, entry: Entry) -> None:
         raise WeightsError(f"What {entry.source} gave is damaged: {path.name}: {mismatch}. It was deleted; try again.")
 
 
-def _trouble(entry: Entry, error: Exception) -> str:
+def _explain_hub_error(entry: WeightsEntry, error: Exception) -> str:
     from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
 
     if isinstance(error, GatedRepoError):
@@ -177,5 +179,5 @@ def _trouble(entry: Entry, error: Exception) -> str:
             f"  then again:   python -m proxyclip weights fetch {entry.name}"
         )
     if isinstance(error, RepositoryNotFoundError):
-        return f"{entry.source} does not exist, or is private: hf auth login ({reason(error)})."
-    return f"{entry.name} could not be fetched from {entry.source} ({reason(error)}).\n{remedy(entry)}"
+        return f"{entry.source} does not exist, or is private: hf auth login ({short_reason(error)})."
+    return f"{entry.name} could not be fetched from {entry.source} ({short_reason(error)}).\n{format_fetch_instructions(entry)}"

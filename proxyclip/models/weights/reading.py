@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from proxyclip.models.weights import WeightsError, reason, refusal
+from proxyclip.models.weights import WeightsError, pickle_refusal, short_reason
 from proxyclip.utils.hashing import hash_chunks
 
 
@@ -40,9 +40,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = _read(path)
     except Exception as error:
-        why = reason(error)
-        if why == refusal(""):
-            why = refusal(_wanted(path))
+        why = short_reason(error)
+        if why == pickle_refusal(""):
+            why = pickle_refusal(_first_forbidden_global(path))
         raise WeightsError(f"The weights file {path} cannot be read ({why}); get it again.") from error
     for key in ("model", "state_dict", "teacher"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
@@ -81,7 +81,7 @@ def _refuse_code(path: Path) -> None:
                 raise ValueError(f"{entry.filename} in it has code that runs when it is read; nothing in it was run")
 
 
-def check_readable(path: Path) -> None:
+def check_weights_readable(path: Path) -> None:
     """Whether a weights file holds tensors, all of them; large files are looked at without being read whole.
 
     Raises:
@@ -96,12 +96,12 @@ def check_readable(path: Path) -> None:
         with safe_open(str(path), "pt") as file:
             empty = not file.keys()
     except Exception as error:
-        raise WeightsError(f"The weights file {path} cannot be read ({reason(error)}); get it again.") from error
+        raise WeightsError(f"The weights file {path} cannot be read ({short_reason(error)}); get it again.") from error
     if empty:
         raise WeightsError(f"Expected named tensors in {path}, but it holds none.")
 
 
-def _wanted(path: Path) -> str:
+def _first_forbidden_global(path: Path) -> str:
     """The first thing besides tensors that a pickle without an archive around it asks for, `module.name`; else ""."""
     strings: list[str] = []
     with path.open("rb") as file:
@@ -118,7 +118,7 @@ def _wanted(path: Path) -> str:
     return ""
 
 
-def load_into(
+def load_weights_into(
     model: nn.Module,
     path: Path,
     drop: tuple[str, ...] = (),
@@ -139,7 +139,7 @@ def load_into(
     extra = sorted(set(state) - set(own))
     shapes = sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape)
     if missing or extra or shapes:
-        found = [f"{len(v)} {n} (first: {v[0]})" for n, v in _named(missing, extra, shapes) if v]
+        found = [f"{len(v)} {n} (first: {v[0]})" for n, v in _label_key_differences(missing, extra, shapes) if v]
         raise WeightsError(
             f"{path} does not fit {type(model).__name__}: {', '.join(found)}. Is it the file of another architecture?"
         )
@@ -147,11 +147,11 @@ def load_into(
     return model
 
 
-def _named(missing: list[str], extra: list[str], shapes: list[str]) -> list[tuple[str, list[str]]]:
+def _label_key_differences(missing: list[str], extra: list[str], shapes: list[str]) -> list[tuple[str, list[str]]]:
     return [("missing tensors", missing), ("unexpected tensors", extra), ("tensors of another shape", shapes)]
 
 
-def fingerprint(module: nn.Module, skip: str = "\0") -> str:
+def fingerprint_module(module: nn.Module, skip: str = "\0") -> str:
     """SHA-256 (hex) over names, types, shapes and bytes of a module's tensors, but those whose name begins `skip`."""
     return hash_chunks(_iter_tensor_bytes(module, skip))
 

@@ -13,19 +13,26 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxyclip.models.weights import WeightsError
-from proxyclip.models.weights.catalogue import SUFFIXES, Entry, entries, find, originals, own_folder
+from proxyclip.models.weights.catalogue import (
+    WEIGHTS_SUFFIXES,
+    WeightsEntry,
+    find_weights_entry,
+    get_weights_folder,
+    list_known_hashes,
+    list_weights_entries,
+)
 from proxyclip.utils.hashing import read_file_hash
 
 OK = "ok"
-WRONG = "wrong"
-UNKNOWN = "unknown hash"
-ABSENT = "not here"
-UNFINISHED = "unfinished"
+INVALID = "wrong"
+UNKNOWN_HASH = "unknown hash"
+NOT_LOCAL = "not here"
+INCOMPLETE = "unfinished"
 HUB_HASH_SOURCE = "the hub's record of the file"
 
 
 @dataclass(frozen=True)
-class Verdict:
+class WeightsVerification:
     """Verification result of one file; `state` is one of those above, `note` gives the reason."""
 
     name: str
@@ -34,22 +41,22 @@ class Verdict:
     note: str = ""
 
 
-def kept() -> Iterator[Verdict]:
+def verify_local_weights() -> Iterator[WeightsVerification]:
     """All files on this machine that the catalogue knows, and all in the project's own folder."""
     known = set()
-    for entry in entries():
+    for entry in list_weights_entries():
         if entry.place is not None:
             known.add(entry.place)
-            yield check(entry.place, entry)
-    for path in sorted(own_folder().glob("*")):
+            yield verify_weights_file(entry.place, entry)
+    for path in sorted(get_weights_folder().glob("*")):
         if path.suffix == ".partial":
             note = f"{path.stat().st_size} bytes of a download that was killed; delete it"
-            yield Verdict(path.name, path, UNFINISHED, note)
-        elif path.suffix in SUFFIXES and path not in known:
-            yield check(path)
+            yield WeightsVerification(path.name, path, INCOMPLETE, note)
+        elif path.suffix in WEIGHTS_SUFFIXES and path not in known:
+            yield verify_weights_file(path)
 
 
-def named(words: Iterable[str]) -> Iterator[Verdict]:
+def verify_weights(words: Iterable[str]) -> Iterator[WeightsVerification]:
     """The files, folders and entries that words stand for.
 
     Raises:
@@ -58,28 +65,34 @@ def named(words: Iterable[str]) -> Iterator[Verdict]:
     for word in words:
         path = Path(word).expanduser()
         if path.is_dir():
-            yield from _folder(path)
+            yield from _verify_folder(path)
         elif path.is_file():
-            yield check(path)
-        elif path.suffix in SUFFIXES:
-            yield Verdict(path.name, path, WRONG, "there is no such file")
+            yield verify_weights_file(path)
+        elif path.suffix in WEIGHTS_SUFFIXES:
+            yield WeightsVerification(path.name, path, INVALID, "there is no such file")
         else:
-            entry = find(word)
+            entry = find_weights_entry(word)
             fetch = f"python -m proxyclip weights fetch {entry.name}"
-            yield check(entry.place, entry) if entry.place else Verdict(entry.name, None, ABSENT, f"get it: {fetch}")
+            yield (
+                verify_weights_file(entry.place, entry)
+                if entry.place
+                else WeightsVerification(entry.name, None, NOT_LOCAL, f"get it: {fetch}")
+            )
 
 
-def _folder(path: Path) -> Iterator[Verdict]:
-    files = [file for file in sorted(path.iterdir()) if file.suffix in SUFFIXES]
+def _verify_folder(path: Path) -> Iterator[WeightsVerification]:
+    files = [file for file in sorted(path.iterdir()) if file.suffix in WEIGHTS_SUFFIXES]
     if not files:
-        yield Verdict(path.name, path, WRONG, f"no weights in this folder: expected files {', '.join(SUFFIXES)}")
+        yield WeightsVerification(
+            path.name, path, INVALID, f"no weights in this folder: expected files {', '.join(WEIGHTS_SUFFIXES)}"
+        )
     for file in files:
-        yield check(file)
+        yield verify_weights_file(file)
 
 
-def check(path: Path, entry: Entry | None = None) -> Verdict:
+def verify_weights_file(path: Path, entry: WeightsEntry | None = None) -> WeightsVerification:
     """Whether one file has the hash it should have and can be read as tensors."""
-    from proxyclip.models.weights.reading import check_readable
+    from proxyclip.models.weights.reading import check_weights_readable
 
     name = entry.name if entry else path.name
     known = find_expected_hash(path, entry) or (query_hub_hash(entry, path.name) if entry else None)
@@ -89,18 +102,18 @@ def check(path: Path, entry: Entry | None = None) -> Verdict:
         if entry and not entry.hub and entry.bytes != path.stat().st_size:
             notes.append(f"it has {path.stat().st_size} of {entry.bytes} bytes")
     try:
-        check_readable(path)
+        check_weights_readable(path)
     except WeightsError as error:
         notes.append(str(error))
     if notes:
         again = f"; delete it, then: python -m proxyclip weights fetch {entry.name}" if entry and not entry.file else ""
-        return Verdict(name, path, WRONG, "; ".join(notes) + again)
+        return WeightsVerification(name, path, INVALID, "; ".join(notes) + again)
     if known is None:
-        return Verdict(name, path, UNKNOWN, "it can be read")
-    return Verdict(name, path, OK, f"as in {known[1]}")
+        return WeightsVerification(name, path, UNKNOWN_HASH, "it can be read")
+    return WeightsVerification(name, path, OK, f"as in {known[1]}")
 
 
-def find_expected_hash(path: Path, entry: Entry | None = None) -> tuple[str, str] | None:
+def find_expected_hash(path: Path, entry: WeightsEntry | None = None) -> tuple[str, str] | None:
     """Return (hash, its source) of a file, or None if it is unknown; the hash may be only its beginning."""
     if entry is not None and entry.sha256:
         return entry.sha256, entry.sha256_from
@@ -112,10 +125,10 @@ def find_expected_hash(path: Path, entry: Entry | None = None) -> tuple[str, str
         lines = record.read_text(encoding="utf-8").splitlines()
         if len(lines) > 1 and is_hub_hash(lines[1]):
             return lines[1], HUB_HASH_SOURCE
-    return originals().get(path.name)
+    return list_known_hashes().get(path.name)
 
 
-def query_hub_hash(entry: Entry, name: str) -> tuple[str, str] | None:
+def query_hub_hash(entry: WeightsEntry, name: str) -> tuple[str, str] | None:
     """Query the hub for the hash of a file of an entry's repository; None if it cannot be reached."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 

@@ -10,8 +10,8 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from proxyclip import results
 from proxyclip.results.columns import ZERO_SHOT_METRICS
+from proxyclip.results.records import load_records
 from proxyclip.results.report import charts, facts
 from proxyclip.results.report.compare import (
     build_compare_payload,
@@ -21,7 +21,7 @@ from proxyclip.results.report.compare import (
     merge_legend_colors,
     why_not_comparable,
 )
-from proxyclip.results.report.images import KINDS, TITLES, collect
+from proxyclip.results.report.images import GALLERY_TITLES, PANEL_TITLES, collect_gallery
 from proxyclip.results.report.run_view import REPORT_METRICS, RunView, build_run_views, find_best_anchors, list_badges
 from proxyclip.utils.formats import format_count, format_points, format_report_percent
 from proxyclip.utils.suggest import closest_matches
@@ -53,13 +53,13 @@ def build_report(
     folder = Path(folder)
     if not folder.is_dir():
         raise FileNotFoundError(f"There is no folder {folder}: give the --work-dir of the evaluations.")
-    views = build_run_views(results.records(folder))
+    views = build_run_views(load_records(folder))
     if not views:
         raise FileNotFoundError(f"{folder / 'records'} has no readable record: run eval.py --work-dir {folder} first.")
     if runs is not None:
         anchors = [find_run(views, name).anchor for name in runs]
         views = [run for run in views if run.anchor in anchors]
-    gallery = collect(folder, views, pictures)
+    gallery = collect_gallery(folder, views, pictures)
     pair = choose_default_pair(views) if compare is None else _find_pair(views, compare)
     template = _make_environment().get_template("page.html.j2")
     page = template.render(
@@ -75,8 +75,8 @@ def build_report(
         facts=facts,
         scatter=build_scatter_path,
         legend=merge_legend_colors,
-        kinds=KINDS,
-        titles=TITLES,
+        kinds=GALLERY_TITLES,
+        titles=PANEL_TITLES,
         metrics=REPORT_METRICS,
         zero_shot=ZERO_SHOT_METRICS,
     )

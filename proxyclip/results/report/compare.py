@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from proxyclip.results.report import facts
 from proxyclip.results.report.charts import MAX_SHOWN_CLASSES
-from proxyclip.results.report.images import Gallery, Shot
+from proxyclip.results.report.facts import flatten_settings
+from proxyclip.results.report.images import ImagePanels, ReportGallery
 from proxyclip.results.report.run_view import REPORT_METRICS, RunView
 from proxyclip.utils.formats import format_count, format_points, format_report_percent
 
@@ -42,7 +42,7 @@ class Comparison:
     settings: list[tuple[str, str, str]]
     classes: list[ValueChange]
     images: list[ValueChange]
-    pictures: list[tuple[str, Shot, Shot]] = field(default_factory=list)
+    pictures: list[tuple[str, ImagePanels, ImagePanels]] = field(default_factory=list)
 
     @property
     def shown_classes(self) -> list[ValueChange]:
@@ -104,7 +104,7 @@ def choose_default_pair(runs: Sequence[RunView]) -> tuple[RunView, RunView] | No
     return None
 
 
-def compare_runs(a: RunView, b: RunView, gallery: Gallery) -> Comparison:
+def compare_runs(a: RunView, b: RunView, gallery: ReportGallery) -> Comparison:
     """Compare runs A and B, which must be comparable.
 
     Images are matched by file, classes by number.
@@ -116,8 +116,8 @@ def compare_runs(a: RunView, b: RunView, gallery: Gallery) -> Comparison:
     a_images = gallery.shots.get(a.anchor, {})
     b_images = gallery.shots.get(b.anchor, {})
     pictures = [(file, a_images[file], b_images[file]) for file in a_images if file in b_images]
-    a_settings = facts.flatten_settings(a)
-    b_settings = facts.flatten_settings(b)
+    a_settings = flatten_settings(a)
+    b_settings = flatten_settings(b)
     keys = [key for key in dict.fromkeys([*a_settings, *b_settings]) if a_settings.get(key) != b_settings.get(key)]
     settings = [(key, a_settings.get(key, "-"), b_settings.get(key, "-")) for key in keys]
     classes.sort(key=lambda change: -change.delta)
@@ -135,7 +135,7 @@ def build_scatter_path(images: Sequence[ValueChange], sign: int) -> str:
     return "".join(f"M{change.a:.1f} {100 - change.b:.1f}h0" for change in dots)
 
 
-def build_compare_payload(runs: Sequence[RunView], gallery: Gallery) -> dict[str, Any]:
+def build_compare_payload(runs: Sequence[RunView], gallery: ReportGallery) -> dict[str, Any]:
     """Build the JSON data of all runs for compare.js, two decimals an image."""
     sets: dict[tuple[Any, ...], dict[str, Any]] = {}
     run_payloads = []
@@ -158,7 +158,7 @@ def build_compare_payload(runs: Sequence[RunView], gallery: Gallery) -> dict[str
                 "metrics": [run.metrics[name] for name in REPORT_METRICS],
                 "iou": [_round_or_none(row.iou, 4) for row in run.classes],
                 "images": values,
-                "settings": facts.flatten_settings(run),
+                "settings": flatten_settings(run),
                 "pictures": [[file, *_image_payload(shot)] for file, shot in gallery.shots.get(run.anchor, {}).items()],
             }
         )
@@ -170,12 +170,12 @@ def build_compare_payload(runs: Sequence[RunView], gallery: Gallery) -> dict[str
     }
 
 
-def merge_legend_colors(one: Shot, other: Shot) -> dict[str, str]:
+def merge_legend_colors(one: ImagePanels, other: ImagePanels) -> dict[str, str]:
     """Merge the legends of one image in two runs: class -> color."""
     return {key.name: key.color for key in [*one.legend, *other.legend]}
 
 
-def _image_payload(shot: Shot) -> tuple[list[list[Any] | str], dict[str, str]]:
+def _image_payload(shot: ImagePanels) -> tuple[list[list[Any] | str], dict[str, str]]:
     """Return id, width and height of each picture, or the reason that it is missing.
 
     And the colors of the classes.

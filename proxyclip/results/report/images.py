@@ -24,15 +24,15 @@ from proxyclip.visualization.palette import CLASS_PALETTE, assign_palette_slots
 from proxyclip.visualization.text import RegionLabel, place_region_labels
 
 T = TypeVar("T")
-KINDS = {"worst": "Worst images", "best": "Best images", "failure": "Largest confusions"}
+GALLERY_TITLES = {"worst": "Worst images", "best": "Best images", "failure": "Largest confusions"}
 MAX_PHOTO_SIDE = 512  # pixels of an embedded photograph
 RIGHT_COLOR, WRONG_COLOR = "#ccd8e6", "#d55e00"
 _CLASS_OPACITY = 205  # of 255, over the photograph; errors too
 _RIGHT_OPACITY = 190  # of the right pixels of an error map
-TITLES = {"image": "Image", "truth": "Truth", "prediction": "Prediction", "errors": "Errors"}
+PANEL_TITLES = {"image": "Image", "truth": "Truth", "prediction": "Prediction", "errors": "Errors"}
 
 
-class Drawing(NamedTuple):
+class EmbeddedImage(NamedTuple):
     """An embedded image: its id in the page, size in pixels, the photograph under it, and the names on it."""
 
     id: str
@@ -43,15 +43,15 @@ class Drawing(NamedTuple):
     words: list[RegionLabel]
 
 
-class Panel(NamedTuple):
+class ImagePanel(NamedTuple):
     """A panel of a row: an image, or the reason why there is none."""
 
     kind: str
-    drawing: Drawing | None
+    drawing: EmbeddedImage | None
     missing: str = ""
 
 
-class Key(NamedTuple):
+class ClassShares(NamedTuple):
     """A line of a legend: shares of truth and prediction in percent."""
 
     name: str
@@ -66,42 +66,46 @@ class Key(NamedTuple):
 
 
 @dataclass
-class Shot:
+class ImagePanels:
     """Panels of one image in one run, by kind, and the legend of their colors."""
 
-    panels: dict[str, Panel]
-    legend: list[Key]
+    panels: dict[str, ImagePanel]
+    legend: list[ClassShares]
 
 
-class Row(NamedTuple):
+class GalleryRow(NamedTuple):
     """An entry of a run's gallery."""
 
     file: str
     note: str
     miou: float | None
     aacc: float | None
-    shot: Shot
+    shot: ImagePanels
 
 
 @dataclass
-class Gallery:
+class ReportGallery:
     """All images of a report: `rows[anchor][why]`, `shots[anchor][file]`, and the embedded ones behind them."""
 
-    rows: dict[str, dict[str, list[Row]]] = field(default_factory=dict)
-    shots: dict[str, dict[str, Shot]] = field(default_factory=dict)
-    drawings: list[Drawing] = field(default_factory=list)
+    rows: dict[str, dict[str, list[GalleryRow]]] = field(default_factory=dict)
+    shots: dict[str, dict[str, ImagePanels]] = field(default_factory=dict)
+    drawings: list[EmbeddedImage] = field(default_factory=list)
 
-    def add_image(self, shape: tuple[int, int], uri: str, under: Drawing | None = None, words=()) -> Drawing:
+    def add_image(
+        self, shape: tuple[int, int], uri: str, under: EmbeddedImage | None = None, words=()
+    ) -> EmbeddedImage:
         """Keep one image of `shape` (h, w)."""
         fits = under is not None and (under.height, under.width) == shape
-        drawing = Drawing(f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*words])
+        drawing = EmbeddedImage(
+            f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*words]
+        )
         self.drawings.append(drawing)
         return drawing
 
 
-def collect(folder: Path, runs: Sequence[RunView], max_images: int) -> Gallery:
+def collect_gallery(folder: Path, runs: Sequence[RunView], max_images: int) -> ReportGallery:
     """Collect the galleries of runs, at most `max_images` of each kind a run; a missing file becomes a remark."""
-    gallery = Gallery()
+    gallery = ReportGallery()
     images: dict[Any, dict[str, tuple[RunView, int]]] = {}
     for run in runs:
         gallery.rows[run.anchor], gallery.shots[run.anchor] = {}, {}
@@ -114,7 +118,7 @@ def collect(folder: Path, runs: Sequence[RunView], max_images: int) -> Gallery:
     for run in runs:
         for why, _, file, note in _entries(run, max_images):
             shot, numbers = gallery.shots[run.anchor][file], run.per_image.get(file, (None, None))
-            gallery.rows[run.anchor][why].append(Row(file, note, *numbers, shot))
+            gallery.rows[run.anchor][why].append(GalleryRow(file, note, *numbers, shot))
     return gallery
 
 
@@ -164,7 +168,7 @@ def _entries(run: RunView, max_images: int) -> list[tuple[str, int, str, str]]:
     files = record_value(run.record, "per_image.file", [])
     picks = [pick for pick in record_value(run.record, "gallery", []) if isinstance(record_value(pick, "index"), int)]
     entries = []
-    for kind in KINDS:
+    for kind in GALLERY_TITLES:
         for pick in [pick for pick in picks if pick.get("why") == kind][:max_images]:
             i = pick["index"]
             file = str(files[i]) if 0 <= i < len(files) else f"image {i}"
@@ -172,42 +176,42 @@ def _entries(run: RunView, max_images: int) -> list[tuple[str, int, str, str]]:
     return entries
 
 
-def _shots(folder: Path, gallery: Gallery, uses: list[tuple[RunView, int]]) -> dict[str, Shot]:
+def _shots(folder: Path, gallery: ReportGallery, uses: list[tuple[RunView, int]]) -> dict[str, ImagePanels]:
     """Panels of one image for all runs that kept it, with one assignment of colors."""
     maps: dict[tuple[str, str], Any] = {}
-    photo: Drawing | None = None
+    photo: EmbeddedImage | None = None
     reason = ""
     for run, i in uses:
         place = folder / "gallery" / run.id
         for kind in ("truth", "prediction"):
             read = partial(read_gallery_labels, place / f"{i}-{kind}.png", len(run.names))
-            maps[run.anchor, kind] = _try(read, folder)
+            maps[run.anchor, kind] = _read_or_reason(read, folder)
         if photo is None:
-            encoded = _try(partial(encode_photo, place / f"{i}-image.jpg"), folder)
+            encoded = _read_or_reason(partial(encode_photo, place / f"{i}-image.jpg"), folder)
             if isinstance(encoded, str):
                 reason = reason or encoded
             else:
                 photo = gallery.add_image(encoded[1], encoded[0])
     known = [label_map for label_map in maps.values() if not isinstance(label_map, str)]
     slots = assign_palette_slots(set().union(*(np.unique(labels[scored]).tolist() for labels, scored in known)))
-    embedded: dict[str, Drawing] = {}
+    embedded: dict[str, EmbeddedImage] = {}
 
-    def label_panel(run: RunView, kind: str) -> Panel:
+    def label_panel(run: RunView, kind: str) -> ImagePanel:
         label_map = maps[run.anchor, kind]
         if isinstance(label_map, str):
-            return Panel(kind, None, label_map)
+            return ImagePanel(kind, None, label_map)
         labels, scored = label_map
         digest = hash_chunks([labels.tobytes(), scored.tobytes(), str(labels.shape).encode()])
         if digest not in embedded:
             region_labels = place_region_labels(labels, scored, {class_id: run.name(class_id) for class_id in slots})
             uri = render_label_map(labels, scored, slots)
             embedded[digest] = gallery.add_image(labels.shape, uri, photo, region_labels)
-        return Panel(kind, embedded[digest])
+        return ImagePanel(kind, embedded[digest])
 
     return {
-        run.anchor: Shot(
+        run.anchor: ImagePanels(
             {
-                "image": Panel("image", photo, "" if photo else reason),
+                "image": ImagePanel("image", photo, "" if photo else reason),
                 "truth": label_panel(run, "truth"),
                 "prediction": label_panel(run, "prediction"),
                 "errors": _errors(gallery, photo, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
@@ -218,28 +222,28 @@ def _shots(folder: Path, gallery: Gallery, uses: list[tuple[RunView, int]]) -> d
     }
 
 
-def _errors(gallery: Gallery, photo: Drawing | None, truth: Any, prediction: Any) -> Panel:
+def _errors(gallery: ReportGallery, photo: EmbeddedImage | None, truth: Any, prediction: Any) -> ImagePanel:
     if isinstance(truth, str) or isinstance(prediction, str):
-        return Panel("errors", None, "Without truth and prediction there are no errors to show.")
+        return ImagePanel("errors", None, "Without truth and prediction there are no errors to show.")
     if truth[0].shape != prediction[0].shape:
-        return Panel("errors", None, "Truth and prediction differ in size.")
+        return ImagePanel("errors", None, "Truth and prediction differ in size.")
     wrong = (truth[0] != prediction[0]) | ~prediction[1]
-    return Panel("errors", gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
+    return ImagePanel("errors", gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
 
 
-def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) -> list[Key]:
+def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) -> list[ClassShares]:
     shares = []
     for label_map in (truth, prediction):
         labels, scored = (np.zeros(0, np.int32), np.zeros(0, bool)) if isinstance(label_map, str) else label_map
         counts = np.bincount(labels[scored], minlength=max(slots, default=0) + 1)
         shares.append(100 * counts / max(1, int(counts.sum())))
-    keys = [Key(run.name(i), CLASS_PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in slots.items()]
+    keys = [ClassShares(run.name(i), CLASS_PALETTE[slot], *(float(s[i]) for s in shares)) for i, slot in slots.items()]
     known = not isinstance(truth, str) and not isinstance(prediction, str)
     keys = [key if known else key._replace(truth=100.0, prediction=100.0) for key in keys if key[2] or key[3]]
     return sorted(keys, key=lambda key: -max(key.truth, key.prediction)) if known else keys
 
 
-def _try(read: Callable[[], T], folder: Path) -> T | str:
+def _read_or_reason(read: Callable[[], T], folder: Path) -> T | str:
     """Return the result of `read`, or the reason why a file cannot be read, without the path of the work dir."""
     try:
         return read()

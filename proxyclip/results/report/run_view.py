@@ -11,8 +11,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from proxyclip import results
-from proxyclip.results import published
 from proxyclip.results.columns import (
     ZERO_SHOT_METRICS,
     compute_published_difference,
@@ -21,6 +19,8 @@ from proxyclip.results.columns import (
     is_whole_dataset,
     record_value,
 )
+from proxyclip.results.published import PublishedResult, find_published_result
+from proxyclip.results.records import to_dense_confusion
 from proxyclip.utils.formats import NO_VALUE
 
 REPORT_METRICS = ("mIoU", "aAcc", "mAcc", "mIoU_gt", "fwIoU", *ZERO_SHOT_METRICS)
@@ -110,8 +110,8 @@ class RunView:
         return any(self.metrics[name] is not None for name in ZERO_SHOT_METRICS)
 
     @cached_property
-    def target(self) -> published.Target | None:
-        return published.target_of(self.record)
+    def target(self) -> PublishedResult | None:
+        return find_published_result(self.record)
 
     @cached_property
     def difference(self) -> float | None:
@@ -182,7 +182,7 @@ class RunView:
     def confusion(self) -> np.ndarray | None:
         """(K, K) int64, rows are labels; None where the record has none."""
         try:
-            matrix = results.confusion(self.record)
+            matrix = to_dense_confusion(self.record)
         except (KeyError, TypeError, IndexError, ValueError):
             return None
         return matrix if matrix.sum() else None

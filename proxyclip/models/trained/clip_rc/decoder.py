@@ -15,10 +15,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from proxyclip.models.trained.clip_rc.encoder import Features
+from proxyclip.models.trained.clip_rc.encoder import RegionFeatures
 
 
-class Decoded(NamedTuple):
+class DecoderOutput(NamedTuple):
     """Decoder output for N images, C classes, M regions."""
 
     logits: Tensor  # (N, C, g, g) float32
@@ -28,7 +28,7 @@ class Decoded(NamedTuple):
     first_patches: Tensor  # F0 (N, g * g, D)
 
 
-class CrossLayer(nn.Module):
+class CrossAttentionLayer(nn.Module):
     """Cross-attention to the other stream, then an MLP; post-norm, with residuals.
 
     Args:
@@ -62,7 +62,7 @@ class CrossLayer(nn.Module):
         return F.dropout(x, self.dropout, self.training)
 
 
-class TwoStreams(nn.Module):
+class TwoStreamLayers(nn.Module):
     """Layers of cross-attention between queries and patches.
 
     Both streams attend to the other one as the previous layer left it.
@@ -72,8 +72,8 @@ class TwoStreams(nn.Module):
 
     def __init__(self, dim: int, layers: int, heads: int, hidden: int, dropout: float) -> None:
         super().__init__()
-        query_layer = CrossLayer(dim, heads, hidden, dropout)
-        patch_layer = CrossLayer(dim, heads, hidden, dropout)
+        query_layer = CrossAttentionLayer(dim, heads, hidden, dropout)
+        patch_layer = CrossAttentionLayer(dim, heads, hidden, dropout)
         self.queries = nn.ModuleList(copy.deepcopy(query_layer) for _ in range(layers))
         self.patches = nn.ModuleList(copy.deepcopy(patch_layer) for _ in range(layers))
 
@@ -98,11 +98,11 @@ class RegionDecoder(nn.Module):
             raise ValueError(f"Expected decoder.heads to divide {dim}, the width of CLIP's space, but got {heads}")
         self.query_proj = nn.Linear(2 * dim, dim)
         self.patch_proj = nn.Linear(3 * dim, dim)
-        self.streams = TwoStreams(dim, layers, heads, hidden, dropout)
+        self.streams = TwoStreamLayers(dim, layers, heads, hidden, dropout)
 
-    def forward(self, features: Features, text: Tensor) -> Decoded:
+    def forward(self, features: RegionFeatures, text: Tensor) -> DecoderOutput:
         """Decode encoder features with text rows (C, D)."""
-        first_queries = align(features, text)
+        first_queries = build_region_queries(features, text)
         first_patches = features.patches.flatten(2).mT
         grid = features.patches.shape[2:]
         cells = features.regions.shape[2] * features.regions.shape[3]
@@ -114,10 +114,10 @@ class RegionDecoder(nn.Module):
         with torch.autocast(q.device.type, enabled=False):
             # the mean over regions of q f^T, with the mean taken first
             logits = q.float().unflatten(1, (cells, len(text))).mean(1) @ f.float().mT
-        return Decoded(logits.unflatten(2, grid), q, f, first_queries, first_patches)
+        return DecoderOutput(logits.unflatten(2, grid), q, f, first_queries, first_patches)
 
 
-class Recovery(nn.Module):
+class RecoveryDecoder(nn.Module):
     """Recover the decoder's input from its output, for a loss in training.
 
     Arguments are those of `RegionDecoder`.
@@ -127,10 +127,10 @@ class Recovery(nn.Module):
         super().__init__()
         self.query_in = nn.Linear(dim, dim)
         self.patch_in = nn.Linear(dim, dim)
-        self.streams = TwoStreams(dim, 1, heads, hidden, dropout)
+        self.streams = TwoStreamLayers(dim, 1, heads, hidden, dropout)
         self.query_out = nn.Linear(dim, 2 * dim)
         self.patch_out = nn.Linear(dim, dim)
-        init_small(self)
+        init_truncated_normal(self)
 
     def forward(self, q: Tensor, f: Tensor) -> tuple[Tensor, Tensor]:
         """Recover Q0 (N, Q, 2 D) and F0 (N, P, D) from q (N, Q, D) and f (N, P, D)."""
@@ -138,7 +138,7 @@ class Recovery(nn.Module):
         return self.query_out(q), self.patch_out(f)
 
 
-def align(features: Features, text: Tensor) -> Tensor:
+def build_region_queries(features: RegionFeatures, text: Tensor) -> Tensor:
     """Build the queries (N, M * C, 2 D) of text rows (C, D), region by region.
 
     The query of region l and class c is [(R_l + G) * T_c ; T_c], the relationship descriptor of a region.
@@ -148,7 +148,7 @@ def align(features: Features, text: Tensor) -> Tensor:
     return torch.cat([products, text.expand_as(products)], 3).flatten(1, 2)
 
 
-def init_small(module: nn.Module) -> None:
+def init_truncated_normal(module: nn.Module) -> None:
     """Initialize matrices from a normal distribution of deviation 0.02, biases with 0.
 
     It is truncated at -2 and 2, as in timm, which has no effect. Norms stay at 1 and 0.
@@ -159,11 +159,11 @@ def init_small(module: nn.Module) -> None:
             nn.init.zeros_(part.bias)
 
 
-def init_as_intended(decoder: RegionDecoder) -> None:
+def init_paper_weights(decoder: RegionDecoder) -> None:
     """Initialize as the published code intends but never does.
 
     Weights are small, and the MLPs of the patch stream begin as zero.
     """
-    init_small(decoder)
+    init_truncated_normal(decoder)
     for layer in decoder.streams.patches.children():
         nn.init.zeros_(layer.get_parameter("ffn2.weight"))

@@ -16,10 +16,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxyclip.models.clip.dense import DenseCLIP, load_clip
-from proxyclip.models.weights import fingerprint
+from proxyclip.models.weights import fingerprint_module
 
 
-class Features(NamedTuple):
+class RegionFeatures(NamedTuple):
     """Encoder features of N images, unit length, float32."""
 
     patches: Tensor  # (N, D, g, g)
@@ -60,7 +60,9 @@ def region_mask(grid: int, prompts: int, regions: int, device: torch.device | No
     return blocked
 
 
-def first_tokens(positions: Tensor, class_embedding: Tensor, grid: int, regions: int) -> tuple[Tensor, Tensor]:
+def init_position_and_region_tokens(
+    positions: Tensor, class_embedding: Tensor, grid: int, regions: int
+) -> tuple[Tensor, Tensor]:
     """Resize the position table of a CLIP, and make its initial region tokens.
 
     Args:
@@ -78,7 +80,7 @@ def first_tokens(positions: Tensor, class_embedding: Tensor, grid: int, regions:
     return torch.cat([first, table]), (class_embedding + first).expand(regions, -1)
 
 
-class Tower(nn.Module):
+class RegionTower(nn.Module):
     """Frozen part: CLIP's ViT, its position table for one grid, and the region tokens.
 
     Args:
@@ -91,13 +93,15 @@ class Tower(nn.Module):
         super().__init__()
         self.clip = clip
         v: Any = clip.model.visual
-        positions, tokens = first_tokens(v.positional_embedding.detach(), v.class_embedding.detach(), grid, regions)
+        positions, tokens = init_position_and_region_tokens(
+            v.positional_embedding.detach(), v.class_embedding.detach(), grid, regions
+        )
         self.positions = nn.Parameter(positions.clone())
         self.regions = nn.Parameter(tokens.clone())
         self._attention_masks: dict[tuple[int, int, torch.device], Tensor] = {}
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Tower:
+    def train(self, mode: bool = True) -> RegionTower:
         """Stay in evaluation mode."""
         return super().train(False)
 
@@ -115,7 +119,7 @@ class Tower(nn.Module):
         return self._attention_masks[key]
 
 
-class Prompts(nn.Module):
+class DeepPrompts(nn.Module):
     """Trained part: prompts of every block with a shared projection, and a last norm.
 
     Args:
@@ -141,7 +145,9 @@ class Prompts(nn.Module):
         return self.dropout(self.project(rows).expand(images, -1, -1))
 
 
-def encode(tower: Tower, prompts: Prompts, images: Tensor, parity: str = "upstream") -> Features:
+def encode_with_prompts(
+    tower: RegionTower, prompts: DeepPrompts, images: Tensor, parity: str = "upstream"
+) -> RegionFeatures:
     """Encode square, normalized images (N, 3, S, S).
 
     In the parity "upstream" the class embedding is added twice to its token.
@@ -159,7 +165,7 @@ def encode(tower: Tower, prompts: Prompts, images: Tensor, parity: str = "upstre
     k = prompts.first.shape[1]
     m = len(tower.regions)
     x = visual.conv1(images).flatten(2).mT
-    table = tower.positions if len(tower.positions) == 1 + grid**2 else _resized(tower, grid)
+    table = tower.positions if len(tower.positions) == 1 + grid**2 else _resize_position_table(tower, grid)
     cls_token = visual.class_embedding + table[:1]
     if parity == "upstream":
         cls_token = cls_token + visual.class_embedding
@@ -177,11 +183,11 @@ def encode(tower: Tower, prompts: Prompts, images: Tensor, parity: str = "upstre
     side = math.isqrt(m)
     patches = x[:, 1:-m].mT.unflatten(2, (grid, grid))
     regions = x[:, -m:].mT.unflatten(2, (side, side))
-    return Features(patches, x[:, 0], regions)
+    return RegionFeatures(patches, x[:, 0], regions)
 
 
-def _resized(tower: Tower, grid: int) -> Tensor:
-    return first_tokens(tower.positions, tower.positions[0], grid, 1)[0]
+def _resize_position_table(tower: RegionTower, grid: int) -> Tensor:
+    return init_position_and_region_tokens(tower.positions, tower.positions[0], grid, 1)[0]
 
 
 class LazyRegionTower:
@@ -197,22 +203,22 @@ class LazyRegionTower:
         self.name = (model_type, clip_type)
         self.grid = grid
         self.regions = regions
-        self.tower: Tower | None = None
+        self.tower: RegionTower | None = None
 
-    def open(self, device: torch.device) -> Tower:
+    def open(self, device: torch.device) -> RegionTower:
         """Return the tower, loaded on the first call.
 
         Raises:
             WeightsError, TypeError: see `clip.load_clip`.
         """
         if self.tower is None:
-            self.tower = Tower(load_clip(*self.name), self.grid, self.regions).to(device)
+            self.tower = RegionTower(load_clip(*self.name), self.grid, self.regions).to(device)
         return self.tower
 
     def hash(self, device: torch.device) -> Tensor:
         """Hash the image tower's weights, (32,) uint8."""
         visual = self.open(device).clip.model.visual
-        return torch.tensor(list(bytes.fromhex(fingerprint(visual))), dtype=torch.uint8, device=device)
+        return torch.tensor(list(bytes.fromhex(fingerprint_module(visual))), dtype=torch.uint8, device=device)
 
 
 def count_patches_per_side(crop: int, vision: dict[str, Any]) -> int:

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from proxyclip.models.clip.dense import DenseCLIP
-from proxyclip.models.sliding import windows
-from proxyclip.models.trained.clip_rc.encoder import Tower
+from proxyclip.models.sliding.windows import plan_windows
+from proxyclip.models.trained.clip_rc.encoder import RegionTower
 from proxyclip.models.trained.flops import (
     ImageShape,
     ModelPart,
@@ -26,14 +26,14 @@ def measure_clip_rc(model: Any, shape: ImageShape) -> ModelSizes:
     A smaller image is padded to one window.
     """
     sides = [max(side, model.crop) for side in shape]
-    rows, columns = windows.plan(sides, model.crop, model.stride, 1)
+    rows, columns = plan_windows(sides, model.crop, model.stride, 1)
     return ModelSizes(len(rows.starts) * len(columns.starts), (model.crop, model.crop), _iter_clip_rc_parts(model))
 
 
 def _iter_clip_rc_parts(model: Any) -> Iterator[ModelPart]:
     frozen = model.frozen
     clip = build_clip_without_weights(frozen.name[0])
-    tower = Tower(DenseCLIP(clip, lambda texts: torch.zeros(0)), frozen.grid, frozen.regions)
+    tower = RegionTower(DenseCLIP(clip, lambda texts: torch.zeros(0)), frozen.grid, frozen.regions)
     frozen.tower = tower
     # its own position table is the one for the crop
     visual = [weight for name, weight in clip.visual.named_parameters() if name != "positional_embedding"]

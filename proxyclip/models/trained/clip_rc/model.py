@@ -20,18 +20,18 @@ from torch import Tensor
 from proxyclip.data.transforms import check_labels_suppressed
 from proxyclip.models.base_segmentor import RowChunkFunction, record_arguments
 from proxyclip.models.clip.dense import DenseCLIP
-from proxyclip.models.clip.loading import architecture
-from proxyclip.models.segmentors.maskclip import IMAGENET
-from proxyclip.models.sliding import windows
-from proxyclip.models.sliding.pixel_windows import slide
+from proxyclip.models.clip.loading import get_clip_config
+from proxyclip.models.segmentors.maskclip import IMAGENET_NORMALIZATION
+from proxyclip.models.sliding.pixel_windows import average_window_scores
+from proxyclip.models.sliding.windows import check_window_size, plan_windows, stitch_tiles
 from proxyclip.models.trained.base import check_parity
-from proxyclip.models.trained.clip_rc.decoder import Decoded, Recovery, RegionDecoder, init_as_intended
+from proxyclip.models.trained.clip_rc.decoder import DecoderOutput, RecoveryDecoder, RegionDecoder, init_paper_weights
 from proxyclip.models.trained.clip_rc.encoder import (
-    Features,
+    DeepPrompts,
     LazyRegionTower,
-    Prompts,
+    RegionFeatures,
     count_patches_per_side,
-    encode,
+    encode_with_prompts,
     region_mask,
 )
 from proxyclip.models.trained.clip_rc.flops import measure_clip_rc
@@ -102,26 +102,26 @@ class CLIPRC(SplitSegmentor):
     ) -> None:
         check_parity(parity)
         check_setting(setting)
-        windows.check(slide_crop, slide_stride)
-        config = architecture(model_type)
+        check_window_size(slide_crop, slide_stride)
+        config = get_clip_config(model_type)
         width = config["embed_dim"]
         vision = config["vision_cfg"]
         super().__init__(
             checkpoint, width, setting == "fully", name_path=name_path, background=False, templates=templates,
-            precision=precision, data_preprocessor=(IMAGENET if parity != "paper" else {}) | (data_preprocessor or {}),
+            precision=precision, data_preprocessor=(IMAGENET_NORMALIZATION if parity != "paper" else {}) | (data_preprocessor or {}),
         )  # fmt: skip
         grid = count_patches_per_side(slide_crop, vision)
         region_mask(grid, prompts, regions)  # refuses an impossible number of regions
         self.frozen = LazyRegionTower(model_type, clip_type, grid, regions)
-        self.prompts = Prompts(prompts, vision["width"], vision["layers"], vision["patch_size"])
+        self.prompts = DeepPrompts(prompts, vision["width"], vision["layers"], vision["patch_size"])
         self.decode_head = RegionDecoder(width, **(decoder or {}))
         if parity == "paper":
-            init_as_intended(self.decode_head)
+            init_paper_weights(self.decode_head)
         self.loss_weights = DEFAULT_LOSS_WEIGHTS | (loss_weights or {})
         if set(self.loss_weights) != set(DEFAULT_LOSS_WEIGHTS):
             raise ValueError(f"Expected loss_weights of {', '.join(DEFAULT_LOSS_WEIGHTS)}, but got {loss_weights}")
         options = {key: value for key, value in (decoder or {}).items() if key != "layers"}
-        self.recovery = Recovery(width, **options) if self.loss_weights["recovery"] else None
+        self.recovery = RecoveryDecoder(width, **options) if self.loss_weights["recovery"] else None
         self.register_buffer("tower", torch.zeros(32, dtype=torch.uint8))  # hash of CLIP's image tower
         self.setting = setting
         self.parity = parity
@@ -175,16 +175,16 @@ class CLIPRC(SplitSegmentor):
         self.prompts.to(dtype)
         self.decode_head.to(dtype)
 
-    def extract_feat(self, inputs: Tensor) -> Features:
+    def extract_feat(self, inputs: Tensor) -> RegionFeatures:
         """Encode square images (N, 3, S, S), normalized by the data preprocessor."""
         tower = self.frozen.open(inputs.device)
-        images = tower.clip.renormalise(inputs) if self.parity == "paper" else inputs
-        return encode(tower, self.prompts, images.to(tower.positions.dtype), self.parity)
+        images = tower.clip.renormalize(inputs) if self.parity == "paper" else inputs
+        return encode_with_prompts(tower, self.prompts, images.to(tower.positions.dtype), self.parity)
 
-    def decode(self, inputs: Tensor, text: Tensor) -> Decoded:
+    def decode(self, inputs: Tensor, text: Tensor) -> DecoderOutput:
         """Decode square images (N, 3, S, S) with text rows (C, D)."""
         dtype = self.decode_head.query_proj.weight.dtype
-        features = Features(*(part.to(dtype) for part in self.extract_feat(inputs)))
+        features = RegionFeatures(*(part.to(dtype) for part in self.extract_feat(inputs)))
         return self.decode_head(features, text.to(dtype))
 
     def logits(self, inputs: Tensor, samples: Sequence[SegDataSample] | None) -> Tensor:
@@ -203,14 +203,14 @@ class CLIPRC(SplitSegmentor):
 
     def slide(self, image: Tensor) -> Tensor:
         """Average the scores of windows over an image (3, H, W): (names, H, W)."""
-        return slide(image, self.crop, self.stride, self.scores)
+        return average_window_scores(image, self.crop, self.stride, self.scores)
 
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
         """Score images (3, H, W) by sliding windows, as functions of the output size."""
         for image in inputs:
-            yield partial(windows.stitch, self.slide(image)[None], *windows.plan(image.shape[1:], 0, 1, 1))
+            yield partial(stitch_tiles, self.slide(image)[None], *plan_windows(image.shape[1:], 0, 1, 1))
 
     def encode_decode(self, inputs: Tensor, batch_img_metas: Any = None) -> Tensor:
         """Scores at the size of the images: (N, 3, H, W) -> (N, names, H, W)."""

@@ -17,7 +17,7 @@ from open_clip.transform import PreprocessCfg, image_transform_v2
 from PIL import Image
 from torch import Tensor, nn
 
-from proxyclip.models.clip.loading import load_model
+from proxyclip.models.clip.loading import load_open_clip
 from proxyclip.models.clip.text import TextCLIP
 
 
@@ -59,7 +59,7 @@ class ClassWeight(nn.Module):
     ) -> None:
         super().__init__()
         check_tau(tau)
-        self.clip = TextCLIP(*load_model(model_type, clip_type, resnets=True))
+        self.clip = TextCLIP(*load_open_clip(model_type, clip_type, resnets=True))
         self.tau = tau
         self.register_buffer("classes", self.clip.embed(names, templates, unit=False), persistent=False)
         preprocess_cfg: Any = self.clip.model.visual.preprocess_cfg

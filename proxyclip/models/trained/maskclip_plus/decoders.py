@@ -19,7 +19,7 @@ from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
 from torch import Tensor, nn
 
-from proxyclip.models import registry as plugins
+from proxyclip.models.registry import is_plugin_file, list_constructor_arguments, load_plugin_class
 from proxyclip.utils.suggest import closest_matches
 
 STUDENT_PLUGINS = "trained.maskclip_plus"  # kind of plug-in, see `plugins.PLUGIN_PACKAGES`
@@ -81,7 +81,7 @@ def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int
     fixed = [key for key in TEXT_DERIVED_OPTIONS if key in options]
     if fixed:
         raise TypeError(f"The student's decoder got {fixed}, which follow from the text model: leave them out")
-    accepted = plugins.list_constructor_arguments(cls)
+    accepted = list_constructor_arguments(cls)
     index = options.get("in_index", -1)
     read = [features[i] for i in index] if isinstance(index, Sequence) else features[index]
     known: dict[str, Any] = dict(in_channels=read, c1_in_channels=features[0], channels=channels)
@@ -107,8 +107,8 @@ def resolve_student_part(part: str, config: dict[str, Any]) -> tuple[type, dict[
     """
     options = dict(config)
     name = options.pop("type", None)
-    if plugins.is_file(name):
-        cls: Any = plugins.load(STUDENT_PLUGINS, name)
+    if is_plugin_file(name):
+        cls: Any = load_plugin_class(STUDENT_PLUGINS, name)
     else:
         cls = MODELS.get(name) if isinstance(name, str) else None
     if cls is None:
@@ -118,7 +118,7 @@ def resolve_student_part(part: str, config: dict[str, Any]) -> tuple[type, dict[
             f"Expected student.{part}=dict(type=..., ...) with a type of MMSegmentation or a file my/own.py, but got "
             f"type {name!r}{hint}"
         )
-    accepted = plugins.list_constructor_arguments(cls)
+    accepted = list_constructor_arguments(cls)
     wrong = sorted(set(options) - set(accepted))
     if wrong:
         raise TypeError(f"The student's {part} {cls.__name__!r} has no option {wrong}; its options are {accepted}")

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from open_clip.utils import to_2tuple
 
-from proxyclip.models.clip.loading import architecture
+from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.trained.flops import (
     ImageShape,
     ModelPart,
@@ -42,7 +42,7 @@ def _iter_maskclip_plus_parts(model: Any, shape: ImageShape) -> Iterator[ModelPa
     if guide.weight_spec is not None:
         name = guide.weight_spec.get("model_type", "ViT-B-16")
         weight_clip = build_clip_without_weights(name)
-        clip_image = torch.zeros(1, 3, *to_2tuple(architecture(name)["vision_cfg"]["image_size"]))
+        clip_image = torch.zeros(1, 3, *to_2tuple(get_clip_config(name)["vision_cfg"]["image_size"]))
         text = torch.zeros_like(model.text)
         macs = count_macs(lambda: compute_class_weights(weight_clip.encode_image(clip_image), text, 1.0))
         yield ModelPart("class weight", [*weight_clip.visual.parameters()], macs)

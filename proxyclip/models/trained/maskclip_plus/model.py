@@ -17,9 +17,9 @@ from torch import Tensor
 from proxyclip.data.templates import maskclip_template
 from proxyclip.data.transforms import UNLABELED, check_labels_suppressed
 from proxyclip.models.base_segmentor import record_arguments
-from proxyclip.models.clip.loading import architecture
+from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.clip.text import TextCLIP
-from proxyclip.models.segmentors.maskclip import IMAGENET, SCALE
+from proxyclip.models.segmentors.maskclip import CLIP_LOGIT_SCALE, IMAGENET_NORMALIZATION
 from proxyclip.models.trained.base import WholeImageSegmentor
 from proxyclip.models.trained.flops import ImageShape, ModelSizes
 from proxyclip.models.trained.maskclip_plus.flops import measure_maskclip_plus
@@ -55,7 +55,7 @@ class MaskCLIPTeacher(WholeImageSegmentor):
     """
 
     method: ClassVar[str] = "maskclip_teacher"  # the name in result tables
-    scale = SCALE
+    scale = CLIP_LOGIT_SCALE
 
     @record_arguments
     def __init__(
@@ -70,7 +70,7 @@ class MaskCLIPTeacher(WholeImageSegmentor):
         templates: Sequence[str] = maskclip_template,
         data_preprocessor: OptionDict | None = None,
     ) -> None:
-        preprocessor_cfg = (IMAGENET if parity == "upstream" else {}) | (data_preprocessor or {})
+        preprocessor_cfg = (IMAGENET_NORMALIZATION if parity == "upstream" else {}) | (data_preprocessor or {})
         super().__init__(name_path, False, templates, precision, preprocessor_cfg)
         self.guide = LazyTeacher(teacher, class_weight, parity, key_smoothing, prompt_denoising)
         self.arguments = describe_teacher(teacher)
@@ -143,8 +143,8 @@ class MaskCLIPPlus(TextSegmentor):
         templates: Sequence[str] = maskclip_template,
         data_preprocessor: OptionDict | None = None,
     ) -> None:
-        preprocessor_cfg = IMAGENET | (data_preprocessor or {})
-        channels = architecture(teacher["model_type"])["embed_dim"]
+        preprocessor_cfg = IMAGENET_NORMALIZATION | (data_preprocessor or {})
+        channels = get_clip_config(teacher["model_type"])["embed_dim"]
         super().__init__(
             checkpoint, channels, name_path=name_path, background=background, templates=templates, precision=precision,
             data_preprocessor=preprocessor_cfg,

@@ -16,21 +16,21 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from proxyclip.models.weights import WeightsError, load_into
-from proxyclip.models.weights.catalogue import SUFFIXES, UNKNOWN_LICENCE, WEIGHTS, Entry
-from proxyclip.models.weights.fetch import fetch
+from proxyclip.models.weights import WeightsError, load_weights_into
+from proxyclip.models.weights.catalogue import UNKNOWN_LICENSE, WEIGHTS_FILES, WEIGHTS_SUFFIXES, WeightsEntry
+from proxyclip.models.weights.fetch import fetch_weights
 from proxyclip.utils.hashing import hash_file
-from proxyclip.utils.paths import find
+from proxyclip.utils.paths import find_existing_path
 
-FILES = WEIGHTS["vfm"]
-LICENCES = {
+BACKBONE_WEIGHT_FILES = WEIGHTS_FILES["vfm"]
+BACKBONE_LICENSES = {
     "nvidia/mit-b": "NVIDIA Source Code License for SegFormer, non-commercial use only",
     "timm/resnet50c.gluon": "Apache-2.0",
     "timm/resnet101c.gluon": "Apache-2.0",
 }
-HEADS = ("fc.", "head.", "classifier.", "decode_head.", "auxiliary_head.")
+CLASSIFIER_PREFIXES = ("fc.", "head.", "classifier.", "decode_head.", "auxiliary_head.")
 # From the transformers library's names to MMSegmentation's; stage i and layer j are \1 and \2.
-MIT_NAMES = (
+MIT_KEY_PATTERNS = (
     (r"^patch_embeddings\.(\d+)\.proj\.", r"layers.\1.0.projection."),
     (r"^patch_embeddings\.(\d+)\.layer_norm\.", r"layers.\1.0.norm."),
     (r"^layer_norm\.(\d+)\.", r"layers.\1.2."),
@@ -66,9 +66,9 @@ def load_pretrained(backbone: nn.Module, name: str | None) -> str:
         if isinstance(backbone, BaseModule):
             backbone.init_weights()
         return "random weights"
-    path = _find(name)
+    path = _locate_weights(name)
     try:
-        load_into(backbone, path, HEADS, lambda state: convert(state, backbone))
+        load_weights_into(backbone, path, CLASSIFIER_PREFIXES, lambda state: convert_backbone_state(state, backbone))
     except WeightsError as error:
         raise WeightsError(
             f"{error}\n  It is what student.pretrained={name!r} asks for; give student.pretrained=FILE for another "
@@ -77,7 +77,7 @@ def load_pretrained(backbone: nn.Module, name: str | None) -> str:
     return f"{name} ({path.name}, sha256 {hash_file(path)[:12]})"
 
 
-def convert(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
+def convert_backbone_state(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
     """Rename the tensors of a file like those of an MMSegmentation backbone.
 
     Classifiers are left out already.
@@ -89,21 +89,21 @@ def convert(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
         if any(key.startswith(prefix) for key in state):
             state = {key.removeprefix(prefix): value for key, value in state.items()}
     if "patch_embeddings.0.proj.weight" in state:
-        state = _mit(state)
+        state = _convert_mit_state(state)
     elif "conv1.0.weight" in state:  # timm's stem of three convolutions, the last batch norm of which stands outside
         state = {re.sub(r"^bn1\.", "stem.7.", re.sub(r"^conv1\.", "stem.", key)): v for key, v in state.items()}
     counts = {key: torch.tensor(0) for key in own_state if key.endswith("num_batches_tracked")}
     return counts | state  # old files have no such counts; they only matter to a batch norm without momentum
 
 
-def _mit(state: dict[str, Tensor]) -> dict[str, Tensor]:
+def _convert_mit_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
     """Convert MiT from transformers' layout.
 
     Names differ, queries, keys and values are separate, and 1x1 convolutions are linear layers.
     """
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
-        for pattern, name in MIT_NAMES:
+        for pattern, name in MIT_KEY_PATTERNS:
             key = re.sub(pattern, name, key)
         linear = key.endswith((".ffn.layers.0.weight", ".ffn.layers.4.weight"))
         renamed[key] = value[:, :, None, None] if linear else value
@@ -114,25 +114,27 @@ def _mit(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return renamed
 
 
-def _find(name: str) -> Path:
+def _locate_weights(name: str) -> Path:
     """Locate the weights file of a name; download it if it is on the hub and not here."""
     if name.startswith("local-dir:"):
-        folder = find(name.removeprefix("local-dir:"), "folder of pretrained weights")
-        path = next((folder / file for file in FILES if (folder / file).is_file()), None)
+        folder = find_existing_path(name.removeprefix("local-dir:"), "folder of pretrained weights")
+        path = next((folder / file for file in BACKBONE_WEIGHT_FILES if (folder / file).is_file()), None)
         if path is None:
-            raise WeightsError(f"Expected {' or '.join(FILES)} in {folder}, which student.pretrained={name!r} names.")
+            raise WeightsError(
+                f"Expected {' or '.join(BACKBONE_WEIGHT_FILES)} in {folder}, which student.pretrained={name!r} names."
+            )
         return path
-    if name.endswith(SUFFIXES):
-        return find(name, "file of pretrained weights")
-    repository = _repository(name)
-    licence = next((v for start, v in LICENCES.items() if repository.startswith(start)), UNKNOWN_LICENCE)
+    if name.endswith(WEIGHTS_SUFFIXES):
+        return find_existing_path(name, "file of pretrained weights")
+    repository = _parse_repository(name)
+    licence = next((v for start, v in BACKBONE_LICENSES.items() if repository.startswith(start)), UNKNOWN_LICENSE)
     try:
-        return fetch(Entry(repository, "vfm", None, licence, repository), say=_say)
+        return fetch_weights(WeightsEntry(repository, "vfm", None, licence, repository), say=_log_first_line)
     except WeightsError as error:
-        raise WeightsError(_remedy(repository, str(error))) from error
+        raise WeightsError(_missing_weights_message(repository, str(error))) from error
 
 
-def _repository(name: str) -> str:
+def _parse_repository(name: str) -> str:
     name = name.removeprefix("hf-hub:")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return name
@@ -142,21 +144,21 @@ def _repository(name: str) -> str:
     if known is None or not known.hf_hub_id:
         raise ValueError(
             f"Expected student.pretrained to be OWNER/NAME on Hugging Face's hub, a name of timm, local-dir:FOLDER, a "
-            f"file ({', '.join(SUFFIXES)}) or None, but got {name!r}"
+            f"file ({', '.join(WEIGHTS_SUFFIXES)}) or None, but got {name!r}"
         )
     return str(known.hf_hub_id)
 
 
-def _say(text: str) -> None:
+def _log_first_line(text: str) -> None:
     print_log(text.splitlines()[0], logger="current")
 
 
-def _remedy(repository: str, why: str) -> str:
+def _missing_weights_message(repository: str, why: str) -> str:
     why = why.partition("\n  on a machine")[0]  # the rest is about an evaluation
     return (
         f"The student's ImageNet weights {repository!r} cannot be had.\n"
         f"  why:    {why}\n"
-        f"  file:   {' or '.join(FILES)} of https://huggingface.co/{repository}\n"
+        f"  file:   {' or '.join(BACKBONE_WEIGHT_FILES)} of https://huggingface.co/{repository}\n"
         f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
         f"  use it: model.student.pretrained=local-dir:FOLDER, or model.student.pretrained=FILE\n"
         f"  or:     model.student.pretrained=None, to start from random weights"

@@ -35,15 +35,15 @@ from proxyclip.models.registry import list_constructor_arguments
 from proxyclip.models.trained.maskclip_plus.decoders import build_decoder, resolve_student_part
 from proxyclip.utils.suggest import closest_match
 
-BN = dict(type="BN", requires_grad=True)
-OPTIONS = ("backbone", "decoder", "pretrained")
-SIDE = 64  # pixels, of the image that probes the channels of a backbone
+BATCH_NORM = dict(type="BN", requires_grad=True)
+STUDENT_OPTIONS = ("backbone", "decoder", "pretrained")
+PROBE_SIDE = 64  # pixels, of the image that probes the channels of a backbone
 
 
 def _resnet(depth: int, **options: Any) -> dict[str, Any]:
     """Configure a ResNet with a stem of 3x3 convolutions and output stride 8."""
     strides = dict(strides=(1, 2, 1, 1), dilations=(1, 1, 2, 4), contract_dilation=True)
-    return dict(type="ResNetV1c", depth=depth, norm_eval=False, norm_cfg=BN, **strides, **options)
+    return dict(type="ResNetV1c", depth=depth, norm_eval=False, norm_cfg=BATCH_NORM, **strides, **options)
 
 
 def _mit(width: int, depths: Sequence[int], heads: Sequence[int] = (1, 2, 5, 8), drop_path: float = 0.1):
@@ -53,12 +53,12 @@ def _mit(width: int, depths: Sequence[int], heads: Sequence[int] = (1, 2, 5, 8),
 
 
 def _v3plus(dilations: Sequence[int], c1_channels: int) -> dict[str, Any]:
-    options = dict(dilations=tuple(dilations), c1_channels=c1_channels, norm_cfg=BN)
+    options = dict(dilations=tuple(dilations), c1_channels=c1_channels, norm_cfg=BATCH_NORM)
     return dict(type="DepthwiseSeparableASPPHead", **options)
 
 
-SEGFORMER: dict[str, Any] = dict(type="SegformerHead", in_index=[0, 1, 2, 3], norm_cfg=BN)
-MIT = {
+SEGFORMER_HEAD: dict[str, Any] = dict(type="SegformerHead", in_index=[0, 1, 2, 3], norm_cfg=BATCH_NORM)
+MIT_VARIANTS = {
     "b0": (32, (2, 2, 2, 2)),
     "b1": (64, (2, 2, 2, 2)),
     "b2": (64, (3, 4, 6, 3)),
@@ -66,21 +66,21 @@ MIT = {
     "b4": (64, (3, 8, 27, 3)),
     "b5": (64, (3, 6, 40, 3)),
 }
-DEEPLAB: dict[str, dict[str, Any]] = {
-    "deeplabv2": dict(type="SumASPP", dilations=(6, 12, 18, 24), norm_cfg=BN),
+DEEPLAB_DECODERS: dict[str, dict[str, Any]] = {
+    "deeplabv2": dict(type="SumASPP", dilations=(6, 12, 18, 24), norm_cfg=BATCH_NORM),
     "deeplabv3plus": _v3plus((1, 12, 24, 36), 48),
 }
 STUDENTS: dict[str, dict[str, Any]] = {
     f"{name}_r{depth}": dict(backbone=_resnet(depth), decoder=decoder, pretrained=f"timm/resnet{depth}c.gluon_in1k")
-    for name, decoder in DEEPLAB.items()
+    for name, decoder in DEEPLAB_DECODERS.items()
     for depth in (50, 101)
 }
 STUDENTS |= {
-    f"segformer_{size}": dict(backbone=_mit(*table), decoder=SEGFORMER, pretrained=f"nvidia/mit-{size}")
-    for size, table in MIT.items()
+    f"segformer_{size}": dict(backbone=_mit(*table), decoder=SEGFORMER_HEAD, pretrained=f"nvidia/mit-{size}")
+    for size, table in MIT_VARIANTS.items()
 }
 STUDENTS |= {
-    "segformer_tiny": dict(backbone=_mit(16, (2, 2, 2, 2), (1, 2, 4, 8), 0.0), decoder=SEGFORMER, pretrained=None),
+    "segformer_tiny": dict(backbone=_mit(16, (2, 2, 2, 2), (1, 2, 4, 8), 0.0), decoder=SEGFORMER_HEAD, pretrained=None),
     "deeplab_tiny": dict(
         backbone=_resnet(18, stem_channels=16, base_channels=16), decoder=_v3plus((1, 3, 6, 9), 16), pretrained=None
     ),
@@ -103,17 +103,17 @@ def build_student(spec: Mapping[str, Any], channels: int) -> tuple[nn.Module, nn
     """
     options = dict(spec)
     name = options.pop("type", None)
-    named = _named(name) if "type" in spec else {}
-    _check(name, named, options)
-    parts = {part: _change(named.get(part, {}), options.get(part) or {}) for part in ("backbone", "decoder")}
+    named = _find_student(name) if "type" in spec else {}
+    _check_student_options(name, named, options)
+    parts = {part: _override_part(named.get(part, {}), options.get(part) or {}) for part in ("backbone", "decoder")}
     cls, arguments = resolve_student_part("backbone", parts["backbone"])
     backbone = cls(**arguments)
-    decoder = build_decoder(parts["decoder"], feature_channels(backbone), channels)
+    decoder = build_decoder(parts["decoder"], probe_feature_channels(backbone), channels)
     pretrained = options.get("pretrained", "default")
     return backbone, decoder, named.get("pretrained") if pretrained == "default" else pretrained
 
 
-def _named(name: Any) -> dict[str, Any]:
+def _find_student(name: Any) -> dict[str, Any]:
     if name not in STUDENTS:
         closest = closest_match(name, STUDENTS)
         hint = f" Did you mean {closest!r}?" if closest else ""
@@ -124,9 +124,9 @@ def _named(name: Any) -> dict[str, Any]:
     return STUDENTS[name]
 
 
-def _check(name: str | None, named: Mapping[str, Any], options: Mapping[str, Any]) -> None:
+def _check_student_options(name: str | None, named: Mapping[str, Any], options: Mapping[str, Any]) -> None:
     """Reject unknown student options; hint at the part of a misplaced one."""
-    wrong = sorted(set(options) - set(OPTIONS))
+    wrong = sorted(set(options) - set(STUDENT_OPTIONS))
     if wrong:
         places = [
             f"{part}=dict({key}=...)"
@@ -135,20 +135,22 @@ def _check(name: str | None, named: Mapping[str, Any], options: Mapping[str, Any
             if part in named and key in list_constructor_arguments(resolve_student_part(part, named[part])[0])
         ]
         hint = f"; do you mean {' or '.join(places)}?" if places else ""
-        raise TypeError(f"The student {name!r} has no option {wrong}; its options are {', '.join(OPTIONS)}{hint}")
+        raise TypeError(
+            f"The student {name!r} has no option {wrong}; its options are {', '.join(STUDENT_OPTIONS)}{hint}"
+        )
     for part in ("backbone", "decoder"):
         part_cfg = options.get(part, {} if named else None)
         if not isinstance(part_cfg, Mapping):
             raise TypeError(f"Expected student.{part}=dict(...), but got {part_cfg!r}")
 
 
-def _change(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+def _override_part(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     """Apply changes to the config of a part; changes of another type replace it."""
     same = changes.get("type", base.get("type")) == base.get("type")
     return {**base, **changes} if same else dict(changes)
 
 
-def feature_channels(backbone: nn.Module) -> list[int]:
+def probe_feature_channels(backbone: nn.Module) -> list[int]:
     """List the channels of a backbone's feature maps by a forward of a blank image.
 
     Raises:
@@ -158,7 +160,7 @@ def feature_channels(backbone: nn.Module) -> list[int]:
     device = next(backbone.parameters()).device
     backbone.eval()  # by itself: MMSegmentation's ResNet.eval() returns None
     with torch.no_grad():
-        maps = backbone(torch.zeros(1, 3, SIDE, SIDE, device=device))
+        maps = backbone(torch.zeros(1, 3, PROBE_SIDE, PROBE_SIDE, device=device))
     backbone.train(training)
     if not isinstance(maps, list | tuple) or any(feature_map.ndim != 4 for feature_map in maps):
         raise TypeError(f"Expected a list of feature maps (N, C, h, w) of {type(backbone).__name__}, got {type(maps)}")

@@ -17,10 +17,14 @@ from torch import Tensor, nn
 
 from proxyclip.models.attention.maskclip import MaskCLIP
 from proxyclip.models.clip.dense import DenseCLIP
-from proxyclip.models.clip.loading import load_model
+from proxyclip.models.clip.loading import load_open_clip
 from proxyclip.models.clip.text import TextCLIP
-from proxyclip.models.layers.block import projected_keys
-from proxyclip.models.segmentors.maskclip import as_published, denoise, smooth
+from proxyclip.models.layers.block import project_keys
+from proxyclip.models.segmentors.maskclip import (
+    apply_key_smoothing,
+    apply_prompt_denoising,
+    apply_published_tower_settings,
+)
 from proxyclip.models.trained.base import check_parity
 from proxyclip.models.trained.maskclip_plus.class_weight import ClassWeight, check_tau, get_sample_files
 
@@ -59,7 +63,7 @@ class ViTTeacher(Teacher):
         self.strategy = MaskCLIP(residual=residual)
         if parity == "upstream":
             clip.position_offset = 0.0
-            as_published(clip.model.visual)
+            apply_published_tower_settings(clip.model.visual)
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         """Compute features and keys of images, zero-padded to whole patches."""
@@ -67,7 +71,7 @@ class ViTTeacher(Teacher):
         h, w = images.shape[2:]
         x, grid = clip.tokens(F.pad(images, (0, -w % clip.patch, 0, -h % clip.patch)))
         tokens, grid = self.strategy(clip.last, x, grid, None)
-        return clip.project(tokens, grid), projected_keys(clip.last, x)
+        return clip.project(tokens, grid), project_keys(clip.last, x)
 
 
 class ResNetTeacher(Teacher):
@@ -85,7 +89,7 @@ class ResNetTeacher(Teacher):
         """Compute features and keys at output stride 32; sides are floored."""
         clip = self.clip
         visual = clip.model.visual
-        x = visual.stem(clip.renormalise(images))
+        x = visual.stem(clip.renormalize(images))
         for layer in (visual.layer1, visual.layer2, visual.layer3, visual.layer4):
             x = layer(x)
         grid = x.shape[2:]
@@ -199,7 +203,7 @@ def build_teacher(
         TypeError: a CLIP with another image tower. ValueError: an unknown name, tag or parity.
     """
     check_parity(parity)
-    model, tokenizer = load_model(model_type, clip_type, resnets=True)
+    model, tokenizer = load_open_clip(model_type, clip_type, resnets=True)
     if isinstance(model.visual, ModifiedResNet):
         return ResNetTeacher(TextCLIP(model, tokenizer), attention_pooling)
     return ViTTeacher(DenseCLIP(model, tokenizer), residual, parity)
@@ -231,5 +235,7 @@ def compute_teacher_scores(
     scores = torch.einsum("ndhw,cd->nchw", F.normalize(features.float(), dim=1), text)
     if weights is not None:
         scores = scores * weights[..., None, None]
-    refined = smooth(denoise(scores.flatten(2), prompt_denoising), keys, key_smoothing, parity)
+    refined = apply_key_smoothing(
+        apply_prompt_denoising(scores.flatten(2), prompt_denoising), keys, key_smoothing, parity
+    )
     return refined.unflatten(2, tuple(scores.shape[2:]))
