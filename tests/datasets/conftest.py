@@ -1,0 +1,28 @@
+"""Fixtures that run the scripts of datasets/ in the process of a test."""
+
+from __future__ import annotations
+
+import importlib
+
+import pytest
+
+from proxyclip.utils.paths import ROOT
+
+
+@pytest.fixture
+def script(monkeypatch):
+    """script(name) is the module of datasets/<name>.py."""
+    monkeypatch.syspath_prepend(ROOT / "datasets")
+    return importlib.import_module
+
+
+@pytest.fixture
+def run(script, capsys):
+    """run(name, *arguments) is (exit code, stdout, stderr) of a script, run in this process."""
+
+    def go(name, *words):
+        code = script(name).main([str(word) for word in words] + ["--workers", "1"])
+        said = capsys.readouterr()
+        return code, said.out, said.err
+
+    return go

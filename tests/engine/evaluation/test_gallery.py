@@ -1,0 +1,113 @@
+"""The images kept for the report: which ones, and what their files say."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from helpers.dummy_dataset import evaluate, make_world
+from mmengine.structures import PixelData
+from mmseg.structures import SegDataSample
+from PIL import Image
+
+from proxyclip.engine.evaluation.gallery import rank_gallery_images, render_gallery_images
+from proxyclip.engine.evaluation.metrics import count_pairs, score_image
+from proxyclip.results.records import load_records
+
+NAMES = ("sky", "cow", "sheep")
+
+
+def counts(label: list[int], prediction: list[int]):
+    shape = (1, len(label))
+    return count_pairs(
+        torch.tensor(prediction).reshape(shape), torch.tensor(label).reshape(shape), len(NAMES), 255, "x.png"
+    )
+
+
+def test_scores_of_one_image():
+    assert score_image(counts([0, 0, 1, 1], [0, 0, 1, 2]), 3) == pytest.approx((100 * (1 + 0.5 + 0) / 3, 75.0))
+    assert score_image(counts([0, 255], [0, 1]), 3) == (100.0, 100.0)
+    assert all(np.isnan(score_image(counts([255, 255], [0, 1]), 3)))
+    outside = np.array([3 * 3 + 1, 0]), np.array([5, 5])  # label 3 is no class: --scoring published
+    assert score_image(outside, 3) == (50.0, 100.0)
+
+
+def test_best_worst_and_mistakes():
+    kept = {
+        0: counts([0] * 4, [0] * 4),  # 100
+        1: counts([1] * 4, [1, 1, 2, 2]),  # cow called sheep, 2
+        2: counts([1] * 6, [2, 2, 2, 2, 2, 1]),  # cow called sheep, 5
+        3: counts([0, 0, 1, 1], [0, 1, 1, 1]),  # sky called cow, 1
+        4: counts([255], [0]),
+    }
+    scores = [score_image(kept.get(i, (np.zeros(0, int),) * 2), 3)[0] for i in range(6)]  # image 5 was left out
+    picks = rank_gallery_images(scores, kept, NAMES, 2)
+    assert [(pick["index"], pick["why"]) for pick in picks] == [
+        (0, "best"), (3, "best"), (2, "worst"), (1, "worst"), (2, "failure"), (3, "failure"),
+    ]  # fmt: skip
+    assert [pick["note"] for pick in picks[4:]] == ["cow called sheep, 5 pixels", "sky called cow, 1 pixels"]
+    assert rank_gallery_images(scores, kept, NAMES, 9)[:2] == picks[:2]
+    assert [p["why"] for p in rank_gallery_images(scores, {0: kept[0]}, NAMES, 3)] == ["best"]
+    assert rank_gallery_images(scores, kept, NAMES, 0) == []
+
+
+class Perfect:
+    """Predicts the label of every pixel, 0 where there is none."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def test_step(self, batch):
+        (sample,) = batch["data_samples"]
+        label = sample.gt_sem_seg.data
+        sample.pred_sem_seg = PixelData(data=label * (label < self.classes))
+        return [sample]
+
+
+@pytest.mark.parametrize("classes, ignored, kind", [(3, 255, np.uint8), (300, 65535, np.uint16)])
+def test_files(tmp_path, classes, ignored, kind):
+    label = torch.zeros(1, 800, 1000, dtype=torch.int32)
+    label[:, :400, :500] = classes - 1
+    label[:, 400:, 500:] = ignored
+    sample = SegDataSample(gt_sem_seg=PixelData(data=label))
+    image = torch.full((3, 80, 100), 90, dtype=torch.uint8)
+
+    class Data:
+        metainfo = {"classes": range(classes), "ignore_index": ignored}  # noqa: RUF012
+
+        def __getitem__(self, index):
+            return {"inputs": image, "data_samples": sample}
+
+    def collate(samples):
+        return {key: [one[key] for one in samples] for key in samples[0]}
+
+    picks = [dict(index=7, why="best"), dict(index=7, why="failure")]
+    (tmp_path / "g").mkdir()
+    (tmp_path / "g" / "old-truth.png").write_text("of an earlier run")
+    render_gallery_images(Perfect(classes), Data(), collate, picks, tmp_path / "g")
+    assert sorted(f.name for f in (tmp_path / "g").iterdir()) == ["7-image.jpg", "7-prediction.png", "7-truth.png"]
+    truth, prediction = (np.asarray(Image.open(tmp_path / "g" / f"7-{name}.png")) for name in ("truth", "prediction"))
+    assert truth.shape == (512, 640) and truth.dtype == kind
+    assert [truth[0, 0], truth[0, -1], truth[-1, -1]] == [classes - 1, 0, np.iinfo(kind).max]
+    assert [prediction[0, 0], prediction[-1, -1]] == [classes - 1, 0]
+    assert Image.open(tmp_path / "g" / "7-image.jpg").size == (640, 512)
+
+
+@pytest.mark.usefixtures("own_environment")
+def test_a_gallery_that_fails_costs_no_result(tmp_path, monkeypatch, capsys):
+    def fail(*_):
+        raise OSError("No space left on device")
+
+    draw = render_gallery_images
+    monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", fail)
+    config = make_world(tmp_path / "world")
+    assert evaluate(config, tmp_path, "--gallery", "2") == 0
+    assert "no pictures for the report" in capsys.readouterr().err
+    (run,) = load_records(tmp_path)
+    assert [pick["why"] for pick in run["gallery"]] == ["best"] * 2 + ["worst"] * 2 + ["failure"] * 2
+    monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", draw)
+    assert evaluate(config, tmp_path, "--gallery", "2") == 0
+    kept = {int(f.name.split("-")[0]) for f in Path(tmp_path / "gallery" / run["identity"]).iterdir()}
+    assert kept == {pick["index"] for pick in run["gallery"]}
+    assert evaluate(config, tmp_path, "--gallery", "0") == 0
+    assert load_records(tmp_path)[0]["gallery"] == []

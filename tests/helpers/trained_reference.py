@@ -1,0 +1,47 @@
+"""The reference's tiny CLIPs as open_clip folders, and its arrays as tensors, for the tests of trained methods."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from open_clip import CLIP
+from safetensors.torch import save_file
+
+from helpers.reference import arrays
+from proxyclip.tinyworld import WEIGHTS
+
+VIT, RESNET = "trained/maskclip_vit_e2e", "trained/maskclip_rn_e2e"
+PROMPTED = "trained/cliprc_encoder"
+TEXT = {"context_length": 77, "vocab_size": 49408, "width": 16, "heads": 2, "layers": 1}
+OWN = ("w/region_tokens",)  # of CLIP-RC, as its prompts are
+SMALL = {"image_size": 32, "patch_size": 8, "width": 32, "layers": 3, "head_width": 8, "mlp_ratio": 4}
+CONFIGS = {
+    VIT: SMALL,
+    PROMPTED: SMALL,
+    RESNET: {"image_size": 64, "layers": [3, 4, 6, 3], "width": 8, "head_width": 32},
+}
+TINY = f"local-dir:{WEIGHTS / 'clip'}"
+
+
+def tensors(name: str) -> dict[str, torch.Tensor]:
+    """All arrays of a reference file."""
+    return {k: torch.from_numpy(v) for k, v in arrays(name).items()}
+
+
+def folder_of(root: Path, name: str) -> str:
+    """The reference's image tower as an open_clip folder, with a text tower of zeros; its name for open_clip."""
+    quick = name == PROMPTED
+    config = {"embed_dim": 16, "vision_cfg": CONFIGS[name], "text_cfg": TEXT, "quick_gelu": quick}
+    state = {k: torch.zeros_like(v) for k, v in CLIP(**config).state_dict().items()}
+    tower = {
+        f"visual.{k[2:]}": v
+        for k, v in tensors(name).items()
+        if k.startswith("w/") and k not in OWN and "prompt" not in k
+    }
+    assert set(tower) <= set(state)
+    root.mkdir()
+    save_file({k: v.contiguous() for k, v in (state | tower).items()}, root / "open_clip_model.safetensors")
+    (root / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    return f"local-dir:{root}"

@@ -1,0 +1,362 @@
+"""The segmentor: batches, sizes, thresholds, options, and images of every kind."""
+
+from __future__ import annotations
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from helpers.reference import arrays, write_clip, write_vit
+from mmengine.registry import DefaultScope
+from mmseg.registry import MODELS
+from mmseg.structures import SegDataSample
+
+from proxyclip.models.preprocessor import MixedSizePreProcessor
+from proxyclip.models.refine.area import Area
+from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
+from proxyclip.models.sliding.windows import ROW_CHUNK_ELEMENTS
+from proxyclip.models.weights import WeightsError
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    root = tmp_path_factory.mktemp("segmentor")
+    write_clip(root / "clip")
+    write_vit(root / "dino", "dino")
+    (root / "cls.txt").write_text(str(arrays("text")["syn3_file"]))
+    return root
+
+
+def build(files, **options):
+    base = dict(
+        clip_type=None, model_type=f"local-dir:{files / 'clip'}", name_path=str(files / "cls.txt"),
+        vfm_model=dict(type="dino", model=f"local-dir:{files / 'dino'}"),
+        slide_crop=64, slide_stride=32, precision="fp32", keep_logits=True,
+    )  # fmt: skip
+    return ProxyCLIPSegmentation(**base | options)
+
+
+def photo(h, w, seed=0):
+    """Smooth colours with edges, BGR uint8 (3, h, w)."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:h, :w]
+    waves = [np.sin(y / rng.uniform(5, 40) + x / rng.uniform(5, 40) + rng.uniform(0, 6)) for _ in range(3)]
+    return torch.from_numpy((np.stack(waves) * 100 + 128 + 25 * (x // 20 % 2)).clip(0, 255).astype(np.uint8))
+
+
+def step(model, images, sizes=None):
+    """What the test loop does: uint8 images -> samples with predictions."""
+    sizes = sizes or [(x.shape[1], x.shape[2]) for x in images]
+    samples = [SegDataSample(metainfo=dict(ori_shape=s)) for s in sizes]
+    return model.test_step({"inputs": images, "data_samples": samples})
+
+
+def same(a, b):
+    torch.testing.assert_close(a.seg_logits.data, b.seg_logits.data, atol=2e-5, rtol=0)
+    assert (a.pred_sem_seg.data != b.pred_sem_seg.data).float().mean() < 1e-3
+
+
+def test_registered_under_the_published_name(files):
+    with DefaultScope.overwrite_default_scope("mmseg"):
+        config = dict(
+            type="ProxyCLIPSegmentation", clip_type=None, model_type=f"local-dir:{files / 'clip'}", vfm_model=None,
+            name_path=str(files / "cls.txt"), checkpoint=None, prob_thd=0.1, logit_scale=40, beta=1.2, gamma=3.0,
+            slide_stride=112, slide_crop=336, data_preprocessor=dict(type="SegDataPreProcessor", bgr_to_rgb=True),
+        )  # fmt: skip
+        assert isinstance(MODELS.build(config), ProxyCLIPSegmentation)
+
+
+def test_batch_of_sizes_equals_one_at_a_time(files):
+    model = build(files)
+    images = [photo(64, 96, 1), photo(130, 70, 2), photo(80, 80, 3)]
+    sizes = [(64, 96), (201, 99), (40, 40)]
+    together = step(model, images, sizes)
+    for image, size, sample in zip(images, sizes, together, strict=True):
+        assert sample.pred_sem_seg.data.shape == (1, *size)
+        assert sample.seg_logits.data.shape == (3, *size)
+        same(sample, step(model, [image], [size])[0])
+
+
+def test_batch_of_one_size_equals_one_at_a_time(files):
+    model = build(files)
+    images = [photo(72, 100, s) for s in range(3)]
+    for image, sample in zip(images, step(model, images), strict=True):
+        same(sample, step(model, [image])[0])
+
+
+def test_a_window_alone_equals_the_window_in_a_batch(files):
+    model = build(files)
+    model.prepare(torch.device("cpu"))
+    tiles = torch.randn(5, 3, 64, 64)
+    with torch.no_grad():
+        together = model.extract_feat(tiles)
+        alone = torch.cat([model.extract_feat(t[None]) for t in tiles])
+    torch.testing.assert_close(together, alone, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize("vfm", ["dino", None])
+def test_window_batch_changes_nothing(files, vfm):
+    options = {} if vfm else dict(vfm_model=None)
+    one, five = (build(files, window_batch=n, **options) for n in (1, 5))
+    same(step(one, [photo(150, 110)])[0], step(five, [photo(150, 110)])[0])
+
+
+def test_windows_of_several_images_share_a_forward(files, monkeypatch):
+    model, seen = build(files, window_batch=64), []
+    images = [photo(150, 110), photo(110, 150, 1), photo(64, 64, 2)]
+    alone = [step(model, [image])[0] for image in images]
+    extract = model.extract_feat
+    monkeypatch.setattr(model, "extract_feat", lambda tiles: seen.append(len(tiles)) or extract(tiles))
+    for sample, want in zip(step(model, images), alone, strict=True):
+        same(sample, want)
+    assert seen == [12 + 12 + 1]
+
+
+def test_labels_without_probabilities_are_the_same(files):
+    for threshold in (0.0, 0.36):
+        kept, bare = (build(files, keep_logits=k, prob_thd=threshold) for k in (True, False))
+        with_maps, without = (step(model, [photo(90, 75)])[0] for model in (kept, bare))
+        assert torch.equal(with_maps.pred_sem_seg.data, without.pred_sem_seg.data)
+        assert "seg_logits" not in without
+
+
+def test_a_method_with_its_own_classify_decides_by_it(files):
+    class Reversed(ProxyCLIPSegmentation):
+        def classify(self, scores):
+            return super().classify(-scores)
+
+    options = dict(clip_type=None, model_type=f"local-dir:{files / 'clip'}", name_path=str(files / "cls.txt"))
+    options |= dict(vfm_model=None, slide_crop=64, slide_stride=32, precision="fp32")
+    kept, bare = (Reversed(**options, keep_logits=keep) for keep in (True, False))
+    labels = [step(model, [photo(90, 75)])[0].pred_sem_seg.data for model in (kept, bare)]
+    assert torch.equal(*labels)
+    assert (labels[0] != step(build(files, vfm_model=None), [photo(90, 75)])[0].pred_sem_seg.data).any()
+
+
+def test_approximations_change_numbers_and_are_named(files):
+    exact = build(files)
+    image = photo(90, 75)
+    wanted = step(exact, [image])[0]
+    once = build(files, approximate=dict(vfm="image"))
+    sample = step(once, [image])[0]
+    assert (sample.seg_logits.data - wanted.seg_logits.data).abs().max() > 1e-3
+    assert once.describe()["approximations"] == ["vfm=image"]
+    assert exact.describe()["approximations"] == []
+    wide = build(files, approximate=dict(stride=64))
+    same(step(wide, [image])[0], step(build(files, slide_stride=64), [image])[0])
+    assert (wide.describe()["approximations"], wide.describe()["slide_stride"]) == (["stride=64"], 64)
+    one = [build(files, slide_crop=0, approximate=a) for a in (None, dict(vfm="image"))]
+    same(*(step(model, [photo(64, 64)])[0] for model in one))  # one window is the whole image
+
+
+def test_one_map_of_the_image_is_refused_where_nothing_would_look_at_it(files):
+    class Mirror(ProxyCLIPSegmentation):
+        def extract_feat(self, inputs):
+            return super().extract_feat(inputs.flip(3)).flip(3)
+
+    options = dict(clip_type=None, model_type=f"local-dir:{files / 'clip'}", name_path=str(files / "cls.txt"))
+    options |= dict(vfm_model=dict(type="dino", model=f"local-dir:{files / 'dino'}"))
+    Mirror(**options)
+    with pytest.raises(ValueError, match=r"past Mirror\.extract_feat"):
+        Mirror(**options, approximate=dict(vfm="image"))
+
+
+@pytest.mark.parametrize("crop", [64, 0])
+@pytest.mark.parametrize(
+    "image",
+    [
+        torch.full((3, 70, 90), 128, dtype=torch.uint8),
+        torch.zeros(3, 64, 64, dtype=torch.uint8),
+        torch.full((3, 1, 1), 255, dtype=torch.uint8),
+        photo(5, 260),
+        photo(300, 3),
+        photo(60, 60)[:1].expand(3, -1, -1).contiguous(),
+    ],
+    ids=["uniform", "black", "1x1", "5x260", "300x3", "gray"],
+)
+def test_degenerate_images(files, image, crop):
+    sample = step(build(files, slide_crop=crop, slide_stride=32 if crop else 0), [image])[0]
+    probabilities = sample.seg_logits.data
+    assert probabilities.isfinite().all()
+    assert (probabilities >= 0).all()
+    assert (probabilities <= 1).all()
+    labels = sample.pred_sem_seg.data
+    assert labels.shape == (1, *image.shape[1:])
+    assert set(labels.unique().tolist()) <= {0, 1, 2}
+
+
+def test_uniform_image_gets_one_label(files):
+    sample = step(build(files, vfm_model=None), [torch.full((3, 64, 64), 90, dtype=torch.uint8)])[0]
+    spread = sample.seg_logits.data.flatten(1).std(1)
+    assert spread.max() < 0.2
+
+
+def test_long_strip_at_the_published_window(files):
+    """5 x 2048: what the resize rule makes of a 10 x 4000 image."""
+    sample = step(build(files, slide_crop=336, slide_stride=112), [photo(5, 2048)], [(10, 4000)])[0]
+    assert sample.pred_sem_seg.data.shape == (1, 10, 4000)
+    assert sample.seg_logits.data.isfinite().all()
+
+
+def test_flip_of_axes_flips_the_result(files):
+    """Height and width are never mixed up: without positions that differ, a transposed image gives transposed maps."""
+    model = build(files, vfm_model=None, attention="maskclip", slide_crop=0)
+    model.clip.model.visual.positional_embedding.data[1:] = 0
+    kernel = model.clip.model.visual.conv1.weight.data
+    kernel.copy_((kernel + kernel.transpose(2, 3)) / 2)
+    image = photo(64, 112)
+    a = step(model, [image])[0].seg_logits.data
+    b = step(model, [image.transpose(1, 2).contiguous()])[0].seg_logits.data
+    torch.testing.assert_close(a, b.transpose(1, 2), atol=1e-4, rtol=0)
+
+
+def test_probabilities_only_when_asked(files):
+    sample = step(build(files, keep_logits=False), [photo(64, 64)])[0]
+    assert "pred_sem_seg" in sample
+    assert "seg_logits" not in sample
+
+
+def test_without_samples_label_maps_come_back(files):
+    model = build(files)
+    images = MixedSizePreProcessor()({"inputs": [photo(64, 80, 1), photo(64, 80, 2)]})["inputs"]
+    maps = model.predict(images)
+    assert maps.shape == (2, 64, 80)
+    assert torch.equal(model(images), maps)
+    several = model.predict([images[0], images[1][:, :50]])
+    assert [m.shape for m in several] == [(64, 80), (50, 80)]
+    assert torch.equal(several[0], maps[0])
+
+
+def test_threshold_sends_unsure_pixels_to_class_0(files):
+    image = photo(64, 64)
+    sure = step(build(files), [image])[0]
+    best = sure.seg_logits.data.max(0).values
+    threshold = float(best.median())
+    thresholded = step(build(files, prob_thd=threshold), [image])[0].pred_sem_seg.data[0]
+    assert torch.equal(thresholded, sure.pred_sem_seg.data[0].masked_fill(best < threshold, 0))
+    assert 0.2 < (best < threshold).float().mean() < 0.8
+
+
+def test_steps_come_before_the_threshold(files):
+    image = photo(90, 75)
+    plain = step(build(files), [image])[0]
+    label, pixels = plain.pred_sem_seg.data[0], plain.pred_sem_seg.data[plain.pred_sem_seg.data > 0].bincount()
+    share = float(pixels[1:].min() / pixels.sum())  # of the smaller foreground class, which is dropped
+    refined = Area(share + 1e-6)(plain.seg_logits.data)
+    best, wanted = refined.max(0)
+    assert not torch.equal(wanted, label)
+    threshold = float(best.median())
+    options = dict(refine=[dict(type="area", threshold=share + 1e-6)], prob_thd=threshold)
+    kept, unkept = (step(build(files, **options, keep_logits=k), [image])[0] for k in (True, False))
+    assert torch.equal(kept.seg_logits.data, refined)
+    assert torch.equal(kept.pred_sem_seg.data[0], wanted.masked_fill(best < threshold, 0))
+    assert torch.equal(kept.pred_sem_seg.data, unkept.pred_sem_seg.data)
+    assert "seg_logits" not in unkept
+
+
+def test_steps_see_the_image_and_all_of_it(files, monkeypatch):
+    monkeypatch.setitem(ROW_CHUNK_ELEMENTS, "cpu", 7 * 75 * 4)
+    seen = []
+    model = build(files)
+
+    def look(probabilities, image):
+        seen.append((probabilities.shape, image))
+        return probabilities
+
+    look.on = "probabilities"
+    model.refine = (look,)
+    step(model, [photo(90, 75)], [(45, 50)])
+    ((shape, image),) = seen
+    assert shape == (3, 45, 50)
+    assert torch.equal(image, MixedSizePreProcessor()({"inputs": [photo(90, 75)]})["inputs"][0])
+
+
+def test_strips_change_nothing(files, monkeypatch):
+    whole = step(build(files), [photo(90, 75)])[0]
+    monkeypatch.setitem(ROW_CHUNK_ELEMENTS, "cpu", 7 * 75 * 4)
+    same(whole, step(build(files), [photo(90, 75)])[0])
+
+
+def test_low_precision_stays_close(files):
+    fine, coarse = (step(build(files, precision=p), [photo(96, 128)])[0] for p in ("fp32", "bf16"))
+    assert coarse.seg_logits.data.dtype == torch.float32
+    assert (fine.pred_sem_seg.data == coarse.pred_sem_seg.data).float().mean() > 0.9
+    with pytest.raises(ValueError, match=r"auto, .*'int8'"):
+        step(build(files, precision="int8"), [photo(16, 16)])
+
+
+def test_padding_default_and_option(files):
+    assert build(files).pad_multiple == 16
+    assert build(files, pad_multiple=56).pad_multiple == 56
+    assert build(files, vfm_model=None).pad_multiple == 16
+
+
+def test_state_and_description(files):
+    model = build(files, attention=dict(type="proxy", beta=1.5), refine=["area"])
+    assert not any(p.requires_grad for p in model.parameters())
+    assert not model.training
+    assert model.state_dict().keys().isdisjoint({"text", "index"})
+    step(model, [photo(64, 64)])
+    described = model.describe()
+    assert described["attention"] == "Proxy(beta=1.5, gamma=3.0)"
+    assert described["refine"] == ["Area(threshold=0.1)"]
+    assert described["dtype"] == "torch.float32"
+    assert described["clip_activation"] == "QuickGELU"
+    low = build(files, attention=dict(type="proxy", beta=1.5), precision="bf16")
+    step(low, [photo(64, 64)])
+    assert low.describe()["clip_sha256"] == described["clip_sha256"]  # of the weights, not of their rounding
+    import json
+
+    json.dumps(described)
+
+
+@pytest.mark.parametrize(
+    "options, error, message",
+    [
+        (dict(slide_stride=0), ValueError, "slide_stride"),
+        (dict(slide_stride=65), ValueError, "65 and 64"),
+        (dict(attention="naclop"), ValueError, "proxy"),
+        (dict(attention=dict(type="proxy", betta=1)), TypeError, "betta"),
+        (dict(attention="vanilla"), ValueError, "vfm_model=None"),
+        (dict(vfm_model=None, attention="proxy"), ValueError, "needs a VFM"),
+        (dict(refine=["aera"]), ValueError, "'area'"),
+        (dict(refine=[dict(type="area", thd=1)]), TypeError, "threshold"),
+        (dict(vfm_model="dinov4"), ValueError, "dinov2"),
+        (dict(vfm_model="sam"), WeightsError, "sam_vit_b"),
+        (dict(vfm_model="mae"), WeightsError, "checkpoint="),
+        (dict(name_path="nowhere.txt"), FileNotFoundError, r"nowhere\.txt"),
+        (dict(window_batch=0), ValueError, "window_batch"),
+        (dict(approximate=dict(vfm="often")), ValueError, "window, image"),
+        (dict(approximate=dict(stride=65)), ValueError, "65 and 64"),
+        (dict(approximate=dict(vfm="image"), vfm_model=None), ValueError, "needs a VFM"),
+    ],
+)
+def test_bad_options(files, options, error, message):
+    with pytest.raises(error, match=message):
+        build(files, **options)
+
+
+def test_no_training(files):
+    with pytest.raises(NotImplementedError, match="training-free"):
+        build(files).loss(torch.zeros(1, 3, 64, 64), [])
+
+
+def test_preprocessor_leaves_its_input_alone():
+    images = [photo(20, 30), photo(30, 20)]
+    before = copy.deepcopy(images)
+    out = MixedSizePreProcessor()({"inputs": images})
+    assert [tuple(x.shape) for x in out["inputs"]] == [(3, 20, 30), (3, 30, 20)]
+    assert all(torch.equal(a, b) for a, b in zip(images, before, strict=True))
+    rgb = images[0].flip(0).float()
+    torch.testing.assert_close(out["inputs"][0][0], (rgb[0] - 122.771) / 68.501)
+
+
+@pytest.mark.gpu
+def test_cuda_equals_cpu(files):
+    image = photo(150, 110)
+    on_cpu = step(build(files), [image])[0]
+    on_gpu = step(build(files).cuda(), [image])[0].cpu()
+    torch.testing.assert_close(on_cpu.seg_logits.data, on_gpu.seg_logits.data, atol=1e-3, rtol=0)
+    half = step(build(files, precision="auto").cuda(), [image])[0].cpu()
+    assert (half.pred_sem_seg.data == on_cpu.pred_sem_seg.data).float().mean() > 0.95

@@ -1,0 +1,279 @@
+"""`python -m proxyclip weights fetch`: from the hub and from a plain server, with every fault that connections have."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+
+import huggingface_hub.constants as hub_constants
+import open_clip
+import pytest
+import timm
+import torch
+from helpers.fake_hub import StubHub
+from helpers.reference import model_config, tensors, tiny_sam, write_sam
+from open_clip import pretrained as tags
+from safetensors.torch import save
+
+from proxyclip.cli.weights import main
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.sam import SAM
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.catalogue import WeightsEntry, find_weights_entry, get_weights_folder
+from proxyclip.models.weights.fetch import download_file, fetch_weights
+from proxyclip.models.weights.verify import verify_weights_file
+
+SMALL = dict(embed_dim=48, depth=1, num_heads=2)
+DINO_HUB = "timm/vit_small_patch16_224.dino"
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A hub and a cache of one's own, the network allowed, and a catalogue of small models."""
+    stub = StubHub()
+    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(hub_constants, "ENDPOINT", stub.address)
+    template = stub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setenv("PROXYCLIP_CACHE", str(tmp_path / "own"))
+    clip, vfm, sam = save(tensors("clip_tiny")), dino(), write_sam(tmp_path / "sam.pth").read_bytes()
+    stub.files = {
+        "someone/tiny.openai/open_clip_model.safetensors": clip,
+        "someone/tiny.openai/open_clip_config.json": json.dumps({"model_cfg": model_config()}).encode(),
+        f"{DINO_HUB}/model.safetensors": vfm,
+        f"{DINO_HUB}/config.json": json.dumps(dino_config()).encode(),
+        "files/sam_tiny.pth": sam,
+    }
+    url, digest = f"{stub.address}/files/sam_tiny.pth", hashlib.sha256(sam).hexdigest()
+    entries = (
+        WeightsEntry("tiny-test", "clip", len(clip), "MIT", hub="someone/tiny.openai", also=("tiny-test,openai",)),
+        WeightsEntry("dino-s16", "vfm", len(vfm), "Apache-2.0", hub=DINO_HUB),
+        WeightsEntry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
+    )
+    for target in (
+        "proxyclip.cli.weights.list_weights_entries",
+        "proxyclip.models.vfm._timm.list_weights_entries",
+        "proxyclip.models.vfm.sam.list_weights_entries",
+        "proxyclip.models.weights.catalogue.list_weights_entries",
+        "proxyclip.models.weights.verify.list_weights_entries",
+    ):
+        monkeypatch.setattr(target, lambda: entries)
+    for module in (
+        "proxyclip.models.vfm._timm",
+        "proxyclip.models.vfm.sam",
+        "proxyclip.models.weights.verify",
+        "proxyclip.cli.weights",
+    ):
+        monkeypatch.setattr(f"{module}.entries", lambda: entries)
+    yield stub
+    stub.close()
+
+
+def dino():
+    torch.manual_seed(0)
+    return save(timm.create_model("vit_small_patch16_224", num_classes=0, **SMALL).state_dict())
+
+
+def dino_config():
+    pretrained = dict(input_size=[3, 224, 224], num_classes=0, first_conv="patch_embed.proj")
+    config = dict(architecture="vit_small_patch16_224", num_classes=0, num_features=48, model_args=SMALL)
+    return config | {"pretrained_cfg": pretrained}
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The architectures of the small files under the names of large ones."""
+    config = tmp_path / "configs" / "tiny-test.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps({k: v for k, v in model_config().items() if k != "quick_gelu"}))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
+    open_clip.add_model_config(config.parent)
+    record = {"openai": {"hf_hub": "someone/tiny.openai/", "quick_gelu": True}}
+    monkeypatch.setitem(tags._PRETRAINED, "tiny-test", record)
+    create = timm.create_model
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **{**SMALL, **options}))
+    from segment_anything import sam_model_registry
+
+    monkeypatch.setitem(sam_model_registry, "vit_tiny", tiny_sam)
+
+
+def test_round_trip(hub, small, tmp_path, monkeypatch, capsys):
+    """fetch, list, verify, and then load by the usual names without a network."""
+    assert main(["fetch", "tiny-test", "dino-s16", "sam-tiny"]) == 0
+    said = capsys.readouterr().out
+    for words in ("licence MIT", f"from {hub.address}/someone/tiny.openai", str(tmp_path / "hub"), "--vfm dino-s16"):
+        assert words in said
+    asked = len(hub.asked)
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    assert main(["fetch", "tiny-test", "dino-s16", "sam-tiny"]) == 0
+    assert capsys.readouterr().out.count("is here already") == 3
+
+    assert main(["list", "--json"]) == 0
+    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    assert str(tmp_path / "own" / "weights") in listed["sam-tiny"]["place"]
+    content = hub.files["someone/tiny.openai/open_clip_model.safetensors"]
+    assert listed["tiny-test"]["sha256"] == hashlib.sha256(content).hexdigest()
+    assert main(["verify"]) == 0
+    table = capsys.readouterr().out
+    assert table.count("│ ok ") == 3
+
+    clip = load_clip("tiny-test", "openai")
+    torch.testing.assert_close(clip.model.visual.proj, tensors("clip_tiny")["visual.proj"])
+    DINO("vit_small_patch16_224.dino")
+    SAM("vit_tiny")
+    assert len(hub.asked) == asked
+
+
+def test_folders(hub, tmp_path, monkeypatch, capsys):
+    """--to: model and config as `local-dir:` wants them, usable with the words that are printed."""
+    folders = {"tiny-test": tmp_path / "clip", "dino-s16": tmp_path / "dino", "sam-tiny": tmp_path / "sam"}
+    for name, folder in folders.items():
+        assert main(["fetch", name, "--to", str(folder)]) == 0
+    said = capsys.readouterr().out
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    assert f"--clip local-dir:{folders['tiny-test']}" in said
+    assert f"--vfm dino,local-dir:{folders['dino-s16']}" in said
+    assert f"--vfm sam-tiny,{folders['sam-tiny'] / 'sam_tiny.pth'}" in said
+    load_clip(f"local-dir:{folders['tiny-test']}", None)
+    DINO(f"local-dir:{folders['dino-s16']}")
+    assert main(["verify", *map(str, folders.values())]) == 0
+    assert capsys.readouterr().out.count("│ ok ") == 3  # the record beside the files has their hashes
+    with pytest.raises(SystemExit):
+        main(["fetch"])
+    assert main(["fetch", "tiny-test", "dino-s16", "--to", str(tmp_path)]) == 2
+    assert "--to expected one name" in capsys.readouterr().err
+
+
+def test_hub_downloads_go_on_where_they_broke_off(hub, monkeypatch):
+    monkeypatch.setattr(hub_constants, "DOWNLOAD_CHUNK_SIZE", 500)
+    hub.cuts = [1000]
+    assert main(["fetch", "dino-s16"]) == 0
+    assert hub.starts() == [0, 1000]
+    assert main(["verify", "dino-s16"]) == 0
+
+
+def test_a_damaged_file_of_the_hub_is_not_kept(hub, capsys):
+    content = hub.files[f"{DINO_HUB}/model.safetensors"]
+    hub.bodies[f"{DINO_HUB}/model.safetensors"] = content[:-1] + bytes([content[-1] ^ 1])
+    assert main(["fetch", "dino-s16"]) == 1
+    assert "is damaged" in capsys.readouterr().err
+    assert find_weights_entry("dino-s16").place is None
+    hub.bodies = {}
+    assert main(["fetch", "dino-s16"]) == 0
+
+
+def test_a_cache_without_links_is_checked_by_asking_the_hub(hub, monkeypatch, capsys):
+    assert main(["fetch", "dino-s16"]) == 0
+    path = find_weights_entry("dino-s16").place
+    content = path.read_bytes()
+    path.unlink()
+    path.write_bytes(content)
+    assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "ok"
+    path.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "wrong"
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "unknown hash"
+
+
+def test_any_repository_with_its_config(hub, small, monkeypatch):
+    assert main(["fetch", f"dino,hf-hub:{DINO_HUB}-own"]) == 1
+    hub.files |= {name.replace(DINO_HUB, f"{DINO_HUB}-own"): body for name, body in hub.files.items()}
+    assert main(["fetch", f"dino,hf-hub:{DINO_HUB}-own"]) == 0
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    DINO(f"hf-hub:{DINO_HUB}-own")
+
+
+def test_interrupted(hub, monkeypatch, capsys):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", stop)
+    assert main(["fetch", "sam-tiny"]) == 130
+    assert "the same command fetches what is missing" in capsys.readouterr().err
+
+
+def test_older_repositories_have_pickles(hub, tmp_path):
+    content = hub.files.pop("someone/tiny.openai/open_clip_model.safetensors")
+    hub.files["someone/tiny.openai/open_clip_pytorch_model.bin"] = content
+    assert fetch_weights(find_weights_entry("tiny-test"), say=str).name == "open_clip_pytorch_model.bin"
+    del hub.files["someone/tiny.openai/open_clip_pytorch_model.bin"]
+    with pytest.raises(WeightsError, match=r"has none of the files open_clip_model\.safetensors"):
+        fetch_weights(find_weights_entry("tiny-test"), to=tmp_path / "folder", say=str)
+
+
+def test_gated_and_missing_repositories(hub, capsys):
+    hub.gated.add(DINO_HUB)
+    assert main(["fetch", "dino-s16", "tiny-test"]) == 1
+    out, err = capsys.readouterr()
+    for words in ("accept its terms", f"{hub.address}/{DINO_HUB}", "hf auth login"):
+        assert words in err
+    assert "tiny-test is there" in out  # the others are fetched all the same
+    hub.files, hub.gated = {}, set()
+    assert main(["fetch", "dino-s16"]) == 1
+    assert "does not exist, or is private" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name, by_hand", [("dino-s16", f"hf download {DINO_HUB}"), ("sam-tiny", "curl -LO http://")])
+def test_without_network(hub, monkeypatch, capsys, name, by_hand):
+    assert main(["fetch", name, "--offline"]) == 1
+    assert not hub.asked
+    hub.close()
+    assert main(["fetch", name]) == 1
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    assert main(["fetch", name]) == 1
+    said = capsys.readouterr().err
+    assert said.count(f"fetch {name} --to FOLDER") == said.count(by_hand) == 3
+    assert "Traceback" not in said
+
+
+def test_a_full_disk_is_told_before(hub, monkeypatch, capsys):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: type("", (), {"free": 10})())
+    assert main(["fetch", "sam-tiny", "dino-s16"]) == 1
+    assert capsys.readouterr().err.count("0.0 MB free") == 2
+    assert not hub.starts()
+
+
+def target():
+    return get_weights_folder() / "sam_tiny.pth"
+
+
+def test_a_download_that_breaks_off_leaves_nothing(hub, capsys):
+    hub.cuts = [4000]
+    assert main(["fetch", "sam-tiny"]) == 1
+    assert "could not be fetched: the connection broke off" in capsys.readouterr().err
+    assert not [path for path in get_weights_folder().iterdir() if path.suffix != ".lock"]
+    assert main(["fetch", "sam-tiny"]) == 0
+    assert hub.starts() == [0, 0]
+    assert target().read_bytes() == hub.files["files/sam_tiny.pth"]
+
+
+def test_what_a_killed_download_left_is_told(hub, capsys):
+    target().parent.mkdir(parents=True)
+    target().with_name("sam_tiny.pth.partial.0.partial").write_bytes(b"some")
+    assert main(["verify"]) == 0
+    assert "unfinished" in capsys.readouterr().out
+
+
+def test_a_wrong_hash_is_deleted(hub, capsys):
+    hub.bodies["files/sam_tiny.pth"] = bytes(len(hub.files["files/sam_tiny.pth"]))
+    assert main(["fetch", "sam-tiny"]) == 1
+    assert "SHA-256 is " in capsys.readouterr().err
+    assert not [path for path in get_weights_folder().iterdir() if path.suffix != ".lock"]
+
+
+def test_a_missing_file_and_one_of_unknown_size(hub, tmp_path):
+    content = hub.files["files/sam_tiny.pth"]
+    digest = hashlib.sha256(content).hexdigest()
+    with pytest.raises(WeightsError, match="the server says 404"):
+        download_file(f"{hub.address}/files/none.pth", tmp_path / "none.pth", digest, None)
+    download_file(f"{hub.address}/files/sam_tiny.pth", tmp_path / "sam.pth", digest[:8], None)
+    assert (tmp_path / "sam.pth").read_bytes() == content
+    requests = len(hub.asked)
+    download_file(f"{hub.address}/files/sam_tiny.pth", tmp_path / "sam.pth", digest, None)
+    assert len(hub.asked) == requests

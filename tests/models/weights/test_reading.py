@@ -1,0 +1,189 @@
+"""No door runs what a weights file says: pickles of every form, TorchScript with code, in every place they are read."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+
+import huggingface_hub.constants as hub_constants
+import open_clip
+import pytest
+import timm
+import torch
+from helpers.reference import model_config, tensors, write_clip, write_vit
+from open_clip import pretrained as tags
+
+from proxyclip.cli.weights import main
+from proxyclip.engine.config.components import parse_clip_spec, parse_vfm_spec
+from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.vfm import build_vfm
+from proxyclip.models.vfm.dino import DINO
+from proxyclip.models.vfm.sam import SAM
+from proxyclip.models.weights import WeightsError, read_state_dict
+
+
+class Evil:
+    """A pickle that makes a folder when it is read carelessly."""
+
+    def __init__(self, marker):
+        self.marker = str(marker)
+
+    def __reduce__(self):
+        return os.mkdir, (self.marker,)
+
+
+def archive(path, marker):
+    torch.save({"state_dict": Evil(marker)}, path)
+
+
+def legacy(path, marker):
+    torch.save({"state_dict": Evil(marker)}, path, _use_new_zipfile_serialization=False)
+
+
+def bare(path, marker):
+    path.write_bytes(pickle.dumps({"state_dict": Evil(marker)}, protocol=4))
+
+
+def old(path, marker):
+    path.write_bytes(pickle.dumps({"state_dict": Evil(marker)}, protocol=0))
+
+
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol 4:UserWarning")
+FORMS = [archive, legacy, bare, old]
+CULPRIT = r"posix\.mkdir|nt\.mkdir"
+
+
+@pytest.fixture
+def marker(tmp_path):
+    """A path that must not exist after the test."""
+    place = tmp_path / "was-here"
+    yield place
+    assert not place.exists()
+
+
+@pytest.fixture
+def small(tmp_path, monkeypatch):
+    """The architecture `tiny-test` of open_clip, and timm's models made small."""
+    config = tmp_path / "configs" / "tiny-test.json"
+    config.parent.mkdir()
+    config.write_text(json.dumps(model_config()))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
+    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
+    open_clip.add_model_config(config.parent)
+    monkeypatch.setitem(tags._PRETRAINED, "tiny-test", {"openai": {"hf_hub": "someone/tiny/", "quick_gelu": True}})
+    create, sizes = timm.create_model, dict(embed_dim=48, depth=1, num_heads=2)
+    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **{**sizes, **options}))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_files_of_these_tests_do_run_code(form, tmp_path):
+    form(tmp_path / "evil.pth", tmp_path / "made")
+    if form in (archive, legacy):
+        torch.load(tmp_path / "evil.pth", weights_only=False)
+    else:
+        pickle.loads((tmp_path / "evil.pth").read_bytes())
+    assert (tmp_path / "made").is_dir()
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_reading_and_verify(form, tmp_path, marker, capsys):
+    path = tmp_path / "evil.pth"
+    form(path, marker)
+    with pytest.raises(WeightsError, match=rf"evil\.pth cannot be read \(it is a pickle that asks for ({CULPRIT})"):
+        read_state_dict(path)
+    assert main(["verify", str(path)]) == 1
+    said = capsys.readouterr().out
+    assert "evil.pth" in said
+    assert "mkdir" in said
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_words_of_clip_and_vfm(form, small, tmp_path, marker):
+    """--clip NAME,evil.pt and --vfm dino,evil.pth, sam,evil.pth."""
+    form(tmp_path / "evil.pt", marker)
+    form(tmp_path / "evil.pth", marker)
+    spec = parse_clip_spec(f"tiny-test,{tmp_path / 'evil.pt'}", {})
+    with pytest.raises(WeightsError, match=CULPRIT):
+        load_clip(**spec)
+    with pytest.raises(WeightsError, match=CULPRIT):
+        build_vfm(parse_vfm_spec(f"dino,{tmp_path / 'evil.pth'}"))
+    with pytest.raises(WeightsError, match=CULPRIT):
+        SAM("vit_b", str(tmp_path / "evil.pth"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_folders(form, tmp_path, marker, capsys):
+    """open_clip and timm read folders by themselves."""
+    clip, vit = write_clip(tmp_path / "clip"), write_vit(tmp_path / "vit", "dino")
+    for folder, old_name, name in (
+        (clip, "open_clip_model.safetensors", "open_clip_pytorch_model.bin"),
+        (vit, "model.safetensors", "pytorch_model.bin"),
+    ):
+        (folder / old_name).unlink()
+        form(folder / name, marker)
+        assert main(["verify", str(folder)]) == 1
+    for load in (lambda: load_clip(f"local-dir:{clip}", None), lambda: DINO(f"local-dir:{vit}")):
+        with pytest.raises(WeightsError, match="cannot be loaded") as error:
+            load()
+        assert "weights_only" not in str(error.value)  # PyTorch's advice to read it all the same
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_hubs_cache(form, small, tmp_path, marker, monkeypatch):
+    for repository, name in (
+        ("someone--tiny", "open_clip_pytorch_model.bin"),
+        ("timm--vit_small_patch16_224.dino", "pytorch_model.bin"),
+    ):
+        snapshot = tmp_path / f"models--{repository}" / "snapshots" / ("1" * 40)
+        snapshot.mkdir(parents=True)
+        (snapshot.parents[1] / "refs").mkdir()
+        (snapshot.parents[1] / "refs" / "main").write_text("1" * 40)
+        form(snapshot / name, marker)
+    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    for load in (lambda: load_clip("tiny-test", "openai"), lambda: DINO("vit_small_patch16_224.dino")):
+        with pytest.raises(WeightsError, match=r"a pickle that (asks for|wants)"):
+            load()
+
+
+class Scripted(torch.nn.Module):
+    """TorchScript that writes a file while it is read."""
+
+    def __init__(self, marker):
+        super().__init__()
+        self.marker, self.x = str(marker), torch.nn.Parameter(torch.zeros(2))
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.x, self.marker, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, str, bool]):
+        self.x, self.marker, self.training = state[0], state[1], state[2]
+        torch.save(self.x, self.marker)
+
+    def forward(self, x):
+        return x
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+def test_torchscript_with_code(small, tmp_path, marker):
+    torch.jit.script(Scripted(tmp_path / "made")).save(str(tmp_path / "careless.pt"))
+    torch.jit.load(str(tmp_path / "careless.pt"))
+    assert (tmp_path / "made").exists()
+    torch.jit.script(Scripted(marker)).save(str(tmp_path / "evil.pt"))
+    for read in (lambda: read_state_dict(tmp_path / "evil.pt"), lambda: load_clip("tiny-test", f"{tmp_path}/evil.pt")):
+        with pytest.raises(WeightsError, match=r"evil\.pt cannot be read .*has code that runs when it is read"):
+            read()
+
+
+def test_files_that_are_no_weights(tmp_path):
+    torch.save(tensors("dino_tiny"), tmp_path / "cut.pth")
+    whole = (tmp_path / "cut.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.pth").write_bytes(b"")
+    (tmp_path / "page.pth").write_bytes(b"<html>404</html>")
+    for name, why in (("cut", "cut short"), ("empty", "empty"), ("page", "no checkpoint of tensors alone")):
+        with pytest.raises(WeightsError, match=rf"{name}\.pth cannot be read \(it is {why}"):
+            read_state_dict(tmp_path / f"{name}.pth")

@@ -1,0 +1,243 @@
+"""Published numbers: every row names parts that exist, and a run gets one only where everything is the same."""
+
+import json
+import re
+
+import pytest
+from helpers.result_records import CONFIG_MODEL, make_published_record
+from mmengine.config import Config
+
+from proxyclip.data import benchmarks as datasets
+from proxyclip.engine.config.overrides import apply_cfg_options
+from proxyclip.results.published import (
+    PUBLISHED_FILE,
+    VFM_SPELLINGS,
+    find_published_result,
+    load_published_rows,
+    match_published_result,
+)
+from proxyclip.utils.paths import ROOT
+
+ROWS = load_published_rows()
+UPSTREAM = "model.parity=upstream"
+OTHERS = ("aAcc", "mIoU_seen", "mIoU_unseen", "hIoU")
+
+
+def label(row: dict) -> str:
+    return f"{row['method']}-{row['model'].rpartition('/')[2]}-{row['vfm']}-{'-'.join(row['mIoU'])[:20]}"
+
+
+def test_the_file_says_what_its_keys_are():
+    about = json.loads(PUBLISHED_FILE.read_text())["_about"]
+    explained = {key.strip() for keys in about for key in keys.split(",")}
+    assert all(set(row) - {"mIoU"} <= explained for row in ROWS) and len(ROWS) > 30
+
+
+@pytest.mark.parametrize("row", ROWS, ids=label)
+def test_every_row_names_what_the_toolkit_has(row):
+    assert set(row) - set(OTHERS) == {
+        "method", "model", "weights", "vfm", "configs", "changes", "protocol", "exact", "source", "evidence", "mIoU",
+    }  # fmt: skip
+    assert all(row[key].keys() <= row["mIoU"].keys() for key in set(OTHERS) & row.keys())
+    trained = row["method"] in ("maskclip_teacher", *(p.name for p in (ROOT / "configs/trained").iterdir()))
+    assert trained or (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
+    for pattern in row["configs"]:
+        for dataset in row["mIoU"]:
+            assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
+    assert row["vfm"] is None or row["vfm"] in VFM_SPELLINGS
+    assert row["evidence"] in ("table", "third-party table", "second-hand note")
+    assert row["source"] and row["protocol"] and isinstance(row["exact"], bool)
+    assert row["mIoU"] and all(0 < value < 100 for value in row["mIoU"].values())
+    assert all(re.fullmatch(r"model(\.\w+)+=\S+", change) for change in row["changes"])
+
+
+def test_the_clips_are_ones_that_can_be_opened():
+    from open_clip import list_pretrained_tags_by_model
+
+    from proxyclip.models.clip.loading import canonical_clip_name
+
+    for model, weights in {(row["model"], row["weights"]) for row in ROWS}:
+        if model.startswith("local-dir:"):
+            assert (ROOT / model.removeprefix("local-dir:")).is_dir() and weights is None
+        else:
+            assert canonical_clip_name(model) == model and weights in list_pretrained_tags_by_model(model)
+
+
+def test_the_vfms_are_what_their_words_stand_for():
+    from proxyclip.models.registry import load_plugin_class
+    from proxyclip.models.vfm import resolve_vfm_spec
+
+    for name, ways in VFM_SPELLINGS.items():
+        models = set()
+        for words in ways:
+            family, _, model = words.partition(",")
+            spec = resolve_vfm_spec(family)
+            cls = load_plugin_class("vfm", spec["type"])
+            chosen = model or spec.get("model") or getattr(cls, "default", None)
+            models.add(getattr(cls, "variants", {}).get(chosen, chosen))
+        assert len(models) == 1 and (not name.startswith("vit_") or models == {name})
+
+
+def test_only_the_own_configs_of_a_paper_are_exact():
+    for row in ROWS:
+        own = row["method"] == "proxy" and row["configs"] == ["cfg_{dataset}"]
+        own |= row["method"] == "sclip" and row["configs"] == ["sclip/cfg_{dataset}"] and row["evidence"] == "table"
+        own |= row["method"] == "maskclip_teacher" and UPSTREAM in row["changes"]
+        assert not row["exact"] or own or list(row["mIoU"]) == ["tinyworld"]
+    assert sum(row["exact"] for row in ROWS) == 3 + 1 + 17 + 3
+
+
+def test_rows_of_trained_models_say_which_clip_taught():
+    rows = [row for row in ROWS if row["method"] in ("maskclip_plus", "maskclip_teacher")]
+    assert len(rows) > 20 and not any(row["exact"] for row in rows if "teacher" not in row["configs"][0])
+    for row in rows:
+        for pattern in row["configs"]:
+            for dataset in row["mIoU"]:
+                config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py")
+                apply_cfg_options(config, row["changes"])  # refuses what fits nothing
+                teacher = config.model.teacher
+                assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
+
+
+def test_rows_of_seen_and_unseen_classes_agree_with_themselves():
+    """Each number within the rounding of the two it is made of; CLIP-RC's are six, with the CLIP of its configs."""
+    rows = [row for row in ROWS if row["method"] == "clip_rc" and "tinyworld" not in row["mIoU"]]
+    assert len(rows) == 6 and not any(row["exact"] or row["changes"] for row in rows)
+    for row in rows:
+        ((data, mean),), (pattern,) = row["mIoU"].items(), row["configs"]
+        _, seen, unseen, both = (row[key][data] for key in OTHERS)
+        assert both == pytest.approx(2 * seen * unseen / (seen + unseen), abs=0.1)
+        config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=data)}.py")
+        dataset = getattr(datasets, config.test_dataloader.dataset.type)
+        classes, few = len(dataset.METAINFO["classes"]), len(dataset.unseen_classes)
+        assert mean == pytest.approx(((classes - few) * seen + few * unseen) / classes, abs=0.051)
+        assert (config.model.model_type, config.model.clip_type) == (row["model"], row["weights"])
+        name, model = pattern.format(dataset=data), config.model.to_dict() | {"checkpoint": "iter_1.pth"}
+        assert match_published_result(name, model, "clip_rc").value == mean
+        assert match_published_result(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
+
+
+def test_the_tiny_world_has_the_numbers_of_the_readme():
+    text = (ROOT / "README.md").read_text()
+    lines = re.findall(r"^ +\| `(\w+)`(?:, `([^`]+)`)? \| (?:-|`([^`]+)`) \| ([\d.]+) \|", text, flags=re.M)
+    said = {(method, vfm or None, change and f"model.{change}"): float(number) for method, change, vfm, number in lines}
+    rows = [row for row in ROWS if "tinyworld" in row["mIoU"]]
+    assert said == {(row["method"], row["vfm"], "".join(row["changes"])): row["mIoU"]["tinyworld"] for row in rows}
+
+
+@pytest.mark.parametrize("name", ["ViT-B/16", "ViT-B-16", "ViT-B-16-quickgelu", "vit-b/16"])
+@pytest.mark.parametrize(
+    "vfm",
+    ["dino", "dino-b8", {"type": "dino"}, {"type": "dino", "model": "vit_base_patch8_224.dino", "checkpoint": None}],
+)
+def test_ways_to_say_the_same(name, vfm):
+    found = match_published_result("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
+    assert found is not None and found.value == 61.3 and found.exact and "2408.04883" in found.source
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model_type": "ViT-B/32"},
+        {"model_type": None},
+        {"clip_type": "laion2b_s34b_b88k"},
+        {"clip_type": "weights/ViT-B-16.pt"},
+        {"clip_type": None},
+        {"vfm_model": None},
+        {"vfm_model": {"type": "dino", "model": "vit_small_patch8_224.dino"}},
+        {"vfm_model": {"type": "dino", "checkpoint": "own.pth"}},
+        {"vfm_model": {"type": "dino", "features": "k"}},
+        {"vfm_model": {"type": "my/dino.py"}},
+        {"checkpoint": "own.pth"},
+        {"type": "my/proxy.py"},
+        {"attention": {"type": "my/proxy.py"}},
+    ],
+    ids=str,
+)
+def test_another_part_has_no_published_number(change):
+    assert match_published_result("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
+
+
+def test_the_method_the_config_and_the_changes_decide():
+    plain = {**CONFIG_MODEL, "vfm_model": None}
+    assert match_published_result("cfg_voc21", CONFIG_MODEL, None) is None
+    for name in (None, "cfg_folder", "voc21", "sclip/cfg_voc21"):
+        assert match_published_result(name, CONFIG_MODEL, "proxy") is None
+    assert match_published_result("cfg_voc21", CONFIG_MODEL, "proxy", ["model.prob_thd=0.3"]) is None
+    values = {
+        change: match_published_result("cfg_voc21", plain, "naclip", change)
+        for change in ((), ("model.refine=pamr",), ("model.refine=['pamr']",), ("model.refine=pamr", "model.beta=1"))
+    }
+    assert [found and found.value for found in values.values()] == [58.9, 64.07, 64.07, None]
+
+
+def test_a_row_of_the_same_protocol_comes_first(monkeypatch):
+    plain = {**CONFIG_MODEL, "vfm_model": None}
+    own, other = (match_published_result(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
+    assert own is not None and own.value == 59.63 and own.exact and own.evidence == "table"
+    assert other is not None and other.value == 59.1 and not other.exact
+    first = match_published_result("cfg_voc21", plain, "vanilla")
+    assert first is not None and first.value == 18.6  # the first of two rows of the file
+    monkeypatch.setattr("proxyclip.results.published.load_published_rows", lambda: ROWS[::-1])
+    assert match_published_result("sclip/cfg_voc21", plain, "sclip") == own
+
+
+def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
+    tiny = {"model_type": "local-dir:proxyclip/tinyworld/weights/clip", "clip_type": None}
+    ways = {
+        72.9: ["tiny", {"type": "tiny"}, {"type": "tiny", "model": "contrast"}],
+        70.4: ["tiny-mae", {"type": "tiny", "model": "local-dir:proxyclip/tinyworld/weights/mae"}],
+        69.5: ["clip", {"type": "clip"}],
+    }
+    for value, specs in ways.items():
+        for spec in specs:
+            found = match_published_result("cfg_tinyworld", {**tiny, "vfm_model": spec}, "proxy")
+            assert found is not None and found.value == value and found.exact
+    assert match_published_result("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
+
+
+def test_a_record_with_all_its_parts_has_a_number():
+    found = find_published_result(make_published_record())
+    assert found is not None and found.value == 61.3
+    assert find_published_result(make_published_record(options={"config": "/elsewhere/configs/cfg_voc21.py"})) == found
+    assert find_published_result(make_published_record(changes=["model.refine=pamr"])) is None
+    assert find_published_result({"identity": "a", "metrics": {}}) is None
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"partial": True},
+        {"left_out": [{"file": "a", "why": "b"}]},
+        {"approximations": ["vfm=image"]},
+        {"scoring": "published"},
+        {"scoring": None},
+        {"changes": None},
+        {"config": None},
+        {"config": {}},
+        {"method": None},
+        {"config_name": None},
+        {"options": {"config": "configs/cfg_voc21.py", "method": "my/proxy.py"}},
+        {"options": {"config": "/home/me/cfg_voc21.py"}},
+    ],
+    ids=str,
+)
+def test_a_record_that_differs_or_does_not_say_has_none(more):
+    assert find_published_result(make_published_record(**more)) is None
+
+
+def test_a_trained_model_is_known_by_the_clip_of_its_teacher():
+    name = "trained/maskclip_plus/annofree/context59_segformer_b5"
+    teacher = {"model_type": "ViT-B-16", "clip_type": "openai", "residual": True}
+    model = {"type": "MaskCLIPPlus", "teacher": teacher, "student": {"type": "segformer_b5"}, "checkpoint": "a.pth"}
+    found = match_published_result(name, model, "maskclip_plus")
+    assert found is not None and found.value == 33.88 and not found.exact
+    resnet = {**model, "teacher": {**teacher, "model_type": "RN50"}}
+    assert match_published_result(name, resnet, "maskclip_plus") is None  # without the override that says so
+    found = match_published_result(name, resnet, "maskclip_plus", ["model.teacher.model_type=RN50"])
+    assert found is not None and found.value == 22.87
+    assert match_published_result(name, {**model, "teacher": {**teacher, "clip_type": None}}, "maskclip_plus") is None
+    alone = {"type": "MaskCLIPTeacher", "teacher": teacher}
+    context = "trained/maskclip_plus/teacher/context59"
+    values = [match_published_result(context, alone, "maskclip_teacher", change) for change in ([], [UPSTREAM])]
+    assert [(found.value, found.exact) for found in values] == [(21.7, False), (21.7, True)]

@@ -1,0 +1,212 @@
+"""Records: atomic, readable, hashed by their metrics, read by identity."""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.result_records import kill_writer, make_record
+
+from proxyclip.results.records import (
+    RECORD_SCHEMA,
+    extract_metrics,
+    hash_identity,
+    hash_metrics,
+    load_record,
+    load_records,
+    remove_stale_files,
+    save_record,
+    to_dense_confusion,
+    to_sparse_confusion,
+    utc_timestamp,
+)
+from proxyclip.utils.io import replace_file
+from proxyclip.utils.paths import ROOT
+
+
+def test_record_keeps_full_precision_and_is_json(tmp_path):
+    path = save_record(make_record(), tmp_path)
+    assert path == tmp_path / "records" / "a1.json"
+    kept = json.loads(path.read_text())
+    assert kept["schema"] == RECORD_SCHEMA and kept["metrics"]["mIoU"] == 37.123456789
+    assert kept["per_class"][1]["iou"] is None and kept["metrics"]["mAcc"] == 50.0
+    assert [f.name for f in path.parent.iterdir()] == ["a1.json"]  # nothing temporary stays
+
+
+def test_a_record_is_short_to_read_and_to_compare(tmp_path):
+    matrix = np.random.default_rng(0).integers(0, 9, (40, 40))
+    images = {"file": [f"{i}.jpg" for i in range(500)], "mIoU": np.linspace(0, 100, 500), "aAcc": [math.nan] * 500}
+    path = save_record(
+        make_record(confusion=to_sparse_confusion(matrix), per_image=images, left_out=[], config={"a": [[1, 2], [3]]}),
+        tmp_path,
+    )
+    lines = path.read_text().splitlines()
+    assert len(lines) < 70
+    assert '  {"name": "sky", "iou": 80.25, "acc": 90.0, "pixels": 12},' in lines
+    assert sum(line.lstrip().startswith('"mIoU": [0.0, 0.2004') for line in lines) == 1 and ' "left_out": [],' in lines
+    kept = json.loads(path.read_text())
+    assert (to_dense_confusion(kept) == matrix).all() and kept["per_image"]["aAcc"] == [None] * 500
+    assert kept["per_image"]["mIoU"] == np.linspace(0, 100, 500).tolist() and kept["config"] == {"a": [[1, 2], [3]]}
+
+
+def test_the_hash_is_of_what_was_measured_and_of_nothing_else(tmp_path):
+    kept = json.loads(save_record(make_record(), tmp_path).read_text())
+    assert kept["metrics_sha256"] == hash_metrics(make_record()) == hash_metrics(kept)
+    assert extract_metrics(kept) == extract_metrics(make_record())
+    assert hash_metrics(make_record("b2", end="later", precision="fp16")) == kept["metrics_sha256"]
+    changes = (
+        {"miou": 37.1234567890001}, {"scoring": "published"}, {"left_out": [{"file": "a", "why": "b"}]},
+        {"per_image": {"file": ["a"]}}, {"confusion": {"classes": 1}}, {"per_class": []}, {"classes_in": {}},
+    )  # fmt: skip
+    others = [hash_metrics(make_record(**change)) for change in changes]
+    assert len({kept["metrics_sha256"], *others}) == 8
+
+
+def test_a_record_is_found_by_its_identity_alone(tmp_path, capsys):
+    save_record(make_record("a1"), tmp_path)
+    save_record(make_record("b2", miou=2.0), tmp_path)
+    (tmp_path / "records" / "zz.json").write_text('{"identity": ')
+    found = load_record(tmp_path, "b2")
+    assert found is not None and found["metrics"]["mIoU"] == 2.0
+    (tmp_path / "records" / "copy.json").write_bytes((tmp_path / "records" / "a1.json").read_bytes())
+    assert [load_record(tmp_path, name) for name in ("zz", "nothing", "copy", "", "..", "../records/a1")] == [None] * 6
+    assert capsys.readouterr().err == ""  # no other file was opened
+
+
+def test_a_copy_of_a_record_hides_no_other(tmp_path):
+    for name in ("a1", "b2"):
+        save_record(make_record(name), tmp_path)
+    (tmp_path / "records" / "a1 (copy).json").write_bytes((tmp_path / "records" / "a1.json").read_bytes())
+    assert sorted(one["identity"] for one in load_records(tmp_path)) == ["a1", "a1", "b2"]
+
+
+def test_runs_that_end_within_one_second_keep_their_order(tmp_path):
+    names = ["b2", "c3", "a1"]
+    for name in names:
+        save_record(make_record(name, end=utc_timestamp()), tmp_path)
+    assert [one["identity"] for one in load_records(tmp_path)] == names
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"identity": ',
+        "[]",
+        '{"schema": 4, "identity": 3, "metrics": {}}',
+        '{"schema": 4, "identity": "a"}',
+        "\xff",
+        "[" * 100000,
+    ],
+)
+def test_a_broken_record_is_named_and_left_out(text, tmp_path, capsys):
+    save_record(make_record(), tmp_path)
+    (tmp_path / "records" / "zz.json").write_text(text, encoding="latin-1")
+    assert [one["identity"] for one in load_records(tmp_path)] == ["a1"]
+    assert "zz.json is no readable record" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("schema", [1, 3, 5, None])
+def test_a_record_of_another_schema_is_named_and_left_out(schema, tmp_path, capsys):
+    save_record(make_record(), tmp_path)
+    save_record(make_record("b2", schema=schema), tmp_path)
+    assert [one["identity"] for one in load_records(tmp_path)] == ["a1"]
+    error = capsys.readouterr().err
+    assert "b2.json is no readable record (expected schema 4, but got" in error and error.count("\n") == 1
+    assert load_record(tmp_path, "b2") is None
+
+
+def test_a_kill_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
+    path = save_record(make_record(miou=1.0), tmp_path)
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save_record(make_record(miou=2.0), tmp_path)
+    assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0
+    assert len(list(path.parent.iterdir())) == 1
+
+
+def test_a_full_disk_leaves_the_old_record(tmp_path, monkeypatch):
+    path, write = save_record(make_record(miou=1.0), tmp_path), Path.write_text
+
+    def full(self, text, *args, **options):
+        write(self, text[: len(text) // 2], *args, **options)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        save_record(make_record(miou=2.0), tmp_path)
+    assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0 and len(list(path.parent.iterdir())) == 1
+
+
+def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
+    done, sync, rename = [], os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("sync"), sync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, target: (done.append("rename"), rename(self, target))[1])
+    replace_file(tmp_path / "file", lambda temporary: temporary.write_bytes(b"all"))
+    assert done[:2] == ["sync", "rename"] and (tmp_path / "file").read_bytes() == b"all"
+
+
+def test_threads_that_write_one_file_at_once_do_not_mix(tmp_path):
+    failed: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            for _ in range(10):
+                save_record(make_record(miou=float(number), notes=[number] * 2000), tmp_path)
+        except BaseException as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    kept = json.loads((tmp_path / "records" / "a1.json").read_text())
+    assert not failed and kept["notes"] == [kept["metrics"]["mIoU"]] * 2000
+    assert len(list((tmp_path / "records").iterdir())) == 1
+
+
+def _write_without_end(folder, started):
+    number = 0
+    while True:
+        save_record(make_record(f"{number % 3}", notes=list(range(20000)), count=number), folder)
+        number += 1
+        if number == 3:
+            started.set()
+
+
+def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_path):
+    for delay in (0.0, 0.003, 0.011, 0.02, 0.037):
+        kill_writer(_write_without_end, tmp_path, delay)
+        whole = [json.loads(path.read_text()) for path in (tmp_path / "records").glob("*.json")]
+        assert len(whole) == 3 and all(one["notes"] == list(range(20000)) for one in whole)
+    (tmp_path / "records" / ".a1.json.123.tmp").write_text("left by a killed writer")
+    (tmp_path / ".mine.tmp").write_text("of another program")
+    young = tmp_path / ".results.xlsx.1-2-3.tmp"
+    young.write_text("being written")
+    long_ago = time.time() - 2 * 24 * 3600
+    for path in [*(tmp_path / "records").iterdir(), tmp_path / ".mine.tmp"]:
+        os.utime(path, (long_ago, long_ago))
+    remove_stale_files(tmp_path)
+    assert sorted(path.name for path in (tmp_path / "records").iterdir()) == ["0.json", "1.json", "2.json"]
+    assert young.exists() and (tmp_path / ".mine.tmp").exists()
+
+
+def test_identity_depends_on_its_parts_only():
+    assert hash_identity({"a": 1, "b": 2}, None) == hash_identity({"b": 2, "a": 1}, None)
+    assert hash_identity({"a": 1}) != hash_identity({"a": 2})
+
+
+def test_reading_records_needs_no_framework():
+    heavy = ("torch", "mmengine", "mmseg", "mmcv", "openpyxl", "open_clip", "timm")
+    code = f"import sys, proxyclip.results; assert not [m for m in {heavy} if m in sys.modules]"
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

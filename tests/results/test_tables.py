@@ -1,0 +1,489 @@
+"""Result tables (results.xlsx, results.csv, results.md): content, equal bytes, no lost record."""
+
+import csv
+import io
+import math
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+from helpers.result_records import CONFIG_MODEL, kill_writer, make_published_record, make_record
+from helpers.workbook_reader import sheet_names, sheet_rows
+from openpyxl import load_workbook
+
+from proxyclip.cli.tables import main
+from proxyclip.results import columns, tables
+from proxyclip.results.columns import RECORD_COLUMNS, ZERO_SHOT_METRICS, format_protocol, format_vfm
+from proxyclip.results.published import load_published_rows
+from proxyclip.results.records import load_record, load_records, save_record
+from proxyclip.results.tables import CSV_NAME, MARKDOWN_NAME, WORKBOOK_NAME, _write, rebuild_tables
+from proxyclip.utils.paths import ROOT
+
+TABLES = (WORKBOOK_NAME, CSV_NAME, MARKDOWN_NAME)
+
+
+def csv_rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / CSV_NAME).open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def markdown_rows(folder: Path) -> list[dict[str, str]]:
+    lines = [line for line in (folder / MARKDOWN_NAME).read_text().splitlines() if line.startswith("|")]
+    header, _, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    return [dict(zip(header, row, strict=True)) for row in rows]
+
+
+def identities(folder: Path) -> list[list[str]]:
+    """Identities in each of the three tables."""
+    tables_rows = sheet_rows(folder / WORKBOOK_NAME), csv_rows(folder), markdown_rows(folder)
+    return [[row["identity"] for row in rows] for rows in tables_rows]
+
+
+def shaded_runs(path: Path) -> list[set[str]]:
+    """Identities of the runs whose mIoU share a color scale in the summary."""
+    sheet = load_workbook(path)["Summary"]
+    names = [cell.value for cell in sheet[1]]
+    scales = [area for area in sheet.conditional_formatting if area.rules[0].type == "colorScale"]
+    rows = [{row for cells in area.sqref.ranges for row, _ in cells.left} for area in scales]
+    return [{sheet.cell(row, names.index("identity") + 1).value for row in group} for group in rows]
+
+
+def test_summary_has_the_columns_in_order_and_typed_values(tmp_path):
+    save_record(make_record("b2", end="2026-01-02"), tmp_path)
+    save_record(make_record("a1", end="2026-01-03"), tmp_path)
+    path = rebuild_tables(tmp_path)
+    rows = sheet_rows(path)
+    assert list(rows[0])[:7] == ["Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc"]
+    assert list(rows[0]) == list(RECORD_COLUMNS)
+    assert [row["identity"] for row in rows] == ["b2", "a1"]
+    assert rows[0]["VFM"] == "dino" and rows[0]["Model"] == "ViT-B/16" and rows[0]["CLIP"] == "openai"
+    assert rows[0]["mIoU"] == 37.123456789 and rows[0]["dirty"] is False and rows[0]["crop"] == 336
+    assert rows[0]["attention"] == "Proxy(beta=1.2, gamma=3.0)" and rows[0]["limit"] is None
+    assert sheet_names(path) == ["Summary", "PascalVOC20Dataset", "Environment"]
+
+
+def test_all_tables_and_the_frozen_columns_follow_the_order_of_record_columns(tmp_path, monkeypatch):
+    moved = dict(RECORD_COLUMNS)
+    moved = {"identity": moved.pop("identity"), **moved}
+    for module in (columns, tables.text, sys.modules["proxyclip.results.workbook"]):
+        monkeypatch.setattr(module, "RECORD_COLUMNS", moved)
+    save_record(make_published_record(), tmp_path)
+    sheet = load_workbook(rebuild_tables(tmp_path))["Summary"]
+    assert [cell.value for cell in sheet[1]] == list(csv_rows(tmp_path)[0]) == list(moved)
+    assert next(iter(markdown_rows(tmp_path)[0])) == "identity"
+    assert sheet[sheet.freeze_panes].row == 2
+    assert sheet.cell(1, sheet[sheet.freeze_panes].column).value == "aAcc"  # what is left of it names the run
+
+
+def test_published_results_stand_beside_those_of_runs(tmp_path):
+    save_record(make_published_record("a1", 61.0), tmp_path)
+    naclip = {"model": {**CONFIG_MODEL, "vfm_model": None}}
+    save_record(make_published_record("b2", 60.0, method="naclip", config=naclip, end="2026-01-02"), tmp_path)
+    save_record(make_published_record("c3", 55.0, changes=["model.prob_thd=0.5"], end="2026-01-03"), tmp_path)
+    path = rebuild_tables(tmp_path)
+    rows = {row["identity"]: row for row in sheet_rows(path)}
+    assert rows["a1"]["published"] == 61.3 and rows["a1"]["difference"] == pytest.approx(-0.3)
+    assert rows["b2"]["published"] == 58.9 and rows["b2"]["difference"] == pytest.approx(1.1)
+    assert rows["c3"]["published"] is None and rows["c3"]["difference"] is None
+    assert rows["c3"]["changes"] == "model.prob_thd=0.5" and rows["a1"]["changes"] is None
+    assert "2408.04883" in rows["a1"]["published in"] and "not as here" in rows["b2"]["published in"]
+    cells = {row["identity"]: (row["published"], row["difference"]) for row in markdown_rows(tmp_path)}
+    assert cells == {"a1": ("61.30", "-0.30"), "b2": ("58.90 ~", "+1.10 ~"), "c3": ("-", "-")}
+
+
+def test_only_runs_of_one_data_set_share_a_color_scale(tmp_path):
+    for number, name in enumerate(("cfg_voc21", "cfg_ade20k", "cfg_voc21")):
+        run = make_published_record(f"{number}", 50.0 + number, config_name=name, end=f"2026-01-0{number + 1}")
+        save_record(run, tmp_path)
+    assert sorted(shaded_runs(rebuild_tables(tmp_path)), key=len) == [{"1"}, {"0", "2"}]
+
+
+def test_class_sheets_have_runs_side_by_side(tmp_path):
+    save_record(make_published_record("a1", 61.0), tmp_path)
+    save_record(
+        make_published_record("b2", 40.0, end="2026-01-02", changes=["model.refine=pamr"], partial=True), tmp_path
+    )
+    save_record(make_published_record("c3", 30.0, end="2026-01-03", config_name="sclip/cfg_voc21"), tmp_path)
+    other = [{"name": "[sky]", "iou": 1.5, "acc": 2.0, "pixels": 7}]
+    save_record(make_published_record("d4", 20.0, end="2026-01-04", per_class=other), tmp_path)
+    for day, name in ((5, "x/cfg_" + "[y]" * 20), (6, "x/cfg_" + "[y]" * 20 + "z")):
+        save_record(make_published_record(f"e{day}", 20.0, end=f"2026-01-0{day}", config_name=name), tmp_path)
+    path = rebuild_tables(tmp_path)
+    names = sheet_names(path)
+    assert set(names) >= {"voc21", "voc21 (2)", "sclip voc21"} and len(names) == 7
+    assert all(len(name) <= 31 and not set(name) & set("[]:*?/\\") for name in names)
+    assert sheet_rows(path, "voc21 (2)")[-1] == {"class": "[sky]", "pixels": 7, "d4": 1.5}
+    rows = {row["class"]: row for row in sheet_rows(path, "voc21")}
+    assert {name: (row["a1"], row["b2"]) for name, row in rows.items()} == {
+        "method": ("proxy", "proxy, refine=pamr"), "VFM": ("dino", "dino"), "CLIP": ("ViT-B/16 openai",) * 2,
+        "images": (1449, "1449 (partial)"), "mIoU": (61, 40), "sky": (80.25, 80.25), "horse": (None, None),
+    }  # fmt: skip
+    assert [rows[name]["pixels"] for name in ("sky", "horse")] == [12, 0]
+
+
+def test_runs_that_are_not_over_all_images_are_marked(tmp_path):
+    save_record(make_published_record("a1"), tmp_path)
+    part = {"partial": True, "dataset": {"type": "X", "images": 20}}
+    save_record(make_published_record("b2", 60.5, end="2026-01-02", **part), tmp_path)
+    left_out = [{"file": "a.jpg", "why": "cut"}]
+    save_record(make_published_record("c3", 60.5, left_out=left_out, end="2026-01-03"), tmp_path)
+    path = rebuild_tables(tmp_path)
+    rows = sheet_rows(path)
+    sheet = load_workbook(path)["Summary"]
+    miou = list(rows[0]).index("mIoU") + 1
+    assert ["*" in sheet.cell(row, miou).number_format for row in (2, 3, 4)] == [False, True, True]
+    assert [row["left out"] for row in rows] == [0, 0, 1] and [row["published"] for row in rows] == [61.3, None, None]
+    assert shaded_runs(path) == [{"a1"}]
+    images = [row["images"] for row in markdown_rows(tmp_path)]
+    assert images == ["1449", "20 (partial)", "1449 (1 left out)"]
+
+
+def test_environment_sheet_has_all_versions(tmp_path):
+    more = {
+        "weights": {"clip": "c" * 64, "vfm": None},
+        "vocabulary": {"file": "cls.txt", "classes": 2, "names": 5},
+        "versions": {"torch": "2.1", "python": "3.12", "zlib": "1", "mmcv compiled ops": False},
+        "templates": {"count": 80},
+        "command": ["eval.py", "--config", "my configs/a.py"],
+        "times": {"total_s": 2.5},
+    }
+    save_record(make_published_record(**more), tmp_path)
+    save_record(make_record("b2", end="2026-01-02", versions={"python": "3.10", "new": "7"}), tmp_path)
+    first, second = sheet_rows(rebuild_tables(tmp_path), "Environment")
+    assert list(first)[-6:] == ["python", "mmcv compiled ops", "new", "torch", "zlib", "command"]
+    assert first["command"] == "eval.py --config 'my configs/a.py'" and first["total s"] == 2.5
+    assert first["CLIP sha256"] == "c" * 64 and second["CLIP sha256"] is None and first["mmcv compiled ops"] is False
+    assert second["torch"] is None and second["new"] == "7"
+    assert (first["vocabulary"], first["names"], first["templates"]) == ("cls.txt", 5, 80)
+
+
+def test_format_protocol():
+    sizes = {"slide_crop": 336, "slide_stride": 112}
+
+    def protocol(name, resize, **arguments):
+        return format_protocol({"config_name": name, "protocol": {"resize": resize}, "arguments": arguments})
+
+    assert protocol("cfg_voc21", "2048x336 keep ratio", **sizes) == "cfg_voc21: 336, 336/112"
+    assert protocol("cfg_a", "512x512", slide_crop=[224, 336], slide_stride=56) == "cfg_a: 512x512, 224x336/56"
+    assert protocol("cfg_a", "short side 512", slide_crop=512, slide_stride=426) == "cfg_a: short side 512, 512/426"
+    assert protocol("cfg_a", None, slide_crop=0, slide_stride=112) == "cfg_a: whole" and protocol(None, None) == ""
+
+
+def test_format_vfm_prefers_the_name_that_was_asked_for():
+    family = {"arguments": {"vfm_model": {"type": "tiny", "model": "local-dir:a/mae"}}}
+    names = {"tiny-mae": "tiny-mae", "dino,/big/weights/x.pth": "dino,x.pth", "my/own.py": "own.py", None: "tiny"}
+    assert {asked: format_vfm({**family, "options": {"vfm": asked}}) for asked in names} == names
+    assert format_vfm({"arguments": {"vfm_model": None}}) == format_vfm({}) == "none"
+
+
+def test_records_with_odd_values_are_shown(tmp_path):
+    odd = {"per_class": ["?"], "arguments": None, "left_out": 3, "command": "eval.py", "versions": [1], "changes": None}
+    save_record({"identity": "c3", "metrics": {"mIoU": "?"}, "config": 1, "end": 5, **odd}, tmp_path)
+    save_record({"identity": "b2", "metrics": {}}, tmp_path)
+    rebuild_tables(tmp_path)
+    assert list(map(sorted, identities(tmp_path))) == [["b2", "c3"]] * 3
+
+
+def test_no_vfm_and_no_records(tmp_path):
+    rebuild_tables(tmp_path)
+    assert identities(tmp_path) == [[]] * 3
+    save_record(make_record(arguments={"vfm_model": None}), tmp_path)
+    (row,) = sheet_rows(rebuild_tables(tmp_path))
+    assert row["VFM"] == "none" and row["CLIP"] == "-"
+
+
+def test_undefined_numbers_leave_cells_empty(tmp_path):
+    save_record(make_record(metrics={"mIoU": math.nan, "aAcc": 1.0}), tmp_path)
+    text = (tmp_path / "records" / "a1.json").read_text()
+    (tmp_path / "records" / "b2.json").write_text(text.replace('"aAcc": 1.0', '"aAcc": NaN').replace("a1", "b2"))
+    rows = sheet_rows(rebuild_tables(tmp_path))
+    assert [(row["mIoU"], row["aAcc"]) for row in rows] == [(None, 1), (None, None)]
+    assert "nan" not in ZipFile(tmp_path / WORKBOOK_NAME).read("xl/worksheets/sheet1.xml").decode().lower()
+    assert "nan" not in (tmp_path / CSV_NAME).read_text().lower()
+
+
+EVIL = (
+    "=HYPERLINK(1)",
+    "+1+1",
+    "-1+cmd",
+    "@SUM(A1)",
+    '=cmd|"/c calc"!A1',
+    "#N/A",
+    "a|b\nc",
+    "\x07bell",
+    "\udcff.jpg",
+    "üñ",
+)
+
+
+def test_no_text_becomes_a_formula(tmp_path):
+    for number, text in enumerate(EVIL):
+        classes = [{"name": text, "iou": 1.0, "pixels": 1}]
+        texts = {"method": text, "config_name": text, "command": [text], "per_class": classes}
+        save_record(make_record(f"{number}", end=f"{number}", **texts), tmp_path)
+    path = rebuild_tables(tmp_path)
+    assert {cell.data_type for page in load_workbook(path) for row in page for cell in row} <= {"n", "s", "b"}
+    methods = [row["method"] for row in sheet_rows(path)]
+    assert methods[:7] == list(EVIL[:7]) and methods[7] == "bell"
+    table = list(csv.DictReader(io.StringIO((tmp_path / CSV_NAME).read_bytes().decode(), newline="")))
+    assert [row["method"] for row in table[:7]] == [f"'{text}" for text in EVIL[:5]] + list(EVIL[5:7])
+    assert not [value for row in table for value in row.values() if value[:1] in ("=", "+", "@")]
+    lines = (tmp_path / MARKDOWN_NAME).read_text().splitlines()
+    assert "a\\|b c" in lines[8] and len({line.replace("\\|", "").count("|") for line in lines[:12]}) == 1
+
+
+def test_csv_has_all_columns_in_full_precision(tmp_path):
+    save_record(make_published_record(miou=1 / 3, method='a "b", c'), tmp_path)
+    rebuild_tables(tmp_path)
+    data = (tmp_path / CSV_NAME).read_bytes()
+    assert data.endswith(b"\r\n") and data.count(b"\n") == data.count(b"\r\n") == 2 and b'"a ""b"", c"' in data
+    (row,) = csv_rows(tmp_path)
+    assert tuple(row) == tuple(RECORD_COLUMNS) and float(row["mIoU"]) == 1 / 3
+
+
+def test_markdown_numbers_are_right_aligned(tmp_path):
+    save_record(make_published_record(), tmp_path)
+    rebuild_tables(tmp_path)
+    header, rule, row, *_ = (tmp_path / MARKDOWN_NAME).read_text().splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, rule)]
+    right = {name for name, dashes in zip(*cells, strict=True) if dashes.endswith(":")}
+    assert right == {"aAcc", "mIoU", "mAcc", "published", "difference", "images"}
+    assert len(header) == len(rule) == len(row)  # readable without rendering
+
+
+def test_the_same_records_give_the_same_bytes(tmp_path):
+    for name in ("a1", "b2", "c3"):
+        end = f"2026-03-04T05:06:{ord(name[0]) - 90:02}.500000+02:00"
+        save_record(make_published_record(name, end=end), tmp_path)
+    rebuild_tables(tmp_path)
+    first = {name: (tmp_path / name).read_bytes() for name in TABLES}
+    for seed in ("1", "2"):
+        again = [sys.executable, "-m", "proxyclip", "tables", str(tmp_path)]
+        subprocess.run(again, check=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
+        assert {name: (tmp_path / name).read_bytes() for name in TABLES} == first
+    with ZipFile(tmp_path / WORKBOOK_NAME) as archive:
+        assert {entry.date_time for entry in archive.infolist()} == {(2026, 3, 4, 3, 6, 8)}
+        assert archive.read("docProps/core.xml").count(b"2026-03-04T03:06:09Z") == 2
+
+
+def test_a_repeated_run_replaces_its_row(tmp_path):
+    save_record(make_record(miou=1.0), tmp_path)
+    rebuild_tables(tmp_path)
+    save_record(make_record(miou=2.0), tmp_path)
+    assert [row["mIoU"] for row in sheet_rows(rebuild_tables(tmp_path))] == [2.0]
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_cannot_be_replaced_is_written_beside(name, tmp_path, capsys):
+    (tmp_path / name / "open").mkdir(parents=True)  # a folder of that name cannot be replaced
+    save_record(make_record(), tmp_path)
+    book = rebuild_tables(tmp_path)
+    (beside,) = tmp_path.glob(f"results-*{Path(name).suffix}")
+    assert len(sheet_rows(book)) == 1 and (book == beside) == (name == WORKBOOK_NAME)
+    error = capsys.readouterr().err
+    assert f"{name} cannot be replaced" in error and beside.name in error
+    assert all((tmp_path / other).is_file() for other in TABLES if other != name)
+
+
+def test_an_open_or_protected_workbook_is_left_alone(tmp_path, monkeypatch, capsys):
+    save_record(make_record(), tmp_path)
+    path = rebuild_tables(tmp_path)
+    before, rename = path.read_bytes(), Path.replace
+
+    def opened(self, target):
+        if Path(target) == path:
+            raise PermissionError(13, "The process cannot access the file because it is being used by another process")
+        return rename(self, target)
+
+    save_record(make_record("b2"), tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", opened)
+        beside = rebuild_tables(tmp_path)
+    assert path.read_bytes() == before and len(sheet_rows(beside)) == 2 and "being used" in capsys.readouterr().err
+    beside.unlink()
+    path.chmod(0o444)
+    beside = rebuild_tables(tmp_path)
+    assert path.read_bytes() == before and len(sheet_rows(beside)) == 2
+    assert "write-protected" in capsys.readouterr().err and len(csv_rows(tmp_path)) == 2
+
+
+def test_a_full_disk_leaves_the_old_tables(tmp_path, monkeypatch):
+    save_record(make_record(), tmp_path)
+    rebuild_tables(tmp_path)
+    before, write = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}, Path.write_bytes
+
+    def full(self, data):
+        write(self, data[: len(data) // 2])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    save_record(make_record("b2"), tmp_path)
+    with pytest.raises(OSError, match="No space left"):
+        rebuild_tables(tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()} == before
+
+
+def test_a_lock_that_another_process_holds_times_out(tmp_path, monkeypatch, capsys):
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr("proxyclip.results.tables.LOCK_SECONDS", 0.2)
+    save_record(make_record(), tmp_path)
+    with (tmp_path / ".results.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        rebuild_tables(tmp_path)
+    assert identities(tmp_path)[0] == ["a1"] and "another process has held it" in capsys.readouterr().err
+    rebuild_tables(tmp_path)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("error", [NotImplementedError("no flock"), OSError(37, "No locks available")])
+def test_without_locks_no_record_is_missed(error, tmp_path, monkeypatch, capsys):
+    def refuse(*_, **__):
+        raise error
+
+    write = _write
+
+    def meanwhile(folder):
+        written = write(folder)
+        if not load_record(folder, "b2"):
+            save_record(make_record("b2"), folder)  # another process finishes after the records were read
+        return written
+
+    monkeypatch.setattr(tables.FileLock, "acquire", refuse)
+    monkeypatch.setattr("proxyclip.results.tables._write", meanwhile)
+    save_record(make_record(), tmp_path)
+    rebuild_tables(tmp_path)
+    assert identities(tmp_path)[0] == ["a1", "b2"] and "without it" in capsys.readouterr().err
+
+
+def _finish(folder, number, together):
+    read = load_records.records
+
+    def slowly(folder):
+        runs = read(folder)
+        time.sleep(0.3)  # what is read now is old when it is written
+        return runs
+
+    for i in range(3):
+        together.wait(60)
+        if (number, i) == (0, 2):
+            load_records.records = slowly  # in this process only
+        save_record(make_record(f"{number}-{i}"), folder)
+        rebuild_tables(folder)
+
+
+def test_processes_that_finish_at_once_lose_nothing(tmp_path):
+    context = multiprocessing.get_context("fork")
+    together = context.Barrier(8)
+    workers = [context.Process(target=_finish, args=(tmp_path, n, together)) for n in range(8)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [w.exitcode for w in workers] == [0] * 8
+    everyone = sorted(f"{n}-{i}" for n in range(8) for i in range(3))
+    assert list(map(sorted, identities(tmp_path))) == [everyone] * 3
+    assert {path.name for path in tmp_path.iterdir()} <= {*TABLES, "records", ".results.lock"}
+
+
+def _write_without_end(folder, started):
+    number = 0
+    while True:
+        save_record(make_record(f"{number % 4}", count=number), folder)
+        rebuild_tables(folder)
+        number += 1
+        if number == 4:
+            started.set()
+
+
+def test_sigkill_at_any_moment_leaves_whole_tables(tmp_path):
+    for delay in (0.0, 0.013, 0.029, 0.041):
+        kill_writer(_write_without_end, tmp_path, delay)
+        assert len(load_records(tmp_path)) == 4
+        assert list(map(sorted, identities(tmp_path))) == [["0", "1", "2", "3"]] * 3
+    rebuild_tables(tmp_path)  # the lock of a killed process is free
+
+
+def test_the_command_rebuilds_the_tables(tmp_path, capsys):
+    save_record(make_record(), tmp_path)
+    assert main([str(tmp_path)]) == 0
+    output = capsys.readouterr().out
+    assert "records: 1" in output
+    assert all(str(tmp_path / name) in output and (tmp_path / name).is_file() for name in TABLES)
+
+
+def test_the_command_refuses_a_folder_without_records(tmp_path, capsys):
+    def refusal(folder):
+        assert main([str(folder)]) == 2
+        output = capsys.readouterr()
+        assert output.out == "" and not (tmp_path / WORKBOOK_NAME).exists()
+        return output.err
+
+    assert "no folder" in (error := refusal(tmp_path / "nowhere")) and error.count("\n") == 1
+    assert "has no records" in (error := refusal(tmp_path)) and error.count("\n") == 1
+    (tmp_path / "records").mkdir()
+    (tmp_path / "records" / "a.json").write_text("{")
+    assert "can be read" in refusal(tmp_path)
+
+
+def test_published_rows_are_read_once(tmp_path):
+    load_published_rows.cache_clear()
+    for name in ("a1", "b2"):
+        save_record(make_published_record(name), tmp_path)
+    rebuild_tables(tmp_path)
+    assert load_published_rows.cache_info().misses == 1
+
+
+def zero_shot_record(identity: str = "z1", **changes) -> dict:
+    """Make the record of a trained model and of a data set with a zero-shot split: `horse` is unseen."""
+    run = make_published_record(identity, end="2026-02-01", config_name="trained/cfg_voc21", method="maskclip_plus")
+    run["metrics"] |= {"mIoU_seen": 80.25, "mIoU_unseen": 20.0, "hIoU": 32.02}
+    run["per_class"] = [{**row, "unseen": row["name"] == "horse"} for row in run["per_class"]]
+    run["arguments"] = {**run["arguments"], "student": {"type": "segformer_b0"}, "vfm_model": None}
+    trained = {"checkpoint": "iter_200.pth", "sha256": "e" * 64, "iteration": 200}
+    return {**run, "trained": trained, **changes}
+
+
+def test_zero_shot_metrics_have_columns(tmp_path):
+    arguments = {**make_record()["arguments"], "checkpoint": "dino.pth"}
+    save_record(make_published_record("a1", arguments=arguments), tmp_path)
+    save_record(zero_shot_record(partial=True), tmp_path)
+    plain, split = sheet_rows(rebuild_tables(tmp_path))
+    names = ("mIoU_seen", "mIoU_unseen", "hIoU", "student", "checkpoint")
+    assert [split[name] for name in names] == [80.25, 20, 32.02, "segformer_b0", "iter_200.pth"]
+    assert [plain[name] for name in names] == [None] * 5  # the VFM's file is no checkpoint of a training
+    _, environment = sheet_rows(tmp_path / WORKBOOK_NAME, "Environment")
+    assert (environment["checkpoint sha256"], environment["iteration"]) == ("e" * 64, 200)
+    assert [row["hIoU"] for row in csv_rows(tmp_path)] == ["", "32.02"]
+
+
+def test_unseen_classes_are_marked_in_their_sheet(tmp_path):
+    save_record(zero_shot_record(), tmp_path)
+    save_record(make_published_record("a1", config_name="trained/cfg_voc21"), tmp_path)
+    path = rebuild_tables(tmp_path)
+    classes = {name: [row["class"] for row in sheet_rows(path, name)][-2:] for name in sheet_names(path)[1:-1]}
+    assert classes == {"trained voc21": ["sky", "horse"], "trained voc21 (2)": ["sky", "horse (unseen)"]}
+
+
+def test_markdown_has_zero_shot_columns_only_if_a_run_has_a_split(tmp_path):
+    save_record(make_published_record("a1"), tmp_path)
+    rebuild_tables(tmp_path)
+    assert "hIoU" not in (tmp_path / MARKDOWN_NAME).read_text()
+    save_record(zero_shot_record(), tmp_path)
+    rebuild_tables(tmp_path)
+    cells = [[row[name] for name in ZERO_SHOT_METRICS] for row in markdown_rows(tmp_path)]
+    assert cells == [["-"] * 3, ["80.25", "20.00", "32.02"]]
+    assert (tmp_path / MARKDOWN_NAME).read_text().endswith("hIoU: their harmonic mean.\n")
+
+
+def test_sheet_titles_keep_the_end_of_a_long_name():
+    from proxyclip.results.class_sheets import _sheet_title
+
+    assert _sheet_title("sclip/cfg_voc21", []) == "sclip voc21"
+    name = "trained/maskclip_plus/annofree/context59_deeplabv2_r101"
+    assert _sheet_title(name, []) == "context59_deeplabv2_r101"
+    assert _sheet_title("trained/maskclip_plus/zero_shot/voc20_segformer_b0", []) == "zero_shot voc20_segformer_b0"
