@@ -1,6 +1,4 @@
-"""COCO-Stuff164k's raw maps, for the two data sets made of them."""
-
-from __future__ import annotations
+"""Raw maps of COCO-Stuff164k, for the two data sets made of them."""
 
 from argparse import Namespace
 from pathlib import Path
@@ -19,14 +17,16 @@ PLACES = ("annotations", "stuffthingmaps_trainval2017", "stuffthingmaps", "")
 
 
 def raw_maps(source: Path, split: str) -> list[Path]:
-    """The raw maps of a split, from the first of the places where there are some."""
-    found = [sorted((source / place / split).glob("[!.]*.png")) for place in PLACES]
-    raw = [[path for path in paths if not path.name.endswith(DERIVED)] for paths in found]
-    return next(filter(None, raw), [])
+    """Raw maps of a split, from the first of the folders that has some."""
+    for folder in PLACES:
+        paths = sorted((source / folder / split).glob("[!.]*.png"))
+        if raw := [path for path in paths if not path.name.endswith(DERIVED)]:
+            return raw
+    return []
 
 
 def place_images(args: Namespace, splits: list[str]) -> None:
-    """Make images/<split> appear in the target; they may lie beside the maps, in SRC/<split>."""
+    """Place images/<split> in the target; the source may be SRC/<split>."""
     beside = [name for name in splits if not (args.source / "images" / name).exists()]
     beside = [name for name in beside if next((args.source / name).glob("*.jpg"), None)]
     if not beside:
@@ -38,25 +38,25 @@ def place_images(args: Namespace, splits: list[str]) -> None:
 
 
 @command
-def prepare(words: list[str] | None, doc: str | None, labels: np.ndarray, suffix: str, config: str) -> int:
-    """The command line of both scripts; returns the exit code.
+def prepare(argv: list[str] | None, doc: str | None, labels: np.ndarray, suffix: str, config: str) -> int:
+    """Run the command line of both scripts; return the exit code.
 
     Args:
         labels: (256,) int16, raw value -> label.
-        suffix: of the files that are written, annotations/<split>/<id><suffix>.
+        suffix: end of the written files, annotations/<split>/<id><suffix>.
     """
-    args = parse(make_parser(doc, EXPECTED), words)
-    found = {name: raw_maps(args.source, name) for name in EXPECTED}
+    args = parse(make_parser(doc, EXPECTED), argv)
+    maps = {name: raw_maps(args.source, name) for name in EXPECTED}
     expected = (
         f"{args.source}/annotations/val2017 or .../train2017 with the maps of stuffthingmaps_trainval2017.zip "
         f"(or these in {args.source}/{PLACES[1]})"
     )
-    splits = pick(args, [name for name in found if found[name]], expected)
+    splits = pick(args, [name for name in maps if maps[name]], expected)
     place_images(args, splits)
     reports = []
     for split in splits:
         folder = args.out / "annotations" / split
-        inputs = [(path, labels, "a raw COCO-Stuff map") for path in found[split]]
+        inputs = [(path, labels, "a raw COCO-Stuff map") for path in maps[split]]
         jobs = [Job(i[0].stem, relabelled, i, (folder / f"{i[0].stem}{suffix}",)) for i in inputs]
         reports.append(run(split, jobs, args, EXPECTED[split]))
     return finish(reports, args.out, config)

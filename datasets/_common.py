@@ -1,6 +1,4 @@
-"""The command line that the prepare_*.py scripts share."""
-
-from __future__ import annotations
+"""Command line that the prepare_*.py scripts share."""
 
 import argparse
 import functools
@@ -20,7 +18,7 @@ CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 
 
 def make_parser(doc: str | None, splits: Iterable[str]) -> ArgumentParser:
-    """The arguments that all scripts have; a script may add its own."""
+    """Parser of the arguments that all scripts have; a script may add its own."""
     parser = ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     can = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     add = parser.add_argument
@@ -33,19 +31,19 @@ def make_parser(doc: str | None, splits: Iterable[str]) -> ArgumentParser:
     return parser
 
 
-def _positive(word: str) -> int:
-    number = int(word)
+def _positive(text: str) -> int:
+    number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError("expected 1 or more")
     return number
 
 
-def parse(parser: ArgumentParser, words: list[str] | None, inside: Sequence[str] = (), marker: str = "") -> Namespace:
-    """The arguments, with `source` and `out` settled.
+def parse(parser: ArgumentParser, argv: list[str] | None, inside: Sequence[str] = (), marker: str = "") -> Namespace:
+    """Parse the arguments and resolve `source` and `out`.
 
     `source` is SRC, or the first of SRC's sub-folders `inside` that has the file or folder `marker` if SRC has not.
     """
-    args = parser.parse_args(words)
+    args = parser.parse_args(argv)
     source = args.source.expanduser()
     places = [source, *(source / name for name in inside)]
     args.source = next((place for place in places if (place / marker).exists()), source)
@@ -54,10 +52,10 @@ def parse(parser: ArgumentParser, words: list[str] | None, inside: Sequence[str]
 
 
 def pick(args: Namespace, there: Collection[str], expected: str) -> list[str]:
-    """The splits to do: those asked for, or all that are there.
+    """Splits to do: the requested ones, or all that exist.
 
     Raises:
-        Stop: one that was asked for is not there, or there is none; `expected` says what should be where.
+        Stop: a requested one does not exist, or there is none; `expected` describes what should be where.
     """
     wanted = args.split or list(there)
     missing = [name for name in wanted if name not in there]
@@ -68,7 +66,7 @@ def pick(args: Namespace, there: Collection[str], expected: str) -> list[str]:
 
 
 def finish(reports: Sequence[Report], out: Path, config: str) -> int:
-    """Say what to do next; returns the exit code. `config` is the file of configs/ that reads the folder `out`."""
+    """Print the next command, for the config that reads `out`; return the exit code."""
     if any(report.failed for report in reports):
         print(f"some files failed: mend them (see the errors above), then {AGAIN}")
         return 1
@@ -85,7 +83,7 @@ def finish(reports: Sequence[Report], out: Path, config: str) -> int:
 
 
 def command(main: Callable[..., int]) -> Callable[..., int]:
-    """Turn what stops a script into a line on stderr and an exit code."""
+    """Turn errors of a script into a line on stderr and an exit code."""
 
     @functools.wraps(main)
     def guarded(*args: Any) -> int:

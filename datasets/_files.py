@@ -1,6 +1,4 @@
-"""Files for the prepare_*.py scripts: written whole or not at all, cleaned up after a killed run, linked."""
-
-from __future__ import annotations
+"""Files of the prepare_*.py scripts: written whole, linked, cleaned up."""
 
 import contextlib
 import os
@@ -14,25 +12,25 @@ from tqdm import tqdm
 
 
 class Stop(Exception):
-    """The script cannot go on: something it needs is not there."""
+    """The script cannot continue: an input is missing."""
 
     code = 2
 
 
 class Failure(Stop):
-    """The script cannot go on: something cannot be read or written."""
+    """The script cannot continue: a file cannot be read or written."""
 
     code = 1
 
 
 def walk(folder: Path, ends: str = "") -> list[Path]:
-    """All files under a folder whose names end so, sorted; hidden ones are left out, linked folders are followed."""
-    found = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
-    return sorted(path for path in found if path.name.endswith(ends) and path.name[0] != ".")
+    """All files below a folder with this suffix, sorted; hidden ones are left out."""
+    files = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
+    return sorted(path for path in files if path.name.endswith(ends) and path.name[0] != ".")
 
 
 def read_list(path: Path) -> list[str]:
-    """The names in a list file, one a line."""
+    """Read the names of a list file, one a line."""
     return [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
 
 
@@ -43,7 +41,7 @@ def write_list(path: Path, names: Iterable[str]) -> None:
 
 
 def write(contents: Mapping[Path, bytes | Path]) -> None:
-    """Write files, together; a path instead of bytes is a file to link hard, or to copy where that cannot be.
+    """Write files together; a path as content is linked hard, or copied.
 
     Raises:
         Failure: one cannot be written.
@@ -75,7 +73,7 @@ def _fill(part: Path, content: bytes | Path) -> None:
 
 
 def clean(targets: Iterable[Path]) -> None:
-    """Remove what dead runs left unfinished of these files."""
+    """Remove unfinished versions of these files, left by dead processes."""
     names: dict[Path, set[str]] = {}
     for target in targets:
         names.setdefault(target.parent, set()).add(target.name)
@@ -94,7 +92,7 @@ def _runs(pid: str | None) -> bool:
     except ProcessLookupError:
         return False
     except OSError:
-        return True  # somebody else's
+        return True  # of another user
     try:  # a zombie is dead too, where this can be seen
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
@@ -102,7 +100,7 @@ def _runs(pid: str | None) -> bool:
 
 
 def place(source: Path, target: Path, copy: bool) -> None:
-    """Make a folder appear at `target`: as a link, or with `copy` as a copy. What is there stays.
+    """Make the folder `target`: a link, or with `copy` a copy; existing files stay.
 
     Raises:
         Failure: it cannot be linked, or a file cannot be written.

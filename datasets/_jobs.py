@@ -1,6 +1,4 @@
-"""Jobs for the prepare_*.py scripts: done over processes, taken up again where a run ended, reported on."""
-
-from __future__ import annotations
+"""Jobs of the prepare_*.py scripts: parallel, resumable, reported."""
 
 import contextlib
 import functools
@@ -25,10 +23,11 @@ AGAIN = "run the same command again: finished files are kept"
 
 
 class Job(NamedTuple):
-    """One source and what is made of it.
+    """Source file and the outputs made of it.
 
-    `make(*inputs)` is a function at the top level of a module whose first input is the source file. It returns what
-    goes into `outputs`, in their order: bytes, or the path of a file to take over. Without outputs it only checks.
+    `make(*inputs)` is a function at the top level of a module whose first input is the source file. It returns the
+    contents
+    of `outputs`, in their order: bytes, or the path of a file to link. Without outputs it only checks.
     """
 
     name: str
@@ -38,14 +37,14 @@ class Job(NamedTuple):
 
 
 class Report(NamedTuple):
-    """What a split has: the names of what is done, and how many jobs failed."""
+    """Names of the finished jobs of a split, and the number of failed ones."""
 
     done: list[str]
     failed: int
 
 
 def run(split: str, jobs: Sequence[Job], args: Namespace, expected: int | None = None) -> Report:
-    """Do the jobs of a split over `args.workers` processes and say how it went.
+    """Run the jobs of a split in `args.workers` processes and print a summary.
 
     Raises:
         Failure: an output cannot be written, the rest is given up; or two jobs have the same.
@@ -64,8 +63,8 @@ def run(split: str, jobs: Sequence[Job], args: Namespace, expected: int | None =
                 tqdm.write(f"error: {problem}", file=sys.stderr)
             else:
                 done.append(job.name)
-    words = ("written", "kept") if any(job.outputs for job in jobs) else ("good",)
-    counts = ", ".join(f"{count[word]} {word}" for word in (*words, "failed"))
+    statuses = ("written", "kept") if any(job.outputs for job in jobs) else ("good",)
+    counts = ", ".join(f"{count[status]} {status}" for status in (*statuses, "failed"))
     print(f"{split}: {len(done)}{'' if expected is None else f' of {expected} expected'} ({counts})")
     if expected is not None and len(jobs) != expected:
         print(f"warning: {split}: found {len(jobs)}, but the whole split has {expected}; numbers will not compare")
@@ -88,7 +87,7 @@ def _results(title: str, jobs: Sequence[Job], args: Namespace) -> Generator[tupl
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end when the parent is gone (killed, say)."""
+    """Leave Ctrl-C to the parent, and end with the parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = parent_process()
     assert parent is not None
@@ -96,7 +95,7 @@ def _start_worker() -> None:
 
 
 def _work(job: Job, force: bool) -> tuple[str, str]:
-    """(written, kept, good or failed; what is wrong with the source)."""
+    """Run a job: (written, kept, good or failed; the error of the source)."""
     if job.outputs and not force and all(complete(path) for path in job.outputs):
         return "kept", ""
     try:

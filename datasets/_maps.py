@@ -1,6 +1,4 @@
-"""Pictures and label maps for the prepare_*.py scripts: read with care, relabelled by table, encoded."""
-
-from __future__ import annotations
+"""Images and label maps: checked reading, relabelling by table, encoding."""
 
 import io
 import os
@@ -15,18 +13,18 @@ ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}
 
 
 class Bad(Exception):
-    """A source file is not as it should be."""
+    """A source file has an error."""
 
 
 def table(size: int, used: Mapping[int, int]) -> np.ndarray:
-    """(size,) int16: value -> label; ILLEGAL for those not in `used`."""
-    found = np.full(size, ILLEGAL, np.int16)
-    found[list(used)] = list(used.values())
-    return found
+    """(size,) int16: value -> label; ILLEGAL for values not in `used`."""
+    labels = np.full(size, ILLEGAL, np.int16)
+    labels[list(used)] = list(used.values())
+    return labels
 
 
 def load(path: Path) -> Image.Image:
-    """A picture, decoded to its end.
+    """Decode an image to its end.
 
     Raises:
         Bad: it cannot be read.
@@ -40,7 +38,7 @@ def load(path: Path) -> Image.Image:
 
 
 def complete(path: Path) -> bool:
-    """Whether a picture is there to its end."""
+    """True if an image exists and is complete."""
     end = ENDS.get(path.suffix, b"")
     try:
         load(path)
@@ -52,10 +50,10 @@ def complete(path: Path) -> bool:
 
 
 def gray(path: Path) -> np.ndarray:
-    """(H, W) uint8: the values of a gray or palette picture.
+    """(H, W) uint8: the values of a gray or palette image.
 
     Raises:
-        Bad: it cannot be read, or is of another kind.
+        Bad: it cannot be read, or is of another mode.
     """
     image = load(path)
     if image.mode not in ("L", "P"):
@@ -72,16 +70,15 @@ def matlab(path: Path, key: str, top: int) -> np.ndarray:
     from scipy.io import loadmat
 
     try:
-        found = loadmat(path, variable_names=[key]).get(key)
+        values = loadmat(path, variable_names=[key]).get(key)
     except Exception as error:
         raise Bad(f"{path}: cannot be read ({error}); get it again") from error
-    if found is None or found.ndim != 2 or not found.size or found.dtype.kind not in "uif":
+    if values is None or values.ndim != 2 or not values.size or values.dtype.kind not in "uif":
         raise Bad(f"{path}: expected an H x W map of numbers named {key}; is it another data set's file?")
-    wrong = found[~((found >= 0) & (found <= top) & (found == np.floor(found)))]
-    if wrong.size:
-        values = np.unique(wrong).tolist()
-        raise Bad(f"{path}: {key} has values {values[:10]}, expected whole numbers from 0 to {top}; get it again")
-    return found.astype(np.int64)
+    wrong = np.unique(values[~((values >= 0) & (values <= top) & (values == np.floor(values)))]).tolist()
+    if wrong:
+        raise Bad(f"{path}: {key} has values {wrong[:10]}, expected whole numbers from 0 to {top}; get it again")
+    return values.astype(np.int64)
 
 
 def relabel(path: Path, raw: np.ndarray, labels: np.ndarray, what: str) -> np.ndarray:
@@ -90,15 +87,15 @@ def relabel(path: Path, raw: np.ndarray, labels: np.ndarray, what: str) -> np.nd
     Raises:
         Bad: `raw`, which is of the file `path`, has values that are ILLEGAL in `labels`.
     """
-    found = labels[raw]
-    if found.min() == ILLEGAL:
-        values = np.unique(raw[found == ILLEGAL]).tolist()
+    relabelled_map = labels[raw]
+    if relabelled_map.min() == ILLEGAL:
+        values = np.unique(raw[relabelled_map == ILLEGAL]).tolist()
         raise Bad(f"{path}: has values {values[:10]} that {what} does not; is it one? If so, get it again")
-    return found.astype(np.uint8)
+    return relabelled_map.astype(np.uint8)
 
 
 def relabelled(path: Path, labels: np.ndarray, what: str) -> tuple[bytes]:
-    """The PNG that the map `path` becomes by the table `labels`, (256,)."""
+    """The PNG of the map `path` after relabelling by the table `labels`, (256,)."""
     return (encode(relabel(path, gray(path), labels, what)),)
 
 

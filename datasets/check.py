@@ -1,4 +1,4 @@
-"""Check a whole data set before it is scored: `python datasets/check.py --config configs/cfg_voc21.py --data-root DIR`.
+"""Check a data set: `check.py --config configs/cfg_voc21.py --data-root DIR`.
 
 The command is proxyclip/cli/check.py; this starts it from any folder.
 """

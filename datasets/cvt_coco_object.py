@@ -1,6 +1,4 @@
-"""The published name of prepare_coco_object.py: the same script, the same arguments."""
-
-from __future__ import annotations
+"""Published name of prepare_coco_object.py, with the same arguments."""
 
 import sys
 

@@ -7,8 +7,6 @@ and images/training and its map in annotations are opened to their ends. With -o
 The full ADE20K download (folders of scenes, *_seg.png) is another data set: see prepare_ade847.py.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -22,15 +20,15 @@ TABLE = table(256, {value: value for value in range(151)})
 
 
 def is_full_release(source: Path) -> bool:
-    """Whether this is the full ADE20K: maps beside the images, in folders of scenes."""
+    """True for the full ADE20K: maps beside the images, in folders of scenes."""
     places = [source / "images" / name for name in ("ADE", *EXPECTED)]
     return places[0].is_dir() or any(True for place in places for _ in place.glob("**/*_seg.png"))
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = parse(make_parser(__doc__, EXPECTED), words, ("ADEChallengeData2016",), marker="annotations")
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    args = parse(make_parser(__doc__, EXPECTED), argv, ("ADEChallengeData2016",), marker="annotations")
     images, maps = args.source / "images", args.source / "annotations"
     expected = f"{images} and {maps} with validation or training, of ADEChallengeData2016.zip, unpacked"
     if is_full_release(args.source):

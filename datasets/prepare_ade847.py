@@ -9,8 +9,6 @@ Writes images_detectron2/<split>/*.jpg, annotations_detectron2/<split>/*.tif and
 validation split unless --split says otherwise. ADEChallengeData2016 is another data set: see prepare_ade20k.py.
 """
 
-from __future__ import annotations
-
 import io
 import json
 import sys
@@ -49,11 +47,11 @@ def make(path: Path, quality: int) -> tuple[bytes, bytes]:
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = make_parser(__doc__, EXPECTED)
     parser.add_argument("--quality", type=int, default=75, help="of the JPEG files (default: %(default)s, Pillow's)")
-    args = parse(parser, words, ("ADE20K_2021_17_01",), marker="images/ADE")
+    args = parse(parser, argv, ("ADE20K_2021_17_01",), marker="images/ADE")
     args.split = args.split or ["validation"]
     folder = args.source / "images/ADE"
     expected = f"{folder}/validation/<scene>/*.jpg with *_seg.png of ADE20K_2021_17_01, unpacked"

@@ -7,8 +7,6 @@ one folder. Reads gtFine/<split>/<city>/*_gtFine_labelIds.png and writes *_gtFin
 is linked. The test split has no labels. No polygons are drawn, and cityscapesScripts is not needed.
 """
 
-from __future__ import annotations
-
 import sys
 
 from _common import command, finish, make_parser, parse, pick
@@ -24,9 +22,9 @@ TABLE = table(256, dict.fromkeys((*range(34), 255), 255) | {value: label for lab
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = parse(make_parser(__doc__, EXPECTED), words, ("cityscapes",), marker="gtFine")
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    args = parse(make_parser(__doc__, EXPECTED), argv, ("cityscapes",), marker="gtFine")
     folder = args.source / "gtFine"
     found = {name: walk(folder / name, RAW) for name in EXPECTED}
     expected = f"{folder}/val/<city>/*{RAW} (or train) of gtFine_trainvaltest.zip, unpacked"

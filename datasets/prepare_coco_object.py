@@ -8,8 +8,6 @@ Reads <id>.png, writes DST/annotations/<split>/<id>_instanceTrainIds.png; DST/im
 MMSegmentation's own COCO-Stuff converter counts all PNG files: run that one first if both write into one folder.
 """
 
-from __future__ import annotations
-
 import sys
 
 from _coco import USED, prepare
@@ -20,9 +18,9 @@ THINGS = USED[:80]
 TABLE = table(256, dict.fromkeys((*USED, 255), 0) | {value: label for label, value in enumerate(THINGS, 1)})
 
 
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return prepare(words, __doc__, TABLE, SUFFIX, "cfg_coco_object.py")
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return prepare(argv, __doc__, TABLE, SUFFIX, "cfg_coco_object.py")
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ DST/annotations/test2014/<name>_labelTrainIds.png and takes the images over to D
 where that is possible and --copy is not given; train2014 likewise.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -32,9 +30,9 @@ def make(mat: Path, image: Path, copy: bool) -> tuple[bytes | Path, bytes]:
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = parse(make_parser(__doc__, EXPECTED), words, ("cocostuff-10k-v1.1",), marker="annotations")
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    args = parse(make_parser(__doc__, EXPECTED), argv, ("cocostuff-10k-v1.1",), marker="annotations")
     folder = next((f for f in (args.source / "imageLists", args.source / "imagesLists") if f.is_dir()), args.source)
     lists = {name: folder / f"{name[:-4]}.txt" for name in EXPECTED}
     expected = f"{args.source} with images, annotations and imageLists/test.txt of cocostuff-10k-v1.1.zip, unpacked"

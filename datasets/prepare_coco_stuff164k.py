@@ -8,8 +8,6 @@ SRC/annotations, SRC/stuffthingmaps_trainval2017 or SRC itself, and val2017.zip 
 DST/annotations/<split>/<id>_labelTrainIds.png; DST/images is linked.
 """
 
-from __future__ import annotations
-
 import sys
 
 from _coco import USED, prepare
@@ -19,9 +17,9 @@ SUFFIX = "_labelTrainIds.png"
 TABLE = table(256, {255: 255} | {value: label for label, value in enumerate(USED)})
 
 
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    return prepare(words, __doc__, TABLE, SUFFIX, "cfg_coco_stuff164k.py")
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    return prepare(argv, __doc__, TABLE, SUFFIX, "cfg_coco_stuff164k.py")
 
 
 if __name__ == "__main__":

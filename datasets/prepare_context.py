@@ -9,8 +9,6 @@ trainval_merged.json (codalabuser.blob.core.windows.net/public; if that link is 
 linked. The maps of the 459 classes are other annotations: see prepare_context459.py.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from pathlib import Path
@@ -87,11 +85,11 @@ def read_json(path: Path) -> dict[str, list[tuple[str, int, int, list]]]:
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = make_parser(__doc__, EXPECTED)
     parser.add_argument("--json", type=Path, metavar="FILE", help="annotations (default: SRC/trainval_merged.json)")
-    args = parse(parser, words, ("VOC2010", "VOCdevkit/VOC2010"), marker="JPEGImages")
+    args = parse(parser, argv, ("VOC2010", "VOCdevkit/VOC2010"), marker="JPEGImages")
     images = args.source / "JPEGImages"
     if not images.is_dir():
         raise Stop(f"expected {images} of VOCtrainval_03-May-2010.tar, unpacked")

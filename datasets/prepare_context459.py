@@ -9,8 +9,6 @@ ImageSets/SegmentationContext/val.txt, as prepare_context.py makes it; without t
 but 2010_001606, which has no map in the other PASCAL Context data sets, and the list is written.
 """
 
-from __future__ import annotations
-
 import sys
 from pathlib import Path
 
@@ -31,11 +29,11 @@ def make(mat: Path) -> tuple[bytes]:
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
     parser = make_parser(__doc__, EXPECTED)
     parser.add_argument("--mat", type=Path, metavar="DIR", help="folder of the .mat files (default: SRC/trainval)")
-    args = parse(parser, words, ("VOC2010", "VOCdevkit/VOC2010"), marker="ImageSets")
+    args = parse(parser, argv, ("VOC2010", "VOCdevkit/VOC2010"), marker="ImageSets")
     args.split = args.split or ["val"]
     mats = (args.mat or args.source / "trainval").expanduser()
     if not next(mats.glob("*.mat"), None):

@@ -7,8 +7,6 @@ ImageSets/Segmentation/val.txt and train.txt name is opened to its end. With -o,
 ImageSets are linked. SegmentationClassAug (SBD) is another set of files, which is not used.
 """
 
-from __future__ import annotations
-
 import sys
 
 from _common import command, finish, make_parser, parse, pick
@@ -22,9 +20,9 @@ TABLE = table(256, {value: value for value in (*range(21), 255)})
 
 
 @command
-def main(words: list[str] | None = None) -> int:
-    """The command line; returns the exit code."""
-    args = parse(make_parser(__doc__, EXPECTED), words, ("VOC2012", "VOCdevkit/VOC2012"), marker="JPEGImages")
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit code."""
+    args = parse(make_parser(__doc__, EXPECTED), argv, ("VOC2012", "VOCdevkit/VOC2012"), marker="JPEGImages")
     images, masks, lists = (args.source / name for name in FOLDERS)
     lists = lists / "Segmentation"
     expected = f"{images}, {masks} and {lists}/val.txt of VOCtrainval_11-May-2012.tar, unpacked"

@@ -1,1 +1,1 @@
-"""Data sets, label loading, class-name files, prompt templates and checks of what lies on disk."""
+"""Data sets, label loading, class-name files, prompt templates, checks of files."""

@@ -1,6 +1,4 @@
-"""What all data sets share: finding the files, saying what is wrong with them, and what their labels may be."""
-
-from __future__ import annotations
+"""Base class of the benchmark data sets: file listing, errors and legal labels."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -16,24 +14,30 @@ from proxyclip.data.splits import CUSTOM_SPLIT_HINT, resolve_unseen_ids
 
 
 class BenchmarkDataset(mm.BaseSegDataset):
-    """A data set on disk: images, label maps, and perhaps a list of names.
+    """Data set on disk: images, label maps, and perhaps a list of names.
 
-    Subclasses say what is theirs: `METAINFO`, `defaults` (arguments of BaseSegDataset), `source` (how to get the data),
-    `counts` (images of each split, a split being the name of the list or of the folder of images), `marks` (values of
-    the files that mean "not scored", besides 0 with reduce_zero_label; None: ignore_index alone), `without_labels` and
-    `unseen_classes` (names of the usual zero-shot split; None where there is none).
+    A new data set is a subclass, a config, a vocabulary and a script; a subclass sets what differs of these attributes:
 
-    `ignore_index` goes into the metainfo and, with what else labels may be, into every sample: loader, metric and
-    pictures take it from there. `test_mode` is on unless switched off; an unreadable image is an error, never replaced
-    by another one.
+    - `METAINFO`: `classes` and `palette`, in label order.
+    - `defaults`: arguments of BaseSegDataset, overridden by those of the config.
+    - `source`: a sentence for error messages, where the data come from.
+    - `counts`: number of images of each split with a fixed one, by the name of the split.
+    - `marks`: values of the files that are not scored, besides 0 with reduce_zero_label; None: ignore_index alone.
+    - `without_labels`: names of images that are known to lack a label map.
+    - `unseen_classes`: names of the usual zero-shot split; None where there is none.
+    - `generated`: True if the class makes its data where they are missing.
+
+    Derived from them and from the config are the properties `split`, `expected_images`, `layout` and `label_format`.
+    `ignore_index` is part of the metainfo and, with the label format, of every sample: loader, metric and pictures use
+    those. `test_mode` is on by default; an unreadable image is an error, never replaced by another one.
 
     Args:
         ann_file, data_root, kwargs: as in BaseSegDataset.
-        zero_shot: put `unseen`, the ids of the classes of `unseen_classes` after zero-label reduction, into the
-            metainfo and every sample. `metainfo=dict(unseen=[...])`, names or ids, does so with a split of one's own.
+        zero_shot: add `unseen`, the ids of the classes of `unseen_classes` after zero-label reduction, to the metainfo
+            and every sample. `metainfo=dict(unseen=[...])`, names or ids, does so with another split.
 
     Raises:
-        FileNotFoundError: a folder, the list, or files the list names do not exist, or there is no image.
+        FileNotFoundError: a folder, the list, or files of the list do not exist, or there is no image.
         ValueError: the list has a name twice, two images have one name, or the zero-shot split is not possible.
     """
 
@@ -43,16 +47,15 @@ class BenchmarkDataset(mm.BaseSegDataset):
     marks: tuple[int, ...] | None = None
     without_labels: ClassVar[frozenset[str]] = frozenset()
     unseen_classes: ClassVar[tuple[str, ...] | None] = None
+    generated: ClassVar[bool] = False
 
-    def __init__(
-        self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any
-    ) -> None:
+    def __init__(self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any):
         if zero_shot:
             kwargs["metainfo"] = self._add_unseen(kwargs.get("metainfo"))
         if data_root is not None and str(data_root).startswith("~"):
             data_root = str(Path(data_root).expanduser())
         if "ignore_index" in kwargs:
-            self.marks = None  # the user knows the files
+            self.marks = None  # those of the user's files
         super().__init__(ann_file, data_root=data_root, **{"test_mode": True, **self.defaults, **kwargs})
         self._metainfo["ignore_index"] = self.ignore_index
         unseen = self._metainfo.pop("unseen", None)
@@ -63,7 +66,7 @@ class BenchmarkDataset(mm.BaseSegDataset):
 
     @property
     def layout(self) -> DatasetLayout:
-        """Where the files are."""
+        """Folders, list and suffixes of the files."""
         images, labels = (self.data_prefix.get(key) for key in ("img_path", "seg_map_path"))
         listed = Path(self.ann_file) if self.ann_file and not Path(self.ann_file).is_dir() else None
         return DatasetLayout(
@@ -76,30 +79,30 @@ class BenchmarkDataset(mm.BaseSegDataset):
         )
 
     @property
-    def legal(self) -> LabelFormat:
-        """What the label maps may say."""
+    def label_format(self) -> LabelFormat:
+        """Legal values of the label maps."""
         classes = len(self.label_map or self._metainfo.get("classes") or ()) or None
         return LabelFormat(classes, self.ignore_index, self.reduce_zero_label, self.marks)
 
     @property
     def split(self) -> str:
-        """The name of the list without suffix, or of the folder of images."""
+        """Name of the list without suffix, or of the folder of images."""
         layout = self.layout
         return layout.names.stem if layout.names else layout.images.name
 
     @property
-    def expected(self) -> int | None:
-        """How many images this split is known to have; None for splits nobody knows."""
+    def expected_images(self) -> int | None:
+        """Known number of images of the split; None if it is not fixed."""
         return self.counts.get(self.split)
 
     def list_samples(self) -> tuple[list[SampleFiles], list[FileIssue]]:
-        """The samples on disk, and what is wrong with the names of the files. Reads no image."""
+        """Samples on disk, and the issues of their file names; no image is read."""
         if self.data_root and not Path(self.data_root).is_dir():
             return [], [FileIssue("missing place", str(self.data_root), "the data folder does not exist")]
         return find_samples(self.layout)
 
     def load_data_list(self) -> list[dict]:
-        """The samples, each known to have its files."""
+        """List the samples, each with existing files."""
         if self.backend_args is not None:
             return super().load_data_list()  # not on this file system
         pairs, problems = self.list_samples()
@@ -114,18 +117,13 @@ class BenchmarkDataset(mm.BaseSegDataset):
         ]
 
     def get_data_info(self, idx: int) -> dict:
-        """The sample's files, and what its labels may be."""
-        legal = self.legal
-        says: dict[str, Any] = {"num_classes": legal.classes, "ignore_index": legal.ignore}
-        says |= {"ignored_values": legal.marks, **{k: v for k, v in self._metainfo.items() if k == "unseen"}}
-        return {**super().get_data_info(idx), **says}
+        """Files of a sample and its legal labels."""
+        labels = self.label_format
+        info = super().get_data_info(idx) | {"num_classes": labels.classes, "ignore_index": labels.ignore}
+        return info | {"ignored_values": labels.marks} | {k: v for k, v in self._metainfo.items() if k == "unseen"}
 
     def prepare_data(self, idx: int) -> Any:
-        """The sample through the pipeline.
-
-        Raises:
-            RuntimeError: a step failed without saying on which file.
-        """
+        """Run a sample through the pipeline; errors without its file name get it."""
         try:
             return super().prepare_data(idx)
         except Exception as error:
@@ -133,26 +131,25 @@ class BenchmarkDataset(mm.BaseSegDataset):
             files = [str(info[key]) for key in ("img_path", "seg_map_path") if key in info]
             if any(name in str(error) for name in files):
                 raise
-            said = " ".join(str(error).split()) or type(error).__name__
-            raise RuntimeError(f"{files[0]} does not go through the pipeline: {said}") from error
+            reason = " ".join(str(error).split()) or type(error).__name__
+            raise RuntimeError(f"{files[0]} does not go through the pipeline: {reason}") from error
 
     @classmethod
     def _add_unseen(cls, metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
-        given = dict(metainfo or {})
-        if given.get("unseen") is None:
+        metainfo = dict(metainfo or {})
+        if metainfo.get("unseen") is None:
             if cls.unseen_classes is None:
-                raise ValueError(
-                    f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {CUSTOM_SPLIT_HINT}"
-                )
-            given["unseen"] = cls.unseen_classes
-        return given
+                message = f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {CUSTOM_SPLIT_HINT}"
+                raise ValueError(message)
+            metainfo["unseen"] = cls.unseen_classes
+        return metainfo
 
     def _listing_error(self, errors: list[FileIssue]) -> Exception:
         kinds = Counter(problem.kind for problem in errors)
         first = {problem.kind: str(problem) for problem in reversed(errors)}
         more = {kind: f" (and {count - 1} more like it)" if count > 1 else "" for kind, count in kinds.items()}
-        said = " ".join(f"{text}{more[kind]}." for kind, text in first.items())
+        message = " ".join(f"{text}{more[kind]}." for kind, text in first.items())
         if not any(kind.startswith(("missing", "no image")) for kind in kinds):
-            return ValueError(f"{type(self).__name__}: {said}")
-        where = "Say where the data are with --data-root DIR or DATA_ROOT=DIR; docs/datasets.md shows the folders."
-        return FileNotFoundError(f"{type(self).__name__}: {said} {self.source} {where}")
+            return ValueError(f"{type(self).__name__}: {message}")
+        advice = "Say where the data are with --data-root DIR or DATA_ROOT=DIR; docs/datasets.md shows the folders."
+        return FileNotFoundError(f"{type(self).__name__}: {message} {self.source} {advice}")

@@ -1,10 +1,8 @@
-"""The benchmarks under their published names, with errors that say what is missing and how to get it.
+"""Benchmark data sets under their published names.
 
 `PascalVOCDataset`, `ADE20KDataset`, `CityscapesDataset` and `COCOStuffDataset` have MMSegmentation's classes, palettes
 and defaults and take the place of its registrations, so that published configs get the same checks.
 """
-
-from __future__ import annotations
 
 import json
 from collections.abc import Sequence
@@ -75,7 +73,7 @@ class PascalContext59Dataset(_Context):
 
 @DATASETS.register_module()
 class PascalContext459Dataset(_Context):
-    """PASCAL Context, all 459 classes, 16-bit labels; "unknown" (430) is a class like any other."""
+    """PASCAL Context, all 459 classes, 16-bit labels; "unknown" (430) is a class too."""
 
     METAINFO: ClassVar[dict] = {"classes": tuple(_NAMES["context459"]), "palette": class_colors(459).tolist()}
     defaults: ClassVar[dict] = {"seg_map_suffix": ".tif", "ignore_index": 65535}
@@ -171,7 +169,7 @@ class COCOObjectDataset(BenchmarkDataset):
 
 @DATASETS.register_module()
 class FolderDataset(BenchmarkDataset):
-    """Pictures and label maps of your own: two folders, and a file with one class a line.
+    """Images and label maps of two folders, and a file with one class a line.
 
     Args:
         data_root: holds `images` and `masks` (other names: `data_prefix`) and the file of classes.
@@ -189,27 +187,28 @@ class FolderDataset(BenchmarkDataset):
         if isinstance(classes, str):
             file = Path(data_root).expanduser() / classes
             if not file.is_file():
-                raise FileNotFoundError(
-                    f"There is no file of classes {file}: expected one class a line, in label order"
-                )
+                message = f"There is no file of classes {file}: expected one class a line, in label order"
+                raise FileNotFoundError(message)
             classes = [names[0] for names in read_vocabulary(file).classes]
-        metainfo = dict(classes=tuple(classes), palette=class_colors(len(classes)).tolist())
-        given = kwargs.pop("metainfo", None) or {}
-        super().__init__(data_root=data_root, metainfo=given if "classes" in given else metainfo | given, **kwargs)
+        metainfo = kwargs.pop("metainfo", None) or {}
+        if "classes" not in metainfo:
+            metainfo = {"classes": tuple(classes), "palette": class_colors(len(classes)).tolist(), **metainfo}
+        super().__init__(data_root=data_root, metainfo=metainfo, **kwargs)
 
 
 @DATASETS.register_module()
 class TinyWorldDataset(BenchmarkDataset):
-    """The embedded drawn scenes, in Pascal VOC's layout; drawn into `data_root` first if they are not there.
+    """Drawn scenes in Pascal VOC's layout, written into `data_root` where missing.
 
     Args:
         data_root: of these scenes alone: a training set and a test set have a folder each.
-        count, seed: how many scenes, and of which seed.
+        count, seed: number of scenes, and their seed.
     """
 
     METAINFO: ClassVar[dict] = {"classes": CLASSES, "palette": [list(c) for c in PALETTE]}
     defaults: ClassVar[dict] = {"img_suffix": ".png"}
     unseen_classes = TINYWORLD_UNSEEN
+    generated = True
     marks = ()
 
     def __init__(self, data_root: str, count: int = 500, seed: int = 1, **kwargs: Any) -> None:
@@ -219,6 +218,6 @@ class TinyWorldDataset(BenchmarkDataset):
         super().__init__(data_root=str(root), **kwargs)
 
     @property
-    def expected(self) -> int:
-        """As many as were asked for."""
+    def expected_images(self) -> int:
+        """Requested number of scenes."""
         return self.count

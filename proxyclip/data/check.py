@@ -1,6 +1,6 @@
-"""Validate a data set before evaluation: all of it (`datasets/check.py`), or a few samples before each run.
+"""Validate a data set before evaluation: every file, or a few of them.
 
-An error is what would make the number wrong or stop the run half-way; a note is worth knowing.
+An error makes the number wrong or stops the run half-way; a note is only worth reading.
 """
 
 from __future__ import annotations
@@ -27,20 +27,20 @@ PREFLIGHT_SAMPLES = 8  # inspected before each evaluation
 
 
 class DataError(ValueError):
-    """The data would give a wrong number, or none."""
+    """Data that would give a wrong number, or none."""
 
 
 def run_preflight(cfg: Config, limit: int | None = None, data_root: str | None = None) -> None:
-    """Check that the files exist, that their number is the known one, and a few of them.
+    """Check that the files exist, their number, and a few of them in full.
 
-    Sets on other file systems, and classes that are not this project's, are not checked.
+    Data sets on other file systems, and classes that are not this project's, are not checked.
 
     Args:
-        limit: of the evaluation; with one any number of files will do.
+        limit: of the evaluation; with one the number of files is not checked.
         data_root: value of --data-root, for the message.
 
     Raises:
-        DataError: something is wrong; the message says what, and how to see all of it.
+        DataError: something is wrong; the message lists it, and the command that lists everything.
         FileNotFoundError, ValueError: files are missing or doubled.
     """
     dataset = _build(cfg, indices=None)
@@ -51,7 +51,9 @@ def run_preflight(cfg: Config, limit: int | None = None, data_root: str | None =
     for info in (dataset.get_data_info(i) for i in sorted(positions)):
         label = info.get("seg_map_path")
         pair = SampleFiles(Path(info["img_path"]).stem, Path(info["img_path"]), None if label is None else Path(label))
-        problems += [problem for problem in inspect_sample(pair, dataset.legal).problems if problem.level == "error"]
+        problems += [
+            problem for problem in inspect_sample(pair, dataset.label_format).problems if problem.level == "error"
+        ]
     if problems:
         shown = "; ".join(str(problem) for problem in problems[:3])
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -80,18 +82,16 @@ def check_dataset(
     """
     dataset = _build(cfg, lazy_init=True)
     if dataset is None:
-        raise TypeError(
-            f"Expected a data set that derives from BenchmarkDataset on this file system, but "
-            f"{cfg.test_dataloader.dataset.type} is not: it cannot be checked"
-        )
+        name = cfg.test_dataloader.dataset.type
+        raise TypeError(f"Expected a BenchmarkDataset on this file system, but {name} is not: it cannot be checked")
     begin = time.perf_counter()
     pairs, problems = dataset.list_samples()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata
-        iterator = inspect_samples(pairs, dataset.legal, workers)
+        iterator = inspect_samples(pairs, dataset.label_format, workers)
         inspections = list(progress(iterator, len(pairs)) if progress else iterator)
     seconds = time.perf_counter() - begin
-    problems += [problem for one in inspections for problem in one.problems]
+    problems += [problem for inspection in inspections for problem in inspection.problems]
     if not any(problem.kind == "missing place" for problem in problems):
         problems += _check_count(dataset, len(pairs))
     labels = sum_label_counts(inspections)
@@ -106,7 +106,7 @@ def check_dataset(
         "data_root": str(dataset.data_root),
         "split": dataset.split,
         "images": len(pairs),
-        "expected": dataset.expected,
+        "expected": dataset.expected_images,
         "not_listed": count_unlisted_images(dataset.layout, pairs) if pairs and dataset.layout.names else 0,
         "errors": levels["error"],
         "notes": levels["note"],
@@ -135,8 +135,8 @@ def _build(cfg: Config, **changes: Any) -> BenchmarkDataset | None:
 
 
 def _check_count(dataset: BenchmarkDataset, images: int) -> Iterator[FileIssue]:
-    if dataset.expected not in (None, images):
-        text = f"has {images} images, but {dataset.split} of this data set is known to have {dataset.expected}"
+    if dataset.expected_images not in (None, images):
+        text = f"has {images} images, but {dataset.split} of this data set is known to have {dataset.expected_images}"
         place = dataset.layout.names or dataset.layout.images
         yield FileIssue("wrong count", str(place), text, "unpack the download again, all of it")
 

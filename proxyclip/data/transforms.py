@@ -1,7 +1,5 @@
 """Transforms: safe image loading, exact labels, suppression of labels."""
 
-from __future__ import annotations
-
 import io
 import warnings
 from collections.abc import Sequence
@@ -28,14 +26,14 @@ UNLABELED = -1  # label of a pixel whose class the training must not see
 class LoadImageFromFile(_LoadImageFromFile):
     """Load `img_path` into `img` (H, W, 3) uint8 BGR; damaged files are an error.
 
-    OpenCV reads it after Pillow found the file whole.
-
-    OpenCV gives garbage for a JPEG that is cut off, and some of its versions say nothing. Takes the place of mmcv's
-    loader in MMSegmentation's scope; its arguments are the same, but the EXIF orientation is ignored unless
-    `color_type='color'` is asked for: label maps are never turned by it, so images must not be either.
+    OpenCV decodes a truncated JPEG to garbage, in some versions without an error, so Pillow checks the file first.
+    Takes
+    the place of mmcv's loader in MMSegmentation's scope; its arguments are the same, but the EXIF orientation is
+    ignored
+    unless `color_type='color'` is asked for: label maps are never turned by it, so images must not be either.
 
     Raises:
-        OSError: the file is missing, empty, damaged or no picture; the message names it.
+        OSError: the file is missing, empty, damaged or no image; the message has its name.
     """
 
     def __init__(self, to_float32: bool = False, color_type: str = "color_ignore_orientation", **kwargs: Any) -> None:
@@ -61,15 +59,15 @@ class LoadImageFromFile(_LoadImageFromFile):
 
 @TRANSFORMS.register_module(name=["MyLoadAnnotations", "LoadAnnotations"], force=True)
 class MyLoadAnnotations(BaseTransform):
-    """Loads `seg_map_path` into `gt_seg_map` (H, W) int32, exact above 255 classes.
+    """Load `seg_map_path` into `gt_seg_map` (H, W) int32, exact above 255 classes.
 
     Takes the place of MMSegmentation's LoadAnnotations, which casts to 8 bits: label 300 becomes 44 and 65535 becomes
-    255 without a word. Labels are classes 0..num_classes-1 or the ignore value; a sample without `num_classes` may
+    255 without a warning. Labels are classes 0..num_classes-1 or the ignore value; a sample without `num_classes` may
     have any.
 
     Args:
-        reduce_zero_label: raw 0 becomes the ignore value, the others move down by one; None takes the dataset's word.
-        ignore_index: value of pixels that are not scored, before and after; None takes the dataset's word, else 255.
+        reduce_zero_label: raw 0 becomes the ignore value, the others move down by one; None: as in the data set.
+        ignore_index: value of pixels that are not scored, before and after; None: as in the data set, else 255.
         backend_args: of mmengine's file reader.
         imdecode_backend: 'pillow', the only one that leaves palette and 16-bit images as they are.
     """
@@ -95,17 +93,17 @@ class MyLoadAnnotations(BaseTransform):
             OSError: it cannot be read.
         """
         path = results["seg_map_path"]
-        legal = LabelFormat(
+        label_format = LabelFormat(
             results.get("num_classes"),
             resolve_dataset_setting("ignore_index", self.ignore_index, results, 255),
             resolve_dataset_setting("reduce_zero_label", self.reduce_zero_label, results, False),
             results.get("ignored_values"),
         )
         labels = decode_label_map(fileio.get(path, backend_args=self.backend_args), path)
-        legal.check(labels, path)
-        labels = legal.apply(labels)
+        label_format.check(labels, path)
+        labels = label_format.apply(labels)
         if results.get("label_map"):
-            labels = remap_labels(labels, results["label_map"], legal.ignore)
+            labels = remap_labels(labels, results["label_map"], label_format.ignore)
         results["gt_seg_map"] = labels
         results.setdefault("seg_fields", []).append("gt_seg_map")
         return results
@@ -115,10 +113,7 @@ class MyLoadAnnotations(BaseTransform):
 
 
 def resolve_dataset_setting(name: str, mine: Any, of_dataset: dict[str, Any], default: Any) -> Any:
-    """Return the value of a setting that data set and user agree on.
-
-    ValueError if they contradict.
-    """
+    """Merge a setting of data set and user; ValueError if they contradict."""
     theirs = of_dataset.get(name)
     if mine is not None and theirs is not None and mine != theirs:
         raise ValueError(f"{name} is {theirs} in the dataset but {mine} in the config of its user: say it once")
@@ -126,10 +121,7 @@ def resolve_dataset_setting(name: str, mine: Any, of_dataset: dict[str, Any], de
 
 
 def remap_labels(labels: np.ndarray, label_map: dict[int, int], ignore: int) -> np.ndarray:
-    """Renumber labels to a subset of classes.
-
-    MMSegmentation marks the others with 255; they become `ignore`.
-    """
+    """Renumber labels to a subset of classes; `label_map`'s 255 becomes `ignore`."""
     chosen = np.full_like(labels, ignore)
     for old, new in label_map.items():
         chosen[labels == old] = ignore if new == 255 else new
@@ -174,11 +166,10 @@ class SuppressLabels(BaseTransform):
         if self.which == "all":
             return list(range(metainfo["num_classes"]))
         if self.which != "unseen":
-            return [int(one) for one in self.which]
+            return [int(class_id) for class_id in self.which]
         if not metainfo.get("unseen"):
-            raise ValueError(
-                "SuppressLabels('unseen') needs a data set that says which classes are unseen: zero_shot=True"
-            )
+            text = "SuppressLabels('unseen') needs a data set that says which classes are unseen: zero_shot=True"
+            raise ValueError(text)
         return list(metainfo["unseen"])
 
     def __repr__(self) -> str:

@@ -1,8 +1,7 @@
 """Class names of a data set, with synonyms, from vocabulary files."""
 
-from __future__ import annotations
-
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Classes of a data set, each a tuple of names that mean it."""
+    """Classes of a data set, each a tuple of its names."""
 
     classes: tuple[tuple[str, ...], ...]
     source: str = ""
@@ -28,7 +27,7 @@ class Vocabulary:
 
     @property
     def has_synonyms(self) -> bool:
-        """Whether any class has more than one name."""
+        """True if any class has more than one name."""
         return len(self.names) > len(self.classes)
 
     def __len__(self) -> int:
@@ -36,11 +35,14 @@ class Vocabulary:
 
 
 def parse_vocabulary(text: str, source: str = "", separator: str = ";") -> Vocabulary:
-    """One class a line, synonyms between separators; blanks around names, blank lines and a BOM are dropped.
+    """Parse one class a line, synonyms between separators.
+
+    Blanks around names, blank lines and a BOM are dropped.
 
     Raises:
-        ValueError: no class at all, a line of nothing but separators, or semicolons in a file that is said to have
-            another separator; the message gives the line.
+        ValueError: no class at all, a line of nothing but separators, or semicolons in a file with another separator;
+            the
+            message has the line.
     """
     classes = []
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
@@ -57,17 +59,19 @@ def parse_vocabulary(text: str, source: str = "", separator: str = ";") -> Vocab
                 f"Expected a class name in line {number} of {source or 'the vocabulary'}, but got {line!r}"
             )
         classes.append(names)
-    flat = [name for names in classes for name in names]
-    twice = sorted({name for name in flat if flat.count(name) > 1})
-    if twice:
-        logger.warning("%s has names that stand twice, only the first can win: %s", source or "The vocabulary", twice)
+    counts = Counter(name for names in classes for name in names)
+    repeated = sorted(name for name, count in counts.items() if count > 1)
+    if repeated:
+        logger.warning(
+            "%s has names that stand twice, only the first can win: %s", source or "The vocabulary", repeated
+        )
     if not classes:
         raise ValueError(f"Expected one class a line in {source or 'the vocabulary'}, but it is empty")
     return Vocabulary(tuple(classes), source)
 
 
 def read_vocabulary(path: Path, separator: str = ";") -> Vocabulary:
-    """The vocabulary of a UTF-8 file (see `parse`)."""
+    """Read the vocabulary of a UTF-8 file (see `parse_vocabulary`)."""
     try:
         return parse_vocabulary(path.read_text(encoding="utf-8"), str(path), separator)
     except UnicodeDecodeError as error:

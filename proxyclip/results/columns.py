@@ -1,9 +1,4 @@
-"""Columns of the result tables.
-
-Their order here is that of results.xlsx, results.csv and results.md.
-"""
-
-from __future__ import annotations
+"""Columns of results.xlsx, results.csv and results.md, in their order."""
 
 import json
 import math
@@ -15,24 +10,18 @@ from proxyclip.results.published import find_published_result
 
 Record = Mapping[str, Any]
 ZERO_SHOT_METRICS = ("mIoU_seen", "mIoU_unseen", "hIoU")  # metrics that runs with a zero-shot split have
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # what spreadsheet programs take for a formula
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of a formula in spreadsheet programs
 
 
 def record_value(record: Any, path: str, default: Any = None) -> Any:
-    """Value of a record at a dotted path such as `git.commit`.
-
-    `default` where it is absent or null.
-    """
+    """Value at a dotted path such as `git.commit`; `default` if absent or null."""
     for key in path.split("."):
         record = record.get(key) if isinstance(record, Mapping) else None
     return default if record is None else record
 
 
 def to_cell_value(value: Any) -> str | int | float | bool | None:
-    """Convert a value for a table.
-
-    Numbers stay numbers, lists of texts are joined, the rest is JSON; NaN becomes None.
-    """
+    """Convert a value for a table: texts joined, other containers JSON, NaN None."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if value is None or isinstance(value, (str, int)):
@@ -43,17 +32,14 @@ def to_cell_value(value: Any) -> str | int | float | bool | None:
 
 
 def format_vfm(run: Record) -> str:
-    """Name of the VFM of a run, as it was asked for, else by its family.
-
-    `none` without one.
-    """
+    """Name of the VFM of a run as in the options, else its family; `none` without."""
     spec = record_value(run, "options.vfm") or record_value(run, "arguments.vfm_model")
     name = str(spec.get("type", spec) if isinstance(spec, Mapping) else spec or "none")
-    return re.sub(r"[^,:]*/(?=[^/])", "", name)  # of a file or folder its own name will do
+    return re.sub(r"[^,:]*/(?=[^/])", "", name)  # a path is cut to its last part
 
 
 def get_clip_tag(run: Record) -> str:
-    """Tag of CLIP's weights; `-` where they lie beside the architecture."""
+    """Tag of CLIP's weights; `-` if they are part of the architecture's name."""
     return str(record_value(run, "arguments.clip_type") or "-")
 
 
@@ -64,10 +50,7 @@ def format_clip(run: Record) -> str:
 
 
 def format_protocol(run: Record) -> str:
-    """Config, resize and crop/stride in short: `cfg_voc21: 336, 336/112`.
-
-    Sizes are in pixels, of the short side.
-    """
+    """Config, resize and crop/stride in pixels: `cfg_voc21: 336, 336/112`."""
     scale = re.fullmatch(r"(\d+)x(\d+) keep ratio", str(record_value(run, "protocol.resize")))
     resize = min(map(int, scale.groups())) if scale else record_value(run, "protocol.resize")
     crop, stride = (_format_side(record_value(run, f"arguments.slide_{name}")) for name in ("crop", "stride"))
@@ -77,18 +60,12 @@ def format_protocol(run: Record) -> str:
 
 
 def format_class_name(row: Mapping[str, Any]) -> str:
-    """Name of a row of `per_class`.
-
-    `(unseen)` behind it where the run has a zero-shot split.
-    """
+    """Name of a row of `per_class`; `(unseen)` after it in a zero-shot split."""
     return f"{row.get('name')}{' (unseen)' if row.get('unseen') is True else ''}"
 
 
 def count_left_out(run: Record) -> int | None:
-    """Number of images skipped by --skip-bad.
-
-    None for a metric that does not count single images.
-    """
+    """Number of images skipped by --skip-bad; None if the metric does not count."""
     entries = run.get("left_out")
     return len(entries) if isinstance(entries, list) else None
 
@@ -99,10 +76,7 @@ def is_whole_dataset(run: Record) -> bool:
 
 
 def format_image_count(run: Record) -> Any:
-    """Number of images.
-
-    A text such as `1449 (partial, 2 left out)` if it is not the whole data set.
-    """
+    """Number of images, `1449 (partial, 2 left out)` if not the whole data set."""
     left_out = count_left_out(run)
     marks = [*(["partial"] if run.get("partial") else []), *([f"{left_out} left out"] if left_out else [])]
     images = to_cell_value(record_value(run, "dataset.images"))

@@ -1,12 +1,8 @@
 """Match records with published mIoU, the rows of published.json.
 
-The `_about` of that file explains its keys.
-
 A row fits a run with the same config, method, CLIP, VFM and overrides, and no other: a run of a part of the images,
 with an approximation, another scoring or a weights file of its own has no published number.
 """
-
-from __future__ import annotations
 
 import json
 import re
@@ -18,7 +14,7 @@ from typing import Any
 
 PUBLISHED_FILE = Path(__file__).with_name("published.json")
 _TINY = "local-dir:proxyclip/tinyworld/weights"
-# name of a VFM in published.json -> the ways a config says it: `family`, `family-size` or `family,model`
+# name of a VFM in published.json -> its spellings in configs: `family`, `family-size` or `family,model`
 VFM_SPELLINGS = {
     "vit_base_patch8_224.dino": ("dino", "dino-b8", "dino,vit_base_patch8_224.dino"),
     "vit_base_patch14_reg4_dinov2.lvd142m": (
@@ -32,10 +28,7 @@ VFM_SPELLINGS = {
 
 @dataclass(frozen=True)
 class PublishedResult:
-    """Published mIoU in percent, and how far it can be trusted.
-
-    The fields are those of published.json.
-    """
+    """Published mIoU in percent and its source; fields as in published.json."""
 
     value: float
     exact: bool
@@ -47,9 +40,7 @@ class PublishedResult:
 def match_published_result(
     config_name: str | None, model: Mapping[str, Any], method: str | None, changes: Iterable[str] = ()
 ) -> PublishedResult | None:
-    """Match a config and method with a published number.
-
-    An exact row first, then in the order of the file.
+    """Match a config and method with a published number, exact rows first.
 
     Args:
         model: the resolved config's, with `model_type`, `clip_type` and `vfm_model`; of a student that is trained, the
@@ -60,24 +51,14 @@ def match_published_result(
     if (model.get("checkpoint") and not trained) or _uses_user_file(model):
         return None
     clip = model.get("teacher") or model
-    parts = (
-        method,
-        _normalize_clip(clip.get("model_type")),
-        clip.get("clip_type") or None,
-        _normalize_vfm(model.get("vfm_model")),
-    )
-    key = *parts, _normalize_changes(changes)
+    name = _normalize_clip(clip.get("model_type"))
+    parts = (method, name, clip.get("clip_type") or None, _normalize_vfm(model.get("vfm_model")))
+    changes = _normalize_changes(changes)
     matches = [
         PublishedResult(value, row["exact"], row["source"], row["protocol"], row["evidence"])
         for row in load_published_rows()
-        if (
-            row["method"],
-            _normalize_clip(row["model"]),
-            row["weights"],
-            row["vfm"],
-            _normalize_changes(row["changes"]),
-        )
-        == key
+        if parts == (row["method"], _normalize_clip(row["model"]), row["weights"], row["vfm"])
+        if changes == _normalize_changes(row["changes"])
         for dataset, value in row["mIoU"].items()
         if config_name in [pattern.format(dataset=dataset) for pattern in row["configs"]]
     ]
@@ -85,15 +66,11 @@ def match_published_result(
 
 
 def find_published_result(run: Mapping[str, Any]) -> PublishedResult | None:
-    """Return the published number of a record.
-
-    None too if the record lacks something that decides it.
-    """
+    """Published number of a record; None too if a deciding field is absent."""
     options = run.get("options") or {}
     config = run.get("config") or {}
     changes = run.get("changes")
-    restrictions = (run.get(key) for key in ("partial", "left_out", "approximations"))
-    if any(restrictions) or run.get("scoring") != "correct":
+    if any(run.get(key) for key in ("partial", "left_out", "approximations")) or run.get("scoring") != "correct":
         return None
     if changes is None or not isinstance(config.get("model"), Mapping):
         return None
@@ -110,10 +87,7 @@ def load_published_rows() -> tuple[dict[str, Any], ...]:
 
 
 def _normalize_clip(name: Any) -> str | None:
-    """Normalize the name of an architecture.
-
-    `ViT-B/16`, `ViT-B-16` and `ViT-B-16-quickgelu` are the same.
-    """
+    """Normalize an architecture: `ViT-B/16` and `ViT-B-16-quickgelu` are the same."""
     if name is None or ":" in str(name):
         return name
     plain = re.sub(r"@(\d+)(px)?$", r"-\1", str(name).replace("/", "-").lower())
@@ -133,15 +107,12 @@ def _normalize_vfm(spec: Any) -> str | None:
 def _uses_user_file(model: Mapping[str, Any]) -> bool:
     """Return True if the model or its attention is a file of the user's."""
     attention = model.get("attention")
-    kinds = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
-    return any(str(kind).endswith(".py") for kind in kinds)
+    types = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
+    return any(str(name).endswith(".py") for name in types)
 
 
 def _is_shipped_config(config: str | None, name: str | None) -> bool:
-    """Return True if the config may be the one of this toolkit.
-
-    One of the same name elsewhere can differ.
-    """
+    """Return True if the path may be that of this repository's config `name`."""
     if config is None:
         return True
     path = config.replace("\\", "/").removesuffix(".py")
@@ -149,8 +120,5 @@ def _is_shipped_config(config: str | None, name: str | None) -> bool:
 
 
 def _normalize_changes(changes: Iterable[str]) -> frozenset[str]:
-    """Normalize overrides: any order, without quotes, brackets and spaces.
-
-    `a=['b']` and `a=b` are the same.
-    """
+    """Normalize overrides: any order, `a=['b']` as `a=b`."""
     return frozenset(re.sub(r"[\s'\"\[\]]", "", change) for change in changes)

@@ -1,7 +1,5 @@
 """Records of runs: one JSON file a run, written atomically, under its identity."""
 
-from __future__ import annotations
-
 import json
 import sys
 import time
@@ -22,10 +20,7 @@ _STALE_SECONDS = 24 * 3600  # no writer takes that long
 
 
 def hash_identity(*parts: Any) -> str:
-    """Hash what can change the number of a run to 12 digits.
-
-    That is the config, the files it names, code, precision and limit.
-    """
+    """Hash all that can change the number of a run to 12 digits."""
     return hash_value(parts)[:12]
 
 
@@ -37,7 +32,7 @@ def utc_timestamp() -> str:
 def save_record(run: Mapping[str, Any], folder: Path) -> Path:
     """Write a record and return its path, `<folder>/records/<identity>.json`.
 
-    A repeated run replaces its own record and no other. `schema` and `hash_metrics` are added.
+    A record of the same identity is replaced. `schema` and `metrics_sha256` are added.
 
     Args:
         run: JSON-able; must have `identity` and `metrics`. NaN is written as null.
@@ -52,10 +47,7 @@ def save_record(run: Mapping[str, Any], folder: Path) -> Path:
 
 
 def load_records(folder: Path) -> list[dict[str, Any]]:
-    """Read all records of a folder, oldest first.
-
-    One that is unreadable or of another schema is named on stderr and left out.
-    """
+    """Read all records of a folder, oldest first; warn of unreadable ones on stderr."""
     runs = []
     for path in sorted((folder / "records").glob("*.json")):
         try:
@@ -66,10 +58,7 @@ def load_records(folder: Path) -> list[dict[str, Any]]:
 
 
 def load_record(folder: Path, identity: str) -> dict[str, Any] | None:
-    """Read the record of an identity; None if there is none that can be read.
-
-    No other file is opened.
-    """
+    """Read the record of an identity; None if there is none that can be read."""
     if not identity or Path(identity).name != identity:
         return None
     try:
@@ -113,10 +102,7 @@ def remove_stale_files(folder: Path) -> None:
 
 
 def to_json_types(value: Any) -> Any:
-    """Convert a value to JSON's own types.
-
-    Numpy and torch numbers are unpacked, NaN and infinities become None.
-    """
+    """Convert a value to JSON's own types; NaN and infinities become None."""
     if isinstance(value, Mapping):
         return {str(k): to_json_types(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
@@ -138,24 +124,17 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _layout_json(value: Any, indent: str = "") -> str:
-    """Lay out JSON for reading and `diff`: a key a line.
-
-    A list of numbers, or a flat object of a list, on one line.
-    """
+    """Lay out JSON with a key a line; flat lists and objects of a list take one."""
     inner = indent + " "
     if isinstance(value, dict) and value:
         lines = [f"{inner}{json.dumps(key)}: {_layout_json(part, inner)}" for key, part in value.items()]
         return "{\n" + ",\n".join(lines) + f"\n{indent}}}"
     if isinstance(value, list) and not _is_flat(value):
-        lines = [inner + (_dump(part) if _is_flat(part) else _layout_json(part, inner)) for part in value]
-        return "[\n" + ",\n".join(lines) + f"\n{indent}]"
-    return _dump(value)
+        parts = [json.dumps(part, allow_nan=False) if _is_flat(part) else _layout_json(part, inner) for part in value]
+        return "[\n" + ",\n".join(inner + part for part in parts) + f"\n{indent}]"
+    return json.dumps(value, allow_nan=False)
 
 
 def _is_flat(value: Any) -> bool:
     parts = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
     return not any(isinstance(part, (dict, list)) for part in parts)
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, allow_nan=False)

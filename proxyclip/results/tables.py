@@ -1,7 +1,5 @@
 """Tables results.xlsx, results.csv and results.md of all records of a folder."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator
@@ -52,10 +50,7 @@ def _write(folder: Path) -> Path:
 
 
 def _replace_or_write_beside(target: Path, content: bytes) -> Path:
-    """Replace a file, or write a new one beside it.
-
-    Return the path of the one that was written.
-    """
+    """Replace a file, else write a new one beside it; return the path written."""
     try:
         if target.is_file() and not target.stat().st_mode & 0o222:
             raise PermissionError("it is write-protected")
@@ -70,11 +65,9 @@ def _replace_or_write_beside(target: Path, content: bytes) -> Path:
 
 @contextmanager
 def _lock(folder: Path) -> Iterator[None]:
-    """Lock the folder against other writers.
+    """Lock the folder against other writers; warn and continue without a lock.
 
-    Warn and continue if no lock is available.
-
-    Files are replaced whole, so two writers at once break no table; `table` then looks whether it missed a record.
+    Files are replaced whole, so two writers at once break no table; the caller reads again if a record was added.
     """
     lock = FileLock(str(folder / ".results.lock"), timeout=LOCK_SECONDS)
     try:

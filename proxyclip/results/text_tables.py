@@ -1,32 +1,19 @@
 """Text tables of the results: a full CSV, and a Markdown table for reading."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from rich.box import MARKDOWN
-from rich.console import Console
+from rich.console import Console, JustifyMethod
+from rich.control import strip_control_codes
 from rich.table import Table
 from rich.text import Text
 
-from proxyclip.results.columns import (
-    FORMULA_STARTS,
-    METRIC_COLUMNS,
-    RECORD_COLUMNS,
-    ZERO_SHOT_METRICS,
-    Record,
-    build_record_row,
-    compute_published_difference,
-    format_clip,
-    format_image_count,
-    format_method,
-    format_vfm,
-    record_value,
-    to_cell_value,
-)
+from proxyclip.results import columns
+from proxyclip.results.columns import METRIC_COLUMNS, ZERO_SHOT_METRICS, Record, record_value
 from proxyclip.results.published import PublishedResult, find_published_result
 from proxyclip.utils.formats import format_difference, format_two_decimals
 
@@ -34,7 +21,6 @@ _LEGEND = "Numbers are mIoU, aAcc and mAcc in percent. ~: of a source with anoth
 _ZERO_SHOT_LEGEND = (
     "mIoU_seen, mIoU_unseen: over the classes with and without labels in training; hIoU: their harmonic mean."
 )
-_MAX_WIDTH = 1_000_000  # of a line, so that rich folds none
 
 
 def format_csv_table(runs: Sequence[Record]) -> bytes:
@@ -44,43 +30,35 @@ def format_csv_table(runs: Sequence[Record]) -> bytes:
     """
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(RECORD_COLUMNS)
-    writer.writerows([_escape_formula(value) for value in build_record_row(run)] for run in runs)
+    writer.writerow(columns.RECORD_COLUMNS)
+    writer.writerows([_escape_formula(value) for value in columns.build_record_row(run)] for run in runs)
     return text.getvalue().encode("utf-8", "replace")
 
 
 def format_markdown_table(runs: Sequence[Record]) -> bytes:
-    """Format the columns of interest to a reader, with two decimals, in UTF-8.
-
-    Also readable without rendering.
+    """Format the main columns with two decimals, in UTF-8, aligned for plain text.
 
     The metrics of a zero-shot split have columns where some run has such a split.
     """
     zero_shot = any(record_value(run, f"metrics.{name}") is not None for run in runs for name in ZERO_SHOT_METRICS)
-    columns = [name for name in RECORD_COLUMNS if name in _TEXTS and (zero_shot or name not in ZERO_SHOT_METRICS)]
+    names = [name for name in columns.RECORD_COLUMNS if name in _TEXTS and (zero_shot or name not in ZERO_SHOT_METRICS)]
     table = Table(box=MARKDOWN, header_style="")
-    for name in columns:
-        table.add_column(_TITLES.get(name, name), min_width=3, no_wrap=True)
-        if name in _RIGHT_ALIGNED:
-            table.columns[-1].justify = "right"
+    for name in names:
+        justify: JustifyMethod = "right" if name in _RIGHT_ALIGNED else "left"
+        table.add_column(_TITLES.get(name, name), justify=justify, min_width=3, no_wrap=True)
     for run in runs:
-        table.add_row(*(Text(_escape_markdown(_TEXTS[name](run))) for name in columns))
+        table.add_row(*(Text(_escape_markdown(_TEXTS[name](run))) for name in names))
     output = io.StringIO()
     Console(file=output, width=_MAX_WIDTH, color_system=None, legacy_windows=False).print(table)
-    aligned_rule = "|"
-    header, rule, *rows = [line for line in output.getvalue().split("\n") if line.startswith("|")]
-    for name, dashes in zip(columns, rule.strip("|").split("|"), strict=True):
-        aligned_rule += f"{dashes[:-1]}:|" if name in _RIGHT_ALIGNED else f"{dashes}|"
+    header, rule, *rows = (line for line in output.getvalue().split("\n") if line.startswith("|"))
+    dashes = zip(names, rule.strip("|").split("|"), strict=True)  # rich's rule does not say the alignment
+    rule = "|".join(f"{part[:-1]}:" if name in _RIGHT_ALIGNED else part for name, part in dashes)
     legend = f"{_LEGEND} {_ZERO_SHOT_LEGEND}" if zero_shot else _LEGEND
-    return "\n".join([header, aligned_rule, *rows, "", legend, ""]).encode("utf-8", "replace")
+    return "\n".join([header, f"|{rule}|", *rows, "", legend, ""]).encode("utf-8", "replace")
 
 
-def _format_metric(name: str) -> Callable[[Record], str]:
-    return lambda run: format_two_decimals(record_value(run, f"metrics.{name}"))
-
-
-def _format_config(run: Record) -> str:
-    return _text_or_dash(run.get("config_name") or record_value(run, "dataset.type"))
+def _format_metric(run: Record, name: str) -> str:
+    return format_two_decimals(record_value(run, f"metrics.{name}"))
 
 
 def _format_published(run: Record) -> str:
@@ -89,7 +67,7 @@ def _format_published(run: Record) -> str:
 
 
 def _format_difference(run: Record) -> str:
-    difference = compute_published_difference(run)
+    difference = columns.compute_published_difference(run)
     return format_difference(difference) + ("" if difference is None else _protocol_mark(find_published_result(run)))
 
 
@@ -97,35 +75,34 @@ def _protocol_mark(target: PublishedResult | None) -> str:
     return "" if target is None or target.exact else " ~"
 
 
-def _format_date(run: Record) -> str:
-    return str(run.get("end") or "-")[:16].replace("T", " ")
-
-
 def _text_or_dash(value: Any) -> str:
-    value = to_cell_value(value)
+    value = columns.to_cell_value(value)
     return "-" if value is None else str(value)
 
 
 def _escape_markdown(text: str) -> str:
-    return " ".join(text.replace("\\", "\\\\").replace("|", "\\|").split())
+    return strip_control_codes(" ".join(text.replace("\\", "\\\\").replace("|", "\\|").split()))
 
 
 def _escape_formula(value: Any) -> Any:
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) and value != "-" else value
+    return (
+        f"'{value}" if isinstance(value, str) and value.startswith(columns.FORMULA_STARTS) and value != "-" else value
+    )
 
 
+_MAX_WIDTH = 1_000_000  # of a line, so that rich folds none
 # column of RECORD_COLUMNS, which has the order -> its text in results.md
 _TEXTS: dict[str, Callable[[Record], str]] = {
-    "CLIP": format_clip,
-    "VFM": format_vfm,
-    "Dataset": _format_config,
-    **{name: _format_metric(name) for name in ("aAcc", "mIoU", "mAcc", *ZERO_SHOT_METRICS)},
-    "method": format_method,
+    "CLIP": columns.format_clip,
+    "VFM": columns.format_vfm,
+    "Dataset": lambda run: _text_or_dash(run.get("config_name") or record_value(run, "dataset.type")),
+    **{name: partial(_format_metric, name=name) for name in ("aAcc", "mIoU", "mAcc", *ZERO_SHOT_METRICS)},
+    "method": columns.format_method,
     "published": _format_published,
     "difference": _format_difference,
     "precision": lambda run: _text_or_dash(run.get("precision")),
-    "images": lambda run: _text_or_dash(format_image_count(run)),
-    "date": _format_date,
+    "images": lambda run: _text_or_dash(columns.format_image_count(run)),
+    "date": lambda run: str(run.get("end") or "-")[:16].replace("T", " "),
     "identity": lambda run: _text_or_dash(run.get("identity")),
 }
 _TITLES = {"Dataset": "config"}

@@ -3,8 +3,6 @@
 The same records give the same bytes: every time inside the file is that of the newest record.
 """
 
-from __future__ import annotations
-
 import shlex
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
@@ -17,24 +15,11 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 from openpyxl.writer.excel import ExcelWriter
 
+from proxyclip.results import columns
+from proxyclip.results import xlsx_style as style
 from proxyclip.results.class_sheets import add_class_sheets
-from proxyclip.results.columns import (
-    METRIC_COLUMNS,
-    RECORD_COLUMNS,
-    Record,
-    build_record_row,
-    is_whole_dataset,
-    record_value,
-    to_cell_value,
-)
+from proxyclip.results.columns import METRIC_COLUMNS, Record, is_whole_dataset, record_value, to_cell_value
 from proxyclip.results.published import find_published_result
-from proxyclip.results.xlsx_style import (
-    fill_table_sheet,
-    shade_min_to_max,
-    shade_sign,
-    style_other_protocol,
-    style_partial,
-)
 
 SUMMARY_SHEET = "Summary"
 ENVIRONMENT_SHEET = "Environment"
@@ -92,28 +77,28 @@ def build_workbook(runs: Sequence[Record]) -> bytes:
 
 
 def _fill_summary(sheet: Worksheet, runs: Sequence[Record]) -> None:
-    titles = list(RECORD_COLUMNS)
+    titles = list(columns.RECORD_COLUMNS)
     number_of = {title: column for column, title in enumerate(titles, start=1)}
     frozen_columns = titles.index(METRIC_COLUMNS[0])  # the names of a run stay in sight beside its numbers
-    fill_table_sheet(sheet, titles, [build_record_row(run) for run in runs], frozen_columns)
+    style.fill_table_sheet(sheet, titles, [columns.build_record_row(run) for run in runs], frozen_columns)
     comparable: dict[str, list[Any]] = {}
     for row, run in enumerate(runs, start=2):
         if is_whole_dataset(run):
             comparable.setdefault(str(run.get("config_name")), []).append(sheet.cell(row, number_of["mIoU"]))
         else:
             for title, column in number_of.items():
-                style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
+                style.style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
         for title in _UNROUNDED:
             sheet.cell(row, number_of[title]).number_format = "General"
         target = find_published_result(run)
         for title in ("published", "difference"):
             if target is not None and not target.exact:
-                style_other_protocol(sheet.cell(row, number_of[title]))
+                style.style_other_protocol(sheet.cell(row, number_of[title]))
     for cells in comparable.values():
-        shade_min_to_max(sheet, cells)
+        style.shade_min_to_max(sheet, cells)
     if runs:
         letter = get_column_letter(number_of["difference"])
-        shade_sign(sheet, f"{letter}2:{letter}{len(runs) + 1}")
+        style.shade_sign(sheet, f"{letter}2:{letter}{len(runs) + 1}")
     sheet.print_title_rows = "1:1"
 
 
@@ -130,7 +115,7 @@ def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
         ]
         for run, entry in zip(runs, versions, strict=True)
     ]
-    fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
+    style.fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
     sheet.print_title_rows = "1:1"
 
 
@@ -153,10 +138,7 @@ def _newest_end(runs: Sequence[Record]) -> datetime:
 
 
 def _zip_with_time(book: Workbook, time: datetime) -> bytes:
-    """Pack the workbook as a file whose every time is `time`.
-
-    Openpyxl puts the present into it.
-    """
+    """Pack the workbook with `time` for every time in it, where openpyxl has now."""
     book.properties.creator = "proxyclip"
     book.properties.created = time
     book.properties.modified = time

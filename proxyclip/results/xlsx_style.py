@@ -1,6 +1,4 @@
-"""Cell styles of the workbook, in colors that color-blind readers can tell apart."""
-
-from __future__ import annotations
+"""Cell styles of the workbook, in colors safe for the color-blind."""
 
 import math
 from typing import Any

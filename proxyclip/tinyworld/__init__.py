@@ -1,12 +1,12 @@
-"""The embedded default: a drawn world with exact masks, and tiny CLIP and VFM weights that know it. No network needed.
+"""Embedded default: drawn scenes with exact masks, tiny CLIP and VFM weights.
 
     prepare(root, count, seed)   a Pascal VOC folder of drawn scenes, made once and reused
     WEIGHTS / "clip"             an open_clip folder: open_clip.create_model("local-dir:...")
     WEIGHTS / "contrast", "mae"  timm folders: timm.create_model("local-dir:...", pretrained=True)
-    CLASSES, PALETTE             twelve things, then seven materials; mask value i is CLASSES[i]
+    CLASSES, PALETTE             twelve objects, then seven materials; mask value i is CLASSES[i]
 
-The weights were made by `python -m proxyclip.tinyworld.train`. They show the method at work on a world small enough to
-carry along; they know no other pictures and no other words. Importing this package needs numpy and Pillow only.
+The weights were made by `python -m proxyclip.tinyworld.train`, for these scenes and class names only, so that all runs
+without network. Importing this package needs numpy and Pillow only.
 """
 
 from pathlib import Path

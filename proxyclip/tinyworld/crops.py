@@ -1,13 +1,13 @@
-"""Training data of the tiny world: square crops with the list of what they show, and captions made from such lists.
+"""Training data of the tiny models: square crops, their classes, and captions.
 
-Nothing of the mask reaches a model but which classes cover at least VISIBLE of a crop. The mask also centres crops on
-a class chosen evenly, so that rare things are not drowned by materials. Arrays are cached on disk and memory-mapped.
+Of the mask a model gets only the classes that cover at least MIN_VISIBLE_SHARE of a crop. Crops are centered on a class
+chosen evenly, so that small objects are as frequent as materials. Arrays are cached on disk and memory-mapped.
 """
 
 import json
 import multiprocessing
-import os
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,18 +15,23 @@ from open_clip import OPENAI_IMAGENET_TEMPLATES
 from PIL import Image
 
 from proxyclip.tinyworld.scenes import CLASSES, OBJECTS, SYNONYMS, draw_seeded_scene
+from proxyclip.utils.io import replace_file
 
-CROP_SIDE, CROPS_PER_SCENE, MIN_VISIBLE_SHARE = 96, 6, 0.04
+CROP_SIDE = 96
+CROPS_PER_SCENE = 6
+MIN_VISIBLE_SHARE = 0.04
 SINGLE_TEMPLATES = ("{}", "a {}", "the {}", "a picture of a {}", "a small picture with a {} in it")
 PAIR_TEMPLATES = ("a photo of a {} and a {}.", "a {} next to a {}.", "a drawing of a {} and {}.", "a {} with {}.")
 
 
 def sample_crops(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """PER_SCENE crops of one scene -> uint8 (n, SIDE, SIDE, 3) RGB, bool (n, classes)."""
+    """Crops of one scene: uint8 (n, SIDE, SIDE, 3) RGB, bool (n, classes)."""
     rng = np.random.default_rng([seed, index, 1])
     drawn = draw_seeded_scene(seed, index)
     h, w = drawn.mask.shape
-    picture, images, shown = Image.fromarray(drawn.image), [], []
+    picture = Image.fromarray(drawn.image)
+    images = []
+    shown = []
     for _ in range(CROPS_PER_SCENE):
         side = int(rng.uniform(48, min(h, w)))
         pixels = np.flatnonzero(drawn.mask == rng.choice(np.unique(drawn.mask)))
@@ -40,12 +45,8 @@ def sample_crops(seed: int, index: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack(images), np.stack(shown)
 
 
-def _sample_crops_of(arguments: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    return sample_crops(*arguments)
-
-
 def load_or_make_crops(folder: str | Path, seed: int, scenes: int, workers: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Crops of scenes 0..scenes-1 of a seed, made at the first call -> two memory-mapped arrays (see `crops`)."""
+    """Memory-mapped crops of scenes 0..scenes-1 of a seed, written by the first call."""
     folder = Path(folder) / f"crops-{seed}-{scenes}"
     record = folder / "done.json"
     if not record.is_file():
@@ -53,46 +54,44 @@ def load_or_make_crops(folder: str | Path, seed: int, scenes: int, workers: int 
         n = scenes * CROPS_PER_SCENE
         images = np.lib.format.open_memmap(folder / "images.npy", "w+", np.uint8, (n, CROP_SIDE, CROP_SIDE, 3))
         shown = np.lib.format.open_memmap(folder / "shown.npy", "w+", bool, (n, len(CLASSES)))
-        jobs = ((seed, i) for i in range(scenes))
+        sample = partial(sample_crops, seed)
         with multiprocessing.get_context("spawn").Pool(workers) if workers > 1 else nullcontext() as pool:
-            made = pool.imap(_sample_crops_of, jobs, chunksize=32) if pool else map(_sample_crops_of, jobs)
-            for i, (a, b) in enumerate(made):
-                (
-                    images[i * CROPS_PER_SCENE : (i + 1) * CROPS_PER_SCENE],
-                    shown[i * CROPS_PER_SCENE : (i + 1) * CROPS_PER_SCENE],
-                ) = a, b
+            crops = pool.imap(sample, range(scenes), chunksize=32) if pool else map(sample, range(scenes))
+            for i, (scene_images, scene_shown) in enumerate(crops):
+                rows = slice(i * CROPS_PER_SCENE, (i + 1) * CROPS_PER_SCENE)
+                images[rows] = scene_images
+                shown[rows] = scene_shown
         images.flush()
         shown.flush()
-        temporary = folder / f"done.{os.getpid()}"
-        temporary.write_text(json.dumps({"seed": seed, "scenes": scenes}))
-        temporary.replace(record)
+        replace_file(record, lambda path: path.write_text(json.dumps({"seed": seed, "scenes": scenes})))
     return np.load(folder / "images.npy", mmap_mode="r"), np.load(folder / "shown.npy", mmap_mode="r")
 
 
-def _sample_class_name(rng: np.random.Generator, kind: int) -> str:
-    name = CLASSES[kind]
+def _sample_class_name(rng: np.random.Generator, class_id: int) -> str:
+    name = CLASSES[class_id]
     return SYNONYMS[name] if name in SYNONYMS and rng.uniform() < 0.35 else name
 
 
 def sample_captions(rng: np.random.Generator, shown: np.ndarray, count: int) -> tuple[list[str], np.ndarray]:
-    """Captions of random rows of shown (n, classes) bool -> list of str, bool (count, classes): what each one claims.
+    """Captions of random rows of `shown` (n, classes), and classes (count, classes).
 
     Two of three name one class, mostly by one of the 80 ImageNet templates; the others name two.
     """
-    texts, claims = [], np.zeros((count, len(CLASSES)), bool)
+    texts = []
+    claims = np.zeros((count, len(CLASSES)), bool)
     for claim in claims:
-        there = rng.permutation(np.flatnonzero(shown[rng.integers(len(shown))]))
-        if len(there) > 1 and rng.uniform() < 0.33:
-            first, second = sorted(there[:2])
+        visible = rng.permutation(np.flatnonzero(shown[rng.integers(len(shown))]))
+        if len(visible) > 1 and rng.uniform() < 0.33:
+            first, second = sorted(visible[:2])
             joint = "a photo of a {} on the {}." if first < len(OBJECTS) <= second and rng.uniform() < 0.5 else None
-            form = joint or PAIR_TEMPLATES[rng.integers(len(PAIR_TEMPLATES))]
-            texts.append(form.format(_sample_class_name(rng, first), _sample_class_name(rng, second)))
+            template = joint or PAIR_TEMPLATES[rng.integers(len(PAIR_TEMPLATES))]
+            texts.append(template.format(_sample_class_name(rng, first), _sample_class_name(rng, second)))
             claim[[first, second]] = True
         else:
-            word = _sample_class_name(rng, there[0])
+            name = _sample_class_name(rng, visible[0])
             if rng.uniform() < 0.8:
-                texts.append(OPENAI_IMAGENET_TEMPLATES[rng.integers(80)](word))
+                texts.append(OPENAI_IMAGENET_TEMPLATES[rng.integers(80)](name))
             else:
-                texts.append(SINGLE_TEMPLATES[rng.integers(len(SINGLE_TEMPLATES))].format(word))
-            claim[there[0]] = True
+                texts.append(SINGLE_TEMPLATES[rng.integers(len(SINGLE_TEMPLATES))].format(name))
+            claim[visible[0]] = True
     return texts, claims

@@ -1,9 +1,9 @@
-"""Drawn scenes as a folder in the layout of Pascal VOC, made once, redone when damaged or outdated.
+"""Drawn scenes in the layout of Pascal VOC, written again if damaged or outdated.
 
 ROOT/JPEGImages/000000.png                      RGB; PNG because JPEG coders differ in bytes and blur exact borders
-ROOT/SegmentationClass/000000.png               palette picture, value = index in CLASSES, no ignore value
+ROOT/SegmentationClass/000000.png               palette image, value = index in CLASSES, no ignore value
 ROOT/ImageSets/Segmentation/val.txt             one name a line
-ROOT/tinyworld.json                             what was written, and the size of every file
+ROOT/tinyworld.json                             fingerprint of arguments and code, and the size of every file
 """
 
 import hashlib
@@ -18,20 +18,21 @@ from PIL import Image
 from proxyclip.tinyworld import materials, scenes, things
 from proxyclip.tinyworld.scenes import PALETTE, draw_seeded_scene
 
-VOC_RECORD, VOC_IMAGES, VOC_MASKS, VOC_SPLIT = (
-    "tinyworld.json",
-    "JPEGImages",
-    "SegmentationClass",
-    "ImageSets/Segmentation/val.txt",
-)
+VOC_RECORD = "tinyworld.json"
+VOC_IMAGES = "JPEGImages"
+VOC_MASKS = "SegmentationClass"
+VOC_SPLIT = "ImageSets/Segmentation/val.txt"
 
 
 def write_voc(root: str | Path, count: int, seed: int) -> Path:
-    """Write scenes 0..count-1 of a seed into the folder root -> Path(root).
+    """Write scenes 0..count-1 of a seed into the folder `root`; return Path(root).
 
     A folder that holds exactly this, by its record and the sizes of its files, is left as it is. The folder is made
     under another name and then renamed, so that a killed run leaves no half-written one and of two processes at once
-    the last wins with an equal folder. FileExistsError: root is there and was not made by this function.
+    the last wins with an equal folder.
+
+    Raises:
+        FileExistsError: root exists and was not made by this function.
     """
     root = Path(root)
     wanted = _fingerprint(count, seed)
@@ -68,7 +69,7 @@ def _write(folder: Path, count: int, seed: int, wanted: str) -> None:
 
 
 def _move_into_place(made: Path, root: Path, wanted: str) -> None:
-    """Rename made to root, moving an older root out of the way; another process may do the same meanwhile."""
+    """Rename `made` to `root`, replacing an older root, while others may do the same."""
     for attempt in range(100):
         try:
             made.replace(root)
@@ -101,7 +102,7 @@ def _is_complete(root: Path, wanted: str) -> bool:
 
 
 def _fingerprint(count: int, seed: int) -> str:
-    """Everything that decides the pictures: the arguments and the source that draws them."""
+    """Hash of all that decides the images: the arguments and the source that draws."""
     sources = [Path(source).read_bytes() for source in (__file__, scenes.__file__, things.__file__, materials.__file__)]
     text = f"{int(count)} {int(seed)} {np.__version__} {Image.__version__}".encode()
     return hashlib.sha256(b"\0".join([text, *sources])).hexdigest()

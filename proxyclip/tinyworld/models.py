@@ -1,11 +1,10 @@
-"""The tiny models: an open_clip CLIP and timm ViTs, their forward passes for training, and how they are stored.
+"""Tiny models: an open_clip CLIP and timm ViTs, training passes, storage.
 
 Both are plain open_clip / timm architectures, stored as `local-dir:` folders that those libraries load themselves.
 The forward passes are written with matrix products: fused attention is slow backward in bfloat16 on a CPU.
 """
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,9 @@ from safetensors.torch import save_file
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models.vision_transformer import Block
 from torch import Tensor
+from torchvision.transforms.functional import normalize
+
+from proxyclip.utils.io import replace_file
 
 TINY_CLIP_CONFIG: dict[str, Any] = {
     "embed_dim": 128,
@@ -36,18 +38,13 @@ TINY_VFM_CONFIG: dict[str, Any] = {
 
 
 def build_tiny_clip() -> open_clip.CLIP:
-    """A CLIP with random weights."""
+    """Build a CLIP with random weights."""
     return open_clip.CLIP(**TINY_CLIP_CONFIG)
 
 
 def build_tiny_vfm() -> timm.models.VisionTransformer:
-    """A ViT with random weights and no position table: what it knows of two patches, it has seen."""
+    """Build a ViT with random weights, without position table."""
     return timm.models.VisionTransformer(**TINY_VFM_CONFIG)
-
-
-def normalize_images(images: Tensor, mean: tuple[float, ...], std: tuple[float, ...]) -> Tensor:
-    """RGB in [0, 1] (B, 3, H, W) -> normalised."""
-    return (images - images.new_tensor(mean).view(3, 1, 1)) / images.new_tensor(std).view(3, 1, 1)
 
 
 def _split_heads(x: Tensor, heads: int) -> Tensor:
@@ -55,7 +52,10 @@ def _split_heads(x: Tensor, heads: int) -> Tensor:
 
 
 def apply_attention(attention: Any, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
-    """nn.MultiheadAttention as plain products: x (B, N, C) -> (B, Q, C) for the first Q = `queries` tokens, or all."""
+    """Apply nn.MultiheadAttention as plain products, x (B, N, C) -> (B, Q, C).
+
+    Q is the first `queries` tokens, or all.
+    """
     q, k, v = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
     q, k, v = (_split_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
@@ -64,12 +64,13 @@ def apply_attention(attention: Any, x: Tensor, queries: int | None = None, mask:
 
 
 def encode_image(clip: Any, images: Tensor) -> tuple[Tensor, Tensor]:
-    """RGB in [0, 1] (B, 3, H, W) -> class embeddings (B, d), (B, d): ordinary, and of the last attention alone.
+    """Encode RGB in [0, 1] (B, 3, H, W) to two class embeddings (B, d).
 
-    The second one leaves out the residual and the MLP of the last block, as MaskCLIP and ProxyCLIP do for patches.
+    The first is the ordinary one; the second leaves out the residual and the MLP of the last block, as MaskCLIP and
+    ProxyCLIP do for patches.
     """
     visual = clip.visual
-    x = visual.conv1(normalize_images(images, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)).flatten(2).mT
+    x = visual.conv1(normalize(images, OPENAI_DATASET_MEAN, OPENAI_DATASET_STD)).flatten(2).mT
     x = torch.cat([visual.class_embedding.expand(len(x), 1, -1).to(x.dtype), x], 1)
     x = visual.ln_pre(x + visual.positional_embedding)
     *blocks, last = visual.transformer.resblocks
@@ -83,7 +84,7 @@ def encode_image(clip: Any, images: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def encode_text(clip: Any, tokens: Tensor) -> Tensor:
-    """Token ids (B, L) -> (B, d). Columns that are padding in every row are cut: the tower is causal."""
+    """Encode ids (B, L) to (B, d); common padding is cut, since the tower is causal."""
     tokens = tokens[:, : int((tokens != 0).sum(1).max())]
     length = tokens.shape[1]
     x = clip.token_embedding(tokens) + clip.positional_embedding[:length]
@@ -94,22 +95,17 @@ def encode_text(clip: Any, tokens: Tensor) -> Tensor:
 
 
 def encode_patches(vfm: Any, images: Tensor, kept: Tensor | None = None) -> Tensor:
-    """RGB in [0, 1] (B, 3, H, W) -> normed patch tokens (B, N, D), row by row.
+    """Encode RGB in [0, 1] (B, 3, H, W) to normed patch tokens (B, N, D), row by row.
 
-    kept (B, K): numbers of the patches the model sees at all; the others' pixels do not reach it -> (B, K, D).
+    With `kept` (B, K), numbers of patches, the model gets these patches only -> (B, K, D).
     """
     for block in vfm.blocks:
         block.attn.fused_attn = False
-    x = vfm.patch_embed(normalize_images(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)).flatten(1, 2)
+    x = vfm.patch_embed(normalize(images, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)).flatten(1, 2)
     if kept is not None:
-        x = gather_tokens(x, kept)
+        x = x.take_along_dim(kept[..., None], 1)
     x = torch.cat([vfm.cls_token.expand(len(x), -1, -1).to(x.dtype), x], 1)
     return vfm.norm(vfm.blocks(x))[:, vfm.num_prefix_tokens :]
-
-
-def gather_tokens(tokens: Tensor, numbers: Tensor) -> Tensor:
-    """Of (B, N, C) the tokens with these numbers (B, K) -> (B, K, C)."""
-    return tokens.gather(1, numbers[..., None].expand(-1, -1, tokens.shape[-1]))
 
 
 def sine_positions(h: int, w: int, width: int) -> Tensor:
@@ -121,7 +117,7 @@ def sine_positions(h: int, w: int, width: int) -> Tensor:
 
 
 class MAEDecoder(torch.nn.Module):
-    """The half of a masked autoencoder that is thrown away: tokens of the patches seen -> pixels of all patches."""
+    """Decoder of the masked autoencoder, for training only."""
 
     def __init__(self, width: int = 64, depth: int = 2, heads: int = 2) -> None:
         super().__init__()
@@ -136,7 +132,12 @@ class MAEDecoder(torch.nn.Module):
         self.blocks = torch.nn.Sequential(*blocks)
 
     def forward(self, seen: Tensor, kept: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens (B, K, D) of the patches `kept` (B, K) of a grid (h, w) -> pixels (B, h*w, 3 * patch * patch)."""
+        """Predict the pixels of all patches, (B, h*w, 3 * patch * patch).
+
+        Args:
+            seen: tokens (B, K, D) of the patches `kept` (B, K).
+            grid: (h, w) of all patches.
+        """
         x = self.mask.expand(len(seen), grid[0] * grid[1], -1)
         x = x.scatter(1, kept[..., None].expand(-1, -1, x.shape[-1]), self.enter(seen).to(x.dtype))
         return self.leave(self.blocks(x + sine_positions(*grid, x.shape[-1]).to(x)))
@@ -146,10 +147,8 @@ def _save_model_folder(folder: str | Path, weights: str, config: tuple[str, dict
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: tensor.detach().cpu().half().contiguous() for name, tensor in state.items()}
-    save_file(state, folder / f"weights.{os.getpid()}", metadata={"format": "pt"})
-    (folder / f"config.{os.getpid()}").write_text(json.dumps(config[1], indent=2) + "\n")
-    (folder / f"weights.{os.getpid()}").replace(folder / weights)
-    (folder / f"config.{os.getpid()}").replace(folder / config[0])
+    replace_file(folder / weights, lambda path: save_file(state, path, metadata={"format": "pt"}))
+    replace_file(folder / config[0], lambda path: path.write_text(json.dumps(config[1], indent=2) + "\n"))
 
 
 def save_clip(clip: Any, folder: str | Path) -> None:

@@ -1,9 +1,9 @@
-"""The twelve things of the drawn world, each made of parts.
+"""Objects of the drawn scenes, each made of parts.
 
-A thing is a function(family) -> list of (polygon, colour): polygons (n, 2) of x (right) and y (down) in the box
-[-1, 1], painted in order; family[a, b] gives one of two colours. Every class has its own colours, so that it can be
-told by them as well as by its shape; they overlap (cars, mushrooms and rockets are red, cars and boats blue, houses
-and ducks yellow), so colour alone does not decide.
+An object is a function(colors) -> list of (polygon, color): polygons (n, 2) of x (right) and y (down) in the box
+[-1, 1], painted in order; colors[a, b] is one of two colors. Every class has its own colors and its own shape; the
+colors overlap (cars, mushrooms and rockets are red, cars and boats blue, houses and ducks yellow), so that color alone
+does not decide.
 """
 
 from typing import Protocol
@@ -18,9 +18,9 @@ ThingParts = list[tuple[np.ndarray, Color]]
 
 
 class ColorPicker(Protocol):
-    """What a thing asks for its colours."""
+    """Color source of an object."""
 
-    def __getitem__(self, colours: tuple[tuple[int, int, int], ...]) -> np.ndarray: ...
+    def __getitem__(self, colors: tuple[tuple[int, int, int], ...]) -> np.ndarray: ...
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
@@ -36,7 +36,7 @@ def _polygon(*points: tuple[float, float]) -> np.ndarray:
     return np.array(points, float)
 
 
-def car(c: ColorPicker) -> ThingParts:
+def draw_car(c: ColorPicker) -> ThingParts:
     body = c[(205, 35, 40), (35, 70, 205)]
     return [
         (_polygon((-0.55, 0), (-0.35, -0.5), (0.35, -0.5), (0.62, 0)), body),
@@ -47,13 +47,13 @@ def car(c: ColorPicker) -> ThingParts:
     ]
 
 
-def tree(c: ColorPicker) -> ThingParts:
+def draw_tree(c: ColorPicker) -> ThingParts:
     crown = c[(25, 95, 40), (20, 115, 60)]
     blobs = [(0, -0.55, 0.48, 0.42), (-0.42, -0.1, 0.42, 0.38), (0.42, -0.1, 0.42, 0.38), (0, -0.1, 0.5, 0.42)]
     return [(_box(-0.13, 0.1, 0.13, 1), BROWN), *[(_oval(*blob), crown) for blob in blobs]]
 
 
-def house(c: ColorPicker) -> ThingParts:
+def draw_house(c: ColorPicker) -> ThingParts:
     wall, roof = c[(235, 215, 150), (240, 190, 185)], c[(120, 35, 30), (70, 65, 85)]
     return [
         (_box(0.42, -0.85, 0.62, -0.2), roof),
@@ -64,7 +64,7 @@ def house(c: ColorPicker) -> ThingParts:
     ]
 
 
-def boat(c: ColorPicker) -> ThingParts:
+def draw_boat(c: ColorPicker) -> ThingParts:
     hull = c[(25, 40, 110), (110, 30, 50)]
     return [
         (_box(-0.04, -0.95, 0.04, 0.45), BROWN),
@@ -75,7 +75,7 @@ def boat(c: ColorPicker) -> ThingParts:
     ]
 
 
-def fish(c: ColorPicker) -> ThingParts:
+def draw_fish(c: ColorPicker) -> ThingParts:
     body = c[(250, 130, 20), (255, 155, 50)]
     return [
         (_polygon((0.45, 0), (1, -0.45), (0.85, 0), (1, 0.45)), body),
@@ -86,7 +86,7 @@ def fish(c: ColorPicker) -> ThingParts:
     ]
 
 
-def flower(c: ColorPicker) -> ThingParts:
+def draw_flower(c: ColorPicker) -> ThingParts:
     petal = c[(240, 110, 170), (225, 60, 140)]
     ring = np.radians(np.arange(0, 360, 60))
     return [
@@ -97,7 +97,7 @@ def flower(c: ColorPicker) -> ThingParts:
     ]
 
 
-def mushroom(c: ColorPicker) -> ThingParts:
+def draw_mushroom(c: ColorPicker) -> ThingParts:
     cap = c[(215, 40, 30), (190, 30, 50)]
     spots = [(-0.5, -0.25, 0.14), (0, -0.6, 0.15), (0.48, -0.25, 0.14), (0, -0.2, 0.11)]
     return [
@@ -107,7 +107,7 @@ def mushroom(c: ColorPicker) -> ThingParts:
     ]
 
 
-def balloon(c: ColorPicker) -> ThingParts:
+def draw_balloon(c: ColorPicker) -> ThingParts:
     skin = c[(140, 60, 200), (170, 70, 215)]
     return [
         (_box(-0.03, 0.3, 0.03, 1), (90, 90, 90)),
@@ -117,7 +117,7 @@ def balloon(c: ColorPicker) -> ThingParts:
     ]
 
 
-def butterfly(c: ColorPicker) -> ThingParts:
+def draw_butterfly(c: ColorPicker) -> ThingParts:
     wing = c[(30, 185, 190), (40, 205, 165)]
     wings = [(x * 0.48, y, 0.48, ry) for x in (-1, 1) for y, ry in ((-0.36, 0.46), (0.42, 0.4))]
     return [
@@ -128,7 +128,7 @@ def butterfly(c: ColorPicker) -> ThingParts:
     ]
 
 
-def snowman(c: ColorPicker) -> ThingParts:
+def draw_snowman(c: ColorPicker) -> ThingParts:
     return [
         *[(_oval(0, y, r, r), (235, 240, 250)) for y, r in ((0.55, 0.45), (-0.05, 0.35), (-0.48, 0.26))],
         (_box(-0.24, -1, 0.24, -0.66), BLACK),
@@ -140,7 +140,7 @@ def snowman(c: ColorPicker) -> ThingParts:
     ]
 
 
-def rocket(c: ColorPicker) -> ThingParts:
+def draw_rocket(c: ColorPicker) -> ThingParts:
     trim = c[(215, 45, 45), (225, 95, 35)]
     return [
         (_polygon((-0.2, 0.6), (0.2, 0.6), (0, 1)), (255, 190, 40)),
@@ -151,7 +151,7 @@ def rocket(c: ColorPicker) -> ThingParts:
     ]
 
 
-def duck(c: ColorPicker) -> ThingParts:
+def draw_duck(c: ColorPicker) -> ThingParts:
     down = c[(250, 215, 40), (245, 225, 90)]
     return [
         (_polygon((-0.5, 0.1), (-1, -0.2), (-0.8, 0.5)), down),
@@ -163,4 +163,7 @@ def duck(c: ColorPicker) -> ThingParts:
     ]
 
 
-THING_PAINTERS = (car, tree, house, boat, fish, flower, mushroom, balloon, butterfly, snowman, rocket, duck)
+THING_PAINTERS = (
+    draw_car, draw_tree, draw_house, draw_boat, draw_fish, draw_flower,
+    draw_mushroom, draw_balloon, draw_butterfly, draw_snowman, draw_rocket, draw_duck,
+)  # fmt: skip

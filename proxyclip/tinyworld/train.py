@@ -1,11 +1,12 @@
-"""Train the tiny models of the drawn world: `python -m proxyclip.tinyworld.train --seed 0 --out DIR`.
+"""Train the tiny models: `python -m proxyclip.tinyworld.train --seed 0 --out DIR`.
 
-Same seed, device and thread count: same weights. A killed run goes on from its last checkpoint when started again;
-every step draws its batch from [seed, step], so no random state has to be kept. DIR gets clip/, contrast/ and mae/
-(what open_clip and timm load as `local-dir:`), losses.json and, while training, checkpoints and the cached crops.
+Same seed, device and thread count: same weights. A killed run continues from its last checkpoint when started again;
+every step draws its batch from [seed, step], so no random state is stored. DIR gets clip/, contrast/ and mae/
+(`local-dir:` folders of open_clip and timm), losses.json and, while training, checkpoints and the cached crops.
 """
 
 import json
+import math
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
@@ -29,7 +30,7 @@ from proxyclip.tinyworld.models import (
     save_clip,
     save_vfm,
 )
-from proxyclip.tinyworld.schedule import build_tiny_optimizer, load_tiny_checkpoint, lr_factor, save_tiny_checkpoint
+from proxyclip.utils.io import replace_file
 
 CropArrays = tuple[np.ndarray, np.ndarray]
 DATA_SEED_OFFSET = 1000  # added to --seed: scenes that no evaluation with a small seed draws
@@ -38,7 +39,11 @@ DATA_SEED_OFFSET = 1000  # added to --seed: scenes that no evaluation with a sma
 def sample_batch(
     images: np.ndarray, rng: np.random.Generator, size: int, device: torch.device
 ) -> tuple[Tensor, np.ndarray]:
-    """Random crops, half of them mirrored, brightness and contrast moved -> RGB in [0, 1] (B, 3, H, W), row numbers."""
+    """Sample random crops, half of them mirrored, brightness and contrast changed.
+
+    Returns:
+        RGB in [0, 1] (B, 3, H, W), and the row numbers.
+    """
     rows = np.sort(rng.choice(len(images), size, replace=len(images) < size))
     chosen = images[rows]
     mirrored = rng.uniform(size=size) < 0.5
@@ -58,17 +63,17 @@ def clip_step_loss(
     model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
 ) -> Tensor:
     """Loss of CLIP on one batch."""
-    pictures, rows = sample_batch(data[0], rng, options.batch, device)
+    images, rows = sample_batch(data[0], rng, options.batch, device)
     shown = data[1][rows]
     texts, claims = sample_captions(rng, shown, options.captions)
     truth = ~(claims[None] & ~shown[:, None]).any(2)
-    return clip_loss(model, pictures, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
+    return clip_loss(model, images, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
 def contrast_step_loss(
     model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
 ) -> Tensor:
-    """Loss of the contrast VFM on two views of one batch of squares; what the crops show is not looked at."""
+    """Loss of the contrast VFM on two views of one batch of square cut-outs."""
     pictures, _ = sample_batch(data[0], rng, options.contrast_batch, device)
     side, size = options.contrast_side, (options.contrast_batch, 3, 1, 1)
     top, left = rng.integers(0, CROP_SIDE - side + 1, 2)
@@ -82,7 +87,7 @@ def contrast_step_loss(
 def mae_step_loss(
     model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
 ) -> Tensor:
-    """Loss of the masked autoencoder on one batch of crops; what they show is not looked at."""
+    """Loss of the masked autoencoder on one batch of crops."""
     pictures, _ = sample_batch(data[0], rng, options.mae_batch, device)
     patches = (CROP_SIDE // TINY_VFM_CONFIG["patch_size"]) ** 2
     order = torch.from_numpy(rng.permuted(np.tile(np.arange(patches), (len(pictures), 1)), axis=1)).to(device)
@@ -90,8 +95,41 @@ def mae_step_loss(
 
 
 def build_tiny_mae() -> nn.ModuleDict:
-    """A VFM and the decoder it is trained with."""
+    """Build a VFM and the decoder it is trained with."""
     return nn.ModuleDict({"vfm": build_tiny_vfm(), "decoder": MAEDecoder()})
+
+
+def build_tiny_optimizer(model: nn.Module, rate: float) -> torch.optim.Optimizer:
+    """Build AdamW; no weight decay for vectors, scalars and the token table."""
+    decay: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
+    for name, parameter in model.named_parameters():
+        (decay if parameter.ndim > 1 and "embedding" not in name else rest).append(parameter)
+    return torch.optim.AdamW([{"params": decay, "weight_decay": 0.05}, {"params": rest, "weight_decay": 0}], rate)
+
+
+def lr_factor(step: int, steps: int) -> float:
+    """Factor on the learning rate: 5 % warm-up, then a cosine to zero."""
+    warm = max(1, steps // 20)
+    return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
+
+
+def load_tiny_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
+    """Load a checkpoint if there is one; return steps done and their losses."""
+    if not path.is_file():
+        return 0, []
+    saved = torch.load(path, map_location="cpu", weights_only=True)
+    model.load_state_dict(saved["model"])
+    optimizer.load_state_dict(saved["optimizer"])
+    return saved["step"], saved["losses"]
+
+
+def save_tiny_checkpoint(
+    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float]
+) -> None:
+    """Write a checkpoint under another name and rename it."""
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
+    replace_file(path, lambda temporary: torch.save(state, temporary))
 
 
 StepLoss = Callable[[Any, CropArrays, np.random.Generator, Namespace, torch.device], Tensor]
@@ -103,13 +141,14 @@ TINY_TRAININGS: dict[str, tuple[Callable[[], nn.Module], StepLoss, Callable[[Any
 
 
 def train_tiny_model(part: str, data: CropArrays, options: Namespace, device: torch.device) -> list[float]:
-    """Train one of PARTS on data = (images, shown) to the end, from its checkpoint if there is one -> losses."""
+    """Train a part on (images, shown), from its checkpoint if any; return losses."""
     build, step_loss, save = TINY_TRAININGS[part]
     steps = getattr(options, f"{part}_steps")
     torch.manual_seed(options.seed)
     model = build().to(device).train()
     optimizer = build_tiny_optimizer(model, options.rate)
-    path, number = options.out / f"{part}.pt", list(TINY_TRAININGS).index(part)
+    path = options.out / f"{part}.pt"
+    number = list(TINY_TRAININGS).index(part)
     done, losses = load_tiny_checkpoint(path, model, optimizer)
     began = time.time()
     for step in range(done, steps):
@@ -132,7 +171,7 @@ def train_tiny_model(part: str, data: CropArrays, options: Namespace, device: to
 
 
 def parse_tinyworld_args(argv: list[str] | None = None) -> Namespace:
-    """Command line -> options."""
+    """Parse the command line."""
     parser = ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("work_dirs/tinyworld"), help="folder for everything written")
@@ -160,7 +199,7 @@ def parse_tinyworld_args(argv: list[str] | None = None) -> Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    """Command line entry."""
+    """Run the command line."""
     options = parse_tinyworld_args(argv)
     options.out.mkdir(parents=True, exist_ok=True)
     name = "cuda" if torch.cuda.is_available() else "cpu"

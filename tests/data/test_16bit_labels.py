@@ -1,7 +1,5 @@
 """Labels 0..846 and 65535 survive every station of the ADE20K-847 config: loader, metric, export, pictures."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 
 import numpy as np
@@ -16,6 +14,7 @@ from mmseg.visualization import SegLocalVisualizer
 from PIL import Image
 
 from proxyclip.data.benchmarks import ADE20K847Dataset
+from proxyclip.engine.config.registration import register_modules
 from proxyclip.engine.hooks import ComparisonImageHook
 from proxyclip.utils.paths import ROOT
 
@@ -25,6 +24,7 @@ GREY = 100
 
 @pytest.fixture(autouse=True)
 def _scope():
+    register_modules()
     with DefaultScope.overwrite_default_scope("mmseg"):
         yield
 
@@ -53,7 +53,7 @@ def world(tmp_path, labels):
     return dataset, sample, cfg
 
 
-def test_loader(world, labels):
+def test_loader_keeps_16_bit_labels(world, labels):
     assert (world[1].gt_sem_seg.data[0].numpy() == labels).all()
 
 
@@ -65,7 +65,7 @@ def score(world, **changes):
     return metric.compute_metrics(metric.results), metric
 
 
-def test_metric(world):
+def test_metric_counts_every_class(world):
     found, metric = score(world)
     assert set(found.values()) == {100.0}
     assert [row["pixels"] for row in metric.per_class] == [2] * CLASSES
@@ -82,7 +82,7 @@ def test_published_scoring_drops_class_255_and_counts_ignored_pixels(world):
     assert found["mIoU"] < score(world)[0]["mIoU"] == 100
 
 
-def test_export(world, labels, tmp_path):
+def test_export_writes_16_bit_labels(world, labels, tmp_path):
     score(world, output_dir=str(tmp_path))
     with Image.open(tmp_path / "a.png") as file:
         assert file.mode == "I;16"
@@ -95,7 +95,7 @@ def colours(dataset, labels):
     return palette[np.where(labels == IGNORED, CLASSES, labels)]
 
 
-def test_comparison_images(world, labels, tmp_path):
+def test_comparison_image_shows_every_class(world, labels, tmp_path):
     """A pixel becomes a block of 9 x 9 in each panel; outlines leave its middle free."""
     dataset, sample, _ = world
     runner = SimpleNamespace(test_dataloader=SimpleNamespace(dataset=dataset))
@@ -110,7 +110,7 @@ def test_comparison_images(world, labels, tmp_path):
     assert np.abs(truth - wanted).max() <= 1
 
 
-def test_mmseg_visualizer(world, labels):
+def test_mmseg_visualizer_shows_every_class(world, labels):
     """Its canvas may be off by part of a pixel, so a label is a block, and the middle of it is looked at."""
     dataset, _, _ = world
     visualizer = SegLocalVisualizer(alpha=1)

@@ -1,7 +1,5 @@
 """Data sets on disk: names and colours, real samples through the configs, and errors that help."""
 
-from __future__ import annotations
-
 import shutil
 
 import numpy as np
@@ -13,7 +11,6 @@ from mmengine.structures import PixelData
 from mmseg.registry import DATASETS, METRICS
 from PIL import Image
 
-from proxyclip import tinyworld
 from proxyclip.data import benchmarks as data
 from proxyclip.data.benchmarks import (
     ADE20K847Dataset,
@@ -26,20 +23,22 @@ from proxyclip.data.benchmarks import (
     TinyWorldDataset,
 )
 from proxyclip.data.splits import resolve_unseen_ids
-from proxyclip.tinyworld.scenes import CLASSES, OBJECTS
+from proxyclip.engine.config.registration import register_modules
+from proxyclip.tinyworld.scenes import CLASSES, OBJECTS, draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
 
 @pytest.fixture(autouse=True)
 def _scope():
+    register_modules()
     with DefaultScope.overwrite_default_scope("mmseg"):
         yield
 
 
 OURS = [
-    kind
-    for kind in vars(data).values()
-    if getattr(kind, "__module__", "") == data.__name__ and kind is not data.FolderDataset
+    value
+    for name, value in vars(data).items()
+    if getattr(value, "__module__", "") == data.__name__ and name[0] != "_" and value is not data.FolderDataset
 ]
 COUNTS = {
     "PascalVOCDataset": 21, "PascalVOC20Dataset": 20, "PascalContext60Dataset": 60, "PascalContext59Dataset": 59,
@@ -48,19 +47,19 @@ COUNTS = {
 }  # fmt: skip
 
 
-@pytest.mark.parametrize("kind", OURS, ids=lambda kind: kind.__name__)
-def test_names_and_colours(kind):
-    classes, palette = kind.METAINFO["classes"], kind.METAINFO["palette"]
-    assert len(classes) == len(set(classes)) == len(palette) == COUNTS[kind.__name__]
-    assert np.array(palette).shape == (len(classes), 3)
-    assert DATASETS.get(kind.__name__) is kind
+@pytest.mark.parametrize("dataset_class", OURS, ids=lambda dataset_class: dataset_class.__name__)
+def test_dataset_class_is_registered_with_names_and_colors(dataset_class):
+    name, classes = dataset_class.__name__, dataset_class.METAINFO["classes"]
+    assert len(classes) == len(set(classes)) == COUNTS.get(name, len(classes))
+    assert np.array(dataset_class.METAINFO["palette"]).shape == (len(classes), 3)
+    assert DATASETS.get(name) is dataset_class
 
 
 def names(kind):
     return tuple(kind.METAINFO["classes"])
 
 
-def test_lists_fit_each_other():
+def test_class_lists_agree_with_each_other():
     from mmseg import datasets as mm
 
     assert names(PascalVOC20Dataset) == names(mm.PascalVOCDataset)[1:]
@@ -68,13 +67,14 @@ def test_lists_fit_each_other():
     assert names(PascalContext59Dataset) == names(mm.PascalContextDataset)[1:] == names(mm.PascalContextDataset59)
     assert names(COCOObjectDataset) == ("background", *names(mm.COCOStuffDataset)[:80])
     assert set(names(PascalContext59Dataset)) <= set(names(PascalContext459Dataset))
-    wide, full = names(PascalContext459Dataset), names(ADE20K847Dataset)
+    wide = names(PascalContext459Dataset)
+    full = names(ADE20K847Dataset)
     assert (wide[0], wide[255], wide[430]) == ("accordion", "monkey", "unknown")
     assert (full[0], full[1], full[255][:4]) == ("wall", "building, edifice", "pier")
 
 
 @pytest.mark.parametrize("kind", [PascalContext459Dataset, ADE20K847Dataset])
-def test_made_palettes_tell_classes_apart(kind):
+def test_generated_palettes_have_distinct_colors(kind):
     colours = {tuple(colour) for colour in kind.METAINFO["palette"]}
     assert len(colours) == len(kind.METAINFO["classes"])
     assert (0, 0, 0) not in colours
@@ -149,16 +149,6 @@ def make(folder, names=("a", "b"), size=(8, 6), kind="PascalVOCDataset", **chang
     return build
 
 
-def test_every_sample_knows_its_labels(tmp_path):
-    info = make(tmp_path)().get_data_info(0)
-    assert (info["num_classes"], info["ignore_index"]) == (21, 255)
-
-
-def test_limits_larger_than_the_set_are_fine(tmp_path):
-    build = make(tmp_path)
-    assert [len(build(indices=n)) for n in (1, 2, 50)] == [1, 2, 2]
-
-
 def test_a_subset_of_classes_ignores_the_others(tmp_path):
     dataset = make(tmp_path)(metainfo=dict(classes=("background", "cat")))
     assert dataset[0]["data_samples"].gt_sem_seg.data.unique().tolist() == [255]
@@ -176,7 +166,7 @@ def test_a_subset_of_classes_ignores_the_others(tmp_path):
         ("labels/b.png", "labels/b.png: does not exist, but there is the image b.jpg"),
     ],
 )
-def test_missing_data_say_what_and_what_to_do(tmp_path, part, words):
+def test_missing_files_are_reported_with_source_and_option(tmp_path, part, words):
     build = make(tmp_path / "set")
     gone = tmp_path / "set" / part
     shutil.rmtree(gone) if gone.is_dir() else gone.unlink()
@@ -184,7 +174,7 @@ def test_missing_data_say_what_and_what_to_do(tmp_path, part, words):
         build()
 
 
-def test_empty_folders_and_doubled_names_are_refused(tmp_path):
+def test_empty_folders_and_repeated_names_are_refused(tmp_path):
     build = make(tmp_path)
     (tmp_path / "val.txt").write_text("a\na\n")
     with pytest.raises(ValueError, match=r"val.txt: has the name a twice \(again in line 2\)"):
@@ -196,30 +186,14 @@ def test_empty_folders_and_doubled_names_are_refused(tmp_path):
         build(ann_file="")
 
 
-def test_the_image_that_context_annotations_lack_may_be_listed(tmp_path):
+def test_context_dataset_may_list_its_image_without_labels(tmp_path):
     build = make(tmp_path, ("a", "2010_001606"), kind="PascalContext60Dataset")
     assert len(build()) == 2
     (tmp_path / "labels/2010_001606.png").unlink()
     assert len(build()) == 1
 
 
-@pytest.mark.parametrize("content", [b"", b"<html>", None])
-def test_unreadable_images_are_named_and_never_replaced(tmp_path, content):
-    dataset = make(tmp_path)()
-    image = tmp_path / "images/b.jpg"
-    image.write_bytes(image.read_bytes()[:200] if content is None else content)
-    with pytest.raises(OSError, match=r"images/b\.jpg"):
-        dataset[1]
-
-
-def test_bad_label_maps_are_named(tmp_path):
-    dataset = make(tmp_path)()
-    Image.new("L", (8, 6), 77).save(tmp_path / "labels/b.png")
-    with pytest.raises(ValueError, match=r"labels/b\.png.*77"):
-        dataset[1]
-
-
-def test_images_and_labels_are_turned_alike(tmp_path):
+def test_exif_orientation_is_ignored_for_image_and_labels(tmp_path):
     """An EXIF tag turns no label map, so it must not turn the image."""
     build = make(tmp_path, size=(80, 40))
     tag = Image.Exif()
@@ -229,17 +203,19 @@ def test_images_and_labels_are_turned_alike(tmp_path):
     assert sample.ori_shape == (40, 80) == tuple(sample.gt_sem_seg.data.shape[-2:])
 
 
-def test_the_tiny_world_draws_itself(tmp_path):
+def test_tinyworld_dataset_draws_missing_scenes(tmp_path):
     cfg = Config.fromfile(ROOT / "configs/cfg_tinyworld.py").test_dataloader.dataset
     dataset = DATASETS.build({**cfg, "data_root": str(tmp_path / "tinyworld"), "count": 3})
     assert len(dataset) == 3
     assert dataset[2]["data_samples"].gt_sem_seg.data.max() < 19
 
 
-def test_splits_and_their_known_numbers(tmp_path):
-    assert (make(tmp_path)().split, make(tmp_path)().expected) == ("val", 1449)
+def test_split_expected_images_and_label_format_of_a_dataset(tmp_path):
+    assert (make(tmp_path)().split, make(tmp_path)().expected_images) == ("val", 1449)
+    info = make(tmp_path)().get_data_info(0)
+    assert (info["num_classes"], info["ignore_index"]) == (21, 255)
     dataset = make(tmp_path, kind="COCOObjectDataset", ann_file="", seg_map_suffix=".png")()
-    assert (dataset.split, dataset.expected) == ("images", None)
+    assert (dataset.split, dataset.expected_images) == ("images", None)
 
 
 # values that files of the data set may not have, though another one of them may, and the value for ignored pixels
@@ -270,11 +246,11 @@ def test_marks_of_other_data_sets_are_refused(tmp_path, kind):
 
 
 @pytest.mark.parametrize("kind", MARKED)
-def test_marks_of_the_data_set_are_ignored(tmp_path, kind):
+def test_marks_of_the_data_set_become_the_ignore_value(tmp_path, kind):
     assert one_label(tmp_path, kind, MARKED[kind])()[0]["data_samples"].gt_sem_seg.data.unique() == MARKED[kind]
 
 
-def test_reduced_labels_are_recognised(tmp_path):
+def test_reduced_labels_are_reported(tmp_path):
     dataset = make(tmp_path, kind="ADE20KDataset")()
     Image.fromarray(np.array([[0, 149, 255]], np.uint8)).save(tmp_path / "labels/a.png")
     with pytest.raises(ValueError, match="reduced already; reduce_zero_label is True"):
@@ -295,7 +271,7 @@ def folder_set(folder, **changes):
     return DATASETS.build({**cfg, "data_root": str(folder), **QUICK, **changes})
 
 
-def test_a_folder_of_your_own(tmp_path):
+def test_folder_dataset_reads_classes_and_mixed_file_types(tmp_path):
     dataset = folder_set(tmp_path)
     assert dataset.metainfo["classes"] == ("ground", "thing")
     assert len({tuple(colour) for colour in dataset.metainfo["palette"]}) == 2
@@ -323,7 +299,7 @@ UNSEEN = {
 
 
 @pytest.mark.parametrize("kind", UNSEEN)
-def test_the_usual_zero_shot_splits(tmp_path, kind):
+def test_zero_shot_adds_the_usual_unseen_classes(tmp_path, kind):
     build = make(tmp_path, ("a",), kind=kind, ann_file="", seg_map_suffix=".png", img_suffix=".jpg")
     dataset = build(zero_shot=True)
     assert dataset.metainfo["unseen"] == dataset.get_data_info(0)["unseen"] == UNSEEN[kind]
@@ -332,7 +308,7 @@ def test_the_usual_zero_shot_splits(tmp_path, kind):
     assert {**plain.metainfo, "unseen": UNSEEN[kind]} == dataset.metainfo
 
 
-def test_data_sets_without_a_usual_split_take_ones_own(tmp_path):
+def test_custom_unseen_classes_are_resolved(tmp_path):
     build = make(tmp_path, ("a",), kind="CityscapesDataset", ann_file="", seg_map_suffix=".png", img_suffix=".jpg")
     with pytest.raises(ValueError, match=r"CityscapesDataset has no usual .*metainfo=dict\(unseen=\[\.\.\.\]\)"):
         build(zero_shot=True)
@@ -347,7 +323,7 @@ def test_data_sets_without_a_usual_split_take_ones_own(tmp_path):
     assert DATASETS.build(other).metainfo["classes"] == ("a", "b")
 
 
-def test_a_split_of_chosen_classes_has_their_ids(tmp_path):
+def test_unseen_ids_follow_chosen_classes(tmp_path):
     chosen = dict(classes=("cow", "sheep", "cat"), unseen=["sheep"])
     assert make(tmp_path)(metainfo=chosen).metainfo["unseen"] == (1,)
     with pytest.raises(ValueError, match="'pottedplant' is none of the 3 classes"):
@@ -368,13 +344,13 @@ def test_a_split_of_chosen_classes_has_their_ids(tmp_path):
         (7, "a list of class names or ids, but got 7"),
     ],
 )
-def test_splits_that_are_none(unseen, words):
+def test_resolve_unseen_ids_refuses_invalid_splits(unseen, words):
     with pytest.raises(ValueError, match=rf"{words}.*metainfo=dict\(unseen="):
         resolve_unseen_ids(unseen, PascalVOCDataset.METAINFO["classes"])
 
 
-def test_the_tiny_world_has_a_split_that_its_scenes_show():
-    scenes = [tinyworld.scenes.scene(2, i).mask for i in range(40)]
+def test_tinyworld_unseen_classes_occur_in_its_scenes():
+    scenes = [draw_seeded_scene(2, i).mask for i in range(40)]
     kind, classes = TinyWorldDataset, list(CLASSES)
     unseen = [classes.index(name) for name in kind.unseen_classes]
     assert sorted(unseen) == [1, 3, 10, 11, 14]
@@ -392,7 +368,7 @@ TRAIN = [
 ]
 
 
-def test_the_tiny_world_is_a_training_set_too(tmp_path):
+def test_tinyworld_dataset_serves_as_training_set(tmp_path):
     prefix = dict(img_path="JPEGImages", seg_map_path="SegmentationClass")
     split = "ImageSets/Segmentation/val.txt"
     common = dict(type="TinyWorldDataset", ann_file=split, data_prefix=prefix, count=3, **QUICK)
@@ -403,14 +379,14 @@ def test_the_tiny_world_is_a_training_set_too(tmp_path):
     test = DATASETS.build({**common, "data_root": str(tmp_path / "test"), "seed": 2})
     assert train.metainfo["unseen"] == (1, 3, 10, 11, 14) and not train.test_mode and len(train) == 3
     images = [Image.open(dataset.get_data_info(0)["img_path"]) for dataset in (train, test)]
-    assert [image.tobytes() == tinyworld.scenes.scene(7, 0).image.tobytes() for image in images] == [True, False]
+    assert [image.tobytes() == draw_seeded_scene(7, 0).image.tobytes() for image in images] == [True, False]
     samples = [train[i] for i in range(3)]
     assert {tuple(one["inputs"].shape) for one in samples} == {(3, 4, 4)}
     assert max(one["data_samples"].gt_sem_seg.data.max() for one in samples) < 19
 
 
 @pytest.mark.parametrize("kind", UNSEEN)
-def test_training_sets_are_read_as_test_sets_are(tmp_path, kind):
+def test_training_set_reads_labels_and_refuses_damaged_images(tmp_path, kind):
     """An image that cannot be read is an error there too, where MMEngine would take another one."""
     build = make(tmp_path, kind=kind, ann_file="", seg_map_suffix=".png", img_suffix=".jpg")
     dataset = build(test_mode=False, zero_shot=True, pipeline=TRAIN)
@@ -419,6 +395,7 @@ def test_training_sets_are_read_as_test_sets_are(tmp_path, kind):
         assert one["data_samples"].gt_sem_seg.data.unique().tolist() == [expected]
         assert tuple(one["inputs"].shape) == (3, 4, 4)
     image = tmp_path / "images/b.jpg"
-    image.write_bytes(image.read_bytes()[:200])
-    with pytest.raises(OSError, match=r"images/b\.jpg"):
-        dataset[1]
+    for content in (image.read_bytes()[:200], b"", b"<html>"):
+        image.write_bytes(content)
+        with pytest.raises(OSError, match=r"images/b\.jpg"):
+            dataset[1]

@@ -1,7 +1,5 @@
 """Files on disk: names found or missed, pictures whole or not, labels legal or not; each odd file has its reaction."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import mmcv
@@ -36,19 +34,16 @@ def found(where: DatasetLayout):
     return [pair.name for pair in pairs], [(problem.kind, Path(problem.file).name) for problem in problems]
 
 
-def test_a_folder_is_listed_with_what_lies_below_it(tmp_path):
+def test_find_samples_lists_a_folder_recursively(tmp_path):
     touch(tmp_path, "images/b.JPG", "images/a.jpeg", "images/deep/c.png", "images/notes.txt", "images/.hidden.jpg")
     touch(tmp_path, "labels/a.png", "labels/b.tif", "labels/deep/c.PNG")
     pairs, problems = find_samples(layout(tmp_path))
     assert not problems
-    assert [(pair.name, pair.image.name, pair.label.name) for pair in pairs] == [
-        ("a", "a.jpeg", "a.png"),
-        ("b", "b.JPG", "b.tif"),
-        ("deep/c", "c.png", "c.PNG"),
-    ]
+    files = [(pair.name, pair.image.name, pair.label.name) for pair in pairs]
+    assert files == [("a", "a.jpeg", "a.png"), ("b", "b.JPG", "b.tif"), ("deep/c", "c.png", "c.PNG")]
 
 
-def test_long_suffixes_are_exact(tmp_path):
+def test_find_samples_takes_long_suffixes_exactly(tmp_path):
     touch(tmp_path, "images/x/a_leftImg8bit.png", "images/x/b_leftImg8bit.jpg", "images/x/c.png")
     touch(tmp_path, "labels/x/a_gtFine_labelTrainIds.png", "labels/x/a_gtFine_labelIds.png")
     suffixes = dict(image_suffix="_leftImg8bit.png", label_suffix="_gtFine_labelTrainIds.png")
@@ -60,43 +55,35 @@ def test_long_suffixes_are_exact(tmp_path):
     ["a\nd/b\n", "a\r\nd/b\r\n", "a\n\nd/b\n\n", b"\xef\xbb\xbfa\nd/b", "a.jpg\nd/b.jpg\n", " a \nd\\b\n"],
     ids=["plain", "CRLF", "blank lines", "BOM", "extensions", "blanks and backslashes"],
 )
-def test_lists_as_people_write_them(tmp_path, lines):
+def test_find_samples_reads_lists_of_any_form(tmp_path, lines):
     touch(tmp_path, "images/a.jpg", "images/d/b.jpg", "images/more.jpg", "labels/a.png", "labels/d/b.png")
     where = layout(tmp_path, lines)
     assert found(where) == (["a", "d/b"], [])
     assert count_unlisted_images(where, find_samples(where)[0]) == 1
 
 
-def test_names_with_blanks_are_names_and_second_columns_are_not(tmp_path):
+def test_find_samples_accepts_blanks_in_names_but_no_columns(tmp_path):
     touch(tmp_path, "images/a b.jpg", "labels/a b.png", "images/c.jpg", "labels/c.png")
     names, problems = found(layout(tmp_path, "a b\nc 1\n"))
     assert (names, problems) == (["a b"], [("bad list", "val.txt")])
     assert "line 2 has 'c 1': more than a name" in str(find_samples(layout(tmp_path, "a b\nc 1\n"))[1][0])
 
 
-def test_every_missing_file_is_named(tmp_path):
+def test_find_samples_reports_every_missing_file(tmp_path):
     touch(tmp_path, "images/a.jpg", "images/b.jpg", "images/known.jpg", "labels/a.png", "labels/d.png")
     everything = layout(tmp_path, without_labels=frozenset({"known"}))
-    assert found(everything)[1] == [
-        ("missing label", "b.png"),
-        ("left out", "known.jpg"),
-        ("missing image", "d.png"),
-    ]
+    assert found(everything)[1] == [("missing label", "b.png"), ("left out", "known.jpg"), ("missing image", "d.png")]
     listed = layout(tmp_path, "a\nd\na\ne\n", without_labels=frozenset({"known"}))
-    assert found(listed)[1] == [
-        ("missing image", "d.jpg"),
-        ("listed twice", "val.txt"),
-        ("missing image", "e.jpg"),
-    ]
+    assert found(listed)[1] == [("missing image", "d.jpg"), ("listed twice", "val.txt"), ("missing image", "e.jpg")]
 
 
-def test_one_name_has_one_image(tmp_path):
+def test_find_samples_reports_two_images_of_a_name(tmp_path):
     touch(tmp_path, "images/a.jpg", "images/a.png", "labels/a.png")
     assert found(layout(tmp_path)) == (["a"], [("two images", "a.jpg")])
     assert found(layout(tmp_path, "a\n")) == (["a"], [])  # a list with .jpg says which
 
 
-def test_missing_places_and_empty_folders(tmp_path):
+def test_find_samples_reports_missing_and_empty_folders(tmp_path):
     (tmp_path / "labels").mkdir()
     missing = DatasetLayout(tmp_path / "images", tmp_path / "labels", tmp_path / "val.txt")
     assert found(missing)[1] == [("missing place", "val.txt"), ("missing place", "images")]
@@ -104,7 +91,7 @@ def test_missing_places_and_empty_folders(tmp_path):
     assert found(layout(tmp_path, b"\xff\xfe\x00"))[1] == [("bad list", "val.txt")]
 
 
-def test_pictures_without_ground_truth(tmp_path):
+def test_find_samples_accepts_images_without_labels(tmp_path):
     touch(tmp_path, "images/a.jpg")
     assert find_samples(DatasetLayout(tmp_path / "images", None)) == ([SampleFiles("a", tmp_path / "images/a.jpg")], [])
     (tmp_path / "images/a.jpg").unlink()
@@ -148,15 +135,15 @@ def react(folder: Path) -> None:
                 MyLoadAnnotations().transform(sample)
 
 
-def test_every_bad_input_has_its_reaction(stand_ins):
+def test_loader_and_inspection_agree_on_bad_inputs(stand_ins):
     react(stand_ins)
 
 
-def test_every_real_bad_input_has_its_reaction(samples):
+def test_loader_and_inspection_agree_on_real_bad_inputs(samples):
     react(samples / "bad_inputs")
 
 
-def test_pixels_are_those_of_mmcv(stand_ins):
+def test_loader_gives_the_pixels_of_mmcv(stand_ins):
     """What is whole is read as ever, but for the EXIF tag."""
     for name in bad_inputs.PLAIN:
         path = stand_ins / "images" / name
@@ -165,7 +152,7 @@ def test_pixels_are_those_of_mmcv(stand_ins):
             assert (LoadImageFromFile().transform({"img_path": str(path)})["img"] == expected).all(), name
 
 
-def test_a_format_opencv_does_not_know_is_read_by_pillow(stand_ins, monkeypatch):
+def test_loader_falls_back_to_pillow(stand_ins, monkeypatch):
     path = str(stand_ins / "images/gif_named.jpg")
     monkeypatch.setattr(mmcv, "imfrombytes", lambda *args, **kwargs: None)
     image = LoadImageFromFile().transform({"img_path": path})["img"]
@@ -173,7 +160,7 @@ def test_a_format_opencv_does_not_know_is_read_by_pillow(stand_ins, monkeypatch)
         assert (image[..., ::-1] == np.array(file.convert("RGB"))).all()
 
 
-def test_the_loader_takes_mmcvs_place_in_published_configs():
+def test_loaders_replace_mmseg_registrations():
     from mmengine.registry import DefaultScope
     from mmseg.registry import TRANSFORMS
 
@@ -205,18 +192,18 @@ def save(folder: Path, size=(40, 30), turn: int = 1, label=(40, 30), values=1) -
         (1, (40, 29), "sizes differ", "error"),
     ],
 )
-def test_sizes_are_compared_as_they_are_read(tmp_path, turn, label, kind, level):
+def test_inspect_sample_compares_sizes_without_exif_orientation(tmp_path, turn, label, kind, level):
     problems = inspect_sample(save(tmp_path, turn=turn, label=label), LabelFormat(2)).problems
     assert [(problem.kind, problem.level) for problem in problems] == ([(kind, level)] if kind else [])
 
 
-def test_what_cannot_be_opened_is_a_problem_not_a_crash(tmp_path):
+def test_inspect_sample_reports_files_it_cannot_open(tmp_path):
     (tmp_path / "a.jpg").symlink_to(tmp_path / "nowhere")
     problems = inspect_sample(SampleFiles("a", tmp_path / "a.jpg", tmp_path), LabelFormat(2)).problems
     assert [problem.kind for problem in problems] == ["unreadable file"] * 2
 
 
-def test_threads_give_what_one_gives(tmp_path):
+def test_inspect_samples_gives_the_same_with_threads(tmp_path):
     pair = save(tmp_path)
     pairs = [SampleFiles(str(i), pair.image, pair.label) for i in range(20)]
     assert list(inspect_samples(pairs, LabelFormat(2), workers=2)) == list(inspect_samples(pairs, LabelFormat(2)))

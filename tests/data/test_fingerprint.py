@@ -1,12 +1,9 @@
 """What tells data sets and their files apart."""
 
-import hashlib
 import os
 from pathlib import Path
 
 from proxyclip.data.fingerprint import fingerprint_dataset, hash_samples, list_image_names
-from proxyclip.utils import hashing
-from proxyclip.utils.hashing import hash_file
 
 
 class Files:
@@ -23,7 +20,7 @@ class Files:
         return {"img_path": str(self.files[index])}
 
 
-def test_names_and_sizes(tmp_path):
+def test_fingerprints_depend_on_names_sizes_and_mtimes(tmp_path):
     """Two files of one name and size in other folders are two images."""
     data = Files(tmp_path, "a/1.png", "b/1.png")
     for file in data.files:
@@ -43,27 +40,12 @@ def test_names_and_sizes(tmp_path):
     assert fingerprint_dataset(data)["files_sha256"] != second["files_sha256"]
 
 
-def test_one_image_twice_and_names_elsewhere(tmp_path):
+def test_hash_samples_distinguishes_a_repeated_image(tmp_path):
     data = Files(tmp_path, "a/1.png", "a/1.png")
     assert len(set(hash_samples(data))) == 2
     data.data_prefix = {}
     assert list_image_names(data) == ["a/1.png"] * 2
 
 
-def test_a_data_set_without_files():
+def test_fingerprint_of_a_data_set_without_files():
     assert fingerprint_dataset([1, 2, 3]) == {"images": 3}
-
-
-def test_a_large_file_is_hashed_once_until_it_changes(tmp_path, monkeypatch):
-    monkeypatch.setattr("proxyclip.utils.hashing._MIN_CACHED_BYTES", 4)
-    file, read = tmp_path / "weights", []
-    read_file_hash = hashing.read_file_hash
-    for target in ("proxyclip.models.weights.verify.read_file_hash", "proxyclip.utils.hashing.read_file_hash"):
-        monkeypatch.setattr(target, lambda path: read.append(path) or read_file_hash(path))
-    file.write_bytes(b"123456")
-    first = hash_file(file)
-    assert hash_file(file) == first == hashlib.sha256(b"123456").hexdigest() and len(read) == 1
-    file.write_bytes(b"1234567")
-    assert hash_file(file) == hashlib.sha256(b"1234567").hexdigest() and len(read) == 2
-    file.write_bytes(b"12")
-    assert hash_file(file) == hash_file(file) and len(read) == 4

@@ -1,7 +1,5 @@
 """Fixtures that run the scripts of datasets/ in the process of a test."""
 
-from __future__ import annotations
-
 import importlib
 
 import pytest

@@ -1,7 +1,5 @@
 """The prepare_*.py scripts: the official layout in, the pixels the evaluator needs out, traps named."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -32,7 +30,7 @@ def voc(tmp_path):
 
 
 @pytest.mark.parametrize("up", [0, 1, 2])
-def test_voc_is_checked_wherever_it_lies(run, voc, up):
+def test_voc_source_may_be_a_parent_folder(run, voc, up):
     source = [voc, *voc.parents][up]
     (voc / "SegmentationClassAug").mkdir()
     code, out, err = run("prepare_voc", source)
@@ -44,25 +42,22 @@ def test_voc_is_checked_wherever_it_lies(run, voc, up):
     assert out.endswith(f"check it: python datasets/check.py --config configs/cfg_voc21.py --data-root {root}\n")
 
 
-def test_a_folder_that_no_config_reads_is_said(run, voc, tmp_path):
+def test_output_folder_that_no_config_reads_is_reported(run, voc, tmp_path):
     out = run("prepare_voc", voc, "-o", tmp_path / "elsewhere")[1]
     assert f"cfg_voc21.py looks for it in DIR/VOCdevkit/VOC2012, DIR being --data-root: move or link {tmp_path}" in out
     assert out.endswith("configs/cfg_voc21.py --data-root DIR\n")
 
 
-def test_voc_links(run, voc, tmp_path):
+def test_voc_links_its_folders(run, voc, tmp_path):
     out = tmp_path / "data/VOCdevkit/VOC2012"
     assert run("prepare_voc", voc, "-o", out, "--split", "val")[0] == 0
-    assert sorted(path.name for path in out.iterdir() if path.is_symlink()) == [
-        "ImageSets",
-        "JPEGImages",
-        "SegmentationClass",
-    ]
+    links = sorted(path.name for path in out.iterdir() if path.is_symlink())
+    assert links == ["ImageSets", "JPEGImages", "SegmentationClass"]
     assert (out / "SegmentationClass/2007_000001.png").is_file()
     assert run("prepare_voc", voc, "-o", out)[0] == 0
 
 
-def test_voc_names_what_is_wrong(run, voc):
+def test_voc_reports_bad_files(run, voc):
     save(voc / "SegmentationClass/2007_000001.png", photo(22, 1))  # colours
     save(voc / "SegmentationClass/2007_000002.png", [[21] * 22])
     half = voc / "JPEGImages/2008_000003.jpg"
@@ -80,14 +75,13 @@ def test_voc_names_what_is_wrong(run, voc):
     assert "2008_000003.jpg: has size (21, 1), but 2008_000003.png has (22, 1)" in run("prepare_voc", voc)[2]
 
 
-def test_voc_without_its_own_masks(run, voc):
+def test_voc_refuses_augmented_masks(run, voc):
     (voc / "SegmentationClass").rename(voc / "SegmentationClassAug")
     code, _, err = run("prepare_voc", voc)
-    assert code == 2
-    assert "SegmentationClassAug is another set of files" in err
+    assert code == 2 and "SegmentationClassAug is another set of files" in err
 
 
-def test_voc_real(run, samples):
+def test_voc_accepts_real_samples(run, samples):
     assert "val: 4 of 1449 expected (4 good, 0 failed)" in run("prepare_voc", samples / "voc2012")[1]
 
 
@@ -116,9 +110,8 @@ def context(tmp_path):
     images = []
     for number, phase in ((2, "val"), (1, "val"), (3, "train"), (4, "test")):
         save(root / f"JPEGImages/2008_00000{number}.jpg", photo(40, 30))
-        images.append(
-            {"image_id": number, "file_name": f"2008_00000{number}.jpg", "height": 30, "width": 40, "phase": phase}
-        )
+        entry = {"image_id": number, "file_name": f"2008_00000{number}.jpg", "height": 30, "width": 40, "phase": phase}
+        images.append(entry)
     annotations = [
         (1, 2, rectangle(0, 30, 0, 20, "rle")),  # aeroplane
         (1, 458, rectangle(10, 20, 15, 25, "counts")),  # wood: over the aeroplane
@@ -133,7 +126,7 @@ def context(tmp_path):
     return root
 
 
-def test_context_paints_in_order(run, context, tmp_path):
+def test_context_paints_annotations_in_order(run, context, tmp_path):
     out = tmp_path / "out"
     code, said, err = run("prepare_context", context.parents[1], "-o", out)
     assert (code, err) == (0, "")
@@ -150,10 +143,8 @@ def test_context_paints_in_order(run, context, tmp_path):
     polygon[4:26, 9:31] = 0
     assert not polygon.any()
     lists = out / "ImageSets/SegmentationContext"
-    assert {path.name: path.read_text() for path in lists.iterdir()} == {
-        "val.txt": "2008_000001\n2008_000002\n",
-        "train.txt": "2008_000003\n",
-    }
+    assert (lists / "val.txt").read_text() == "2008_000001\n2008_000002\n"
+    assert (lists / "train.txt").read_text() == "2008_000003\n"
     assert (out / "JPEGImages").is_symlink()
     assert not (context / "SegmentationClassContext").exists()
 
@@ -169,15 +160,14 @@ def test_context_ids_are_those_of_the_459_classes(script):
     assert ours == [name.replace(" ", "") for name in PascalContextDataset59.METAINFO["classes"]]
 
 
-def test_context_elsewhere_only_val_and_with_id(run, context, tmp_path):
+def test_context_reads_another_json_and_one_split(run, context, tmp_path):
     content = json.loads((context / "trainval_merged.json").read_text())
     for image in content["images"]:
         image["id"] = image.pop("image_id")
     write(tmp_path / "copy.json", json.dumps(content))
     (context / "trainval_merged.json").unlink()
     code, _, err = run("prepare_context", context)
-    assert code == 2
-    assert f"expected {context}/trainval_merged.json" in err
+    assert code == 2 and f"expected {context}/trainval_merged.json" in err
     assert run("prepare_context", context, "--json", tmp_path / "copy.json", "--split", "val")[0] == 0
     assert pixels(context / "SegmentationClassContext/2008_000002.png")[0][0] == 2
     assert not (context / "ImageSets/SegmentationContext/train.txt").exists()
@@ -214,11 +204,10 @@ def test_context_reports_broken_masks(run, context, segmentation):
         ("[1]", "trainval_merged.json"),
     ],
 )
-def test_context_broken_json(run, context, text, words):
+def test_context_reports_broken_json(run, context, text, words):
     write(context / "trainval_merged.json", text)
     code, _, err = run("prepare_context", context)
-    assert code == 1
-    assert "is not PASCAL Context's trainval_merged.json" in err
+    assert code == 1 and "is not PASCAL Context's trainval_merged.json" in err
     assert words in err
 
 
@@ -236,7 +225,7 @@ def context459(tmp_path):
     return root
 
 
-def test_context459(run, context459, tmp_path):
+def test_context459_writes_16_bit_labels_and_the_list(run, context459, tmp_path):
     out = tmp_path / "out"
     code, said, err = run("prepare_context459", context459.parent, "-o", out)
     assert (code, err) == (0, "")
@@ -255,8 +244,7 @@ def test_context459_train_and_the_other_scripts_list(run, context459):
     write(context459 / "ImageSets/SegmentationContext/val.txt", "2010_001606\n")
     (context459 / "trainval").rename(context459.parent / "mats")
     code, out, _ = run("prepare_context459", context459, "--mat", context459.parent / "mats", "--split", "val", "train")
-    assert code == 0
-    assert "train: 1 (1 written" in out
+    assert code == 0 and "train: 1 (1 written" in out
     folder = context459 / "annotations_detectron2"
     names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
     assert names == ["pc459_train/2009_000003.tif", "pc459_val/2010_001606.tif"]
@@ -277,23 +265,17 @@ def test_context459_reports_missing_and_bad_maps(run, context459):
     write(mats / "f.mat", "no mat")
     write(context459 / "ImageSets/Main/val.txt", "\n".join([*bad, "f", "g", "2008_000001"]))
     code, out, err = run("prepare_context459", context459)
-    assert code == 1
-    assert "a.mat: LabelMap has values [460], expected whole numbers from 0 to 459" in err
-    assert "b.mat: LabelMap has values [1.5, nan]" in err
-    assert "c.mat: expected an H x W map of numbers named LabelMap" in err
-    assert "d.mat: LabelMap has values [-1]" in err
-    assert "e.mat: expected an H x W map" in err
-    assert "f.mat: cannot be read" in err
-    assert "g.mat: cannot be read" in err
+    assert code == 1 and "a.mat: LabelMap has values [460], expected whole numbers from 0 to 459" in err
+    texts = {"b": "LabelMap has values [1.5, nan]", "c": "expected an H x W map of numbers named LabelMap"}
+    texts |= {
+        "d": "LabelMap has values [-1]",
+        "e": "expected an H x W map",
+        "f": "cannot be read",
+        "g": "cannot be read",
+    }
+    assert all(f"{name}.mat: {text}" in err for name, text in texts.items())
     assert "1 of 5104 expected (1 written, 0 kept, 7 failed)" in out
     assert (context459 / "ImageSets/SegmentationContext/val.txt").read_text() == "2008_000001\n"
-
-
-def test_context459_without_list(run, context459):
-    (context459 / "ImageSets/Main/val.txt").unlink()
-    code, _, err = run("prepare_context459", context459)
-    assert code == 2
-    assert "ImageSets/Main/val.txt of VOCtrainval_03-May-2010.tar" in err
 
 
 # --- ADE20K ---------------------------------------------------------------------------------------------------------
@@ -309,7 +291,7 @@ def ade(tmp_path):
     return root
 
 
-def test_ade20k(run, ade, tmp_path):
+def test_ade20k_copies_its_folders(run, ade, tmp_path):
     out = tmp_path / "out"
     code, said, err = run("prepare_ade20k", ade.parent, "-o", out, "--copy")
     assert (code, err) == (0, "")
@@ -318,7 +300,7 @@ def test_ade20k(run, ade, tmp_path):
     assert pixels(out / "annotations/validation/ADE_val_00000002.png") == [[*range(151)]] * 2
 
 
-def test_ade20k_names_what_is_wrong(run, ade):
+def test_ade20k_reports_bad_files(run, ade):
     save(ade / "annotations/validation/ADE_val_00000001.png", [[151] * 151] * 2)
     (ade / "annotations/validation/ADE_val_00000002.png").rename(ade / "annotations/validation/ADE_val_00000003.png")
     code, _, err = run("prepare_ade20k", ade)
@@ -328,7 +310,7 @@ def test_ade20k_names_what_is_wrong(run, ade):
     assert "ADE_val_00000003.jpg: cannot be read" in err
 
 
-def test_ade20k_real(run, samples):
+def test_ade20k_accepts_real_samples(run, samples):
     code, out, _ = run("prepare_ade20k", samples / "ade20k")
     assert code == 0
     assert "validation: 3 of 2000 expected (3 good" in out
@@ -353,7 +335,7 @@ def full(tmp_path):
     return root
 
 
-def test_ade847(run, full, tmp_path):
+def test_ade847_writes_small_images_and_16_bit_labels(run, full, tmp_path):
     out = tmp_path / "out"
     code, said, err = run("prepare_ade847", full.parent, "-o", out)
     assert (code, err) == (0, "")
@@ -378,7 +360,7 @@ def test_ade847(run, full, tmp_path):
     assert (folders[0] / "ADE_val_00000001.jpg").read_bytes() == (tmp_path / "default.jpg").read_bytes()
 
 
-def test_ade847_names_what_is_wrong(run, full):
+def test_ade847_reports_bad_files(run, full):
     home = full / "images/ADE/validation/home"
     save(home / "ADE_val_00000001_seg.png", [[0]])
     save(home / "ADE_val_00000003.jpg", photo(3, 3))
@@ -394,27 +376,23 @@ def test_ade847_names_what_is_wrong(run, full):
     assert (full / "training.txt").read_text() == "ADE_train_00000007\n"
 
 
-def test_ade847_two_of_a_name(run, full):
+def test_ade847_refuses_two_sources_of_a_name(run, full):
     save(full / "images/ADE/validation/other/ADE_val_00000001.jpg", photo(3, 3))
     code, _, err = run("prepare_ade847", full)
-    assert code == 1
-    assert "ADE_val_00000001.jpg: more than one source" in err
+    assert code == 1 and "ADE_val_00000001.jpg: more than one source" in err
 
 
 @pytest.mark.parametrize("folder", ["images", "images/ADE"])  # the second: as the release of 2016 lies
-def test_the_two_ade20k_are_told_apart(run, ade, full, tmp_path, folder):
+def test_ade20k_and_ade847_refuse_the_source_of_the_other(run, ade, full, tmp_path, folder):
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     (mixed / "images").symlink_to(full / folder, target_is_directory=True)
-    code, _, err = run("prepare_ade20k", mixed)
-    assert code == 2
-    assert "prepare_ade847.py" in err
-    code, _, err = run("prepare_ade847", ade)
-    assert code == 2
-    assert "prepare_ade20k.py" in err
+    for script_name, source, other in (("prepare_ade20k", mixed, "ade847"), ("prepare_ade847", ade, "ade20k")):
+        code, _, err = run(script_name, source)
+        assert code == 2 and f"prepare_{other}.py" in err
 
 
-def test_ade847_real(run, samples, tmp_path):
+def test_ade847_equals_the_published_files(run, samples, tmp_path):
     """The sample's JPEG was written with quality 95; size, pixels and labels follow from the original."""
     source = tmp_path / "ADE20K_2021_17_01/images/ADE/training/scene"
     source.parent.mkdir(parents=True)
@@ -422,10 +400,8 @@ def test_ade847_real(run, samples, tmp_path):
     code, _, err = run("prepare_ade847", tmp_path, "--split", "training", "--quality", "95")
     assert (code, err) == (0, "")
     root = tmp_path / "ADE20K_2021_17_01"
-    for name in (
-        "images_detectron2/training/ADE_train_00016869.jpg",
-        "annotations_detectron2/training/ADE_train_00016869.tif",
-    ):
+    for part, suffix in (("images", "jpg"), ("annotations", "tif")):
+        name = f"{part}_detectron2/training/ADE_train_00016869.{suffix}"
         assert (root / name).read_bytes() == (samples / "ade20k847" / name).read_bytes()
 
 
@@ -443,7 +419,7 @@ def cityscapes(tmp_path):
     return root
 
 
-def test_cityscapes(run, cityscapes):
+def test_cityscapes_writes_train_ids(run, cityscapes):
     code, out, err = run("prepare_cityscapes", cityscapes.parent)
     assert (code, err) == (0, "")
     assert "val: 2 of 500 expected (2 written" in out
@@ -456,7 +432,7 @@ def test_cityscapes(run, cityscapes):
     assert all(pixels(path) == [expected] for path in made)
 
 
-def test_cityscapes_elsewhere_without_images_and_with_a_wrong_file(run, cityscapes, tmp_path):
+def test_cityscapes_reports_missing_images_and_bad_labels(run, cityscapes, tmp_path):
     (cityscapes / "leftImg8bit").rename(tmp_path / "away")
     save(cityscapes / "gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png", [[0, 34, 90]])
     out = tmp_path / "out"
@@ -471,7 +447,7 @@ def test_cityscapes_elsewhere_without_images_and_with_a_wrong_file(run, cityscap
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
-def test_a_missing_folder_is_explained(run, name, tmp_path):
+def test_missing_source_is_reported(run, name, tmp_path):
     code, out, err = run(name, tmp_path / "nowhere")
     assert (code, out) == (2, "")
     assert err.startswith("error: expected ")
@@ -489,16 +465,3 @@ def test_help_is_the_docstring(script, name, capsys):
     assert script(name).__doc__ in said
     assert f"python datasets/{name}.py" in said
     assert all(word in said for word in ("--out-dir", "--workers", "--force", "--split", "--copy"))
-
-
-def test_a_script_for_every_data_set():
-    assert (
-        sorted(
-            f"prepare_{name}"
-            for name in (
-                *("ade20k", "ade847", "cityscapes", "coco_object", "coco_stuff10k", "coco_stuff164k"),
-                *("context", "context459", "voc"),
-            )
-        )
-        == SCRIPTS
-    )

@@ -1,7 +1,5 @@
 """The prepare_*.py scripts while they run: killed, interrupted, over processes, on disks that refuse."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import signal
@@ -138,7 +136,7 @@ STOPS = {
     [(name, stop) for name in MANY for stop in STOPS if stop == "kill -9 of all" or name == "prepare_coco_stuff164k"],
     indirect=["undisturbed"],
 )
-def test_stopped_half_way_and_taken_up_again(undisturbed, tmp_path, stop):
+def test_stopped_run_is_completed_by_the_next(undisturbed, tmp_path, stop):
     """The same bytes as without, nothing left over; no worker outlives its parent."""
     name, source, expected = undisturbed
     process, _, err = stopped_half_way(name, source, tmp_path, STOPS[stop])
@@ -161,7 +159,7 @@ def test_stopped_half_way_and_taken_up_again(undisturbed, tmp_path, stop):
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
 @pytest.mark.parametrize("name", ["prepare_ade847", "prepare_context"])
-def test_every_way_to_start_processes(run, tmp_path, name, method):
+def test_processes_start_by_any_method(run, tmp_path, name, method):
     """Pythons differ in their default; a worker gets all it needs with the job."""
     source = tmp_path / "source"
     if name == "prepare_ade847":
@@ -194,20 +192,15 @@ def coco(tmp_path):
     return root
 
 
-def test_left_overs_of_dead_runs_only(run, coco):
+def test_leftovers_of_dead_runs_are_removed(run, coco):
     """What a living process writes stays, and so does what is not ours."""
     folder = coco / "annotations/val2017"
     dead, zombie = subprocess.Popen(["true"]), subprocess.Popen(["true"])
     dead.wait()
     os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
     ours = "000000000001_labelTrainIds.png"
-    keep = [
-        f".{ours}.{os.getppid()}.part",
-        f".{ours}.1.part",
-        ".download.part",
-        f".other.png.{dead.pid}.part",
-        "x.part",
-    ]
+    keep = [f".{ours}.{pid}.part" for pid in (os.getppid(), 1)]
+    keep += [".download.part", f".other.png.{dead.pid}.part", "x.part"]
     gone = [f".{ours}.{pid}.part" for pid in (dead.pid, zombie.pid, os.getpid())]
     for name in [*keep, *gone, f".{ours}.part"]:
         (folder / name).write_bytes(b"half")
@@ -217,7 +210,7 @@ def test_left_overs_of_dead_runs_only(run, coco):
 
 
 @pytest.mark.parametrize("damage", ["empty", "half", "without its end", "another picture's head"])
-def test_unfinished_outputs_are_made_again(run, coco, damage):
+def test_unfinished_outputs_are_written_again(run, coco, damage):
     run("prepare_coco_stuff164k", coco)
     made = coco / "annotations/val2017/000000000001_labelTrainIds.png"
     good = made.read_bytes()
@@ -228,7 +221,7 @@ def test_unfinished_outputs_are_made_again(run, coco, damage):
 
 
 @pytest.mark.parametrize("lost", ["images_detectron2", "annotations_detectron2"])
-def test_two_outputs_of_a_source_are_done_only_together(run, tmp_path, lost):
+def test_two_outputs_of_a_source_are_written_together(run, tmp_path, lost):
     save(tmp_path / "images/ADE/validation/scene/ADE_val_00000001.jpg", photo(30, 20))
     save(tmp_path / "images/ADE/validation/scene/ADE_val_00000001_seg.png", photo(30, 20))
     run("prepare_ade847", tmp_path)
@@ -240,7 +233,7 @@ def test_two_outputs_of_a_source_are_done_only_together(run, tmp_path, lost):
     assert "(0 written, 1 kept, 0 failed)" in run("prepare_ade847", tmp_path)[1]
 
 
-def test_force_makes_all_again(run, coco):
+def test_force_writes_everything_again(run, coco):
     run("prepare_coco_stuff164k", coco)
     made = coco / "annotations/val2017/000000000001_labelTrainIds.png"
     good = made.read_bytes()
@@ -250,22 +243,20 @@ def test_force_makes_all_again(run, coco):
     assert made.read_bytes() == good
 
 
-def test_splits(run, coco, script, capsys):
+def test_split_option_selects_existing_splits(run, coco, script, capsys):
     """What is there is done; what is asked for must be there."""
     code, _, err = run("prepare_coco_stuff164k", coco, "--split", "train2017")
-    assert code == 2
-    assert "there is no train2017" in err
+    assert code == 2 and "there is no train2017" in err
     (coco / "annotations/val2017").rename(coco / "annotations/train2017")
     code, out, _ = run("prepare_coco_stuff164k", coco)
-    assert code == 0
-    assert "train2017: 2 of 118287 expected" in out
+    assert code == 0 and "train2017: 2 of 118287 expected" in out
     for words in (["--split", "val"], ["--workers", "0"]):
         with pytest.raises(SystemExit) as stop:
             script("prepare_coco_stuff164k").main([str(coco), *words])
         assert stop.value.code == 2
 
 
-def test_a_link_that_leads_nowhere_is_made_again(run, coco, tmp_path):
+def test_dangling_link_is_replaced(run, coco, tmp_path):
     out = tmp_path / "out"
     out.mkdir()
     (out / "images").symlink_to(tmp_path / "gone")
@@ -274,14 +265,14 @@ def test_a_link_that_leads_nowhere_is_made_again(run, coco, tmp_path):
     assert "there already" not in run("prepare_coco_stuff164k", coco, "-o", out)[1]
 
 
-def test_images_that_are_there_already_stay(run, coco, tmp_path):
+def test_existing_images_are_kept(run, coco, tmp_path):
     write(tmp_path / "out/images/val2017/mine.jpg", "mine")
     _, said, _ = run("prepare_coco_stuff164k", coco, "-o", tmp_path / "out")
     assert f"{tmp_path / 'out/images'} is there already" in said
     assert [path.name for path in (tmp_path / "out/images/val2017").iterdir()] == ["mine.jpg"]
 
 
-def test_a_copy_that_was_broken_off_is_completed(run, coco, tmp_path):
+def test_interrupted_copy_is_completed(run, coco, tmp_path):
     """The size tells; linked folders are followed, as everywhere."""
     (coco / "images/val2017").rename(tmp_path / "elsewhere")
     (coco / "images/val2017").symlink_to(tmp_path / "elsewhere")
@@ -291,7 +282,7 @@ def test_a_copy_that_was_broken_off_is_completed(run, coco, tmp_path):
     assert files(tmp_path / "out/images/val2017") == {f"00000000000{n}.jpg": b"image" for n in (1, 2)}
 
 
-def test_links_that_cannot_be(run, script, coco, tmp_path, monkeypatch):
+def test_failing_symlink_suggests_copy(run, script, coco, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(1, "Operation not permitted")
 
@@ -303,7 +294,7 @@ def test_links_that_cannot_be(run, script, coco, tmp_path, monkeypatch):
     assert run("prepare_coco_stuff164k", coco, "-o", tmp_path / "out", "--copy")[0] == 0
 
 
-def test_a_hard_link_that_cannot_be_is_a_copy(script, tmp_path, monkeypatch):
+def test_failing_hard_link_becomes_a_copy(script, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError(18, "Invalid cross-device link")))
     write(tmp_path / "a", "text")
     script("_files").write({tmp_path / "b": tmp_path / "a"})
@@ -312,7 +303,7 @@ def test_a_hard_link_that_cannot_be_is_a_copy(script, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_full_disk(coco, tmp_path, workers):
+def test_full_disk_leaves_no_half_file(coco, tmp_path, workers):
     """No file may grow beyond 1 KiB here: one line that names the file, and nothing half-written."""
     noise = np.random.default_rng(0).integers(0, 11, (60, 60))
     for number in (1, 2):
@@ -327,7 +318,7 @@ def test_a_full_disk(coco, tmp_path, workers):
     assert finished("prepare_coco_stuff164k", *words)[0] == 0
 
 
-def test_destinations_that_refuse(run, coco, tmp_path):
+def test_unwritable_destination_is_reported(run, coco, tmp_path):
     write(tmp_path / "file", "")
     code, _, err = run("prepare_coco_stuff164k", coco, "-o", tmp_path / "file/out")
     assert code == 1
@@ -336,12 +327,11 @@ def test_destinations_that_refuse(run, coco, tmp_path):
     blocked = tmp_path / "out/annotations/val2017/000000000001_labelTrainIds.png"
     blocked.mkdir(parents=True)
     code, _, err = run("prepare_coco_stuff164k", coco, "-o", tmp_path / "out")
-    assert code == 1
-    assert f"{blocked}: cannot be written (Is a directory)" in err
+    assert code == 1 and f"{blocked}: cannot be written (Is a directory)" in err
     assert not list(blocked.parent.glob(".*"))
 
 
-def test_a_worker_that_is_killed(script, tmp_path):
+def test_killed_worker_is_reported(script, tmp_path):
     """As the kernel does when memory is short."""
     args = script("_common").make_parser("", ["val"]).parse_args([str(tmp_path), "--workers", "2"])
     jobs = [script("_jobs").Job(name, os._exit, (9,)) for name in "ab"]

@@ -27,14 +27,14 @@ def label(row: dict) -> str:
     return f"{row['method']}-{row['model'].rpartition('/')[2]}-{row['vfm']}-{'-'.join(row['mIoU'])[:20]}"
 
 
-def test_the_file_says_what_its_keys_are():
+def test_published_file_explains_its_keys():
     about = json.loads(PUBLISHED_FILE.read_text())["_about"]
     explained = {key.strip() for keys in about for key in keys.split(",")}
     assert all(set(row) - {"mIoU"} <= explained for row in ROWS) and len(ROWS) > 30
 
 
 @pytest.mark.parametrize("row", ROWS, ids=label)
-def test_every_row_names_what_the_toolkit_has(row):
+def test_row_names_existing_configs_methods_and_vfms(row):
     assert set(row) - set(OTHERS) == {
         "method", "model", "weights", "vfm", "configs", "changes", "protocol", "exact", "source", "evidence", "mIoU",
     }  # fmt: skip
@@ -51,7 +51,7 @@ def test_every_row_names_what_the_toolkit_has(row):
     assert all(re.fullmatch(r"model(\.\w+)+=\S+", change) for change in row["changes"])
 
 
-def test_the_clips_are_ones_that_can_be_opened():
+def test_rows_name_clips_that_can_be_opened():
     from open_clip import list_pretrained_tags_by_model
 
     from proxyclip.models.clip.loading import canonical_clip_name
@@ -63,7 +63,7 @@ def test_the_clips_are_ones_that_can_be_opened():
             assert canonical_clip_name(model) == model and weights in list_pretrained_tags_by_model(model)
 
 
-def test_the_vfms_are_what_their_words_stand_for():
+def test_vfm_spellings_resolve_to_one_model():
     from proxyclip.models.registry import load_plugin_class
     from proxyclip.models.vfm import resolve_vfm_spec
 
@@ -78,7 +78,7 @@ def test_the_vfms_are_what_their_words_stand_for():
         assert len(models) == 1 and (not name.startswith("vit_") or models == {name})
 
 
-def test_only_the_own_configs_of_a_paper_are_exact():
+def test_exact_rows_use_the_configs_of_their_paper():
     for row in ROWS:
         own = row["method"] == "proxy" and row["configs"] == ["cfg_{dataset}"]
         own |= row["method"] == "sclip" and row["configs"] == ["sclip/cfg_{dataset}"] and row["evidence"] == "table"
@@ -87,7 +87,7 @@ def test_only_the_own_configs_of_a_paper_are_exact():
     assert sum(row["exact"] for row in ROWS) == 3 + 1 + 17 + 3
 
 
-def test_rows_of_trained_models_say_which_clip_taught():
+def test_rows_of_students_name_the_clip_of_the_teacher():
     rows = [row for row in ROWS if row["method"] in ("maskclip_plus", "maskclip_teacher")]
     assert len(rows) > 20 and not any(row["exact"] for row in rows if "teacher" not in row["configs"][0])
     for row in rows:
@@ -99,7 +99,7 @@ def test_rows_of_trained_models_say_which_clip_taught():
                 assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
 
 
-def test_rows_of_seen_and_unseen_classes_agree_with_themselves():
+def test_zero_shot_rows_agree_with_their_parts():
     """Each number within the rounding of the two it is made of; CLIP-RC's are six, with the CLIP of its configs."""
     rows = [row for row in ROWS if row["method"] == "clip_rc" and "tinyworld" not in row["mIoU"]]
     assert len(rows) == 6 and not any(row["exact"] or row["changes"] for row in rows)
@@ -117,7 +117,7 @@ def test_rows_of_seen_and_unseen_classes_agree_with_themselves():
         assert match_published_result(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
 
 
-def test_the_tiny_world_has_the_numbers_of_the_readme():
+def test_tinyworld_rows_equal_the_readme():
     text = (ROOT / "README.md").read_text()
     lines = re.findall(r"^ +\| `(\w+)`(?:, `([^`]+)`)? \| (?:-|`([^`]+)`) \| ([\d.]+) \|", text, flags=re.M)
     said = {(method, vfm or None, change and f"model.{change}"): float(number) for method, change, vfm, number in lines}
@@ -130,7 +130,7 @@ def test_the_tiny_world_has_the_numbers_of_the_readme():
     "vfm",
     ["dino", "dino-b8", {"type": "dino"}, {"type": "dino", "model": "vit_base_patch8_224.dino", "checkpoint": None}],
 )
-def test_ways_to_say_the_same(name, vfm):
+def test_match_accepts_spellings_of_clip_and_vfm(name, vfm):
     found = match_published_result("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
     assert found is not None and found.value == 61.3 and found.exact and "2408.04883" in found.source
 
@@ -154,11 +154,11 @@ def test_ways_to_say_the_same(name, vfm):
     ],
     ids=str,
 )
-def test_another_part_has_no_published_number(change):
+def test_match_refuses_another_component(change):
     assert match_published_result("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
 
 
-def test_the_method_the_config_and_the_changes_decide():
+def test_match_depends_on_method_config_and_changes():
     plain = {**CONFIG_MODEL, "vfm_model": None}
     assert match_published_result("cfg_voc21", CONFIG_MODEL, None) is None
     for name in (None, "cfg_folder", "voc21", "sclip/cfg_voc21"):
@@ -171,7 +171,7 @@ def test_the_method_the_config_and_the_changes_decide():
     assert [found and found.value for found in values.values()] == [58.9, 64.07, 64.07, None]
 
 
-def test_a_row_of_the_same_protocol_comes_first(monkeypatch):
+def test_match_prefers_a_row_of_the_same_protocol(monkeypatch):
     plain = {**CONFIG_MODEL, "vfm_model": None}
     own, other = (match_published_result(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
     assert own is not None and own.value == 59.63 and own.exact and own.evidence == "table"
@@ -182,7 +182,7 @@ def test_a_row_of_the_same_protocol_comes_first(monkeypatch):
     assert match_published_result("sclip/cfg_voc21", plain, "sclip") == own
 
 
-def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
+def test_match_accepts_command_line_names_of_the_tinyworld():
     tiny = {"model_type": "local-dir:proxyclip/tinyworld/weights/clip", "clip_type": None}
     ways = {
         72.9: ["tiny", {"type": "tiny"}, {"type": "tiny", "model": "contrast"}],
@@ -196,7 +196,7 @@ def test_the_tiny_world_is_known_by_the_words_of_the_command_line():
     assert match_published_result("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
 
 
-def test_a_record_with_all_its_parts_has_a_number():
+def test_find_published_result_of_a_complete_record():
     found = find_published_result(make_published_record())
     assert found is not None and found.value == 61.3
     assert find_published_result(make_published_record(options={"config": "/elsewhere/configs/cfg_voc21.py"})) == found
@@ -222,11 +222,11 @@ def test_a_record_with_all_its_parts_has_a_number():
     ],
     ids=str,
 )
-def test_a_record_that_differs_or_does_not_say_has_none(more):
+def test_find_published_result_refuses_partial_or_changed_records(more):
     assert find_published_result(make_published_record(**more)) is None
 
 
-def test_a_trained_model_is_known_by_the_clip_of_its_teacher():
+def test_match_uses_the_clip_of_the_teacher():
     name = "trained/maskclip_plus/annofree/context59_segformer_b5"
     teacher = {"model_type": "ViT-B-16", "clip_type": "openai", "residual": True}
     model = {"type": "MaskCLIPPlus", "teacher": teacher, "student": {"type": "segformer_b5"}, "checkpoint": "a.pth"}

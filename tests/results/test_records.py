@@ -1,13 +1,14 @@
-"""Records: atomic, readable, hashed by their metrics, read by identity."""
+"""Records: written atomically, readable, hashed by their metrics, read by identity."""
 
 import json
 import math
 import os
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -30,7 +31,7 @@ from proxyclip.utils.io import replace_file
 from proxyclip.utils.paths import ROOT
 
 
-def test_record_keeps_full_precision_and_is_json(tmp_path):
+def test_saved_record_is_json_in_full_precision(tmp_path):
     path = save_record(make_record(), tmp_path)
     assert path == tmp_path / "records" / "a1.json"
     kept = json.loads(path.read_text())
@@ -39,13 +40,11 @@ def test_record_keeps_full_precision_and_is_json(tmp_path):
     assert [f.name for f in path.parent.iterdir()] == ["a1.json"]  # nothing temporary stays
 
 
-def test_a_record_is_short_to_read_and_to_compare(tmp_path):
+def test_saved_record_has_a_key_a_line_and_flat_lists(tmp_path):
     matrix = np.random.default_rng(0).integers(0, 9, (40, 40))
     images = {"file": [f"{i}.jpg" for i in range(500)], "mIoU": np.linspace(0, 100, 500), "aAcc": [math.nan] * 500}
-    path = save_record(
-        make_record(confusion=to_sparse_confusion(matrix), per_image=images, left_out=[], config={"a": [[1, 2], [3]]}),
-        tmp_path,
-    )
+    parts = {"confusion": to_sparse_confusion(matrix), "per_image": images, "left_out": []}
+    path = save_record(make_record(**parts, config={"a": [[1, 2], [3]]}), tmp_path)
     lines = path.read_text().splitlines()
     assert len(lines) < 70
     assert '  {"name": "sky", "iou": 80.25, "acc": 90.0, "pixels": 12},' in lines
@@ -55,7 +54,7 @@ def test_a_record_is_short_to_read_and_to_compare(tmp_path):
     assert kept["per_image"]["mIoU"] == np.linspace(0, 100, 500).tolist() and kept["config"] == {"a": [[1, 2], [3]]}
 
 
-def test_the_hash_is_of_what_was_measured_and_of_nothing_else(tmp_path):
+def test_hash_metrics_depends_on_the_metrics_alone(tmp_path):
     kept = json.loads(save_record(make_record(), tmp_path).read_text())
     assert kept["metrics_sha256"] == hash_metrics(make_record()) == hash_metrics(kept)
     assert extract_metrics(kept) == extract_metrics(make_record())
@@ -68,7 +67,7 @@ def test_the_hash_is_of_what_was_measured_and_of_nothing_else(tmp_path):
     assert len({kept["metrics_sha256"], *others}) == 8
 
 
-def test_a_record_is_found_by_its_identity_alone(tmp_path, capsys):
+def test_load_record_opens_the_file_of_its_identity_only(tmp_path, capsys):
     save_record(make_record("a1"), tmp_path)
     save_record(make_record("b2", miou=2.0), tmp_path)
     (tmp_path / "records" / "zz.json").write_text('{"identity": ')
@@ -79,32 +78,20 @@ def test_a_record_is_found_by_its_identity_alone(tmp_path, capsys):
     assert capsys.readouterr().err == ""  # no other file was opened
 
 
-def test_a_copy_of_a_record_hides_no_other(tmp_path):
-    for name in ("a1", "b2"):
-        save_record(make_record(name), tmp_path)
-    (tmp_path / "records" / "a1 (copy).json").write_bytes((tmp_path / "records" / "a1.json").read_bytes())
-    assert sorted(one["identity"] for one in load_records(tmp_path)) == ["a1", "a1", "b2"]
-
-
-def test_runs_that_end_within_one_second_keep_their_order(tmp_path):
+def test_load_records_orders_runs_of_one_second(tmp_path):
     names = ["b2", "c3", "a1"]
     for name in names:
         save_record(make_record(name, end=utc_timestamp()), tmp_path)
     assert [one["identity"] for one in load_records(tmp_path)] == names
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        '{"identity": ',
-        "[]",
-        '{"schema": 4, "identity": 3, "metrics": {}}',
-        '{"schema": 4, "identity": "a"}',
-        "\xff",
-        "[" * 100000,
-    ],
-)
-def test_a_broken_record_is_named_and_left_out(text, tmp_path, capsys):
+BROKEN = (
+    '{"identity": ', "[]", '{"schema": 4, "identity": 3, "metrics": {}}', '{"schema": 4, "identity": "a"}', "\xff",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("text", [*BROKEN, "[" * 100000])
+def test_load_records_skips_and_reports_a_broken_record(text, tmp_path, capsys):
     save_record(make_record(), tmp_path)
     (tmp_path / "records" / "zz.json").write_text(text, encoding="latin-1")
     assert [one["identity"] for one in load_records(tmp_path)] == ["a1"]
@@ -112,7 +99,7 @@ def test_a_broken_record_is_named_and_left_out(text, tmp_path, capsys):
 
 
 @pytest.mark.parametrize("schema", [1, 3, 5, None])
-def test_a_record_of_another_schema_is_named_and_left_out(schema, tmp_path, capsys):
+def test_load_records_skips_and_reports_another_schema(schema, tmp_path, capsys):
     save_record(make_record(), tmp_path)
     save_record(make_record("b2", schema=schema), tmp_path)
     assert [one["identity"] for one in load_records(tmp_path)] == ["a1"]
@@ -121,20 +108,17 @@ def test_a_record_of_another_schema_is_named_and_left_out(schema, tmp_path, caps
     assert load_record(tmp_path, "b2") is None
 
 
-def test_a_kill_while_writing_leaves_the_old_record(tmp_path, monkeypatch):
+def test_interrupted_save_keeps_the_old_record(tmp_path, monkeypatch):
     path = save_record(make_record(miou=1.0), tmp_path)
 
-    def killed(*_):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "replace", killed)
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         save_record(make_record(miou=2.0), tmp_path)
     assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0
     assert len(list(path.parent.iterdir())) == 1
 
 
-def test_a_full_disk_leaves_the_old_record(tmp_path, monkeypatch):
+def test_full_disk_keeps_the_old_record(tmp_path, monkeypatch):
     path, write = save_record(make_record(miou=1.0), tmp_path), Path.write_text
 
     def full(self, text, *args, **options):
@@ -147,31 +131,23 @@ def test_a_full_disk_leaves_the_old_record(tmp_path, monkeypatch):
     assert json.loads(path.read_text())["metrics"]["mIoU"] == 1.0 and len(list(path.parent.iterdir())) == 1
 
 
-def test_a_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch):
-    done, sync, rename = [], os.fsync, Path.replace
-    monkeypatch.setattr(os, "fsync", lambda handle: (done.append("sync"), sync(handle))[1])
-    monkeypatch.setattr(Path, "replace", lambda self, target: (done.append("rename"), rename(self, target))[1])
+def test_replace_file_syncs_before_it_renames(tmp_path, monkeypatch):
+    calls, sync, rename = [], os.fsync, Path.replace
+    monkeypatch.setattr(os, "fsync", lambda handle: (calls.append("sync"), sync(handle))[1])
+    monkeypatch.setattr(Path, "replace", lambda self, target: (calls.append("rename"), rename(self, target))[1])
     replace_file(tmp_path / "file", lambda temporary: temporary.write_bytes(b"all"))
-    assert done[:2] == ["sync", "rename"] and (tmp_path / "file").read_bytes() == b"all"
+    assert calls[:2] == ["sync", "rename"] and (tmp_path / "file").read_bytes() == b"all"
 
 
-def test_threads_that_write_one_file_at_once_do_not_mix(tmp_path):
-    failed: list[BaseException] = []
-
+def test_concurrent_threads_do_not_mix_a_record(tmp_path):
     def write(number: int) -> None:
-        try:
-            for _ in range(10):
-                save_record(make_record(miou=float(number), notes=[number] * 2000), tmp_path)
-        except BaseException as error:
-            failed.append(error)
+        for _ in range(10):
+            save_record(make_record(miou=float(number), notes=[number] * 2000), tmp_path)
 
-    threads = [threading.Thread(target=write, args=(n,)) for n in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
     kept = json.loads((tmp_path / "records" / "a1.json").read_text())
-    assert not failed and kept["notes"] == [kept["metrics"]["mIoU"]] * 2000
+    assert kept["notes"] == [kept["metrics"]["mIoU"]] * 2000
     assert len(list((tmp_path / "records").iterdir())) == 1
 
 
@@ -184,7 +160,7 @@ def _write_without_end(folder, started):
             started.set()
 
 
-def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_path):
+def test_sigkill_leaves_whole_records_and_stale_files_are_removed(tmp_path):
     for delay in (0.0, 0.003, 0.011, 0.02, 0.037):
         kill_writer(_write_without_end, tmp_path, delay)
         whole = [json.loads(path.read_text()) for path in (tmp_path / "records").glob("*.json")]
@@ -201,12 +177,12 @@ def test_sigkill_at_any_moment_leaves_whole_records_and_no_litter_for_long(tmp_p
     assert young.exists() and (tmp_path / ".mine.tmp").exists()
 
 
-def test_identity_depends_on_its_parts_only():
+def test_hash_identity_depends_on_its_parts_only():
     assert hash_identity({"a": 1, "b": 2}, None) == hash_identity({"b": 2, "a": 1}, None)
     assert hash_identity({"a": 1}) != hash_identity({"a": 2})
 
 
-def test_reading_records_needs_no_framework():
+def test_records_import_without_framework():
     heavy = ("torch", "mmengine", "mmseg", "mmcv", "openpyxl", "open_clip", "timm")
     code = f"import sys, proxyclip.results; assert not [m for m in {heavy} if m in sys.modules]"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)

@@ -1,1 +1,1 @@
-"""What lies on disk: which files a data set has, whether they are whole, and what their labels say. No MMLab here."""
+"""Files of a data set on disk: listing, integrity, labels; without MMSegmentation."""

@@ -1,15 +1,13 @@
-"""What can be wrong with a file, in one form for errors, terminals and reports."""
-
-from __future__ import annotations
+"""File issues, and the exceptions that carry them."""
 
 from dataclasses import asdict, dataclass
 
 
 @dataclass(frozen=True)
 class FileIssue:
-    """Something wrong with one file: `kind` groups it with others alike, `remedy` says what to do.
+    """Issue of one file: `kind` groups it with similar ones, `remedy` is for the user.
 
-    `level` is 'error' (the number would be wrong, or there would be none), 'warning' (it may be) or 'note'.
+    `level` is 'error' (the number would be wrong, or there would be none) or 'note'.
     """
 
     kind: str
@@ -19,7 +17,7 @@ class FileIssue:
     level: str = "error"
 
     def as_dict(self) -> dict[str, str]:
-        """For JSON."""
+        """Convert to JSON types."""
         return asdict(self)
 
     def __str__(self) -> str:

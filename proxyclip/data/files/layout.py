@@ -1,6 +1,4 @@
-"""Which images and label maps a data set has on disk, and everything that is wrong with the files' names."""
-
-from __future__ import annotations
+"""Listing of images and label maps, and the issues of file names."""
 
 import os
 from collections import Counter, defaultdict
@@ -16,7 +14,7 @@ LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
 
 @dataclass(frozen=True)
 class SampleFiles:
-    """One sample: its name (relative, without suffix), its image, and its label map if there are any."""
+    """Sample: its name (relative, without suffix), image, and label map if any."""
 
     name: str
     image: Path
@@ -25,13 +23,13 @@ class SampleFiles:
 
 @dataclass(frozen=True)
 class DatasetLayout:
-    """Where a data set keeps its files.
+    """Folders, list and suffixes of a data set.
 
     Args:
-        images, labels: folders; `labels` is None for pictures without ground truth.
-        names: a file with one name a line; without it every picture of the folder, and of folders below it, counts.
-        image_suffix, label_suffix: what follows a name. A bare suffix of a picture (.jpg) or of a label map (.png)
-            also finds the other ones: .jpeg, .JPG, .png and .tif, .tiff.
+        images, labels: folders; `labels` is None for images without ground truth.
+        names: a file with one name a line; without it every image of the folder, and of folders below it, counts.
+        image_suffix, label_suffix: end of the file names. A bare suffix of an image (.jpg) or of a label map (.png)
+            also fits the other ones: .jpeg, .JPG, .png and .tif, .tiff.
         without_labels: names that are known to have no label map; they are left out where it is missing.
     """
 
@@ -44,7 +42,7 @@ class DatasetLayout:
 
 
 def find_samples(layout: DatasetLayout) -> tuple[list[SampleFiles], list[FileIssue]]:
-    """The samples in the order of the list, else by name, and what is wrong. Missing places end the search."""
+    """List samples, in the order of the list, else by name, and issues of the files."""
     problems = list(_missing_places(layout))
     if problems:
         return [], problems
@@ -58,14 +56,14 @@ def find_samples(layout: DatasetLayout) -> tuple[list[SampleFiles], list[FileIss
     else:
         pairs = list(_pair_labels(images, layout, problems))
     if not images and not problems:
-        shown = " or ".join(dict.fromkeys(suffix.lower() for suffix in suffixes))
+        endings = " or ".join(dict.fromkeys(suffix.lower() for suffix in suffixes))
         place = layout.names or layout.images
-        problems.append(FileIssue("no image", str(place), f"has no image (expected names that end in {shown})"))
+        problems.append(FileIssue("no image", str(place), f"has no image (expected names that end in {endings})"))
     return pairs, problems
 
 
 def count_unlisted_images(layout: DatasetLayout, pairs: Iterable[SampleFiles]) -> int:
-    """How many pictures lie in the folder of images without being samples."""
+    """Number of images in the folder of images that are no samples."""
     images = dict(_all_images(layout.images, _suffixes(layout.image_suffix, IMAGE_SUFFIXES), []))
     return len(images.keys() - {pair.name for pair in pairs})
 
@@ -77,8 +75,7 @@ def _missing_places(layout: DatasetLayout) -> Iterator[FileIssue]:
         "the folder of labels": layout.labels,
     }
     for what, place in named.items():
-        wanted = place is not None and (place.is_file() if place is layout.names else place.is_dir())
-        if place is not None and not wanted:
+        if place is not None and not (place.is_file() if place is layout.names else place.is_dir()):
             yield FileIssue("missing place", str(place), f"{what} does not exist")
 
 
@@ -94,31 +91,31 @@ def _listed_images(
     except UnicodeDecodeError:
         problems.append(FileIssue("bad list", str(names), "is not UTF-8 text", "write it again, one name a line"))
         return
-    here = _Folders()
-    found: Counter[str] = Counter()
+    folders = _Folders()
+    listed: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         name = line.strip().replace("\\", "/")
         if not name:
             continue
-        image = here.first(folder, name, suffixes)
+        image = folders.first(folder, name, suffixes)
         ending = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
         if image is None and ending is not None:  # the list has file names
             name = name.removesuffix(ending)
-            image = here.first(folder, name, suffixes)
+            image = folders.first(folder, name, suffixes)
         if image is None:
             first = name.split()[0]
-            if first != name and here.first(folder, first, suffixes):
-                said = f"line {number} has {name!r}: more than a name"
-                problems.append(FileIssue("bad list", str(names), said, "write one name a line"))
+            if first != name and folders.first(folder, first, suffixes):
+                text = f"line {number} has {name!r}: more than a name"
+                problems.append(FileIssue("bad list", str(names), text, "write one name a line"))
             else:
                 file = folder / f"{name}{suffixes[0]}"
-                said = f"does not exist, but line {number} of {names.name} names it"
-                problems.append(FileIssue("missing image", str(file), said, "get the images again, all of them"))
+                text = f"does not exist, but line {number} of {names.name} names it"
+                problems.append(FileIssue("missing image", str(file), text, "get the images again, all of them"))
             continue
-        found[name] += 1
-        if found[name] == 2:
-            said = f"has the name {name} twice (again in line {number})"
-            problems.append(FileIssue("listed twice", str(names), said, "remove the second line"))
+        listed[name] += 1
+        if listed[name] == 2:
+            text = f"has the name {name} twice (again in line {number})"
+            problems.append(FileIssue("listed twice", str(names), text, "remove the second line"))
         yield name, image
 
 
@@ -132,47 +129,46 @@ def _all_images(folder: Path, suffixes: tuple[str, ...], problems: list[FileIssu
                 named[path.relative_to(folder).as_posix().removesuffix(suffix)].append(path)
     for name, paths in sorted(named.items(), key=lambda item: item[1]):
         if len(paths) > 1:
-            said = f"there is also {', '.join(path.name for path in paths[1:])}: two images of one name"
-            problems.append(FileIssue("two images", str(paths[0]), said, "leave only the right one in the folder"))
+            text = f"there is also {', '.join(path.name for path in paths[1:])}: two images of one name"
+            problems.append(FileIssue("two images", str(paths[0]), text, "leave only the right one in the folder"))
         yield name, paths[0]
 
 
 def _pair_labels(images: dict[str, Path], layout: DatasetLayout, problems: list[FileIssue]) -> Iterator[SampleFiles]:
     folder = layout.labels
     assert folder is not None
-    here, suffixes = _Folders(), _suffixes(layout.label_suffix, LABEL_SUFFIXES)
+    folders = _Folders()
+    suffixes = _suffixes(layout.label_suffix, LABEL_SUFFIXES)
     for name, image in images.items():
-        label = here.first(folder, name, suffixes)
+        label = folders.first(folder, name, suffixes)
         if label is not None:
             yield SampleFiles(name, image, label)
         elif Path(name).name in layout.without_labels:
-            said = "is left out: the annotations are known to lack it"
-            problems.append(FileIssue("left out", str(image), said, level="note"))
+            text = "is left out: the annotations are known to lack it"
+            problems.append(FileIssue("left out", str(image), text, level="note"))
         else:
             file = folder / f"{name}{suffixes[0]}"
-            said = f"does not exist, but there is the image {image.name}"
-            problems.append(
-                FileIssue("missing label", str(file), said, "convert the data set again, or take the image out")
-            )
+            text = f"does not exist, but there is the image {image.name}"
+            remedy = "convert the data set again, or take the image out"
+            problems.append(FileIssue("missing label", str(file), text, remedy))
     if layout.names is None:
         for name, label in _all_images(folder, suffixes, []):
             if name not in images:
-                said = "has no image"
-                problems.append(FileIssue("missing image", str(label), said, "get the images again, all of them"))
+                remedy = "get the images again, all of them"
+                problems.append(FileIssue("missing image", str(label), "has no image", remedy))
 
 
 class _Folders:
-    """Remembers what lies in each folder, so that thousands of names cost one look at it."""
+    """Cache of the file names in each folder."""
 
     def __init__(self) -> None:
-        self._seen: dict[Path, frozenset[str]] = {}
+        self._names: dict[Path, frozenset[str]] = {}
 
     def first(self, folder: Path, name: str, suffixes: tuple[str, ...]) -> Path | None:
-        """The first of `name` + suffix that is a file in `folder`, or None."""
-        place = (folder / name).parent
-        if place not in self._seen:
-            inside = place.iterdir() if place.is_dir() else ()
-            self._seen[place] = frozenset(path.name for path in inside)
+        """First of `name` + suffix that is a file in `folder`, or None."""
+        parent = (folder / name).parent
+        if parent not in self._names:
+            self._names[parent] = frozenset(path.name for path in parent.iterdir()) if parent.is_dir() else frozenset()
         last = name.rpartition("/")[2]
-        there = next((last + suffix for suffix in suffixes if last + suffix in self._seen[place]), None)
-        return place / there if there else None
+        file = next((last + suffix for suffix in suffixes if last + suffix in self._names[parent]), None)
+        return parent / file if file else None

@@ -1,7 +1,5 @@
 """Build the HTML report from the records and galleries of a folder."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -84,10 +82,7 @@ def build_report(
 
 
 def find_run(runs: Sequence[RunView], name: str) -> RunView:
-    """Find the run whose identity starts with `name`.
-
-    Raises ValueError where none or several do.
-    """
+    """Find the one run whose identity starts with `name`; else raise ValueError."""
     exact = [run for run in runs if run.id == name]
     matches = exact or [run for run in runs if name and run.id.startswith(name)]
     if len(matches) == 1:
@@ -127,17 +122,10 @@ def _cross_methods_and_datasets(runs: Sequence[RunView]) -> dict[str, Any] | Non
 
 
 def _make_environment() -> jinja2.Environment:
-    """Make the environment of the templates, with the report's number formats.
-
-    Output is escaped.
-    """
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_PAGE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    """Make the templates' environment: escaped output, the report's number formats."""
+    loader = jinja2.FileSystemLoader(_PAGE)
+    options: dict[str, Any] = dict(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = jinja2.Environment(loader=loader, autoescape=True, **options)
     environment.filters |= {
         "percent": format_report_percent,
         "points": format_points,
@@ -151,9 +139,6 @@ def _make_environment() -> jinja2.Environment:
 
 
 def _script_json(value: Any) -> Markup:
-    """Dump JSON for a script element.
-
-    No character of it can end the element or start a comment.
-    """
+    """Dump JSON that can neither end a script element nor start a comment."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"), allow_nan=False)
     return Markup(text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026"))

@@ -1,7 +1,5 @@
 """Geometry of the report's charts, which the templates draw."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -22,10 +20,7 @@ _MIN_HOVER_SHARE = 0.0005  # smallest share of a row that the page keeps for hov
 
 @dataclass(frozen=True)
 class HistogramBar:
-    """Bar of a histogram.
-
-    `low` and `high` in percent, height as a part of the highest.
-    """
+    """Bar of a histogram: ends in percent, height as a part of the highest bar."""
 
     low: float
     high: float
@@ -54,10 +49,7 @@ class ConfusedPair:
 
 @dataclass(frozen=True)
 class MatrixChart:
-    """Confusion matrix to draw.
-
-    It has rows of cells up to MAX_NUMBERED_CLASSES, above that an image with a pixel a cell.
-    """
+    """Confusion matrix: rows of cells, above MAX_NUMBERED_CLASSES an image."""
 
     names: list[str]
     cells: list[list[MatrixCell]] | None
@@ -76,10 +68,7 @@ class MatrixChart:
 
 
 def build_histogram(values: Sequence[float | None]) -> dict[str, Any] | None:
-    """Count percentages in HISTOGRAM_BINS equal bins, with mean and median.
-
-    None where there is no value.
-    """
+    """Count percentages in HISTOGRAM_BINS equal bins; None without any value."""
     numbers = np.array([value for value in values if value is not None])
     if not numbers.size:
         return None
@@ -99,10 +88,7 @@ def build_histogram(values: Sequence[float | None]) -> dict[str, Any] | None:
 
 
 def build_matrix_chart(run: RunView) -> MatrixChart | None:
-    """Build the row-normalized confusion matrix of a run.
-
-    None where its record has none.
-    """
+    """Build the row-normalized confusion matrix of a run; None without one."""
     counts = run.confusion
     if counts is None:
         return None

@@ -1,7 +1,5 @@
 """Comparison of two runs on the same images: numbers, classes, images, settings."""
 
-from __future__ import annotations
-
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -31,10 +29,7 @@ class ValueChange(NamedTuple):
 
 @dataclass(frozen=True)
 class Comparison:
-    """Data of the comparison section.
-
-    Lists are sorted from the largest gain to the largest loss.
-    """
+    """Data of the comparison section; lists from largest gain to largest loss."""
 
     a: RunView
     b: RunView
@@ -92,10 +87,7 @@ def why_not_comparable(a: RunView, b: RunView) -> str:
 
 
 def choose_default_pair(runs: Sequence[RunView]) -> tuple[RunView, RunView] | None:
-    """Choose the two best runs of the first data set that has two; B is better.
-
-    They are of different methods if any are.
-    """
+    """Choose the two best runs of a data set, of two methods if possible; B is better."""
     for run in runs:
         peers = sorted((peer for peer in runs if peer.key == run.key), key=lambda peer: -(peer.miou or 0))
         if len(peers) > 1:
@@ -105,23 +97,18 @@ def choose_default_pair(runs: Sequence[RunView]) -> tuple[RunView, RunView] | No
 
 
 def compare_runs(a: RunView, b: RunView, gallery: ReportGallery) -> Comparison:
-    """Compare runs A and B, which must be comparable.
-
-    Images are matched by file, classes by number.
-    """
+    """Compare runs A and B, images matched by file and classes by number."""
     metrics = _changes([(name, a.metrics[name], b.metrics[name]) for name in REPORT_METRICS])
     classes = _changes([(of_a.name, of_a.iou, of_b.iou) for of_a, of_b in zip(a.classes, b.classes, strict=False)])
     shared_files = [file for file in a.per_image if file in b.per_image]
     images = _changes([(file, a.per_image[file][0], b.per_image[file][0]) for file in shared_files])
-    a_images = gallery.shots.get(a.anchor, {})
-    b_images = gallery.shots.get(b.anchor, {})
+    a_images, b_images = (gallery.shots.get(run.anchor, {}) for run in (a, b))
     pictures = [(file, a_images[file], b_images[file]) for file in a_images if file in b_images]
-    a_settings = flatten_settings(a)
-    b_settings = flatten_settings(b)
+    a_settings, b_settings = flatten_settings(a), flatten_settings(b)
     keys = [key for key in dict.fromkeys([*a_settings, *b_settings]) if a_settings.get(key) != b_settings.get(key)]
     settings = [(key, a_settings.get(key, "-"), b_settings.get(key, "-")) for key in keys]
-    classes.sort(key=lambda change: -change.delta)
-    images.sort(key=lambda change: -change.delta)
+    for changes in (classes, images):
+        changes.sort(key=lambda change: -change.delta)
     return Comparison(a, b, metrics, settings, classes, images, pictures[:MAX_PICTURED_IMAGES])
 
 
@@ -170,19 +157,16 @@ def build_compare_payload(runs: Sequence[RunView], gallery: ReportGallery) -> di
     }
 
 
-def merge_legend_colors(one: ImagePanels, other: ImagePanels) -> dict[str, str]:
-    """Merge the legends of one image in two runs: class -> color."""
-    return {key.name: key.color for key in [*one.legend, *other.legend]}
+def merge_legend_colors(*shots: ImagePanels) -> dict[str, str]:
+    """Merge the legends of one image in several runs: class -> color."""
+    return {key.name: key.color for shot in shots for key in shot.legend}
 
 
 def _image_payload(shot: ImagePanels) -> tuple[list[list[Any] | str], dict[str, str]]:
-    """Return id, width and height of each picture, or the reason that it is missing.
-
-    And the colors of the classes.
-    """
+    """Id, width and height of each picture, or its error; and the class colors."""
     drawings = ((panel.drawing, panel.missing) for panel in shot.panels.values())
     panels = [[drawing.id, drawing.width, drawing.height] if drawing else missing for drawing, missing in drawings]
-    return panels, merge_legend_colors(shot, shot)
+    return panels, merge_legend_colors(shot)
 
 
 def _changes(rows: Sequence[tuple[str, float | None, float | None]]) -> list[ValueChange]:

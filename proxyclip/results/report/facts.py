@@ -1,7 +1,5 @@
 """Settings of a record under headings: all that is needed to repeat the run."""
 
-from __future__ import annotations
-
 import re
 import shlex
 from collections.abc import Iterable, Mapping
@@ -12,7 +10,7 @@ from proxyclip.results.report.run_view import RunView
 
 
 class Fact(NamedTuple):
-    """Line of a group; `kind` is how it is set: text, hash or command."""
+    """Line of a group; `kind` is its style: text, hash or command."""
 
     name: str
     value: str
@@ -79,17 +77,8 @@ _GROUPS: dict[str, dict[str, str]] = {
         "Commit": "git.commit",
     },
 }
-# what may tell two runs apart, besides the arguments of the model and the versions of packages
-_SETTINGS = (
-    "protocol.resize",
-    "scoring",
-    "precision",
-    "limit",
-    "device_name",
-    "processes",
-    "code_sha256",
-    "changes",
-)
+# compared of two runs, besides the arguments of the model and the versions of packages
+_SETTINGS = ("protocol.resize", "scoring", "precision", "limit", "device_name", "processes", "code_sha256", "changes")
 
 
 def group_facts(run: RunView) -> dict[str, list[Fact]]:
@@ -106,7 +95,7 @@ def group_facts(run: RunView) -> dict[str, list[Fact]]:
 
 
 def flatten_settings(run: RunView) -> dict[str, str]:
-    """Flatten the settings that may tell two runs apart to a dict of texts."""
+    """Flatten the settings that are compared of two runs to a dict of texts."""
     named = {"method": run.method, "VFM": run.vfm, "CLIP": run.clip, "config": run.config}
     skipped = {"model_type", "clip_type", "vfm_model", "vfm_model.type"}
     flat = {k: v for k, v in _flatten(record_value(run.record, "arguments", {})) if k not in skipped}

@@ -1,10 +1,7 @@
-"""Images of the report: image, truth, prediction and errors of the images that runs kept, each embedded once.
+"""Images of the report: photograph, truth, prediction, errors, embedded once.
 
-Label maps of one image have the same colors in all runs, and equal ones are shared, so that runs can be laid side by
-side without embedding anything twice.
+Label maps of one image have the same colors in all runs, and equal ones are shared.
 """
-
-from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,26 +30,25 @@ PANEL_TITLES = {"image": "Image", "truth": "Truth", "prediction": "Prediction", 
 
 
 class EmbeddedImage(NamedTuple):
-    """An embedded image: its id in the page, size in pixels, the photograph under it, and the names on it."""
+    """Image in the page: id, size in pixels, photograph under it, names on it."""
 
     id: str
     width: int
     height: int
     uri: str
     under: str | None
-    words: list[RegionLabel]
+    labels: list[RegionLabel]
 
 
 class ImagePanel(NamedTuple):
-    """A panel of a row: an image, or the reason why there is none."""
+    """Panel of a row: an image, or the reason that there is none."""
 
-    kind: str
     drawing: EmbeddedImage | None
     missing: str = ""
 
 
 class ClassShares(NamedTuple):
-    """A line of a legend: shares of truth and prediction in percent."""
+    """Line of a legend: shares of truth and prediction in percent."""
 
     name: str
     color: str
@@ -61,7 +57,7 @@ class ClassShares(NamedTuple):
 
     @property
     def remark(self) -> str:
-        """Remark on a class of the truth or the prediction alone; empty for one of both."""
+        """Remark on a class of the truth or prediction alone; empty for one of both."""
         return "" if self.truth and self.prediction else "missed" if self.truth else "not in the truth"
 
 
@@ -85,26 +81,26 @@ class GalleryRow(NamedTuple):
 
 @dataclass
 class ReportGallery:
-    """All images of a report: `rows[anchor][why]`, `shots[anchor][file]`, and the embedded ones behind them."""
+    """Images of a report: `rows[anchor][why]`, `shots[anchor][file]`, `drawings`."""
 
     rows: dict[str, dict[str, list[GalleryRow]]] = field(default_factory=dict)
     shots: dict[str, dict[str, ImagePanels]] = field(default_factory=dict)
     drawings: list[EmbeddedImage] = field(default_factory=list)
 
     def add_image(
-        self, shape: tuple[int, int], uri: str, under: EmbeddedImage | None = None, words=()
+        self, shape: tuple[int, int], uri: str, under: EmbeddedImage | None = None, labels=()
     ) -> EmbeddedImage:
         """Keep one image of `shape` (h, w)."""
         fits = under is not None and (under.height, under.width) == shape
         drawing = EmbeddedImage(
-            f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*words]
+            f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*labels]
         )
         self.drawings.append(drawing)
         return drawing
 
 
 def collect_gallery(folder: Path, runs: Sequence[RunView], max_images: int) -> ReportGallery:
-    """Collect the galleries of runs, at most `max_images` of each kind a run; a missing file becomes a remark."""
+    """Collect at most `max_images` of each kind a run; a missing file is a remark."""
     gallery = ReportGallery()
     images: dict[Any, dict[str, tuple[RunView, int]]] = {}
     for run in runs:
@@ -123,7 +119,7 @@ def collect_gallery(folder: Path, runs: Sequence[RunView], max_images: int) -> R
 
 
 def render_label_map(labels: np.ndarray, scored: np.ndarray, slots: Mapping[int, int]) -> str:
-    """Encode (H, W) class indices as a PNG in the palette colors of `slots`; pixels that are not scored are hatched."""
+    """Encode (H, W) class indices as PNG in palette colors, unscored pixels hatched."""
     lookup = np.zeros(int(labels.max()) + 1, np.uint8)
     for class_id, slot in slots.items():
         if class_id < len(lookup):
@@ -133,13 +129,13 @@ def render_label_map(labels: np.ndarray, scored: np.ndarray, slots: Mapping[int,
 
 
 def render_error_map(wrong: np.ndarray, scored: np.ndarray) -> str:
-    """Encode (H, W) masks as a PNG: right pixels pale, wrong ones vermilion, the others hatched."""
+    """Encode (H, W) masks as PNG: right pale, wrong vermilion, the rest hatched."""
     layer = draw_label_layer(wrong, scored, (RIGHT_COLOR, WRONG_COLOR), (_RIGHT_OPACITY, _CLASS_OPACITY))
     return image_to_data_uri(layer, "png", optimize=True)
 
 
 def encode_photo(path: Path) -> tuple[str, tuple[int, int]]:
-    """Encode an image file as WebP of at most MAX_PHOTO_SIDE pixels a side; also its own (h, w). Raises OSError."""
+    """Encode a file as WebP of at most MAX_PHOTO_SIDE pixels; also its own (h, w)."""
     with Image.open(path) as file:
         image = ImageOps.exif_transpose(file).convert("RGB")
     h, w = image.height, image.width
@@ -148,7 +144,7 @@ def encode_photo(path: Path) -> tuple[str, tuple[int, int]]:
 
 
 def read_gallery_labels(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read a label map as (H, W) class indices, 0 where nothing is scored, and the mask of scored pixels.
+    """Read a label map: (H, W) class indices, 0 if not scored, and the scored mask.
 
     Raises:
         OSError: a file that cannot be read, or that is no label map.
@@ -164,7 +160,7 @@ def read_gallery_labels(path: Path, classes: int) -> tuple[np.ndarray, np.ndarra
 
 
 def _entries(run: RunView, max_images: int) -> list[tuple[str, int, str, str]]:
-    """(why, index, file, note) of the gallery of a record, kind by kind."""
+    """(reason, index, file, note) of the gallery of a record, kind by kind."""
     files = record_value(run.record, "per_image.file", [])
     picks = [pick for pick in record_value(run.record, "gallery", []) if isinstance(record_value(pick, "index"), int)]
     entries = []
@@ -196,39 +192,37 @@ def _shots(folder: Path, gallery: ReportGallery, uses: list[tuple[RunView, int]]
     slots = assign_palette_slots(set().union(*(np.unique(labels[scored]).tolist() for labels, scored in known)))
     embedded: dict[str, EmbeddedImage] = {}
 
-    def label_panel(run: RunView, kind: str) -> ImagePanel:
-        label_map = maps[run.anchor, kind]
+    def label_panel(run: RunView, label_map: Any) -> ImagePanel:
         if isinstance(label_map, str):
-            return ImagePanel(kind, None, label_map)
+            return ImagePanel(None, label_map)
         labels, scored = label_map
         digest = hash_chunks([labels.tobytes(), scored.tobytes(), str(labels.shape).encode()])
         if digest not in embedded:
             region_labels = place_region_labels(labels, scored, {class_id: run.name(class_id) for class_id in slots})
             uri = render_label_map(labels, scored, slots)
             embedded[digest] = gallery.add_image(labels.shape, uri, photo, region_labels)
-        return ImagePanel(kind, embedded[digest])
+        return ImagePanel(embedded[digest])
 
-    return {
-        run.anchor: ImagePanels(
-            {
-                "image": ImagePanel("image", photo, "" if photo else reason),
-                "truth": label_panel(run, "truth"),
-                "prediction": label_panel(run, "prediction"),
-                "errors": _errors(gallery, photo, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
-            },
-            _legend(run, slots, maps[run.anchor, "truth"], maps[run.anchor, "prediction"]),
-        )
-        for run, _ in uses
-    }
+    shots = {}
+    for run, _ in uses:
+        truth, prediction = (maps[run.anchor, kind] for kind in ("truth", "prediction"))
+        panels = {
+            "image": ImagePanel(photo, "" if photo else reason),
+            "truth": label_panel(run, truth),
+            "prediction": label_panel(run, prediction),
+            "errors": _errors(gallery, photo, truth, prediction),
+        }
+        shots[run.anchor] = ImagePanels(panels, _legend(run, slots, truth, prediction))
+    return shots
 
 
 def _errors(gallery: ReportGallery, photo: EmbeddedImage | None, truth: Any, prediction: Any) -> ImagePanel:
     if isinstance(truth, str) or isinstance(prediction, str):
-        return ImagePanel("errors", None, "Without truth and prediction there are no errors to show.")
+        return ImagePanel(None, "Without truth and prediction there are no errors to show.")
     if truth[0].shape != prediction[0].shape:
-        return ImagePanel("errors", None, "Truth and prediction differ in size.")
+        return ImagePanel(None, "Truth and prediction differ in size.")
     wrong = (truth[0] != prediction[0]) | ~prediction[1]
-    return ImagePanel("errors", gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
+    return ImagePanel(gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
 
 
 def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) -> list[ClassShares]:
@@ -244,7 +238,7 @@ def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) ->
 
 
 def _read_or_reason(read: Callable[[], T], folder: Path) -> T | str:
-    """Return the result of `read`, or the reason why a file cannot be read, without the path of the work dir."""
+    """Return the result of `read`, or the error with paths relative to the work dir."""
     try:
         return read()
     except FileNotFoundError as error:

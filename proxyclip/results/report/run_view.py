@@ -1,10 +1,8 @@
 """Records as the report shows them: names, numbers, badges, best runs."""
 
-from __future__ import annotations
-
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -27,12 +25,7 @@ REPORT_METRICS = ("mIoU", "aAcc", "mAcc", "mIoU_gt", "fwIoU", *ZERO_SHOT_METRICS
 
 
 class ClassRow(NamedTuple):
-    """One class of a run: IoU and accuracy, labelled pixels and their share.
-
-    All but the pixels are in percent.
-
-    `unseen` is that of a zero-shot split.
-    """
+    """Class of a run: IoU, accuracy and share of all labelled pixels in percent."""
 
     number: int
     name: str
@@ -46,7 +39,7 @@ class ClassRow(NamedTuple):
 class Badge(NamedTuple):
     """Label of a run that limits its comparability, and its explanation."""
 
-    word: str
+    text: str
     why: str
 
 
@@ -203,10 +196,7 @@ class RunView:
 
 
 def build_run_views(records: Sequence[Mapping[str, Any]]) -> list[RunView]:
-    """Build the views of records, by data set, best mIoU first.
-
-    Each with an anchor of its own.
-    """
+    """Build the views of records, by data set, best mIoU first, anchors unique."""
     runs = []
     anchors = set()
     for record in records:
@@ -220,16 +210,8 @@ def build_run_views(records: Sequence[Mapping[str, Any]]) -> list[RunView]:
     return sorted(runs, key=lambda run: (run.dataset, -(-1 if run.miou is None else run.miou), run.id))
 
 
-def list_badges(run: RunView) -> list[Badge]:
-    """List the badges of a run that limit its comparability."""
-    return list(_iter_badges(run))
-
-
 def find_best_anchors(runs: Sequence[RunView]) -> set[str]:
-    """Find the best run of each data set that has several.
-
-    Partial ones count only among themselves.
-    """
+    """Find the best of several runs of a data set; partial ones only among themselves."""
     anchors = set()
     for dataset in {run.dataset for run in runs}:
         scored_runs = [run for run in runs if run.dataset == dataset and run.miou is not None]
@@ -241,20 +223,26 @@ def find_best_anchors(runs: Sequence[RunView]) -> set[str]:
     return anchors
 
 
-def _iter_badges(run: RunView) -> Iterator[Badge]:
+def list_badges(run: RunView) -> list[Badge]:
+    """List the badges of a run that limit its comparability."""
     record = run.record
     left_out = len(run.left_out)
-    if record.get("partial"):
-        yield Badge("partial", f"Only the first {run.images} images of the data set were evaluated (--limit).")
-    if record.get("approximations"):
-        yield Badge("approximate", f"Computed in a shorter way: {', '.join(map(str, record['approximations']))}.")
-    if left_out:
-        yield Badge(f"{left_out} left out", f"{left_out} image(s) could not be read and were left out (--skip-bad).")
-    if record.get("resumed_images"):
-        yield Badge("resumed", f"{record['resumed_images']} images were taken over from an interrupted run.")
-    if (record.get("git") or {}).get("dirty"):
-        yield Badge("dirty", "The checkout had changes that no commit holds when this ran.")
-    if record.get("changes"):
-        yield Badge("changed", f"Settings other than the config's: {', '.join(map(str, record['changes']))}.")
-    if record.get("scoring") not in (None, "correct"):
-        yield Badge(f"{record['scoring']} scoring", "Scored by another rule than the other runs (--scoring).")
+    resumed = record.get("resumed_images")
+    scoring = record.get("scoring") or "correct"
+    approximations, changes = (", ".join(map(str, record.get(key) or [])) for key in ("approximations", "changes"))
+    partial_text = f"Only the first {run.images} images of the data set were evaluated (--limit)."
+    left_out_text = f"{left_out} image(s) could not be read and were left out (--skip-bad)."
+    badges = (
+        (record.get("partial"), "partial", partial_text),
+        (approximations, "approximate", f"Computed in a shorter way: {approximations}."),
+        (left_out, f"{left_out} left out", left_out_text),
+        (resumed, "resumed", f"{resumed} images were taken over from an interrupted run."),
+        (
+            (record.get("git") or {}).get("dirty"),
+            "dirty",
+            "The checkout had changes that no commit holds when this ran.",
+        ),
+        (changes, "changed", f"Settings other than the config's: {changes}."),
+        (scoring != "correct", f"{scoring} scoring", "Scored by another rule than the other runs (--scoring)."),
+    )
+    return [Badge(text, why) for shown, text, why in badges if shown]

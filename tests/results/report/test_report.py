@@ -1,7 +1,5 @@
 """The HTML report: whole and harmless pages from any records, right numbers, and a script that agrees with them."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
@@ -137,14 +135,8 @@ def work(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("runs <of> me")
     run(folder, "aaa111", seed=1)
     run(folder, "bbb222", seed=2, left_out=[{"file": "b<d.jpg", "why": "cut & short"}], resumed_images=3)
-    run(
-        folder,
-        "abc333",
-        seed=3,
-        config_name="cfg_voc20",
-        dataset={"type": "Other", "images": 6},
-        method="method aaa111",
-    )
+    other = {"config_name": "cfg_voc20", "dataset": {"type": "Other", "images": 6}}
+    run(folder, "abc333", seed=3, method="method aaa111", **other)
     return folder
 
 
@@ -176,13 +168,13 @@ def test_names_that_are_markup_stay_names(text):
     assert "b<d.jpg" in page.text("run-bbb222") and "cut & short" in page.text("run-bbb222")
 
 
-def test_the_same_records_make_the_same_page_without_its_place(work, text, tmp_path):
+def test_report_depends_on_the_records_and_not_on_their_path(work, text, tmp_path):
     shutil.copytree(work, tmp_path / work.name)
     assert build_report(tmp_path / work.name) == text
     assert str(tmp_path) not in text and str(work.parent) not in text
 
 
-def test_the_table_of_runs(work, text):
+def test_overview_lists_numbers_and_badges_of_runs(work, text):
     for identity in ("aaa111", "bbb222"):
         metrics = load_record(work, identity)["metrics"]
         row = next(one for one in re.findall(r"<tr.*?</tr>", text, re.S) if f'href="#run-{identity}"' in one)
@@ -194,7 +186,7 @@ def test_the_table_of_runs(work, text):
     assert "2026-01-02" in text and "3 runs" in text
 
 
-def test_only_whole_runs_are_best(tmp_path):
+def test_overview_marks_best_among_whole_runs(tmp_path):
     run(tmp_path, "good", metrics={"mIoU": 40.0})
     run(tmp_path, "fair", metrics={"mIoU": 30.0})
     run(tmp_path, "part", metrics={"mIoU": 90.0}, partial=True)
@@ -202,18 +194,10 @@ def test_only_whole_runs_are_best(tmp_path):
     assert len(marked) == 1 and "#run-good" in marked[0]
 
 
-def test_published_numbers_and_the_difference(tmp_path):
+def test_overview_has_published_number_and_difference(tmp_path):
     model = {"model_type": "ViT-B/16", "clip_type": "openai", "vfm_model": {"type": "dino"}}
-    made = run(
-        tmp_path,
-        "pub",
-        method="proxy",
-        config={"model": model},
-        options={"config": "configs/cfg_voc21.py"},
-        changes=[],
-        approximations=[],
-        metrics={"mIoU": 50.0},
-    )
+    origin = {"config": {"model": model}, "options": {"config": "configs/cfg_voc21.py"}}
+    made = run(tmp_path, "pub", method="proxy", changes=[], approximations=[], metrics={"mIoU": 50.0}, **origin)
     target = find_published_result(made)
     row = cells(build_report(tmp_path), "proxy")
     assert row[7].removeprefix("~ ") == f"{target.value:.2f}"
@@ -234,7 +218,7 @@ def test_class_rows_shares_and_confusions(work, text):
     assert wanted in Page(text).titles
 
 
-def test_seen_and_unseen(tmp_path):
+def test_report_has_zero_shot_metrics_and_unseen_badges(tmp_path):
     old = run(tmp_path / "runs", "old")
     before = build_report(tmp_path / "runs")
     assert "hIoU" not in before and "unseen" not in before
@@ -251,21 +235,20 @@ def test_seen_and_unseen(tmp_path):
     assert text.count('class="badge">unseen') == 1 and "hIoU" not in page.text("cmp-metrics")
 
 
-def test_histogram_counts_every_image():
+def test_build_histogram_counts_every_image():
     found = build_histogram([0.0, 4.9, 5.0, 100.0, None])
     assert [bar.count for bar in found["bars"]][:2] == [2, 1] and found["bars"][-1].count == 1
     assert found["undefined"] == 1 and found["mean"] == pytest.approx(109.9 / 4)
     assert build_histogram([None]) is None
 
 
-def test_large_matrices_are_pictures_with_their_shares():
+def test_build_matrix_chart_draws_large_matrices_as_images():
     confusion = np.diag(np.full(70, 1000)).astype(np.int64)
     confusion[3, 60] = 250
     confusion[5, 6] = 0
     names = [{"name": f"n{i}", "iou": 1.0, "acc": 1.0, "pixels": 1} for i in range(70)]
-    made = build_matrix_chart(
-        RunView({"identity": "x", "confusion": to_sparse_confusion(confusion), "per_class": names})
-    )
+    record = {"identity": "x", "confusion": to_sparse_confusion(confusion), "per_class": names}
+    made = build_matrix_chart(RunView(record))
     assert made.cells is None and not made.named and made.picture.startswith("data:image/png;base64,")
     assert made.entries[3] == [3, 1000, 60, 250] and made.totals[3] == 1250
 
@@ -296,7 +279,7 @@ def test_comparison_numbers(work):
     assert page.text("cmp-pictures").count("Truth") == 3
 
 
-def test_why_there_is_no_comparison(tmp_path):
+def test_report_explains_runs_that_cannot_be_compared(tmp_path):
     run(tmp_path, "one")
     run(tmp_path, "two", dataset={"type": "PascalVOCDataset", "images": 6, "list_sha256": "2" * 64})
     run(tmp_path, "six", names=("sky", "sheep", "cow", "car"))
@@ -307,7 +290,7 @@ def test_why_there_is_no_comparison(tmp_path):
             build_report(tmp_path, compare=["one", other])
 
 
-def test_pictures_that_are_not_there_are_said_in_words(tmp_path):
+def test_report_explains_missing_and_damaged_images(tmp_path):
     run(tmp_path, "gone")
     place = tmp_path / "gallery" / "gone"
     (place / "0-prediction.png").unlink()
@@ -332,7 +315,7 @@ def test_error_maps_and_legends(tmp_path):
     assert {key.name: key.remark for key in shot.legend} == {"sheep": "", "sky": "", "cow": "not in the truth"}
 
 
-def test_records_that_lack_numbers(tmp_path):
+def test_report_accepts_records_without_numbers(tmp_path):
     save_record({"identity": "bare", "metrics": {}}, tmp_path)
     save_record({"identity": "nan", "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None}, tmp_path)
     run(tmp_path, "odd", per_image=None, confusion={"classes": 0, "label": [], "prediction": [], "count": []})
@@ -342,7 +325,7 @@ def test_records_that_lack_numbers(tmp_path):
     assert "no confusion matrix" in page.text("run-odd") and "No pixel" not in page.text("run-odd")
 
 
-def test_pictures_limit_runs_and_forty_of_them(work, tmp_path):
+def test_report_options_pictures_and_runs(work, tmp_path):
     assert "image" not in Page(build_report(work, pictures=0)).tags
     one = Page(build_report(work, runs=["aaa"]))
     assert "run-aaa111" in one.ids and "run-bbb222" not in one.ids
@@ -361,26 +344,26 @@ def test_pictures_limit_runs_and_forty_of_them(work, tmp_path):
         (["--compare", "aaa", "aaa111"], "the same run"),
     ],
 )
-def test_errors_in_one_line(work, capsys, arguments, said):
+def test_report_command_reports_errors_in_one_line(work, capsys, arguments, said):
     assert main([str(work), *arguments]) == 2
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1 and not (work / "report.html").exists()
 
 
-def test_no_folder_and_no_records(tmp_path, capsys):
+def test_report_command_refuses_a_folder_without_records(tmp_path, capsys):
     assert main([str(tmp_path / "absent")]) == 2 and main([str(tmp_path)]) == 2
     error = capsys.readouterr().err
     assert "There is no folder" in error and "no readable record" in error and error.count("\n") == 2
 
 
-def test_the_command_writes_one_file(work, tmp_path, capsys):
+def test_report_command_writes_one_file(work, tmp_path, capsys):
     target = tmp_path / "out.html"
     assert main([str(work), "-o", str(target), "--pictures", "1"]) == 0
     assert [one.name for one in tmp_path.iterdir()] == ["out.html"] and str(target) in capsys.readouterr().out
     Page(target.read_text(encoding="utf-8"))
 
 
-def test_wide_label_maps_keep_their_classes(tmp_path):
+def test_read_gallery_labels_keeps_wide_labels(tmp_path):
     labels = np.array([[300, 65535], [846, 0]], np.uint16)
     Image.fromarray(labels).save(tmp_path / "wide.png")
     for classes in (847, 0):  # 0: the record does not say how many
@@ -389,7 +372,7 @@ def test_wide_label_maps_keep_their_classes(tmp_path):
     assert read_gallery_labels(tmp_path / "wide.png", 400)[1].tolist() == [[True, False], [False, True]]
 
 
-def test_facts_have_what_makes_a_run_again(work):
+def test_group_facts_has_the_settings_to_repeat_a_run(work):
     view = build_run_views([load_record(work, "aaa111")])[0]
     found = {fact.name: fact.value for facts_ in group_facts(view).values() for fact in facts_}
     assert found["Command"] == "eval.py --config configs/cfg_voc21.py" and found["Commit"] == "f" * 40
@@ -418,7 +401,7 @@ told.textContent = JSON.stringify(said);
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
-def test_the_script_runs_and_agrees_with_the_page(tmp_path):
+def test_page_scripts_agree_with_the_rendered_page(tmp_path):
     names = [f"n{i}" for i in range(29)] + [NASTY]
     made = {one: run(tmp_path, one, names=names, seed=i) for i, one in enumerate(("low", "high"))}
     text = build_report(tmp_path, compare=["low", "high"])

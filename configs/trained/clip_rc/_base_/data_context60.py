@@ -5,7 +5,7 @@ The paper names the data set, but no configuration of it was published: the sett
 
 _base_ = ["./runtime.py", "../../_base_/context.py"]
 
-model = dict(name_path="./configs/trained/clip_rc/cls_context60.txt")
+model = dict(name_path="./configs/cls_context60.txt")
 
 train_dataloader = dict(dataset=dict(type="PascalContext60Dataset", **_base_.files.train))
 test_dataloader = dict(dataset=dict(type="PascalContext60Dataset", **_base_.files.test))

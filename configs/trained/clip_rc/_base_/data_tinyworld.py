@@ -9,7 +9,7 @@ _base_ = ["./runtime.py", "../../_base_/tinyworld.py"]
 model = dict(
     model_type="local-dir:proxyclip/tinyworld/weights/clip",
     clip_type=None,
-    name_path="./configs/trained/clip_rc/cls_tinyworld.txt",
+    name_path="./configs/trained/maskclip_plus/cls_tinyworld.txt",
     regions=9,
     decoder=dict(layers=1, hidden=512),
     loss_weights=dict(dice=50.0),

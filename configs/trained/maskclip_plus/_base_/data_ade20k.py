@@ -2,7 +2,7 @@
 
 _base_ = "./runtime.py"
 
-model = dict(name_path="./configs/trained/maskclip_plus/cls_ade20k.txt")
+model = dict(name_path="./configs/corrected/cls_ade20k.txt")
 
 ade = dict(type="ADE20KDataset", data_root="{{$DATA_ROOT:data}}/ade/ADEChallengeData2016")
 train_dataloader = dict(

@@ -3,7 +3,7 @@
 _base_ = "./runtime.py"
 
 model = dict(
-    name_path="./configs/trained/maskclip_plus/cls_city_scapes.txt",
+    name_path="./configs/corrected/cls_city_scapes.txt",
     data_preprocessor=dict(size=(512, 1024)),
 )
 
