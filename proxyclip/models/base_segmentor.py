@@ -1,6 +1,4 @@
-"""Base class of all segmentors: prediction, labels from scores, vocabulary, precision, records."""
-
-from __future__ import annotations
+"""Base class of all segmentors."""
 
 import functools
 import inspect
@@ -23,15 +21,15 @@ from proxyclip.models.sliding.postprocess import (
     scores_to_labels,
 )
 
-# size (H0, W0) -> row chunks of a score map, (names, rows, W0) from the top
+# (H0, W0) -> row chunks of a score map, (names, rows, W0) from the top
 RowChunkFunction = Callable[[tuple[int, int]], Iterable[Tensor]]
 Init = TypeVar("Init", bound=Callable[..., None])
 
 
 def record_arguments(init: Init) -> Init:
-    """Decorate a constructor to record its arguments, defaults included, for `describe`.
+    """Decorate a constructor to record its arguments for `describe`.
 
-    The data preprocessor is left out. What the constructor itself put into `self.arguments` wins.
+    Defaults are included, the data preprocessor is not. Entries that the constructor put into `self.arguments` win.
     """
     signature = inspect.signature(init)
 
@@ -50,14 +48,14 @@ def record_arguments(init: Init) -> Init:
 class OpenVocabSegmentor(BaseSegmentor):
     """Classify pixels by the scores of class names.
 
-    Subclasses implement `score` and `extract_feat`, provide the buffer `text` (names, D), text features, and the CLIP
-    they are from as `clip`.
+    Subclasses implement `score` and `extract_feat`, and provide the buffer `text` (names, D) of text features and
+    their CLIP as `clip`.
 
     Args:
-        data_preprocessor: a module, or the config of one.
+        data_preprocessor: a module or its config.
         precision: auto, fp32, fp16 or bf16, of the image towers in an evaluation; scores are always float32.
         refine: steps on the maps (`proxyclip.models.refine`).
-        keep_logits: store class probabilities in the samples of `predict`, too.
+        keep_logits: store class probabilities in the samples of `predict`.
         prob_thd: pixels whose best probability is below it become class 0.
 
     Raises:
@@ -96,33 +94,30 @@ class OpenVocabSegmentor(BaseSegmentor):
             self.text = text
 
     def prepare(self, device: torch.device) -> None:
-        """Finish loading for an evaluation, once, when the device is known; here choose the dtype."""
+        """Choose the dtype when the device of an evaluation is known."""
         self.dtype = pick_dtype(self.precision, device)
 
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
-        """Compute the scores of images (3, H, W) -> for each a function: size (H0, W0) -> row chunks.
+        """Score images (3, H, W) -> for each a function: size (H0, W0) -> row chunks.
 
         Score maps of full size are made one image at a time, when the function is called.
         """
         raise NotImplementedError
 
     def classify(self, scores: Tensor) -> Tensor:
-        """Convert scores of every name (names, H, W) to class probabilities (classes, H, W)."""
+        """Convert scores (names, H, W) to class probabilities (classes, H, W)."""
         return max_over_synonyms((scores * self.scale).softmax(0), self.index, len(self.vocabulary))
 
     def label(self, scores: Tensor) -> Tensor:
-        """Convert scores of every name (names, H, W) to labels (H, W) int64, as `classify` and the threshold give them.
-
-        Class probabilities are computed only for a method with a `classify` of its own.
-        """
-        if type(self).classify is not OpenVocabSegmentor.classify:
+        """Convert scores (names, H, W) to labels (H, W) int64, threshold applied."""
+        if type(self).classify is not OpenVocabSegmentor.classify:  # else probabilities are not needed
             return labels_from_probabilities(self.classify(scores), self.prob_thd)
         return labels_from_scores(scores, self.index, self.scale, self.prob_thd)
 
     def decide(self, chunks: Iterable[Tensor], image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Convert row chunks of scores to labels (H0, W0) int64, and probabilities (classes, H0, W0) or None."""
+        """Convert row chunks to labels (H0, W0), and probabilities if they are kept."""
         return scores_to_labels(chunks, self.classify, self.label, image, self.refine, self.prob_thd, self.keep_logits)
 
     @torch.no_grad()
@@ -153,7 +148,7 @@ class OpenVocabSegmentor(BaseSegmentor):
         return torch.stack([torch.cat(list(chunks(size)), 1) for chunks in self.score(inputs)])
 
     def extract_feat(self, inputs: Tensor) -> Any:
-        """Compute what the scores are made of; each subclass defines it."""
+        """Compute the features of the scores."""
         raise NotImplementedError
 
     def loss(self, inputs: Tensor, data_samples: Any) -> dict[str, Tensor]:
@@ -164,5 +159,5 @@ class OpenVocabSegmentor(BaseSegmentor):
         return self.predict(inputs)
 
     def describe(self) -> dict[str, Any]:
-        """Describe all settings that can change a number (JSON types); complete after the first `prepare`."""
+        """Describe all settings that can change a number; complete once prepared."""
         return self.arguments | {"dtype": str(self.dtype), "approximations": []}

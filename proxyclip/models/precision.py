@@ -1,7 +1,5 @@
 """Number formats of image towers."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,7 +31,7 @@ def pick_dtype(precision: str, device: torch.device | str) -> torch.dtype:
 
 
 def pick_model_dtype(model_cfg: Mapping[str, Any], device: torch.device | str) -> torch.dtype:
-    """Choose the dtype of the image towers of a model config; without `precision` it is `auto`."""
+    """Choose the dtype of the image towers of a model config, by default `auto`."""
     return pick_dtype(model_cfg.get("precision", "auto"), device)
 
 
@@ -43,7 +41,7 @@ def format_dtype(dtype: torch.dtype) -> str:
 
 
 def cpu_has_bf16() -> bool:
-    """Return True if this CPU multiplies bfloat16 in hardware; False where it is unknown."""
+    """Return True if this CPU is known to multiply bfloat16 in hardware."""
     for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
         try:
             if getattr(torch.cpu, probe)():

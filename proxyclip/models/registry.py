@@ -1,11 +1,8 @@
 """Plug-in classes by file name.
 
-`load("attention", "proxy")` returns the one public class of attention/proxy.py. There is no list to keep: a new method
-is a new file in its folder, or anywhere else and named by its path. Files of the folders that begin with `_` hold
-shared parts.
+`load_plugin_class("attention", "proxy")` returns the one public class of attention/proxy.py. There is no list: a new
+method is a new file in its folder, or elsewhere and named by its path. Names that begin with `_` are shared parts.
 """
-
-from __future__ import annotations
 
 import importlib
 import inspect
@@ -19,7 +16,7 @@ from proxyclip.utils.hashing import hash_value
 from proxyclip.utils.paths import ROOT, find_existing_path
 from proxyclip.utils.suggest import closest_match
 
-# Kinds of plug-ins, by the names that configs and messages have for them -> packages with the files.
+# Types of plug-ins, as configs and messages name them -> packages with the files.
 PLUGIN_PACKAGES = {
     "attention": "proxyclip.models.attention",
     "vfm": "proxyclip.models.vfm",
@@ -30,7 +27,7 @@ PLUGIN_PACKAGES = {
 
 
 def list_plugins(folder: str) -> list[str]:
-    """List the names that `load(folder, name)` accepts, besides paths."""
+    """List the names that `load_plugin_class` accepts, besides paths."""
     package = ROOT.joinpath(*PLUGIN_PACKAGES[folder].split("."))
     return sorted(path.stem for path in package.glob("*.py") if not path.stem.startswith("_"))
 
@@ -48,8 +45,8 @@ def load_plugin_class(folder: str, name: str) -> type:
         name: stem of a file of that folder, or path of any file that ends in .py.
 
     Raises:
-        ValueError: no such name; the message lists the valid ones. FileNotFoundError: no such file.
-        TypeError: the file does not define just one public class.
+        ValueError: unknown name; the message lists the valid ones. FileNotFoundError: no such file.
+        TypeError: the file does not define one public class.
     """
     if is_plugin_file(name):
         module = _load_plugin_file(folder, find_existing_path(name, f"{folder} plug-in").resolve())
@@ -72,17 +69,14 @@ def load_plugin_class(folder: str, name: str) -> type:
 
 
 def _load_plugin_file(folder: str, path: Path) -> ModuleType:
-    """Import a file as a module of the folder's package; again if it changed.
-
-    The module's name is made of the path, so that files of the same stem do not mix.
-    """
+    """Import a file, again if it changed, as a module named by its path."""
     name = f"proxyclip_plugin_{hash_value(str(path))[:12]}_{path.stem}"
     source = path.read_text(encoding="utf-8")
     module = sys.modules.get(name)
     if module is None or vars(module)["__source__"] != source:
         module = ModuleType(name)
         vars(module).update(__file__=str(path), __package__=PLUGIN_PACKAGES[folder], __source__=source)
-        sys.modules[name] = module  # dataclasses look their module up while they are made
+        sys.modules[name] = module  # dataclasses look up their module while they are made
         try:
             exec(compile(source, path, "exec", dont_inherit=True), vars(module))
         except BaseException:
@@ -95,7 +89,7 @@ def check_plugin_spec(folder: str, spec: str | dict[str, Any]) -> tuple[type, di
     """Return the class of a spec, and the spec's options.
 
     Raises:
-        ValueError: unknown name, or none. TypeError: unknown option; the message lists the options.
+        ValueError: unknown or missing name. TypeError: unknown option; the message lists the options.
     """
     options = {"type": spec} if isinstance(spec, str) else dict(spec)
     if "type" not in options:

@@ -1,7 +1,6 @@
-"""How CLIP's last block mixes patches: one strategy, one paper, one file; the file name, or a path ending in
-.py, is its name in a config.
+"""Attention strategies of CLIP's last block, one paper a file.
 
-The contract, all of it:
+The file name, or a path ending in .py, is the name of a strategy in a config. The contract, all of it:
 
     strategy(block, x, grid, guide) -> (tokens, grid)
         block   CLIP's last residual attention block
@@ -10,13 +9,10 @@ The contract, all of it:
         guide   VFM features (B, D, H, W), or None
         tokens  patches only (B, H*W, C), on the returned grid
 
-A strategy is a frozen dataclass with `__call__`: its fields are its hyper-parameters, its repr goes into the result
-record. `guided` says whether it needs a VFM: True, False, or None for one that works with and without.
-
-What looks at other layers or at other windows is no strategy but a segmentor of its own: see `proxyclip.models.segmentors`.
+A strategy is a frozen dataclass with `__call__`: its fields are its hyper-parameters, its repr is in the result record.
+`guided` tells if it needs a VFM: True, False, or None for one that works with and without. Methods that look at other
+layers or other windows are segmentors (`proxyclip.models.segmentors`).
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -24,11 +20,11 @@ from proxyclip.models.registry import build_plugin
 
 
 def build_strategy(spec: str | dict[str, Any] | None, guided: bool, **defaults: Any) -> Any:
-    """The strategy of a config.
+    """Build the strategy of a config.
 
     Args:
         spec: name, `dict(type=name, **options)`, or None: proxy with a VFM, vanilla without.
-        guided: whether there is a VFM.
+        guided: there is a VFM.
         defaults: options used where the strategy has them and `spec` leaves them out.
 
     Raises:

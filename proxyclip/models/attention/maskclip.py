@@ -1,36 +1,30 @@
-"""MaskCLIP: every patch attends to itself alone, the last block reduced to its value path.
+"""MaskCLIP: every patch attends to itself alone.
 
 Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import Tensor
 
-from proxyclip.models.layers.block import add_residual_and_mlp, project_values
+from proxyclip.models.layers.block import Grid, add_residual_and_mlp, project_values
 
 
 @dataclass(frozen=True)
 class MaskCLIP:
-    """tokens = out_proj(values).
+    """The value path of the last block: tokens = out_proj(values).
 
-    Key smoothing and prompt denoising work on scores, not on tokens: they are options of the segmentor
-    `MaskCLIPSegmentation`.
+    Key smoothing and prompt denoising work on scores: they are options of `MaskCLIPSegmentation`.
 
     Args:
-        residual: keep the residual connection and the MLP, as MaskCLIP's own code does. The comparisons of later
-            papers leave them out.
+        residual: keep residual connection and MLP, as MaskCLIP's own code; the comparisons of later papers do not.
     """
 
     residual: bool = False
     method: ClassVar[str] = "maskclip"
     guided: ClassVar[bool] = False
 
-    def __call__(
-        self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
-    ) -> tuple[Tensor, tuple[int, int]]:
+    def __call__(self, block: Any, x: Tensor, grid: Grid, guide: Tensor | None) -> tuple[Tensor, Grid]:
         values = project_values(block, x)
         return add_residual_and_mlp(block, x[:, 1:], values) if self.residual else values, grid

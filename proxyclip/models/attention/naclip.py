@@ -1,10 +1,8 @@
-"""NACLIP: self-attention by keys with a Gaussian window around every patch, without residual connection and MLP.
+"""NACLIP: key-key attention with a Gaussian window around every patch.
 
 Hajimiri, Ben Ayed and Dolz, "Pay Attention to Your Neighbours: Training-Free Open-Vocabulary Semantic Segmentation"
 (arXiv 2404.08181).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -15,6 +13,7 @@ from torch import Tensor
 
 from proxyclip.models.attention.proxy import Proxy
 from proxyclip.models.layers.block import (
+    Grid,
     compute_attention_logits,
     compute_qkv,
     mix_values,
@@ -25,10 +24,10 @@ from proxyclip.models.layers.block import (
 
 @dataclass(frozen=True)
 class NACLIP:
-    """P = softmax(k kᵀ / sqrt(d) + w), w_ij = exp(-|p_i - p_j|² / (2 sigma²)); the class token has w = 0.
+    """Softmax(k kᵀ / sqrt(d) + w), w_ij = exp(-|p_i - p_j|² / (2 sigma²)).
 
-    With a VFM, which the paper does not have, the masked similarities of proxy attention take the place of k kᵀ:
-    its neighbourhood on ProxyCLIP's features, on the VFM's grid.
+    w is 0 for the class token. There is no residual connection and no MLP. With a VFM, which the paper does not have,
+    the masked similarities of proxy attention replace k kᵀ, on the VFM's grid.
 
     Args:
         sigma: width of the window, in patches of CLIP.
@@ -45,9 +44,7 @@ class NACLIP:
         if not self.sigma > 0:
             raise ValueError(f"Expected sigma of NACLIP's window to be above 0, but got {self.sigma}")
 
-    def __call__(
-        self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
-    ) -> tuple[Tensor, tuple[int, int]]:
+    def __call__(self, block: Any, x: Tensor, grid: Grid, guide: Tensor | None) -> tuple[Tensor, Grid]:
         if guide is None:
             _, k, v = compute_qkv(block, x)
             window = F.pad(self.window(grid, grid, x.device), (1, 0, 1, 0))
@@ -57,10 +54,11 @@ class NACLIP:
         scores = Proxy(self.beta, self.gamma).scores(guide) + self.window(to, grid, x.device)
         return scores.softmax(-1).to(values.dtype) @ values, to
 
-    def window(self, grid: tuple[int, int], unit: tuple[int, int], device: torch.device) -> Tensor:
-        """w of all pairs of cells of `grid` (h, w), distances in cells of the grid `unit`: (h*w, h*w) float32."""
-        y, x = (
-            torch.arange(n, dtype=torch.float32, device=device) * (of / n) for n, of in zip(grid, unit, strict=True)
+    def window(self, grid: Grid, unit: Grid, device: torch.device) -> Tensor:
+        """Gaussian weights (h*w, h*w) of cells of `grid`, distances in cells of `unit`."""
+        axes = (
+            torch.arange(count, dtype=torch.float32, device=device) * (cells / count)
+            for count, cells in zip(grid, unit, strict=True)
         )
-        places = torch.cartesian_prod(y, x).reshape(-1, 2)
-        return torch.exp(-torch.cdist(places, places).square() / (2 * self.sigma**2))
+        positions = torch.cartesian_prod(*axes).reshape(-1, 2)
+        return torch.exp(-torch.cdist(positions, positions).square() / (2 * self.sigma**2))

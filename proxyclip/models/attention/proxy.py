@@ -1,9 +1,7 @@
-"""Proxy attention: patches are mixed by the similarity of a vision foundation model's features.
+"""Proxy attention: patches are mixed by the similarity of VFM features.
 
 Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation" (arXiv 2408.04883).
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -11,18 +9,19 @@ from typing import Any, ClassVar
 import torch.nn.functional as F
 from torch import Tensor
 
-from proxyclip.models.layers.block import project_values, resize_tokens
+from proxyclip.models.layers.block import Grid, project_values, resize_tokens
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """P = softmax of gamma (S - beta mean(S)) where that is not negative; tokens = P values, no residual, no MLP.
+    """Softmax of gamma (S - beta mean(S)) where that is not negative.
 
-    S is the cosine similarity of VFM patch features, its mean taken per window.
+    S is the cosine similarity of VFM patch features, its mean taken per window. There is no residual connection and no
+    MLP.
 
     Args:
-        beta: how many times the mean similarity is subtracted (adaptive normalisation).
-        gamma: scale of what is left, the inverse temperature of the softmax.
+        beta: multiple of the mean similarity that is subtracted (adaptive normalization).
+        gamma: scale of the difference, the inverse temperature of the softmax.
     """
 
     beta: float = 1.2
@@ -30,9 +29,7 @@ class Proxy:
     method: ClassVar[str] = "proxy"
     guided: ClassVar[bool] = True
 
-    def __call__(
-        self, block: Any, x: Tensor, grid: tuple[int, int], guide: Tensor | None
-    ) -> tuple[Tensor, tuple[int, int]]:
+    def __call__(self, block: Any, x: Tensor, grid: Grid, guide: Tensor | None) -> tuple[Tensor, Grid]:
         if guide is None:
             raise ValueError("Expected VFM features as guide of proxy attention, but got None: set vfm_model")
         to = (guide.shape[2], guide.shape[3])
@@ -40,11 +37,11 @@ class Proxy:
         return self.weights(guide).to(values.dtype) @ values, to
 
     def weights(self, guide: Tensor) -> Tensor:
-        """Attention map of one window each: (B, D, H, W) -> (B, H*W, H*W) float32, rows sum to one."""
+        """Attention map of each window: (B, D, H, W) -> (B, H*W, H*W) float32."""
         return self.scores(guide).softmax(dim=-1)
 
     def scores(self, guide: Tensor) -> Tensor:
-        """What the softmax is taken of: gamma (S - beta mean(S)), negative entries -inf, the diagonal kept."""
+        """Compute attention logits gamma (S - beta mean(S)), negative entries -inf."""
         features = F.normalize(guide.float().flatten(2), dim=1)
         similarity = features.mT @ features
         mean = similarity.mean(dim=(1, 2), keepdim=True)

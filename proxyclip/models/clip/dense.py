@@ -1,6 +1,4 @@
-"""OpenCLIP opened at its last block: text features, and dense image features under any attention strategy."""
-
-from __future__ import annotations
+"""Dense image features of OpenCLIP ViTs under any attention strategy."""
 
 from collections.abc import Callable
 from typing import Any
@@ -10,27 +8,26 @@ import torch
 from open_clip.transformer import TextTransformer, VisionTransformer
 from torch import Tensor, nn
 
-from proxyclip.models.clip.loading import (
-    load_open_clip,
-)
+from proxyclip.models.clip.loading import load_open_clip
 from proxyclip.models.clip.text import TextCLIP
+from proxyclip.models.layers.block import Grid
 from proxyclip.models.layers.pos_embed import resize_positions
 
-AttentionStrategy = Callable[[Any, Tensor, tuple[int, int], Tensor | None], tuple[Tensor, tuple[int, int]]]
+AttentionStrategy = Callable[[Any, Tensor, Grid, Tensor | None], tuple[Tensor, Grid]]
 
 
 class DenseCLIP(TextCLIP):
-    """An open_clip model with a ViT image tower, frozen.
+    """Frozen open_clip model with a ViT image tower.
 
     Args:
         model: open_clip.CLIP or CustomTextCLIP whose `visual` is open_clip's VisionTransformer.
         tokenizer: open_clip tokenizer of that model.
 
     Raises:
-        TypeError: another kind of tower (SigLIP, EVA, CoCa, ResNet), which has no such last block.
+        TypeError: another type of tower (SigLIP, EVA, CoCa, ResNet), which has no such last block.
     """
 
-    position_offset = 0.1  # how position tables are resized, see `resize_positions`
+    position_offset = 0.1  # for position tables, see `resize_positions`
 
     def __init__(self, model: nn.Module, tokenizer: Callable[[list[str]], Tensor]) -> None:
         _check_towers(model, getattr(model, "visual", None))
@@ -40,7 +37,7 @@ class DenseCLIP(TextCLIP):
     @property
     def activation(self) -> str:
         """Class name of the MLP activation, `QuickGELU` or `GELU`."""
-        return type(self.model.visual.transformer.resblocks[0].mlp.gelu).__name__
+        return type(self.blocks[0].mlp.gelu).__name__
 
     @property
     def last(self) -> Any:
@@ -57,12 +54,12 @@ class DenseCLIP(TextCLIP):
         """Number of residual attention blocks of the image tower."""
         return len(self.blocks)
 
-    def tokens(self, images: Tensor, layer: int | None = None) -> tuple[Tensor, tuple[int, int]]:
-        """Tokens after `layer` blocks, class token first; by default the input of the last block.
+    def tokens(self, images: Tensor, layer: int | None = None) -> tuple[Tensor, Grid]:
+        """Compute the tokens after `layer` blocks, class token first.
 
         Args:
-            images: CLIP-normalised (B, 3, H, W).
-            layer: 0 (before the first block) to `depth`.
+            images: CLIP-normalized (B, 3, H, W).
+            layer: 0 (before the first block) to `depth`; default `depth` - 1, the input of the last block.
 
         Returns:
             ((B, 1 + h*w, C), (h, w)).
@@ -72,37 +69,41 @@ class DenseCLIP(TextCLIP):
             x = block(x)
         return x, grid
 
-    def hidden(self, images: Tensor) -> tuple[list[Tensor], tuple[int, int]]:
-        """Return the tokens of all layers from 0 to `depth` - 1, as a list, and their grid."""
+    def hidden(self, images: Tensor) -> tuple[list[Tensor], Grid]:
+        """Return the tokens of all layers 0 to `depth` - 1, and their grid."""
         x, grid = self._embed(images)
         layers = [x]
         for block in self.blocks[:-1]:
             layers.append(block(layers[-1]))
         return layers, grid
 
-    def _embed(self, images: Tensor) -> tuple[Tensor, tuple[int, int]]:
-        v = self.model.visual
-        x = v.conv1(self.renormalize(images))
+    def _embed(self, images: Tensor) -> tuple[Tensor, Grid]:
+        visual = self.model.visual
+        x = visual.conv1(self.renormalize(images))
         grid = (x.shape[2], x.shape[3])
-        x = torch.cat([v.class_embedding.expand(len(x), 1, -1), x.flatten(2).mT], dim=1)
-        positions = resize_positions(v.positional_embedding, v.grid_size, grid, self.position_offset)
-        return v.ln_pre(x + positions), grid
+        x = torch.cat([visual.class_embedding.expand(len(x), 1, -1), x.flatten(2).mT], dim=1)
+        positions = resize_positions(visual.positional_embedding, visual.grid_size, grid, self.position_offset)
+        return visual.ln_pre(x + positions), grid
 
-    def project(self, tokens: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Tokens (B, h*w, C) of a last block into the image-text space: (B, d, h, w) float32, not normalised."""
-        v = self.model.visual
-        return (v.ln_post(tokens) @ v.proj).float().mT.unflatten(2, grid)
+    def project(self, tokens: Tensor, grid: Grid) -> Tensor:
+        """Project last-block tokens (B, h*w, C) into the image-text space.
+
+        Returns:
+            (B, d, h, w) float32, not normalized.
+        """
+        visual = self.model.visual
+        return (visual.ln_post(tokens) @ visual.proj).float().mT.unflatten(2, grid)
 
     def encode_dense(self, images: Tensor, strategy: AttentionStrategy, guide: Tensor | None = None) -> Tensor:
-        """Patch features in the image-text space.
+        """Compute patch features in the image-text space.
 
         Args:
-            images: CLIP-normalised (B, 3, H, W).
-            strategy: how the last block mixes patches (see `proxyclip.models.attention`).
+            images: CLIP-normalized (B, 3, H, W).
+            strategy: attention of the last block (see `proxyclip.models.attention`).
             guide: VFM features (B, D, h', w') or None.
 
         Returns:
-            (B, d, h, w) float32 on the strategy's grid, not normalised.
+            (B, d, h, w) float32 on the strategy's grid, not normalized.
         """
         return self.project(*strategy(self.last, *self.tokens(images), guide))
 
@@ -121,20 +122,20 @@ def _check_towers(model: nn.Module, visual: Any) -> None:
 
 
 def load_clip(model_type: str, clip_type: str | None) -> DenseCLIP:
-    """An open_clip model with its weights; never a random one.
+    """Load an open_clip model with its weights; never a random one.
 
     Args:
         model_type: open_clip name (`ViT-B-16` or `ViT-B/16`), `hf-hub:<repository>` or `local-dir:<folder>`.
         clip_type: pretrained tag (`openai`, `laion2b_s34b_b88k`, ...) or weights file; None for a hub or folder model.
 
     Weights of OpenAI, MetaCLIP and DFN were trained with QuickGELU; open_clip 3 builds their plain names with GELU
-    and only warns, so it is forced here: by the tag's own record, by the tag or family in the file's name, or by its
-    being a TorchScript archive, the form only OpenAI published.
+    and only warns, so it is forced here: by the tag's own record, by the tag or family in the file's name, or for a
+    TorchScript archive, the form only OpenAI published.
 
     Raises:
-        WeightsError: the weights cannot be had; the message says where to get and put them.
+        WeightsError: the weights are not available; the message has the source and the place to put them.
         ValueError: unknown name or tag; the message lists close or known ones.
-        TypeError: a model without a last attention block to open (SigLIP, EVA, CoCa, ResNet, ...), told before
-            anything is downloaded; the message says why.
+        TypeError: a model without a last attention block to open (SigLIP, EVA, CoCa, ResNet, ...), before anything is
+            downloaded; the message has the reason.
     """
     return DenseCLIP(*load_open_clip(model_type, clip_type))

@@ -3,8 +3,6 @@
 Prompt ensembling: Radford et al. (arXiv 2103.00020), section 3.1.4.
 """
 
-from __future__ import annotations
-
 import logging
 import os
 from collections.abc import Callable, Sequence
@@ -70,12 +68,23 @@ def load_or_compute_features(
     """
     folder = folder or Path(os.environ.get("PROXYCLIP_CACHE") or Path.home() / ".cache" / "proxyclip")
     path = folder / f"text-{hash_value([CACHE_FORMAT, *key])[:40]}.pt"
-    features = _load_cached_features(path)
-    if features is not None:
-        return features
+    if path.is_file():
+        try:
+            entry = torch.load(path, map_location="cpu", weights_only=True)
+            if entry["digest"] == _hash_features(entry["features"]):
+                return entry["features"]
+        except Exception as error:  # any damage: compute again
+            logger.debug("%s", error)
+        logger.warning("The text cache file %s is damaged; computing it again", path)
     features = compute()
+
+    def write(temporary: Path) -> None:
+        with temporary.open("wb") as file:  # torch.save of a path raises no OSError
+            torch.save({"features": features.cpu(), "digest": _hash_features(features)}, file)
+
     try:
-        _save_cached_features(path, features)
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(path, write)
     except OSError as error:
         logger.warning("Text features are not cached: %s", error)
     return features
@@ -83,26 +92,3 @@ def load_or_compute_features(
 
 def _hash_features(features: Tensor) -> str:
     return hash_chunks([features.cpu().contiguous().numpy()])
-
-
-def _load_cached_features(path: Path) -> Tensor | None:
-    if not path.is_file():
-        return None
-    try:
-        entry = torch.load(path, map_location="cpu", weights_only=True)
-        features = entry["features"]
-        if entry["digest"] == _hash_features(features):
-            return features
-    except Exception as error:  # any damage: compute again
-        logger.debug("%s", error)
-    logger.warning("The text cache file %s is damaged; computing it again", path)
-    return None
-
-
-def _save_cached_features(path: Path, features: Tensor) -> None:
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # torch.save of a path raises no OSError
-            torch.save({"features": features.cpu(), "digest": _hash_features(features)}, file)
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    replace_file(path, write)

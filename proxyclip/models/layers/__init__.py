@@ -1,1 +1,1 @@
-"""Parts that several models share: transformer block, position tables, attention on a CPU."""
+"""Parts that several models share."""

@@ -1,35 +1,29 @@
-"""Pieces of a residual attention block that several strategies use."""
-
-from __future__ import annotations
+"""Parts of a residual attention block that several attention strategies use."""
 
 from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor
 
+Grid = tuple[int, int]  # (h, w) in patches
+
 
 def project_values(block: Any, x: Tensor) -> Tensor:
-    """Values of the patches after the output projection: out_proj(W_v ln_1(x) + b_v), class token dropped.
+    """Project the patches' values: (B, 1 + h*w, C) -> out_proj(v), (B, h*w, C).
 
     Mixing patches with weights that sum to one commutes with the (affine) output projection, so it can come first,
     on CLIP's coarse grid.
-
-    Args:
-        x: (B, 1 + h*w, C).
-
-    Returns:
-        (B, h*w, C).
     """
     return block.ls_1(block.attn.out_proj(_project_qkv_part(block, x[:, 1:], 2)))
 
 
 def project_keys(block: Any, x: Tensor) -> Tensor:
-    """Keys of the patches after the output projection, as MaskCLIP compares them: (B, 1 + h*w, C) -> (B, h*w, C)."""
+    """Project the patches' keys, as MaskCLIP: (B, 1 + h*w, C) -> (B, h*w, C)."""
     return block.attn.out_proj(_project_qkv_part(block, x[:, 1:], 1))
 
 
 def _project_qkv_part(block: Any, x: Tensor, part: int) -> Tensor:
-    """Part 0, 1 or 2 (query, key, value) of the input projection of ln_1(x), heads side by side."""
+    """Queries (part 0), keys (1) or values (2) of ln_1(x), heads side by side."""
     attn = block.attn
     rows = slice(part * attn.embed_dim, (part + 1) * attn.embed_dim)
     bias = None if attn.in_proj_bias is None else attn.in_proj_bias[rows]
@@ -37,7 +31,7 @@ def _project_qkv_part(block: Any, x: Tensor, part: int) -> Tensor:
 
 
 def compute_qkv(block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Queries, keys and values of ln_1(x): (B, N, C) -> three of (B, heads, N, C / heads)."""
+    """Compute q, k, v of ln_1(x): (B, N, C) -> three of (B, heads, N, C / heads)."""
     attn = block.attn
     joint = F.linear(block.ln_1(x), attn.in_proj_weight, attn.in_proj_bias)
     q, k, v = joint.unflatten(2, (3, attn.num_heads, -1)).permute(2, 0, 3, 1, 4)
@@ -45,32 +39,24 @@ def compute_qkv(block: Any, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def compute_attention_logits(a: Tensor, b: Tensor) -> Tensor:
-    """Scaled products a bᵀ / sqrt(d): (B, heads, N, d), (B, heads, M, d) -> (B, heads, N, M) float32."""
+    """Compute a bᵀ / sqrt(d): (..., N, d), (..., M, d) -> (..., N, M) float32."""
     return (a @ b.mT).float() * a.shape[-1] ** -0.5
 
 
 def mix_values(block: Any, weights: Tensor, values: Tensor) -> Tensor:
-    """Weighted values of all heads through the output projection.
-
-    Args:
-        weights: (B, heads or 1, N, M).
-        values: (B, heads, M, d).
-
-    Returns:
-        (B, N, C), dtype of `values`.
-    """
+    """Weight values (B, heads, M, d) by (B, heads or 1, N, M), project to (B, N, C)."""
     mixed = weights.to(values.dtype) @ values
     return block.ls_1(block.attn.out_proj(mixed.transpose(1, 2).flatten(2)))
 
 
 def add_residual_and_mlp(block: Any, x: Tensor, attended: Tensor) -> Tensor:
-    """The rest of the block: residual connection, then MLP; (B, N, C), (B, N, C) -> (B, N, C)."""
+    """Finish the block after its attention: (B, N, C), (B, N, C) -> (B, N, C)."""
     x = x + attended
     return x + block.ls_2(block.mlp(block.ln_2(x)))
 
 
-def resize_tokens(tokens: Tensor, grid: tuple[int, int], to: tuple[int, int]) -> Tensor:
-    """Bilinear resize of tokens (B, h*w, C) from one grid to another -> (B, H*W, C)."""
+def resize_tokens(tokens: Tensor, grid: Grid, to: Grid) -> Tensor:
+    """Resize tokens bilinearly from one grid to another: (B, h*w, C) -> (B, H*W, C)."""
     if grid == to:
         return tokens
     maps = tokens.mT.unflatten(2, grid)

@@ -4,8 +4,6 @@ PyTorch's fused attention computes in float32 on CPUs without AMX, whatever the 
 attention over all heads at once leaves the cache. One head at a time does neither (`benchmarks/run.py` has the ratio).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-MIN_HEADWISE_TOKENS = 512  # tokens from which it pays
+MIN_HEADWISE_TOKENS = 512  # below it PyTorch's own attention is faster
 
 
 class _HeadwiseAttention(TorchFunctionMode):
@@ -36,7 +34,7 @@ def _is_plain_long_attention(
 
 
 def compute_headwise_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | None = None) -> Tensor:
-    """softmax(scale q kᵀ) v, one head at a time; (B, heads, N, d) each, scale 1 / sqrt(d) by default."""
+    """Compute softmax(scale q kᵀ) v one head at a time, (B, heads, N, d) each."""
     scale = q.shape[-1] ** -0.5 if scale is None else scale
     out = torch.empty_like(q)
     for image in range(q.shape[0]):
@@ -48,7 +46,7 @@ def compute_headwise_attention(q: Tensor, k: Tensor, v: Tensor, scale: float | N
 
 @contextmanager
 def use_headwise_attention(tensor: Tensor) -> Iterator[None]:
-    """Attention head by head inside, where `tensor` is bfloat16 on a CPU without AMX; elsewhere nothing changes."""
+    """Replace PyTorch's attention if `tensor` is bfloat16 on a CPU without AMX."""
     if tensor.device.type != "cpu" or tensor.dtype != torch.bfloat16 or _has_amx():
         yield
     else:

@@ -1,10 +1,8 @@
-"""Area threshold: classes that cover too little of the foreground are dropped; their pixels go to the next best class.
+"""Area threshold: small classes are dropped; their pixels get the next best class.
 
 Wang et al., "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference" (arXiv 2312.01597), in its code for
 PASCAL VOC with background.
 """
-
-from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,13 +12,13 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Area:
-    """Foreground is every pixel whose best class is not class 0, so it makes sense only where that is background.
+    """Zero probability for classes with too small a share of the foreground.
 
-    A foreground class with at most `threshold` of the foreground pixels gets probability zero everywhere. An image
-    without foreground stays as it is.
+    Foreground is every pixel whose best class is not class 0, which must be background. An image without foreground
+    stays as it is.
 
     Args:
-        threshold: share of the foreground pixels, 0 to 1.
+        threshold: share of the foreground pixels, 0 to 1, up to which a class is dropped.
     """
 
     threshold: float = 0.1

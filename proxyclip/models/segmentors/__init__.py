@@ -1,7 +1,7 @@
-"""Methods that are more than an attention: one small segmentor, one paper, one file.
+"""Methods that are more than an attention, one paper a file.
 
-They edit several layers, look across windows, or work on scores; all else is `ProxyCLIPSegmentation`'s. What they
-override is one of its few steps:
+They edit several layers, look across windows, or work on scores; all else is `ProxyCLIPSegmentation`'s. They override
+one of its few steps:
 
     guide(tiles)            VFM features (n, D, h, w), or None
     extract_feat(tiles)     cosine similarity to every name of tiles (n, 3, h, w) -> (n, names, h', w')
@@ -12,5 +12,5 @@ override is one of its few steps:
     decide(chunks, image)   row chunks of scores (names, rows, W) -> labels (H, W), probabilities or None
 
 Each is registered in MMSegmentation's MODELS under its class name, and chosen by `model.type`, which may also be a path
-ending in .py. A class attribute `guided` says whether it needs a VFM: True, False, or None where its attention says so.
+ending in .py. A class attribute `guided` tells if it needs a VFM: True, False, or None where its attention decides.
 """

@@ -1,6 +1,4 @@
-"""Options that several segmentors share: refused ones, and the choice of layers."""
-
-from __future__ import annotations
+"""Options that several segmentors share."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,9 +13,10 @@ def reject_vfm_and_attention(name: str, options: dict[str, Any]) -> None:
 
 
 def choose_layers(layers: Sequence[int] | None, ends: tuple[int, int], reference_depth: int, depth: int) -> list[int]:
-    """Return the requested layers, counted from 1, or those from first to last of a tower of `reference_depth` layers.
+    """Return the requested layers, counted from 1, or the scaled default.
 
-    The default is scaled to `depth` layers, rounded to the nearest, from 1 to depth - 1.
+    The default is the range from first to last of `ends` in a tower of `reference_depth` layers, scaled to `depth`
+    layers, rounded to the nearest, from 1 to depth - 1.
 
     Raises:
         ValueError: a layer that is not from 1 to depth - 1.

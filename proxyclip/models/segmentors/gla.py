@@ -1,11 +1,9 @@
-"""GLA-CLIP: proxy attention whose keys and values are those of all windows of an image, not of one window alone.
+"""GLA-CLIP: proxy attention over the windows of a whole image.
 
 Lee et al., "Looking Beyond the Window: Global-Local Aligned CLIP for Training-free Open-Vocabulary Semantic
-Segmentation" (arXiv 2603.23030). Written from its equations; that a query without a similar key stays as it is is this
-toolkit's reading. rho presumes cosines such as DINO's: where most pairs are above it, all queries become one.
+Segmentation" (arXiv 2603.23030). Written from its equations; a query without a similar key stays as it is, in this
+toolkit's reading. rho presumes cosines such as DINO's: where nearly all pairs are above it, all queries become one.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -25,16 +23,17 @@ DEFAULT_PROXY_OPTIONS = dict(beta=1.2, gamma=3.0)  # proxy attention's own, at t
 
 @MODELS.register_module()
 class GLACLIPSegmentation(ProxyCLIPSegmentation):
-    """Every patch attends to the patches of all L windows; K, V: VFM features and CLIP's values of all of them.
+    """Attention of every patch to the patches of all L windows.
 
-    q_i is moved `rounds` times to the mean of the keys similar to it; P_i are those similar to it in the end. Then
+    K and V are VFM features and CLIP's values of all of them. q_i is moved `rounds` times to the mean of the keys
+    similar to it; P_i are those similar to it in the end. Then
 
         A_ij = (q_i K_j - beta max(0, mean_j(q_i K_j))) gamma_i,  negative entries -inf but for the row's largest
         beta = 1 + beta_scale ln(1 + L),  gamma_i = 1 + gamma_scale / |P_i|,  tokens = out_proj(softmax(A) V)
 
     Args:
         rho: cosine similarity above which a key is similar to a query, in [0, 1).
-        rounds: how often queries are moved.
+        rounds: number of times that queries are moved.
         beta_scale: growth of beta with the number of windows; gamma_scale: of gamma where few keys are similar.
         options: of `ProxyCLIPSegmentation`, with a VFM; `attention` is proxy or left out, `beta` and `gamma` too.
 
@@ -54,7 +53,7 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
             raise ValueError(f"Expected 0 <= rho < 1 and no negative option of {name}, but got {own}")
         if options.get("vfm_model") is None:
             raise ValueError(f"{name} needs a VFM, but vfm_model is None: choose one (--vfm dino)")
-        ignored = {k: options[k] for k, usual in DEFAULT_PROXY_OPTIONS.items() if options.get(k, usual) != usual}
+        ignored = {k: options[k] for k, v in DEFAULT_PROXY_OPTIONS.items() if options.get(k, v) != v}
         if options.get("attention") not in (None, "proxy", dict(type="proxy")):
             ignored["attention"] = options["attention"]
         if ignored:
@@ -71,44 +70,41 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
         self.attention = None  # a strategy sees one window only
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """Tiles (n, 3, h, w), each an image of one window -> (n, names, h', w') float32."""
+        """Score tiles (n, 3, h, w), each an image of its own."""
         return torch.cat(self.extract_windows(inputs.split(1)))
 
     def extract_windows(self, tiles: Sequence[Tensor], guides: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """All windows of each of several images (n, 3, h, w) -> (n, names, h', w') float32."""
         if guides is None:
-            guides = self.batches.run(lambda some: cast(Tensor, self.guide(some)), tiles)
-        values = self.batches.run(self._values, tiles, guides)
-        return [self._image(guide, value) for guide, value in zip(guides, values, strict=True)]
+            guides = self.batches.run(lambda group: cast(Tensor, self.guide(group)), tiles)
+        values = self.batches.run(self._project_values, tiles, guides)
+        return [self._score_image(guide, value) for guide, value in zip(guides, values, strict=True)]
 
-    def _values(self, tiles: Tensor, guide: Tensor) -> Tensor:
-        """CLIP's projected values on the guide's grid: (n, 3, h, w), (n, D, h', w') -> (n, h'*w', C)."""
+    def _project_values(self, tiles: Tensor, guide: Tensor) -> Tensor:
+        """CLIP's values of tiles on the guide's grid: (n, h'*w', C)."""
         x, grid = self.clip.tokens(tiles.to(self.dtype))
         return resize_tokens(project_values(self.clip.last, x), grid, (guide.shape[2], guide.shape[3]))
 
-    def _image(self, guide: Tensor, projected: Tensor) -> Tensor:
-        """One image's guides (n, D, h, w) and values (n, h*w, C) -> (n, names, h, w) float32."""
+    def _score_image(self, guide: Tensor, projected: Tensor) -> Tensor:
+        """Guides (n, D, h, w) and values (n, h*w, C) of an image -> (n, names, h, w)."""
         keys = F.normalize(guide.float().flatten(2), dim=1).mT.flatten(0, 1)
         values = projected.flatten(0, 1)
         grid = (guide.shape[2], guide.shape[3])
         beta = 1 + self.beta_scale * math.log(1 + len(guide))
         chunks = keys.split(max(MAX_ATTENTION_ELEMENTS // len(keys), 1))
-        mixed = torch.cat([self._weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])
+        mixed = torch.cat([self._compute_weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])
         (scores,) = self.batches.run(
             lambda tokens: self.similarity(self.clip.project(tokens, grid)), [mixed.unflatten(0, (len(guide), -1))]
         )
         return scores
 
-    def _weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
+    def _compute_weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
         similarity = shift_queries(queries, keys, self.rho, self.rounds) @ keys.mT
-        similar = (similarity > self.rho).sum(-1, keepdim=True).clamp(min=1)
-        return compute_global_attention(
-            similarity, similarity.mean(-1, keepdim=True), beta, 1 + self.gamma_scale / similar
-        )
+        gamma = 1 + self.gamma_scale / (similarity > self.rho).sum(-1, keepdim=True).clamp(min=1)
+        return compute_global_attention(similarity, similarity.mean(-1, keepdim=True), beta, gamma)
 
 
 def shift_queries(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Tensor:
-    """Unit queries (N, D) moved `rounds` times to the direction of the mean of all keys (M, D) above `rho`; unit."""
+    """Move unit queries (N, D) to the mean of keys (M, D) more similar than `rho`."""
     for _ in range(rounds):
         near = queries @ keys.mT > rho
         queries = torch.where(near.any(-1, keepdim=True), F.normalize(near.to(keys.dtype) @ keys, dim=-1), queries)
@@ -116,13 +112,9 @@ def shift_queries(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Ten
 
 
 def compute_global_attention(similarity: Tensor, mean: Tensor, beta: float, gamma: Tensor | float) -> Tensor:
-    """Softmax of A = gamma (S - beta max(0, mean)), its negative entries -inf, the largest of a row always kept.
+    """Compute the softmax of A = gamma (S - beta max(0, mean)), S similarity (N, M).
 
-    Args:
-        similarity: S, (N, M). mean, gamma: of a row (N, 1), or one for all.
-
-    Returns:
-        (N, M), rows sum to one.
+    Negative entries of A are -inf but for the largest of a row; `mean` and `gamma` are (N, 1) or scalars.
     """
     scores = (similarity - beta * mean.clamp(min=0)) * gamma
     return scores.masked_fill_(scores < scores.amax(-1, keepdim=True).clamp(max=0), -torch.inf).softmax(-1)

@@ -1,9 +1,7 @@
-"""MaskCLIP with its two refinements of the scores: prompt denoising and key smoothing.
+"""MaskCLIP with prompt denoising and key smoothing of the scores.
 
 Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), section 3.2.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -28,27 +26,25 @@ IMAGENET_NORMALIZATION: dict[str, Any] = dict(mean=(123.675, 116.28, 103.53), st
 
 
 def apply_prompt_denoising(scores: Tensor, threshold: float) -> Tensor:
-    """Prompt denoising: names whose best probability in an image is below `threshold` get the score -100 everywhere.
+    """Set scores (B, names, N) of names to -100 whose maximum is below `threshold`.
 
-    Args:
-        scores: cosine similarities (B, names, N).
-        threshold: 0 to 1; 0 removes nothing.
+    The threshold, 0 to 1, is one of probability in the image.
     """
     best = (CLIP_LOGIT_SCALE * scores).softmax(1).amax(2, keepdim=True)
     return scores.masked_fill(best < threshold, REMOVED_SCORE)
 
 
 def apply_key_smoothing(scores: Tensor, keys: Tensor, threshold: float, parity: str = "paper") -> Tensor:
-    """Key smoothing: unsure patches take the sum of all patches' probabilities, weighted by the likeness of keys.
+    """Replace unsure patches by the sum of all, weighted by similarity of keys.
 
     Args:
         scores: (B, names, N).
         keys: (B, N, C) of the last block after the output projection.
         threshold: patches whose best probability is below it are replaced; 0 replaces none.
-        parity: "paper" makes each key a unit vector; "upstream" each channel over the positions, as the published code.
+        parity: "paper" normalizes each key; "upstream" each channel over the positions, as the published code.
 
     Returns:
-        (B, names, N): the probabilities of sure patches, unnormalised sums for the rest; `scores` where threshold is 0.
+        (B, names, N): the probabilities of sure patches, unnormalized sums for the rest; `scores` where threshold is 0.
     """
     if threshold <= 0:
         return scores
@@ -60,15 +56,15 @@ def apply_key_smoothing(scores: Tensor, keys: Tensor, threshold: float, parity: 
 
 @MODELS.register_module()
 class MaskCLIPSegmentation(ProxyCLIPSegmentation):
-    """MaskCLIP; without options the same as `attention='maskclip'` of ProxyCLIPSegmentation, and like it without a VFM.
+    """MaskCLIP, by default `attention='maskclip'` of ProxyCLIPSegmentation.
 
-    With key smoothing the scores are no cosines any more: labels are what the paper says, but `prob_thd` has no
-    meaning and synonyms compete by sums; use vocabularies without them.
+    It has no VFM. With key smoothing the scores are no cosines: labels follow the paper, but `prob_thd` has no meaning
+    and synonyms compete by sums; use vocabularies without them.
 
     Args:
         key_smoothing: threshold, 0 is off; the paper's experiments use 1.0.
         prompt_denoising: threshold, 0 is off; the paper's experiments use 0.5.
-        parity: "paper"; or "upstream", what the published code does: keys normalised over positions, the residual
+        parity: "paper"; or "upstream", what the published code does: keys normalized over positions, the residual
             connection and MLP of the last block kept, erf-GELU and epsilon 1e-6 in the image tower, positions resized
             by size, ImageNet's mean and deviation, five more templates, and the whole image padded at the bottom
             and right and stretched (slide_crop=0).
@@ -107,12 +103,10 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
             apply_published_tower_settings(self.clip.model.visual)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """Scores of every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         x, grid = self.clip.tokens(inputs.to(self.dtype))
         tokens, grid = self.attention(self.clip.last, x, grid, None)
-        scores = apply_prompt_denoising(
-            self.similarity(self.clip.project(tokens, grid)).flatten(2), self.prompt_denoising
-        )
+        scores = self.similarity(self.clip.project(tokens, grid)).flatten(2)
+        scores = apply_prompt_denoising(scores, self.prompt_denoising)
         if self.key_smoothing > 0:
             scores = apply_key_smoothing(scores, project_keys(self.clip.last, x), self.key_smoothing, self.parity)
         return scores.unflatten(2, grid)
@@ -120,23 +114,18 @@ class MaskCLIPSegmentation(ProxyCLIPSegmentation):
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
-        """See `OpenVocabSegmentor.score`; upstream, the padded grid is stretched onto the image, not cut."""
         if self.parity != "upstream":
             yield from super().score(inputs, samples)
             return
-        for image in inputs:
+        for image in inputs:  # the padded grid is stretched onto the image, not cut
             h, w = image.shape[1:]
             padded = F.pad(image, (0, -w % self.clip.patch, 0, -h % self.clip.patch))
             scores = F.interpolate(self.extract_feat(padded[None]), size=(h, w), mode="bilinear")
-            yield partial(_resize_scores, scores)
-
-
-def _resize_scores(scores: Tensor, size: tuple[int, int]) -> Tensor:
-    return F.interpolate(scores, size=size, mode="bilinear")
+            yield partial(F.interpolate, scores, mode="bilinear")
 
 
 def apply_published_tower_settings(tower: nn.Module) -> None:
-    """Give an image tower the activation and the epsilon that the published code runs it with."""
+    """Set activation and epsilon of an image tower as in the published code."""
     for module in tower.modules():
         if isinstance(module, nn.LayerNorm):
             module.eps = 1e-6

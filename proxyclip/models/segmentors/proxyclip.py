@@ -1,9 +1,7 @@
-"""ProxyCLIP, and every method that is an attention: a frozen CLIP, a frozen VFM and an attention strategy.
+"""ProxyCLIP, and every method that is an attention strategy.
 
 Lan et al., "ProxyCLIP: Proxy Attention Improves CLIP for Open-Vocabulary Segmentation" (arXiv 2408.04883).
 """
-
-from __future__ import annotations
 
 import math
 from typing import Any, ClassVar
@@ -20,26 +18,28 @@ from proxyclip.models.base_segmentor import record_arguments
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.sliding.segmentor import SlidingSegmentor
 from proxyclip.models.vfm import build_vfm
-from proxyclip.models.weights import fingerprint_module
+from proxyclip.models.weights.reading import fingerprint_module
 from proxyclip.utils.paths import find_existing_path
 
 
 @MODELS.register_module()
 class ProxyCLIPSegmentation(SlidingSegmentor):
-    """Training-free open-vocabulary segmentation; `proxyclip.models.segmentors` says what other methods override.
+    """Training-free open-vocabulary segmentation by a frozen CLIP and a frozen VFM.
+
+    `proxyclip.models.segmentors` lists the steps that other methods override.
 
     Args:
         clip_type, model_type: weights and architecture of CLIP (see `load_clip`).
         vfm_model: family (`dino`), family and size (`dino-s16`), or `dict(type=family, ...)`; None for CLIP alone.
-        name_path: vocabulary file, relative to the current folder or the repository; None: `set_vocabulary` says it.
-        checkpoint, beta, gamma: weights file of the VFM, options of the attention, where those do not say them.
+        name_path: vocabulary file, relative to the current folder or the repository; None: see `set_vocabulary`.
+        checkpoint, beta, gamma: weights file of the VFM, options of the attention, where their own dicts lack them.
         prob_thd: pixels whose best probability is below it become class 0; logit_scale: of the softmax over names.
-        slide_stride, slide_crop: windows in pixels (0: the whole image); window_batch: most of them in one forward,
-            or "auto", as many as memory has room for. approximate: options of `ApproximateOptions`, which change numbers.
+        slide_stride, slide_crop: windows in pixels (0: the whole image); window_batch: maximum of one forward,
+            or "auto", as many as fit into memory. approximate: options of `ApproximateOptions`, which change numbers.
         attention: strategy name or `dict(type=..., **options)`; default proxy with a VFM, else vanilla.
         precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
-        pad_multiple: what windows are padded to; default lcm of the patch sizes (the published code: 56).
-        keep_logits: whether `predict` stores class probabilities too; refine: steps on the maps (`proxyclip.models.refine`).
+        pad_multiple: windows are padded to it; default lcm of the patch sizes (the published code: 56).
+        keep_logits: store class probabilities in the samples; refine: steps on the maps (`proxyclip.models.refine`).
     """
 
     method: ClassVar[str | None] = None  # its attention's
@@ -89,20 +89,20 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         self.scale = logit_scale
         self.hashes: dict = {}
         self.register_buffer("text", None, persistent=False)
-        file_vocabulary = name_path and read_vocabulary(
-            find_existing_path(name_path, "vocabulary file"), self.separator
-        )
-        self.set_vocabulary(file_vocabulary or Vocabulary(()))
+        vocabulary = Vocabulary(())
+        if name_path:
+            vocabulary = read_vocabulary(find_existing_path(name_path, "vocabulary file"), self.separator)
+        self.set_vocabulary(vocabulary)
         self.eval()
 
     def set_vocabulary(self, vocabulary: Vocabulary, text: Tensor | None = None) -> None:
-        """Replace the classes; their text features (names, d) are made by the next `prepare` if not given."""
+        """Replace the classes; the next `prepare` embeds them unless `text` is set."""
         super().set_vocabulary(vocabulary)
         self.text = text
 
     @torch.no_grad()
     def prepare(self, device: torch.device) -> None:
-        """Put the image towers into their precision and embed the vocabulary, if any, in float32; each done once."""
+        """Cast the image towers and embed the vocabulary in float32, each once."""
         if self.dtype is None:
             self.hashes = {
                 "clip_sha256": fingerprint_module(self.clip),
@@ -114,33 +114,30 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
             self.text = self.clip.embed(self.vocabulary.names, self.templates)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
+        """Score CLIP-normalized tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         return self.extract_guided(inputs, self.guide(inputs))
 
     def extract_guided(self, inputs: Tensor, guide: Tensor | None) -> Tensor:
-        """`extract_feat` under given VFM features (n, D, h', w')."""
         return self.similarity(self.clip.encode_dense(inputs.to(self.dtype), self.attention, guide))
 
     def guide(self, inputs: Tensor) -> Tensor | None:
-        """VFM features of CLIP-normalised tiles (n, 3, h, w), or None without a VFM."""
         return None if self.vfm is None else self.vfm(self.clip.to_rgb(inputs).to(self.dtype))
 
     def similarity(self, features: Tensor) -> Tensor:
-        """Cosine similarity of dense features (n, d, h, w) to every name: (n, names, h, w) float32."""
+        """Compute cosine similarity: (n, d, h, w) -> (n, names, h, w) float32."""
         return torch.einsum("ndhw,qd->nqhw", F.normalize(features, dim=1), self.text)
 
     def _check_guided(self, vfm_model: Any) -> None:
-        """Refuse a map of the whole image where nothing would look at it."""
+        """Refuse a map of the whole image that would be ignored."""
         if vfm_model is None:
             raise ValueError("approximate.vfm='image' needs a VFM, but vfm_model is None: choose one (--vfm dino)")
-        mine = type(self)
+        cls = type(self)
         base = ProxyCLIPSegmentation
-        looks = mine.extract_guided is not base.extract_guided or mine.extract_windows is not base.extract_windows
-        if mine.extract_feat is not base.extract_feat and not looks:
-            raise ValueError(f"approximate.vfm='image' would go past {mine.__name__}.extract_feat: leave it out")
+        used = cls.extract_guided is not base.extract_guided or cls.extract_windows is not base.extract_windows
+        if cls.extract_feat is not base.extract_feat and not used:
+            raise ValueError(f"approximate.vfm='image' would go past {cls.__name__}.extract_feat: leave it out")
 
     def describe(self) -> dict[str, Any]:
-        """Describe all settings that can change a number (JSON types); complete after the first `predict`."""
         return super().describe() | dict(
             attention=repr(self.attention),
             refine=[repr(step) for step in self.refine],

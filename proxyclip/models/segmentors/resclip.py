@@ -1,4 +1,4 @@
-"""ResCLIP on NACLIP: the last block's attention is corrected by that of middle layers and by a first segmentation.
+"""ResCLIP on NACLIP: attention corrected by middle layers and semantic feedback.
 
 Yang et al., "ResCLIP: Residual Attention for Training-Free Dense Vision-Language Inference" (arXiv 2411.15851).
 
@@ -8,8 +8,6 @@ block; a cell's label is its best name (synonyms are labels of their own); regio
 regions of one label the attention decays as NACLIP's window does, with the same sigma; the paper's two temperatures
 are left out (1).
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
@@ -29,7 +27,9 @@ PLANAR_CONNECTIVITY = np.stack([np.zeros((3, 3)), ndimage.generate_binary_struct
 
 @MODELS.register_module()
 class ResCLIPSegmentation(ProxyCLIPSegmentation):
-    """P = (1 - l_r) softmax((1 - l_s) k kᵀ / sqrt(d) + l_s A_sfr + w) + l_r A_rcs, head by head, no residual, no MLP.
+    """NACLIP corrected by the residual attention of middle layers and by feedback.
+
+        P = (1 - l_r) softmax((1 - l_s) k kᵀ / sqrt(d) + l_s A_sfr + w) + l_r A_rcs, head by head, no residual, no MLP
 
     A_rcs is the mean attention of middle layers, w NACLIP's window. A_sfr joins the regions of a first segmentation,
     which has the same P with l_s = 0.
@@ -67,7 +67,6 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         self.feedback_weight = feedback_weight
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
         middle = sum(
             average_attention_heads(self.clip.blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers
@@ -86,19 +85,15 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
 
 
 def average_attention_heads(block: Any, x: Tensor) -> Tensor:
-    """Attention of a block among its input tokens, mean of its heads: (B, N, C) -> (B, 1, N, N) float32."""
+    """Average the attention of all heads: (B, N, C) -> (B, 1, N, N) float32."""
     q, k, _ = compute_qkv(block, x)
     return compute_attention_logits(q, k).softmax(-1).mean(1, keepdim=True)
 
 
 def compute_semantic_feedback(labels: Tensor, decay: Tensor) -> Tensor:
-    """A_sfr: 1 within a region, `decay` between regions of one label, 0 between labels.
+    """Compute A_sfr: 1 within a region, `decay` within a label, else 0.
 
-    Args:
-        labels: (B, h, w) int64. decay: (h*w, h*w).
-
-    Returns:
-        (B, h*w, h*w), dtype of `decay`.
+    Labels (B, h, w) int64, decay (h*w, h*w) -> (B, h*w, h*w), dtype of `decay`.
     """
     regions = label_connected_regions(labels).flatten(1)
     labels = labels.flatten(1)
@@ -108,7 +103,7 @@ def compute_semantic_feedback(labels: Tensor, decay: Tensor) -> Tensor:
 
 
 def label_connected_regions(labels: Tensor) -> Tensor:
-    """Numbers of connected regions of one label (4 neighbours), unique in all: (B, h, w) int64 -> (B, h, w) int64."""
+    """Number the connected regions (4 neighbors) of labels (B, h, w), unique in all."""
     array = labels.cpu().numpy()
     region_ids = np.zeros(array.shape, dtype=np.int64)
     for label in np.unique(array):

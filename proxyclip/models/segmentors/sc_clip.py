@@ -1,4 +1,4 @@
-"""SC-CLIP: outlier patches are repaired, and earlier layers, whose patches are alike by content, guide the last.
+"""SC-CLIP: outlier patches are repaired, and earlier layers guide the last.
 
 Bai et al., "Self-Calibrated CLIP for Training-Free Open-Vocabulary Segmentation" (arXiv 2411.15869). Outliers: Breunig
 et al., "LOF: Identifying Density-Based Local Outliers" (SIGMOD 2000).
@@ -7,8 +7,6 @@ No reference arrays were at hand, so these details are this toolkit's reading: P
 attends to all tokens after the repair and before smoothing; the number of outliers is rounded down; the layers' sum
 gets no class token.
 """
-
-from __future__ import annotations
 
 import math
 from collections.abc import Sequence
@@ -30,8 +28,9 @@ DEFAULT_CLS_WEIGHTS = {12: 0.3, 24: 0.1}
 
 @MODELS.register_module()
 class SCCLIPSegmentation(ProxyCLIPSegmentation):
-    """P = (softmax(sharpness (S_pre - mean S_pre), negative entries -inf) + softmax(k kᵀ / sqrt(d))) / 2, and
+    """Self-calibrated attention and tokens of the last block.
 
+        P = (softmax(sharpness (S_pre - mean S_pre), negative entries -inf) + softmax(k kᵀ / sqrt(d))) / 2
         tokens = smooth_post(out_proj(P v(smooth_pre(X))) + cls_weight CLS + out_proj(P v(sum of x_l)))
 
     X: patches of the last block's input, outliers repaired; CLS: the class token's own output of the last attention;
@@ -86,7 +85,6 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         self.attention = None  # a strategy sees the last layer only
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
-        """Cosine similarity to every name: CLIP-normalised tiles (n, 3, h, w) -> (n, names, h', w') float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
         patches = [x[:, 1:] for x in hidden]
         block = self.clip.last
@@ -96,62 +94,54 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         _, k, v = compute_qkv(block, smooth_tokens(repaired, patches[self.pre], self.threshold))
         content = Proxy(beta=1.0, gamma=self.sharpness).weights(patches[self.pre].mT.unflatten(2, grid))
         weights = (content[:, None] + compute_attention_logits(k, k).softmax(-1)) / 2
-        _, _, low = compute_qkv(block, torch.stack([patches[layer] for layer in self.multi]).sum(0))
-        tokens = mix_values(block, weights, v) + self.cls_weight * own + mix_values(block, weights, low)
+        _, _, multi = compute_qkv(block, torch.stack([patches[layer] for layer in self.multi]).sum(0))
+        tokens = mix_values(block, weights, v) + self.cls_weight * own + mix_values(block, weights, multi)
         return self.similarity(self.clip.project(smooth_tokens(tokens, patches[self.post], self.threshold), grid))
 
 
-def smooth_tokens(tokens: Tensor, like: Tensor, threshold: float) -> Tensor:
-    """Mean of tokens weighted by the cosine similarity of `like` where that is `threshold` or more.
+def smooth_tokens(tokens: Tensor, features: Tensor, threshold: float) -> Tensor:
+    """Average tokens (B, N, C) by the cosine similarity of features (B, N, D).
 
-    Args:
-        tokens: (B, N, C). like: (B, N, D).
-
-    Returns:
-        (B, N, C), dtype of `tokens`.
+    Similarities below `threshold` count as zero.
     """
-    unit = F.normalize(like.float(), dim=2)
+    unit = F.normalize(features.float(), dim=2)
     weights = unit @ unit.mT
     weights.diagonal(dim1=1, dim2=2).fill_(1)  # rounding, or a token of zeros, leaves no row empty
     weights.masked_fill_(weights < threshold, 0)
     return (weights / weights.sum(-1, keepdim=True)).to(tokens.dtype) @ tokens
 
 
-def compute_outlier_factors(points: Tensor, neighbours: int) -> Tensor:
-    """Compute the local outlier factor of every point: (B, N, D), N > neighbours -> (B, N) float32."""
+def compute_outlier_factors(points: Tensor, neighbors: int) -> Tensor:
+    """Compute local outlier factors: (B, N, D), N > `neighbors` -> (B, N) float32."""
     points = points.float() - points.float().mean(1, keepdim=True)  # cdist loses digits where norms are large
     distances = torch.cdist(points, points)
     distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
-    near, index = distances.topk(neighbours, largest=False)
+    near, index = distances.topk(neighbors, largest=False)
 
-    def of_neighbours(x: Tensor) -> Tensor:
+    def gather_neighbors(x: Tensor) -> Tensor:
         return x.gather(1, index.flatten(1)).view_as(index)
 
-    density = 1 / (torch.maximum(near, of_neighbours(near[..., -1])).mean(-1) + 1e-10)
-    return of_neighbours(density).mean(-1) / density
+    density = 1 / (torch.maximum(near, gather_neighbors(near[..., -1])).mean(-1) + 1e-10)
+    return gather_neighbors(density).mean(-1) / density
 
 
-def find_outlier_tokens(points: Tensor, neighbours: int, contamination: float) -> Tensor:
-    """The floor(contamination N) points of the largest local outlier factor: (B, N, D) -> (B, N) bool."""
+def find_outlier_tokens(points: Tensor, neighbors: int, contamination: float) -> Tensor:
+    """Mask the floor(contamination N) largest outliers: (B, N, D) -> (B, N) bool."""
     mask = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
     count = math.floor(contamination * points.shape[1] + 1e-9)
     if count == 0:
         return mask
-    factors = compute_outlier_factors(points, min(neighbours, points.shape[1] - 1))
+    factors = compute_outlier_factors(points, min(neighbors, points.shape[1] - 1))
     return mask.scatter_(1, factors.topk(count).indices, True)
 
 
-def replace_outlier_tokens(tokens: Tensor, wrong: Tensor, grid: tuple[int, int]) -> Tensor:
-    """Replace outlier tokens by the mean of their other 3 x 3 neighbors, where there is one.
+def replace_outlier_tokens(tokens: Tensor, outliers: Tensor, grid: tuple[int, int]) -> Tensor:
+    """Replace outlier tokens by the mean of their valid 3 x 3 neighbors, if any.
 
-    Args:
-        tokens: (B, h*w, C). wrong: (B, h*w) bool.
-
-    Returns:
-        (B, h*w, C), dtype of `tokens`.
+    Tokens (B, h*w, C), outliers (B, h*w) bool -> (B, h*w, C), dtype of `tokens`.
     """
-    right = (~wrong).float()[:, :, None]
-    maps = torch.cat([tokens.float() * right, right], dim=2).mT.unflatten(2, grid)
+    valid = (~outliers).float()[:, :, None]
+    maps = torch.cat([tokens.float() * valid, valid], dim=2).mT.unflatten(2, grid)
     sums = F.avg_pool2d(maps, 3, stride=1, padding=1, divisor_override=1).flatten(2).mT
     means = sums[..., :-1] / sums[..., -1:]
-    return torch.where(wrong[:, :, None] & (sums[..., -1:] > 0), means.to(tokens.dtype), tokens)
+    return torch.where(outliers[:, :, None] & (sums[..., -1:] > 0), means.to(tokens.dtype), tokens)

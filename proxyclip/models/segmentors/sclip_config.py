@@ -3,8 +3,6 @@
 Wang, Mei and Yuille, "SCLIP: Rethinking Self-Attention for Dense Vision-Language Inference" (arXiv 2312.01597).
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -15,19 +13,20 @@ from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 
 @MODELS.register_module()
 class CLIPForSegmentation(ProxyCLIPSegmentation):
-    """`type='CLIPForSegmentation'` of published SCLIP configs; its class files have ', ' between synonyms.
+    """Segmentor of published SCLIP configs.
+
+    Its class files have ', ' between synonyms.
 
     Args:
-        clip_path: OpenAI's name (`ViT-B/16`), or whatever `model_type` may be (`local-dir:FOLDER`, ...).
+        clip_path: OpenAI's name (`ViT-B/16`), or any value of `model_type` (`local-dir:FOLDER`, ...).
         name_path: vocabulary file.
         pamr_steps: steps of PAMR on the score maps; 0 is none.
         pamr_stride: dilations of PAMR in pixels.
         area_thd: share of the foreground below which a class is dropped; None is none.
-        prob_thd, logit_scale, slide_stride, slide_crop: as in ProxyCLIPSegmentation.
-        model_type: as in ProxyCLIPSegmentation, and wins over `clip_path`: what `--clip` sets.
+        model_type: as in ProxyCLIPSegmentation; set by `--clip`, it wins over `clip_path`.
         clip_type: weights; default OpenAI's for a name, the folder's or repository's own for those.
         attention: strategy; default SCLIP's.
-        options: anything else ProxyCLIPSegmentation takes; `refine` goes on after PAMR and the area threshold.
+        options: others of ProxyCLIPSegmentation; steps of `refine` come after PAMR and the area threshold.
     """
 
     method: ClassVar[str | None] = None  # its attention's
@@ -40,9 +39,6 @@ class CLIPForSegmentation(ProxyCLIPSegmentation):
         name_path: str,
         pamr_steps: int = 0,
         pamr_stride: Sequence[int] = (8, 16),
-        prob_thd: float = 0.0,
-        logit_scale: float = 40,
-        slide_stride: int = 112,
         slide_crop: int = 224,
         area_thd: float | None = None,
         model_type: str | None = None,
@@ -63,9 +59,6 @@ class CLIPForSegmentation(ProxyCLIPSegmentation):
             name,
             vfm_model,
             name_path,
-            prob_thd=prob_thd,
-            logit_scale=logit_scale,
-            slide_stride=slide_stride,
             slide_crop=slide_crop,
             attention=attention,
             refine=[*steps, *refine],

@@ -1,6 +1,4 @@
-"""Shortcuts that change numbers: off by default, and named in every record of a run that took them."""
-
-from __future__ import annotations
+"""Shortcuts that change numbers: off by default, and recorded with every run."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -45,11 +43,11 @@ def interpolate_window_features(
     grids: Sequence[tuple[WindowAxis, WindowAxis]],
     multiple: int,
 ) -> list[Tensor]:
-    """Cut the features of windows from one feature map of the whole image, by linear interpolation.
+    """Interpolate the features of windows from one feature map of the image.
 
     Args:
         vfm: tiles (1, 3, h, w), sides a multiple of `multiple` -> features (1, D, h', w').
-        images: (3, H, W) each. grids: the windows of each, as `windows.plan` gives them.
+        images: (3, H, W) each. grids: the windows of each, of `plan_windows`.
 
     Returns:
         (windows, D, h'', w'') an image, cells as large as those of the map.
@@ -60,14 +58,13 @@ def interpolate_window_features(
         features = cast(Tensor, vfm(cut_tiles(image, *whole)))[0]
         down = _window_cell_weights(rows, whole[0], features.shape[1]).to(features)
         across = _window_cell_weights(columns, whole[1], features.shape[2]).to(features)
-        parts = torch.einsum("iym,dmn,jxn->ijdyx", down, features, across)
-        out.append(parts.flatten(0, 1))
+        out.append(torch.einsum("iym,dmn,jxn->ijdyx", down, features, across).flatten(0, 1))
     return out
 
 
 def _window_cell_weights(axis: WindowAxis, whole: WindowAxis, cells: int) -> Tensor:
-    """Build interpolation weights of window cells over `cells` image cells: (windows, cells of a window, cells)."""
+    """Linear weights of window cells over image cells: (windows, window cells, cells)."""
     side = whole.padded / cells
-    centres = (torch.arange(round(axis.padded / side)) + 0.5) * side - axis.before
-    places = (torch.tensor(axis.starts)[:, None] + centres + whole.before) / side - 0.5
-    return (1 - (places.clamp(0, cells - 1)[..., None] - torch.arange(cells)).abs()).clamp(min=0)
+    centers = (torch.arange(round(axis.padded / side)) + 0.5) * side - axis.before
+    positions = (torch.tensor(axis.starts)[:, None] + centers + whole.before) / side - 0.5
+    return (1 - (positions.clamp(0, cells - 1)[..., None] - torch.arange(cells)).abs()).clamp(min=0)

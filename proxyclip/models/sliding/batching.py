@@ -1,6 +1,4 @@
-"""Windows of one or several images through one forward, in groups that memory has room for."""
-
-from __future__ import annotations
+"""Groups of windows, of one or several images, that fit into memory."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +10,12 @@ from torch import Tensor
 from proxyclip.utils.system import read_free_memory
 
 logger = logging.getLogger(__name__)
-MAX_AUTO_WINDOWS = 64  # windows `auto` never goes beyond
+MAX_AUTO_WINDOWS = 64  # maximum of `auto`
 FREE_MEMORY_SHARE = 0.7  # of a GPU's free memory that `auto` plans with
 # On a CPU groups save calls, not arithmetic: they pay for small windows only (`benchmarks/run.py`).
 CPU_GROUP_PIXELS = 336 * 336
-MAX_WINDOW_BYTES = 3 * 2**30  # bytes that the hungriest window may take: SAM ViT-B in float32 took 2.5 GiB
-# What the CPU allocator and the libraries below torch say, all of them as RuntimeError.
+MAX_WINDOW_BYTES = 3 * 2**30  # maximum memory of one window: SAM ViT-B in float32 took 2.5 GiB
+# Parts of the RuntimeErrors of the CPU allocator and of the libraries below torch.
 OUT_OF_MEMORY_MESSAGES = (
     "can't allocate memory",
     "not enough memory",
@@ -28,10 +26,12 @@ OUT_OF_MEMORY_MESSAGES = (
 
 
 class WindowBatcher:
-    """Run a function over windows in groups of at most `size`, halved for good where memory turns out short.
+    """Run a function over groups of windows.
+
+    The group size is halved for good where memory turns out short.
 
     Args:
-        size: windows in one group; "auto" goes by the free memory and by what the first window took.
+        size: windows in one group; "auto" depends on the free memory and on the use of the first window.
 
     Raises:
         ValueError: neither "auto" nor a positive number.
@@ -43,14 +43,13 @@ class WindowBatcher:
         self.size: int | None = None if isinstance(size, str) else size
 
     def run(self, function: Callable[..., Tensor], *images: Sequence[Tensor]) -> list[Tensor]:
-        """`function` of the windows of every image; windows of one shape share a group, whatever image they are of.
+        """Apply `function` to the windows of every image: one tensor (n_i, ...) an image.
+
+        Windows of one shape share a group, whatever image they are of.
 
         Args:
             function: (n, ...), ... -> (n, ...), window by window.
             images: for each argument of `function` one tensor (n_i, ...) an image.
-
-        Returns:
-            One tensor (n_i, ...) an image.
 
         Raises:
             MemoryError: one window alone is too much; the message has the remedies.
@@ -58,13 +57,13 @@ class WindowBatcher:
         out: list[Any] = [None] * len(images[0])
         for indices in _group_by_shape(images):
             joint = [torch.cat([argument[i] for i in indices]) for argument in images]
-            outputs = torch.cat(list(self._parts(function, joint)))
+            outputs = torch.cat(list(self._run_groups(function, joint)))
             counts = [len(images[0][i]) for i in indices]
             for i, part in zip(indices, outputs.split(counts), strict=True):
                 out[i] = part
         return out
 
-    def _parts(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Iterator[Tensor]:
+    def _run_groups(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Iterator[Tensor]:
         first = 0
         total = len(tensors[0])
         while first < total:
@@ -74,22 +73,18 @@ class WindowBatcher:
                 first += count
                 yield part
 
-    def _count(self, left: int, tiles: Tensor) -> int:
-        """Windows of the next group: groups as even as can be; on CUDA the very first window alone, to measure it."""
+    def _count(self, remaining: int, tiles: Tensor) -> int:
+        """Size of the next group; on CUDA the very first window alone, to measure it."""
         if self.size is None and tiles.device.type == "cuda":
             return 1
-        size = self.size or max(
-            1,
-            min(
-                CPU_GROUP_PIXELS // max(tiles[0, 0].numel(), 1),
-                read_free_memory() // MAX_WINDOW_BYTES,
-                MAX_AUTO_WINDOWS,
-            ),
-        )
-        return -(-left // -(-left // size))
+        pixels = max(tiles[0, 0].numel(), 1)
+        limits = (CPU_GROUP_PIXELS // pixels, read_free_memory() // MAX_WINDOW_BYTES, MAX_AUTO_WINDOWS)
+        size = self.size or max(1, min(limits))
+        groups = -(-remaining // size)
+        return -(-remaining // groups)  # as even as can be
 
     def _try(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Tensor | None:
-        """Return the function's result, or None after the size was halved; nothing of a failed call stays in memory."""
+        """Result of the function, or None after the size was halved."""
         device = tensors[0].device
         count = len(tensors[0])
         measured = self.size is None and device.type == "cuda"
@@ -104,7 +99,7 @@ class WindowBatcher:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            message = str(error).splitlines()[0]
+            message = str(error).splitlines()[0]  # the error itself would keep the memory of the failed call
         if count == 1:
             raise MemoryError(
                 f"One window of {tuple(tensors[0].shape[2:])} pixels is too much for the memory of {device} "
@@ -117,22 +112,22 @@ class WindowBatcher:
         return None
 
 
-def count_windows_that_fit(device: torch.device, each: int) -> int:
-    """Count the windows of `each` bytes that fit into the free memory of a CUDA device, at least one."""
+def count_windows_that_fit(device: torch.device, window_bytes: int) -> int:
+    """Count the windows that fit into free CUDA memory, at least one."""
     free, _ = torch.cuda.mem_get_info(device)
     free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(1, min(int(FREE_MEMORY_SHARE * free / max(each, 1)), MAX_AUTO_WINDOWS))
+    return max(1, min(int(FREE_MEMORY_SHARE * free / max(window_bytes, 1)), MAX_AUTO_WINDOWS))
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Return True if an error reports that memory is short, on CUDA or on the CPU."""
-    return isinstance(error, (torch.OutOfMemoryError, MemoryError)) or any(
-        w in str(error).lower() for w in OUT_OF_MEMORY_MESSAGES
-    )
+    text = str(error).lower()
+    known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+    return known_type or any(message in text for message in OUT_OF_MEMORY_MESSAGES)
 
 
 def _group_by_shape(images: Sequence[Sequence[Tensor]]) -> list[list[int]]:
-    """Group the indices of the images whose windows have one shape and type, in every argument."""
+    """Indices of images grouped by the shape and type of their windows."""
     groups: dict[tuple, list[int]] = {}
     for i, tensors in enumerate(zip(*images, strict=True)):
         groups.setdefault(tuple((t.shape[1:], t.dtype) for t in tensors), []).append(i)

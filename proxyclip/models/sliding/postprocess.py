@@ -1,6 +1,4 @@
-"""Label maps from scores: softmax over names, synonyms, refinement steps, threshold."""
-
-from __future__ import annotations
+"""Label maps from scores: softmax, synonyms, refinement steps, threshold."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -47,7 +45,7 @@ def scores_to_labels(
 
 
 def _refine_chunks(chunks: Iterable[Tensor], image: Tensor, steps: Sequence[Any]) -> Iterator[Tensor]:
-    """Apply steps to the whole score map and split it again, so that what follows needs no more memory."""
+    """Apply steps to the whole score map and split it again."""
     parts = list(chunks)
     rows = parts[0].shape[1]
     scores = torch.cat(parts, 1)
@@ -58,9 +56,14 @@ def _refine_chunks(chunks: Iterable[Tensor], image: Tensor, steps: Sequence[Any]
 
 
 def labels_from_probabilities(probabilities: Tensor, threshold: float) -> Tensor:
-    """Choose the best class of each pixel: (classes, H, W) -> (H, W) int64, class 0 below `threshold`."""
+    """Choose the best class: (classes, H, W) -> (H, W) int64, 0 below `threshold`."""
     best, labels = probabilities.max(0)
     return apply_threshold(labels, best, threshold)
+
+
+def apply_threshold(labels: Tensor, probabilities: Tensor, threshold: float) -> Tensor:
+    """Set labels (...) whose probability (...) is below `threshold` to class 0, in place."""
+    return labels.masked_fill_(probabilities < threshold, 0)
 
 
 def labels_from_scores(scores: Tensor, index: Tensor, scale: float, threshold: float) -> Tensor:
@@ -81,11 +84,6 @@ def labels_from_scores(scores: Tensor, index: Tensor, scale: float, threshold: f
         return labels
     total = (scores - best).mul_(scale).exp_().sum(0)  # of the softmax, relative to the best name
     return apply_threshold(labels, total.reciprocal_(), threshold)
-
-
-def apply_threshold(labels: Tensor, best: Tensor, threshold: float) -> Tensor:
-    """Set the labels whose best probability is below `threshold` to class 0, in place."""
-    return labels.masked_fill_(best < threshold, 0)
 
 
 def max_over_synonyms(probabilities: Tensor, index: Tensor, classes: int) -> Tensor:

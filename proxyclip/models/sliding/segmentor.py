@@ -1,6 +1,4 @@
-"""Base class of training-free segmentors, which slide windows over an image."""
-
-from __future__ import annotations
+"""Base class of training-free segmentors that slide windows over an image."""
 
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -48,11 +46,11 @@ class SlidingSegmentor(OpenVocabSegmentor):
         raise NotImplementedError
 
     def extract_guided(self, inputs: Tensor, guide: Tensor | None) -> Tensor:
-        """Compute scores (n, names, h', w') float32 of windows (n, 3, h, w) and their VFM features."""
+        """Score windows (n, 3, h, w) by VFM features -> (n, names, h', w') float32."""
         raise NotImplementedError
 
     def extract_windows(self, tiles: Sequence[Tensor], guides: Sequence[Tensor] | None = None) -> list[Tensor]:
-        """Compute scores of all windows of several images, each (n, 3, h, w) -> (n, names, h', w') float32.
+        """Score the windows of several images, (n, 3, h, w) -> (n, names, h', w').
 
         Args:
             guides: VFM features of each image (n, D, h', w'), if they are computed already.
@@ -64,17 +62,15 @@ class SlidingSegmentor(OpenVocabSegmentor):
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
-        """See `OpenVocabSegmentor.score`; windows of all images share forwards."""
         grids = [plan_windows(tuple(x.shape[1:]), *self.slide, self.pad_multiple) for x in inputs]
         tiles = [cut_tiles(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
-        image_guides = None
+        guides = None
         if self.approximate.vfm == "image":
-            image_guides = interpolate_window_features(self.guide, inputs, grids, self.pad_multiple)
-        for grid, scores in zip(grids, self.extract_windows(tiles, image_guides), strict=True):
+            guides = interpolate_window_features(self.guide, inputs, grids, self.pad_multiple)
+        for grid, scores in zip(grids, self.extract_windows(tiles, guides), strict=True):
             yield partial(stitch_tiles, scores, *grid)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:
-        """See `OpenVocabSegmentor.predict`; the model is prepared first."""
         self.prepare(inputs[0].device)
         return super().predict(inputs, data_samples)

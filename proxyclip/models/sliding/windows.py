@@ -6,11 +6,9 @@ separable (the overlap count is a product of a row count and a column count), so
 
     out = sum over windows (i, j) of  Ry[i] @ scores[i, j] @ Rx[j].T
 
-with small matrices R of shape (out, cells). No map of window or image size is ever made, and any strip of output
+with small matrices R of shape (out, cells). No map of window or image size is ever made, and any chunk of output
 rows can be computed alone.
 """
-
-from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,49 +18,40 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-ROW_CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}  # elements of a score strip: what a cache holds, or what fills a GPU
+ROW_CHUNK_ELEMENTS = {"cpu": 2**20, "cuda": 2**25}  # elements of a score chunk: fits a cache, or fills a GPU
 
 
 def check_window_size(crop: int, stride: int) -> None:
-    """Refuse windows that leave pixels out: crop must be 0 (whole image) or at least stride, stride positive.
-
-    Raises:
-        ValueError: with both numbers.
-    """
+    """Raise ValueError for windows that leave pixels out; crop 0 is the whole image."""
     if crop < 0 or (crop > 0 and not 0 < stride <= crop):
         raise ValueError(f"Expected slide_crop=0 or 0 < slide_stride <= slide_crop, but got {stride} and {crop}")
 
 
 def compute_window_starts(length: int, crop: int, stride: int) -> list[int]:
-    """First pixels of the windows along one axis; the last window is shifted inward, a short axis has one window."""
+    """Compute first pixels of windows along one axis; the last is shifted inward."""
     count = max(length - crop + stride - 1, 0) // stride + 1
     return [max(min(i * stride, length - crop), 0) for i in range(count)]
 
 
 @dataclass(frozen=True)
 class WindowAxis:
-    """Windows along one axis: `length` pixels, tiles of `tile` pixels at `starts`, zero-padded to `padded`."""
+    """Windows along one axis of `length` pixels: tiles, zero-padded to `padded`."""
 
     length: int
     tile: int
     starts: tuple[int, ...]
     padded: int
-    direct: bool
+    direct: bool  # one tile, the whole image
 
     @property
     def before(self) -> int:
-        """Zeros put before the tile; the rest of the padding comes after it."""
+        """Zeros before the tile; the rest of the padding comes after it."""
         return (self.padded - self.tile) // 2
 
     def matrices(self, cells: int, out: int) -> Tensor:
-        """Build the matrices from the cell scores of every window to output pixels.
+        """Build the matrices from cell scores of a window to output pixels.
 
-        Args:
-            cells: cells along this axis of a (padded) tile.
-            out: pixels along this axis of the output.
-
-        Returns:
-            (windows, out, cells) float32.
+        (windows, out, cells) float32, for `cells` cells of a (padded) tile and `out` pixels of the output.
         """
         if self.direct and self.padded == self.tile:
             return _interpolation_matrix(cells, out)[None].float()
@@ -75,8 +64,8 @@ class WindowAxis:
 
 
 @lru_cache(maxsize=32)
-def _matrices(axis: WindowAxis, cells: int, out: int, device: torch.device) -> Tensor:
-    """`WindowAxis.matrices`, kept on the device: images of one size follow each other, and copying would wait for it."""
+def _cached_matrices(axis: WindowAxis, cells: int, out: int, device: torch.device) -> Tensor:
+    """Matrices kept on the device, since a copy would wait for it."""
     return axis.matrices(cells, out).to(device)
 
 
@@ -88,12 +77,12 @@ def _interpolation_matrix(size: int, out: int) -> Tensor:
 
 
 def plan_windows(size: Sequence[int], crop: int, stride: int, multiple: int) -> tuple[WindowAxis, WindowAxis]:
-    """Windows of an image of `size` (h, w): (vertical, horizontal).
+    """Plan the windows of an image of `size` (h, w): (vertical, horizontal).
 
     Args:
         crop: side of the window in pixels; 0 takes the whole image as one window.
         stride: step between windows in pixels.
-        multiple: tiles are zero-padded, centred, to a multiple of this.
+        multiple: tiles are zero-padded, centered, to a multiple of this.
     """
     h, w = (_plan_axis(n, crop, stride, multiple) for n in size)
     return h, w
@@ -101,36 +90,34 @@ def plan_windows(size: Sequence[int], crop: int, stride: int, multiple: int) -> 
 
 def _plan_axis(length: int, crop: int, stride: int, multiple: int) -> WindowAxis:
     tile = min(crop, length) if crop else length
-    first = tuple(compute_window_starts(length, crop, stride)) if crop else (0,)
-    return WindowAxis(length, tile, first, -(-tile // multiple) * multiple, direct=not crop)
+    starts = tuple(compute_window_starts(length, crop, stride)) if crop else (0,)
+    return WindowAxis(length, tile, starts, -(-tile // multiple) * multiple, direct=not crop)
 
 
 def cut_tiles(image: Tensor, rows: WindowAxis, columns: WindowAxis) -> Tensor:
     """Cut an image (3, H, W) into tiles (n, 3, h, w), row by row, padded with zeros."""
     tiles = [image[:, y : y + rows.tile, x : x + columns.tile] for y in rows.starts for x in columns.starts]
-    top = rows.before
-    left = columns.before
-    bottom = rows.padded - rows.tile - top
-    right = columns.padded - columns.tile - left
-    return F.pad(torch.stack(tiles), (left, right, top, bottom))
+    bottom = rows.padded - rows.tile - rows.before
+    right = columns.padded - columns.tile - columns.before
+    return F.pad(torch.stack(tiles), (columns.before, right, rows.before, bottom))
 
 
 def stitch_tiles(
     scores: Tensor, rows: WindowAxis, columns: WindowAxis, size: tuple[int, int], budget: int | None = None
 ) -> Iterator[Tensor]:
-    """Combine the scores of an image's windows into its score map, in row chunks from the top.
+    """Combine the scores of an image's windows into its score map.
 
     Args:
-        scores: (n, names, h, w) float32, the windows in the order of `cut`.
+        scores: (n, names, h, w) float32, the windows in the order of `cut_tiles`.
         size: (H0, W0) of the output.
-        budget: maximum number of elements of a chunk (at least one row is made); default STRIP's.
+        budget: maximum number of elements of a chunk (at least one row is made); default `ROW_CHUNK_ELEMENTS`.
 
     Yields:
-        (names, rows, W0) float32.
+        Row chunks from the top, (names, rows, W0) float32.
     """
     _, names, h, w = scores.shape
-    ry = _matrices(rows, h, size[0], scores.device)
-    rx = _matrices(columns, w, size[1], scores.device)
+    ry = _cached_matrices(rows, h, size[0], scores.device)
+    rx = _cached_matrices(columns, w, size[1], scores.device)
     grid = scores.reshape(len(ry), len(rx), names, h, w).permute(2, 1, 4, 0, 3)  # names, j, w, i, h
     grid = grid.reshape(names, len(rx) * w, len(ry) * h)
     down = ry.permute(1, 0, 2).reshape(size[0], -1)  # H0, (i, h)
@@ -138,5 +125,4 @@ def stitch_tiles(
     budget = budget or ROW_CHUNK_ELEMENTS.get(scores.device.type, ROW_CHUNK_ELEMENTS["cuda"])
     step = max(budget // (names * size[1]), 1)
     for top in range(0, size[0], step):
-        chunk = down[top : top + step] @ grid.mT  # names, rows, (j, w)
-        yield chunk @ across
+        yield down[top : top + step] @ grid.mT @ across

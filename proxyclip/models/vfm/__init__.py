@@ -1,19 +1,15 @@
-"""Vision foundation models as guides: one model family, one file; the file name, or a path ending in .py, is its
-name in a config.
+"""Vision foundation models as guides, one model family a file.
 
-The contract, all of it:
+The file name, or a path ending in .py, is the name of a family in a config. The contract, all of it:
 
     a frozen nn.Module with .patch (pixels a side); forward(image) -> features
         image     RGB in [0, 1] (B, 3, H, W), sides multiples of .patch
         features  (B, D, h, w)
 
-The constructor takes `model` (which one of the family) and `checkpoint` (a local weights file), and never ends with
-random weights. Each family owns its normalisation and its input size. A class attribute `variants` maps short names of
-its sizes to values of `model`, so that a config or a command line can say `dino-s16`. A family that wants the
-segmentor's own CLIP takes it as `clip`.
+The constructor takes `model` (a member of the family) and `checkpoint` (a local weights file), and never leaves random
+weights. Each family has its own normalization and input size. A class attribute `variants` maps short names of its
+sizes to values of `model`: `dino-s16` is a name. A family that uses the segmentor's own CLIP takes it as `clip`.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -21,9 +17,10 @@ from proxyclip.models.registry import build_plugin, is_plugin_file, list_plugins
 
 
 def build_vfm(spec: str | dict[str, Any] | None, **defaults: Any) -> Any:
-    """The VFM of a config: `family`, `family-size`, `dict(type=either, **options)`; None stays None.
+    """Build the VFM of a config; None stays None.
 
     Args:
+        spec: `family`, `family-size`, or `dict(type=either, **options)`.
         defaults: options used where the family has them and `spec` leaves them out.
 
     Raises:
@@ -33,7 +30,7 @@ def build_vfm(spec: str | dict[str, Any] | None, **defaults: Any) -> Any:
 
 
 def resolve_vfm_spec(spec: str | dict[str, Any]) -> dict[str, Any]:
-    """`dict(type=family, model=..., ...)` of a spec, short names replaced by those they stand for."""
+    """Replace the short names of a spec: `dict(type=family, model=..., ...)`."""
     options = {"type": spec} if isinstance(spec, str) else dict(spec)
     family, dash, size = str(options.get("type")).partition("-")
     if not dash or is_plugin_file(options["type"]) or options["type"] in list_plugins("vfm"):

@@ -1,10 +1,8 @@
-"""Plain ViTs of timm as guides: loading by name, hub, folder or file, and patch features at any size.
+"""Plain ViTs of timm as guides.
 
 Features are the last block's tokens, or the queries, keys or values of its attention: ProxyCLIP's paper (arXiv
 2408.04883) compares them for DINO.
 """
-
-from __future__ import annotations
 
 import pickle
 from pathlib import Path
@@ -13,21 +11,22 @@ from typing import Any, ClassVar
 import timm
 import torch
 import torch.nn.functional as F
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
 from proxyclip.models.layers.cpu_attention import use_headwise_attention
 from proxyclip.models.layers.pos_embed import resize_positions
-from proxyclip.models.weights import WeightsError, load_weights_into, short_reason
+from proxyclip.models.weights import WeightsError, short_reason
 from proxyclip.models.weights.catalogue import list_weights_entries
+from proxyclip.models.weights.reading import load_weights_into
 from proxyclip.utils.paths import find_existing_path
 
-IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 FEATURE_KINDS = ("tokens", "q", "k", "v")
 
 
 class TimmViT(nn.Module):
-    """Patch features of a timm VisionTransformer's last block.
+    """Patch features of a timm VisionTransformer's last block, at any size.
 
     Args:
         model: timm name, `hf-hub:<repository>` or `local-dir:<folder>`.
@@ -35,8 +34,8 @@ class TimmViT(nn.Module):
         features: `tokens` (the block's output, normed), or `q`, `k`, `v` of its attention, heads side by side.
 
     Raises:
-        WeightsError: the weights cannot be had; the message says where to get and put them.
-        ValueError: unknown kind of features.
+        WeightsError: the weights are not available; the message has the source and the place to put them.
+        ValueError: unknown type of features.
     """
 
     offset = 0.1
@@ -51,15 +50,14 @@ class TimmViT(nn.Module):
         super().__init__()
         if features not in FEATURE_KINDS:
             raise ValueError(f"Expected features to be one of {', '.join(FEATURE_KINDS)}, but got {features!r}")
-        self.name, self.features = model or self.default, features
+        self.name = model or self.default
+        self.features = features
         self.vit = create_timm_vit(self.name, checkpoint).requires_grad_(False).eval()
         self.patch = self.vit.patch_embed.patch_size[0]
-        mean, std = self._normalization()
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        register_normalization(self, *self._normalization())
 
     def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
-        return IMAGENET_MEAN, IMAGENET_STD
+        return IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / patch, W / patch)."""
@@ -74,43 +72,44 @@ class TimmViT(nn.Module):
         return x[:, -grid[0] * grid[1] :].mT.unflatten(2, grid)
 
     def _embed(self, x: Tensor, grid: tuple[int, int]) -> Tensor:
-        """Add class token, registers and positions in the order the model was trained with."""
+        """Add class token, registers and positions in the order of the training."""
         vit = self.vit
         prefix = [t.expand(len(x), -1, -1) for t in (vit.cls_token, vit.reg_token) if t is not None]
         table = None if vit.pos_embed is None else self.positions(grid)
         if table is not None and vit.no_embed_class:
-            x, table = x + table, None
+            return torch.cat([*prefix, x + table], dim=1)
         x = torch.cat([*prefix, x], dim=1)
         return x if table is None else x + table
 
     def positions(self, grid: tuple[int, int]) -> Tensor:
-        """The position table for a grid of (h, w) patches: (prefix + h*w, D)."""
-        return resize_positions(
-            self.vit.pos_embed[0], self.vit.patch_embed.grid_size, grid, self.offset, self.antialias
-        )
+        """Resize the position table to a grid of (h, w) patches: (prefix + h*w, D)."""
+        native = self.vit.patch_embed.grid_size
+        return resize_positions(self.vit.pos_embed[0], native, grid, self.offset, self.antialias)
 
 
-def project_timm_qkv(block: Any, x: Tensor, kind: str) -> Tensor:
-    """Queries, keys or values of a timm block's attention, before any rotary positions.
+def register_normalization(module: nn.Module, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+    """Register `mean` and `std` of a module as buffers (3, 1, 1) that are not saved."""
+    module.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
+    module.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
 
-    Args:
-        x: input of the block (B, N, D).
-        kind: q, k or v.
 
-    Returns:
-        (B, N, D), heads side by side.
+def project_timm_qkv(block: Any, x: Tensor, part: str) -> Tensor:
+    """Compute q, k or v (`part`) of a timm block, before rotary positions.
+
+    Input of the block (B, N, D) -> (B, N, D), heads side by side.
     """
-    attn, part = block.attn, FEATURE_KINDS[1:].index(kind)
-    bias = getattr(attn, f"{kind}_bias", None)  # where EVA's attention has it
+    attn = block.attn
+    index = FEATURE_KINDS[1:].index(part)
+    bias = getattr(attn, f"{part}_bias", None)  # where EVA's attention has it
     if attn.qkv.bias is not None:
-        bias = attn.qkv.bias.chunk(3)[part]
-    x = F.linear(block.norm1(x), attn.qkv.weight.chunk(3)[part], bias)
-    norm = getattr(attn, f"{kind}_norm", None)
+        bias = attn.qkv.bias.chunk(3)[index]
+    x = F.linear(block.norm1(x), attn.qkv.weight.chunk(3)[index], bias)
+    norm = getattr(attn, f"{part}_norm", None)
     return x if norm is None else norm(x.unflatten(2, (attn.num_heads, -1))).flatten(2)
 
 
 def create_timm_vit(name: str, checkpoint: str | None) -> nn.Module:
-    """A timm ViT with its weights, ready for any multiple of its patch size."""
+    """Create a timm ViT with its weights, for any multiple of its patch size."""
     options: dict[str, Any] = dict(num_classes=0, dynamic_img_size=True)
     if name.startswith("local-dir:"):
         name = f"local-dir:{find_existing_path(name.removeprefix('local-dir:'), 'folder of a timm model')}"
@@ -120,41 +119,40 @@ def create_timm_vit(name: str, checkpoint: str | None) -> nn.Module:
             vit = timm.create_model(name, **options)
             return load_weights_into(vit, file, ("head.", "fc_norm."), lambda s: _convert_meta_names(s, vit))
         return timm.create_model(name, pretrained=True, **options)
+    except WeightsError:
+        raise
     except (OSError, RuntimeError, ValueError, AssertionError, pickle.UnpicklingError) as error:
-        if isinstance(error, WeightsError) or not _is_known(name):
-            raise
-        raise WeightsError(_load_failure_message(name, error)) from error
+        if ":" in name or timm.is_model(name.split(".")[0]):
+            raise WeightsError(_load_failure_message(name, error)) from error
+        raise
 
 
 def _convert_meta_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
-    """Meta's own releases of DINOv2 and DINOv3 (they alone have a mask token) name their tensors in another way."""
+    """Convert tensor names of Meta's own files, which alone have a mask token."""
     if "mask_token" not in state:
         return state
     if not isinstance(vit, eva.Eva):
         return vision_transformer.checkpoint_filter_fn(state, vit)
-    first: Any = vit.blocks[0]
+    block: Any = vit.blocks[0]
     biases = [key for key in state if key.endswith("attn.qkv.bias")]
-    if biases and first.attn.q_bias is None:
+    if biases and block.attn.q_bias is None:
         if any(part.any() for key in biases for part in state[key].chunk(3)[::2]):
             raise WeightsError("The file has biases of queries and values: expected a model with '_qkvb' in its name")
         state = {key: value for key, value in state.items() if key not in biases}
     return eva.checkpoint_filter_fn(state, vit)
 
 
-def _is_known(name: str) -> bool:
-    return ":" in name or timm.is_model(name.split(".")[0])
-
-
 def _load_failure_message(name: str, error: Exception) -> str:
+    reason = short_reason(error)
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
-        return f"The timm model in {folder} cannot be loaded: {short_reason(error)}. It needs config.json and model.safetensors."
+        return f"The timm model in {folder} cannot be loaded: {reason}. It needs config.json and model.safetensors."
     repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
     known = next((entry.name for entry in list_weights_entries() if entry.hub == repository), None)
     fetch = f"; get them: python -m proxyclip weights fetch {known}" if known else ""
     return (
         f"The VFM weights {name!r} cannot be loaded{fetch}\n"
-        f"  why:    {short_reason(error)}\n"
+        f"  why:    {reason}\n"
         f"  file:   model.safetensors and config.json of https://huggingface.co/{repository}\n"
         f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
         f"  use it: vfm_model=dict(type=..., model='local-dir:FOLDER'), or checkpoint='FOLDER/model.safetensors'"

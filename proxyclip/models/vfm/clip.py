@@ -1,9 +1,7 @@
-"""The segmentor's own CLIP as guide: patch tokens of a middle block, without a second model.
+"""The segmentor's own CLIP as guide: patch tokens of a middle block.
 
 SC-CLIP takes the similarity of patches from such a layer, the ninth of twelve (Bai et al., arXiv 2411.15869).
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -11,11 +9,11 @@ from torch import Tensor, nn
 
 
 class CLIPFeatures(nn.Module):
-    """Patch tokens after one of CLIP's blocks. It holds no weights: those are the segmentor's.
+    """Patch tokens after one of CLIP's blocks; the weights stay the segmentor's.
 
     Args:
-        clip: the opened CLIP, handed in by the segmentor: `tokens(images, layer)`, `from_rgb`, `depth` and `patch`.
-        layer: after how many blocks, 1 to `depth`; default three quarters of them (9 of 12, 18 of 24).
+        clip: the segmentor's CLIP: `tokens(images, layer)`, `from_rgb`, `depth` and `patch`.
+        layer: number of blocks, 1 to `depth`; default three quarters of them (9 of 12, 18 of 24).
 
     Raises:
         ValueError: `layer` out of range.
@@ -28,7 +26,8 @@ class CLIPFeatures(nn.Module):
             raise ValueError(f"Expected layer to be 1 to {clip.depth}, the blocks of this CLIP, but got {layer!r}")
         self.patch = clip.patch
         # Methods, not the module: its weights stay the segmentor's, to move, to cast and to count once.
-        self._tokens, self._from_rgb = clip.tokens, clip.from_rgb
+        self._tokens = clip.tokens
+        self._from_rgb = clip.from_rgb
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, C, H / patch, W / patch)."""

@@ -1,9 +1,8 @@
-"""DINO: Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (arXiv 2104.14294).
+"""DINO: position tables are resized as in DINO's own code.
 
-Weights by timm, which equal the original ones; the position table is resized the way DINO's own code does it.
+Caron et al., "Emerging Properties in Self-Supervised Vision Transformers" (arXiv 2104.14294). Weights by timm, which
+equal the original ones.
 """
-
-from __future__ import annotations
 
 from typing import ClassVar
 
@@ -11,7 +10,7 @@ from proxyclip.models.vfm._timm import TimmViT
 
 
 class DINO(TimmViT):
-    """DINO ViT (`vit_{small,base}_patch{8,16}_224.dino`); default ViT-B/8, the published choice."""
+    """`vit_{small,base}_patch{8,16}_224.dino`; default ViT-B/8, the published choice."""
 
     default = "vit_base_patch8_224.dino"
     variants: ClassVar[dict[str, str]] = {

@@ -1,10 +1,8 @@
-"""DINOv2: Oquab et al. (arXiv 2304.07193), with registers: Darcet et al. (arXiv 2309.16588).
+"""DINOv2: Oquab et al. (arXiv 2304.07193); registers: Darcet et al. (2309.16588).
 
 The two releases resize their position table differently: with registers by size and antialiased, without them by
 scale factor like DINO.
 """
-
-from __future__ import annotations
 
 from typing import ClassVar
 
@@ -14,7 +12,7 @@ SIZE_NAMES = {"s": "small", "b": "base", "l": "large", "g": "giant"}
 
 
 class DINOv2(TimmViT):
-    """DINOv2 ViT (`vit_{small,base,large,giant}_patch14[_reg4]_dinov2.lvd142m`); default ViT-B/14 with registers."""
+    """`vit_*_patch14[_reg4]_dinov2.lvd142m`; default ViT-B/14 with registers."""
 
     default = "vit_base_patch14_reg4_dinov2.lvd142m"
     variants: ClassVar[dict[str, str]] = {
@@ -25,4 +23,5 @@ class DINOv2(TimmViT):
     def __init__(self, model: str | None = None, checkpoint: str | None = None, features: str = "tokens") -> None:
         super().__init__(model, checkpoint, features)
         if self.vit.reg_token is not None:
-            self.offset, self.antialias = 0.0, True
+            self.offset = 0.0
+            self.antialias = True

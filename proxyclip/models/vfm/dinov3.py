@@ -1,28 +1,23 @@
-"""DINOv3: Siméoni et al. (arXiv 2508.10104), by timm. Weights: DINOv3 licence (ai.meta.com), not an open-source one.
+"""DINOv3: Siméoni et al. (arXiv 2508.10104), by timm.
 
-It has no position table: rotary positions come from patch centres scaled to [-1, 1] on each axis, whatever the window.
+The weights have the DINOv3 license (ai.meta.com), not an open-source one. There is no position table: rotary positions
+come from patch centers scaled to [-1, 1] on each axis, whatever the window.
 """
-
-from __future__ import annotations
 
 from typing import ClassVar
 
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from proxyclip.models.layers.cpu_attention import use_headwise_attention
-from proxyclip.models.vfm._timm import IMAGENET_MEAN, IMAGENET_STD, TimmViT, project_timm_qkv
+from proxyclip.models.vfm._timm import TimmViT, project_timm_qkv
 
 
 class DINOv3(TimmViT):
-    """DINOv3 ViT (`vit_{small,base,large,...}_patch16_dinov3.lvd1689m`), patch features of the last block.
+    """`vit_*_patch16_dinov3.lvd1689m`; default ViT-B/16.
 
-    Args:
-        model, checkpoint: as in TimmViT (default ViT-B/16); `checkpoint` may be one of Meta's own `.pth` files.
-        features: `tokens`, or `q`, `k`, `v` as they are before the rotation by position.
-
-    Raises:
-        WeightsError: the weights cannot be had; the message says where to get and put them.
-        ValueError: unknown kind of features.
+    Arguments and errors are those of `TimmViT`; `checkpoint` may be one of Meta's own `.pth` files, and `q`, `k`, `v`
+    are those before the rotation by position.
     """
 
     default = "vit_base_patch16_dinov3.lvd1689m"
@@ -36,16 +31,17 @@ class DINOv3(TimmViT):
 
     def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:
         record = self.vit.pretrained_cfg
-        return tuple(record.get("mean", IMAGENET_MEAN)), tuple(record.get("std", IMAGENET_STD))
+        return tuple(record.get("mean", IMAGENET_DEFAULT_MEAN)), tuple(record.get("std", IMAGENET_DEFAULT_STD))
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, D, H / 16, W / 16)."""
-        normed, last, tokens = (image - self.mean) / self.std, self.vit.blocks[-1], self.features == "tokens"
-        depth = len(self.vit.blocks)
+        vit = self.vit
+        as_tokens = self.features == "tokens"
+        block = len(vit.blocks) - (1 if as_tokens else 2)
         with use_headwise_attention(image):
-            (x,) = self.vit.forward_intermediates(
-                normed, indices=[depth - (1 if tokens else 2)], norm=tokens, stop_early=True, intermediates_only=True
+            (x,) = vit.forward_intermediates(
+                (image - self.mean) / self.std, [block], norm=as_tokens, stop_early=True, intermediates_only=True
             )
-        if tokens:
+        if as_tokens:
             return x
-        return project_timm_qkv(last, x.flatten(2).mT, self.features).mT.unflatten(2, x.shape[2:])
+        return project_timm_qkv(vit.blocks[-1], x.flatten(2).mT, self.features).mT.unflatten(2, x.shape[2:])

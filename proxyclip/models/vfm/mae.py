@@ -1,6 +1,7 @@
-"""MAE: He et al., "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377). Weights: CC BY-NC 4.0."""
+"""MAE: its encoder, with position tables resized by size, bicubic.
 
-from __future__ import annotations
+He et al., "Masked Autoencoders Are Scalable Vision Learners" (arXiv 2111.06377). Weights: CC BY-NC 4.0.
+"""
 
 from typing import ClassVar
 
@@ -12,7 +13,7 @@ from proxyclip.models.weights import WeightsError
 
 
 class MAE(TimmViT):
-    """MAE's encoder; its position table is resized by size, bicubic.
+    """`vit_*_patch{16,14}_224.mae`, on the window or resized to a fixed size.
 
     Args:
         model: timm name or folder; with `checkpoint`, the architecture of that file (default ViT-B/16).
@@ -22,7 +23,7 @@ class MAE(TimmViT):
         features: tokens, q, k or v, as in TimmViT.
 
     Raises:
-        WeightsError: neither `model` nor `checkpoint` is given. ValueError: unknown kind of features.
+        WeightsError: neither `model` nor `checkpoint` is set. ValueError: unknown type of features.
     """
 
     offset = 0.0
@@ -34,11 +35,7 @@ class MAE(TimmViT):
     }
 
     def __init__(
-        self,
-        model: str | None = None,
-        checkpoint: str | None = None,
-        size: int | None = None,
-        features: str = "tokens",
+        self, model: str | None = None, checkpoint: str | None = None, size: int | None = None, features: str = "tokens"
     ) -> None:
         if model is None and checkpoint is None:
             raise WeightsError(

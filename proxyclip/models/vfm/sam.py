@@ -1,25 +1,27 @@
-"""SAM: Kirillov et al., "Segment Anything" (arXiv 2304.02643); its image encoder, by the segment-anything package."""
+"""SAM's image encoder, by the segment-anything package.
 
-from __future__ import annotations
+Kirillov et al., "Segment Anything" (arXiv 2304.02643).
+"""
 
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 import torch.nn.functional as F
 from segment_anything import sam_model_registry
+from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor, nn
 
-from proxyclip.models.vfm._timm import IMAGENET_MEAN, IMAGENET_STD
-from proxyclip.models.weights import WeightsError, load_weights_into
+from proxyclip.models.vfm._timm import register_normalization
+from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.catalogue import list_weights_entries
+from proxyclip.models.weights.reading import load_weights_into
 from proxyclip.utils.paths import find_existing_path
 
 SAM_INPUT_SIDE = 1024
 
 
 def _find_fetched_checkpoint(model: str) -> Path:
-    """The checkpoint that `python -m proxyclip weights fetch` put into this project's own folder."""
+    """Checkpoint that `python -m proxyclip weights fetch` downloaded."""
     entry = next((entry for entry in list_weights_entries() if entry.name == f"sam-{model.removeprefix('vit_')}"), None)
     if entry is None or entry.place is None:
         fetch = f"python -m proxyclip weights fetch {entry.name}, or give it " if entry else ""
@@ -31,11 +33,11 @@ def _find_fetched_checkpoint(model: str) -> Path:
 
 
 class SAM(nn.Module):
-    """Neck output of SAM's image encoder on the window resized to 1024 x 1024, whatever its shape.
+    """Neck output of SAM's image encoder on the window resized to 1024 x 1024.
 
     Args:
         model: key of segment_anything.sam_model_registry: vit_b, vit_l or vit_h.
-        checkpoint: the official `sam_vit_*.pth`; default the one that `python -m proxyclip weights fetch sam-b` got.
+        checkpoint: the official `sam_vit_*.pth`; default the one of `python -m proxyclip weights fetch sam-b`.
 
     Raises:
         WeightsError: no checkpoint, or one of another size. ValueError: unknown `model`.
@@ -50,15 +52,12 @@ class SAM(nn.Module):
         super().__init__()
         if model not in sam_model_registry:
             raise ValueError(f"Expected a SAM model of {sorted(sam_model_registry)}, but got {model!r}")
-        path = (
-            _find_fetched_checkpoint(model) if checkpoint is None else find_existing_path(checkpoint, "SAM checkpoint")
-        )
+        path = find_existing_path(checkpoint, "SAM checkpoint") if checkpoint else _find_fetched_checkpoint(model)
         sam: Any = load_weights_into(sam_model_registry[model](), path)
         self.encoder = sam.image_encoder.requires_grad_(False).eval()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        register_normalization(self, IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD)
 
     def forward(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] (B, 3, H, W) -> (B, 256, 64, 64)."""
-        normed = (image - self.mean) / self.std
-        return self.encoder(F.interpolate(normed, size=(SAM_INPUT_SIDE, SAM_INPUT_SIDE), mode="bilinear"))
+        normalized = (image - self.mean) / self.std
+        return self.encoder(F.interpolate(normalized, size=(SAM_INPUT_SIDE, SAM_INPUT_SIDE), mode="bilinear"))

@@ -1,6 +1,4 @@
-"""The embedded tiny world's own VFMs (see proxyclip/tinyworld/README.md): toys that know drawn scenes only."""
-
-from __future__ import annotations
+"""VFMs of the embedded tiny world (see proxyclip/tinyworld/README.md)."""
 
 from typing import ClassVar
 
@@ -8,7 +6,9 @@ from proxyclip.models.vfm._timm import TimmViT
 
 
 class Tiny(TimmViT):
-    """A VFM of the tiny world by name, `contrast` (default) or `mae`; a name with ':' is one of timm's, as elsewhere.
+    """`contrast` (default) or `mae`, trained on drawn scenes only.
+
+    A name with ':' is one of timm's, as elsewhere.
 
     Raises:
         ValueError: another name.

@@ -1,11 +1,10 @@
-"""Download of weights: from the hub by huggingface_hub, else by torch.hub, each checked by its hash."""
-
-from __future__ import annotations
+"""Download of weights from the hub or an address, each checked by its hash."""
 
 import http.client
 import shutil
 import urllib.error
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,36 +18,42 @@ from proxyclip.utils.formats import format_size
 LineWriter = Callable[[str], Any]
 
 
-def fetch_weights(entry: WeightsEntry, to: Path | None = None, offline: bool = False, say: LineWriter = print) -> Path:
-    """Have an entry's weights on this machine, where open_clip, timm and `sam` find them by name, or in a folder.
+def fetch_weights(
+    entry: WeightsEntry, to: Path | None = None, offline: bool = False, write_line: LineWriter = print
+) -> Path:
+    """Fetch the weights of an entry, unless present.
+
+    open_clip, timm and `sam` then find them by name, or in the folder `to`.
 
     Args:
-        to: a folder that gets the weights and their config, to be used as `local-dir:FOLDER` (SAM: the file alone).
+        to: a folder for the weights and their config, to be used as `local-dir:FOLDER` (SAM: the file alone).
         offline: look, but fetch nothing.
-        say: gets lines that say what is fetched, how big, from where, under which licence, to where.
+        write_line: called with lines on size, source, license and target.
 
     Returns:
         The weights file.
 
     Raises:
-        WeightsError: no network, no permission, or other bytes than the server announced; the message says the remedy.
+        WeightsError: no network, no permission, or other bytes than the server announced; the message has the remedy.
     """
-    here = entry.place
-    if here is not None and (to is None or entry.file):
-        say(f"{entry.name} is here already: {here}")
-        return here
-    if offline or _hub_is_offline():
+    from huggingface_hub import constants
+
+    local = entry.place
+    if local is not None and (to is None or entry.file):
+        write_line(f"{entry.name} is here already: {local}")
+        return local
+    if offline or constants.HF_HUB_OFFLINE:
         cause = "--offline" if offline else "HF_HUB_OFFLINE is set"
         raise WeightsError(
             f"{entry.name} is not on this machine, and nothing is fetched: {cause}.\n{format_fetch_instructions(entry)}"
         )
-    path = _fetch_from_hub(entry, to, say) if entry.hub else _fetch_from_url(entry, to, say)
-    say(f"{entry.name} is there: {path}\n  use it: {format_usage_option(entry, to)}")
+    path = (_fetch_from_hub if entry.hub else _fetch_from_url)(entry, to, write_line)
+    write_line(f"{entry.name} is there: {path}\n  use it: {format_usage_option(entry, to)}")
     return path
 
 
 def format_usage_option(entry: WeightsEntry, to: Path | None = None) -> str:
-    """The option that uses an entry's weights where `fetch` put them."""
+    """Format the option that selects weights fetched to a folder, or by name."""
     if to is None:
         return entry.use
     if entry.kind == "clip":
@@ -58,7 +63,7 @@ def format_usage_option(entry: WeightsEntry, to: Path | None = None) -> str:
 
 
 def format_fetch_instructions(entry: WeightsEntry) -> str:
-    """How to get an entry on another machine and use it on this one."""
+    """Format instructions to fetch an entry on another machine."""
     by_hand = f"hf download {entry.hub} --local-dir FOLDER" if entry.hub else f"curl -LO {entry.url}"
     return (
         f"  on a machine with internet access: python -m proxyclip weights fetch {entry.name} --to FOLDER\n"
@@ -67,21 +72,21 @@ def format_fetch_instructions(entry: WeightsEntry) -> str:
     )
 
 
-def _announce(entry: WeightsEntry, count: int | None, folder: Path, say: LineWriter) -> None:
+def _announce_download(entry: WeightsEntry, count: int | None, folder: Path, write_line: LineWriter) -> None:
     size = format_size(count, exact=True)
-    say(f"{entry.name}: {size}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
-    above = next(place for place in (folder, *folder.absolute().parents) if place.is_dir())
-    free = shutil.disk_usage(above).free
+    write_line(f"{entry.name}: {size}, licence {entry.licence}\n  from {entry.source}\n  to   {folder}")
+    existing = next(path for path in (folder, *folder.absolute().parents) if path.is_dir())
+    free = shutil.disk_usage(existing).free
     if count and count > free:
         raise WeightsError(
-            f"{entry.name} needs {size}, but {above} has {format_size(free, exact=True)} free. HF_HOME and "
+            f"{entry.name} needs {size}, but {existing} has {format_size(free, exact=True)} free. HF_HOME and "
             "PROXYCLIP_CACHE say where weights are kept."
         )
 
 
-def _fetch_from_url(entry: WeightsEntry, to: Path | None, say: LineWriter) -> Path:
+def _fetch_from_url(entry: WeightsEntry, to: Path | None, write_line: LineWriter) -> Path:
     folder = to or get_weights_folder()
-    _announce(entry, entry.bytes, folder, say)
+    _announce_download(entry, entry.bytes, folder, write_line)
     path = folder / Path(entry.url).name
     try:
         download_file(entry.url, path, entry.sha256, entry.bytes)
@@ -91,13 +96,13 @@ def _fetch_from_url(entry: WeightsEntry, to: Path | None, say: LineWriter) -> Pa
 
 
 def download_file(url: str, path: Path, sha256: str, size: int | None) -> None:
-    """Download a file, which appears under its name only whole and with the right hash.
+    """Download a file; it gets its name only whole and with the right hash.
 
     Args:
         sha256: of the file, or its beginning. size: in bytes; None if it is unknown.
 
     Raises:
-        WeightsError: no connection, or it broke off; another file than the expected one. Nothing is kept of it.
+        WeightsError: no connection, a broken one, or another file than the expected one. Nothing is kept of it.
     """
     from torch.hub import download_url_to_file
 
@@ -107,7 +112,7 @@ def download_file(url: str, path: Path, sha256: str, size: int | None) -> None:
         if path.is_file():  # another process was faster
             return
         try:
-            download_url_to_file(url, str(partial))  # its own hash check would not tell a file that was cut short
+            download_url_to_file(url, str(partial))  # its own hash check would not detect a file that was cut short
             if size is not None and partial.stat().st_size < size:
                 raise OSError("the connection broke off")
             mismatch = describe_hash_mismatch(partial, sha256)
@@ -124,18 +129,18 @@ def download_file(url: str, path: Path, sha256: str, size: int | None) -> None:
             partial.unlink(missing_ok=True)
 
 
-def _hub_is_offline() -> bool:
-    from huggingface_hub import constants
-
-    return bool(constants.HF_HUB_OFFLINE)
-
-
-def _fetch_from_hub(entry: WeightsEntry, to: Path | None, say: LineWriter) -> Path:
+def _fetch_from_hub(entry: WeightsEntry, to: Path | None, write_line: LineWriter) -> Path:
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        name, record = _find_hub_weights(entry, lambda file: get_hf_file_metadata(hf_hub_url(entry.hub, file)))
-        _announce(entry, record.size, to or Path(constants.HF_HUB_CACHE), say)
+        for name in WEIGHTS_FILES[entry.kind]:
+            with suppress(EntryNotFoundError):
+                record = get_hf_file_metadata(hf_hub_url(entry.hub, name))
+                break
+        else:
+            raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS_FILES[entry.kind])}.")
+        _announce_download(entry, record.size, to or Path(constants.HF_HUB_CACHE), write_line)
         path = Path(hf_hub_download(entry.hub, name, local_dir=to))
         if to is not None or ":" in entry.name:  # a folder, or `hf-hub:`, which are opened by their config
             hf_hub_download(entry.hub, CONFIG_FILES[entry.kind], local_dir=to)
@@ -143,29 +148,14 @@ def _fetch_from_hub(entry: WeightsEntry, to: Path | None, say: LineWriter) -> Pa
         raise
     except Exception as error:  # of huggingface_hub, or of the HTTP library that its version uses
         raise WeightsError(_explain_hub_error(entry, error)) from error
-    _check_hub_hash(path, record.etag or "", entry)
-    return path
-
-
-def _find_hub_weights(entry: WeightsEntry, ask: Callable[[str], Any]) -> tuple[str, Any]:
-    """The first of the weights' usual file names that the repository has, and what the hub says of it."""
-    from huggingface_hub.errors import EntryNotFoundError
-
-    for name in WEIGHTS_FILES[entry.kind]:
-        try:
-            return name, ask(name)
-        except EntryNotFoundError:
-            continue
-    raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS_FILES[entry.kind])}.")
-
-
-def _check_hub_hash(path: Path, etag: str, entry: WeightsEntry) -> None:
-    """The hub's client compares lengths only."""
+    # The hub's client compares lengths only.
+    etag = record.etag or ""
     mismatch = describe_hash_mismatch(path, etag) if is_hub_hash(etag) else None
     if mismatch:
         path.resolve().unlink()
         path.unlink(missing_ok=True)
         raise WeightsError(f"What {entry.source} gave is damaged: {path.name}: {mismatch}. It was deleted; try again.")
+    return path
 
 
 def _explain_hub_error(entry: WeightsEntry, error: Exception) -> str:
@@ -178,6 +168,7 @@ def _explain_hub_error(entry: WeightsEntry, error: Exception) -> str:
             "  log in here:  hf auth login   (or set HF_TOKEN)\n"
             f"  then again:   python -m proxyclip weights fetch {entry.name}"
         )
+    reason = short_reason(error)
     if isinstance(error, RepositoryNotFoundError):
-        return f"{entry.source} does not exist, or is private: hf auth login ({short_reason(error)})."
-    return f"{entry.name} could not be fetched from {entry.source} ({short_reason(error)}).\n{format_fetch_instructions(entry)}"
+        return f"{entry.source} does not exist, or is private: hf auth login ({reason})."
+    return f"{entry.name} could not be fetched from {entry.source} ({reason}).\n{format_fetch_instructions(entry)}"

@@ -1,6 +1,4 @@
-"""What all loaders of pretrained weights share: safe reading, and a fingerprint for the records."""
-
-from __future__ import annotations
+"""Safe reading of weights files, and fingerprints of modules."""
 
 import pickletools
 import re
@@ -13,24 +11,24 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from proxyclip.models.weights import WeightsError, pickle_refusal, short_reason
+from proxyclip.models.weights import WeightsError, explain_pickle_refusal, short_reason
 from proxyclip.utils.hashing import hash_chunks
 
 
 def is_torchscript(path: Path) -> bool:
-    """Whether a file is a TorchScript archive, the form OpenAI published CLIP in."""
+    """Return True for a TorchScript archive, the form OpenAI published CLIP in."""
     if not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
-        return any(n.endswith("constants.pkl") for n in archive.namelist())
+        return any(name.endswith("constants.pkl") for name in archive.namelist())
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """Tensors of a checkpoint file (.safetensors, .pt, .pth, TorchScript) by name, on the CPU.
+    """Read the tensors of a checkpoint file by name, on the CPU.
 
-    Nested under `model`, `state_dict` or `teacher`, and the prefixes `module.` and `backbone.`, are unwrapped.
-    Nothing in the file is executed: torch.load runs with weights_only=True, and TorchScript that has code to run when
-    it is read is refused.
+    Formats are .safetensors, .pt, .pth and TorchScript. Nested under `model`, `state_dict` or `teacher`, and the
+    prefixes `module.` and `backbone.`, are unwrapped. Nothing in the file is executed: torch.load runs with
+    weights_only=True, and TorchScript with code that runs on reading is refused.
 
     Raises:
         WeightsError: the file is missing, damaged, or holds something other than tensors.
@@ -40,10 +38,10 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     try:
         state = _read(path)
     except Exception as error:
-        why = short_reason(error)
-        if why == pickle_refusal(""):
-            why = pickle_refusal(_first_forbidden_global(path))
-        raise WeightsError(f"The weights file {path} cannot be read ({why}); get it again.") from error
+        reason = short_reason(error)
+        if reason == explain_pickle_refusal(""):
+            reason = explain_pickle_refusal(_find_forbidden_global(path))
+        raise WeightsError(f"The weights file {path} cannot be read ({reason}); get it again.") from error
     for key in ("model", "state_dict", "teacher"):
         if isinstance(state, dict) and isinstance(state.get(key), dict):
             state = state[key]
@@ -56,7 +54,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     return tensors
 
 
-def _read(path: Path):
+def _read(path: Path) -> Any:
     with path.open("rb") as file:
         start = file.read(2)
     if not start or (start == b"PK" and not zipfile.is_zipfile(path)):
@@ -68,13 +66,13 @@ def _read(path: Path):
     if is_torchscript(path):
         _refuse_code(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # old archives stay old archives
+            warnings.simplefilter("ignore", FutureWarning)  # for old archives
             return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _refuse_code(path: Path) -> None:
-    """TorchScript runs its classes' `__setstate__` while it is read; no published weights have one."""
+    """Refuse TorchScript with a `__setstate__`, which runs on reading."""
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():
             if entry.filename.endswith(".py") and re.search(rb"def\s+__setstate__", archive.read(entry)):
@@ -82,7 +80,9 @@ def _refuse_code(path: Path) -> None:
 
 
 def check_weights_readable(path: Path) -> None:
-    """Whether a weights file holds tensors, all of them; large files are looked at without being read whole.
+    """Check that a weights file holds tensors only, and all of them.
+
+    Of a .safetensors file only the header is read.
 
     Raises:
         WeightsError: damaged, cut short, or a pickle that wants more than tensors; the message names the culprit.
@@ -101,8 +101,8 @@ def check_weights_readable(path: Path) -> None:
         raise WeightsError(f"Expected named tensors in {path}, but it holds none.")
 
 
-def _first_forbidden_global(path: Path) -> str:
-    """The first thing besides tensors that a pickle without an archive around it asks for, `module.name`; else ""."""
+def _find_forbidden_global(path: Path) -> str:
+    """First `module.name` besides tensors that a bare pickle asks for, or ""."""
     strings: list[str] = []
     with path.open("rb") as file:
         start = file.read(1 << 24)
@@ -127,7 +127,7 @@ def load_weights_into(
     """Load a checkpoint file into `model`, every key matching.
 
     Args:
-        drop: prefixes of keys that the file may have and the model does not want (a classifier, a decoder).
+        drop: prefixes of keys that the file may have and the model does not (a classifier, a decoder).
         convert: from the names of the file to those of the model.
 
     Raises:
@@ -135,29 +135,28 @@ def load_weights_into(
     """
     state = convert({k: v for k, v in read_state_dict(path).items() if not k.startswith(drop)})
     own = model.state_dict()
-    missing = sorted(set(own) - set(state))
-    extra = sorted(set(state) - set(own))
-    shapes = sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape)
-    if missing or extra or shapes:
-        found = [f"{len(v)} {n} (first: {v[0]})" for n, v in _label_key_differences(missing, extra, shapes) if v]
+    differences = {
+        "missing tensors": sorted(set(own) - set(state)),
+        "unexpected tensors": sorted(set(state) - set(own)),
+        "tensors of another shape": sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape),
+    }
+    problems = [f"{len(keys)} {problem} (first: {keys[0]})" for problem, keys in differences.items() if keys]
+    if problems:
+        name = type(model).__name__
         raise WeightsError(
-            f"{path} does not fit {type(model).__name__}: {', '.join(found)}. Is it the file of another architecture?"
+            f"{path} does not fit {name}: {', '.join(problems)}. Is it the file of another architecture?"
         )
     model.load_state_dict(state)
     return model
 
 
-def _label_key_differences(missing: list[str], extra: list[str], shapes: list[str]) -> list[tuple[str, list[str]]]:
-    return [("missing tensors", missing), ("unexpected tensors", extra), ("tensors of another shape", shapes)]
-
-
 def fingerprint_module(module: nn.Module, skip: str = "\0") -> str:
-    """SHA-256 (hex) over names, types, shapes and bytes of a module's tensors, but those whose name begins `skip`."""
-    return hash_chunks(_iter_tensor_bytes(module, skip))
+    """Hash names, types, shapes and bytes of tensors whose name does not begin `skip`."""
 
+    def iter_chunks() -> Iterator[Any]:
+        for name, tensor in sorted(module.state_dict().items()):
+            if not name.startswith(skip):
+                yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
+                yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
 
-def _iter_tensor_bytes(module: nn.Module, skip: str) -> Iterator[Any]:
-    for name, tensor in sorted(module.state_dict().items()):
-        if not name.startswith(skip):
-            yield f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode()
-            yield tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy()
+    return hash_chunks(iter_chunks())

@@ -1,10 +1,8 @@
-"""Checks of weights files: hash, length and form, without running anything in them.
+"""Checks of weights files by hash, length and form; nothing in them is run.
 
-Hashes come from the catalogue, from a file's name, and for files of the hub from the hub itself, which is the name of
-the blob in its cache: SHA-256 for what lies in large file storage, git's own SHA-1 for the rest.
+Hashes come from the catalog, from a file's name, and for files of the hub from the hub itself, which is the name of
+the blob in its cache: SHA-256 for files in large file storage, git's own SHA-1 for the rest.
 """
-
-from __future__ import annotations
 
 import hashlib
 import re
@@ -33,16 +31,16 @@ HUB_HASH_SOURCE = "the hub's record of the file"
 
 @dataclass(frozen=True)
 class WeightsVerification:
-    """Verification result of one file; `state` is one of those above, `note` gives the reason."""
+    """Verification result of one file."""
 
     name: str
     path: Path | None
-    state: str
-    note: str = ""
+    state: str  # one of the constants above
+    note: str = ""  # the reason
 
 
 def verify_local_weights() -> Iterator[WeightsVerification]:
-    """All files on this machine that the catalogue knows, and all in the project's own folder."""
+    """Verify all local files of the catalog and of the project's own folder."""
     known = set()
     for entry in list_weights_entries():
         if entry.place is not None:
@@ -56,49 +54,42 @@ def verify_local_weights() -> Iterator[WeightsVerification]:
             yield verify_weights_file(path)
 
 
-def verify_weights(words: Iterable[str]) -> Iterator[WeightsVerification]:
-    """The files, folders and entries that words stand for.
+def verify_weights(names: Iterable[str]) -> Iterator[WeightsVerification]:
+    """Verify files, folders and entries of the catalog.
 
     Raises:
-        ValueError: neither a file or folder nor a name of the catalogue.
+        ValueError: neither a file or folder nor a name of the catalog.
     """
-    for word in words:
-        path = Path(word).expanduser()
+    for name in names:
+        path = Path(name).expanduser()
         if path.is_dir():
-            yield from _verify_folder(path)
+            files = [file for file in sorted(path.iterdir()) if file.suffix in WEIGHTS_SUFFIXES]
+            if not files:
+                note = f"no weights in this folder: expected files {', '.join(WEIGHTS_SUFFIXES)}"
+                yield WeightsVerification(path.name, path, INVALID, note)
+            yield from map(verify_weights_file, files)
         elif path.is_file():
             yield verify_weights_file(path)
         elif path.suffix in WEIGHTS_SUFFIXES:
             yield WeightsVerification(path.name, path, INVALID, "there is no such file")
         else:
-            entry = find_weights_entry(word)
-            fetch = f"python -m proxyclip weights fetch {entry.name}"
-            yield (
-                verify_weights_file(entry.place, entry)
-                if entry.place
-                else WeightsVerification(entry.name, None, NOT_LOCAL, f"get it: {fetch}")
-            )
-
-
-def _verify_folder(path: Path) -> Iterator[WeightsVerification]:
-    files = [file for file in sorted(path.iterdir()) if file.suffix in WEIGHTS_SUFFIXES]
-    if not files:
-        yield WeightsVerification(
-            path.name, path, INVALID, f"no weights in this folder: expected files {', '.join(WEIGHTS_SUFFIXES)}"
-        )
-    for file in files:
-        yield verify_weights_file(file)
+            entry = find_weights_entry(name)
+            if entry.place:
+                yield verify_weights_file(entry.place, entry)
+            else:
+                note = f"get it: python -m proxyclip weights fetch {entry.name}"
+                yield WeightsVerification(entry.name, None, NOT_LOCAL, note)
 
 
 def verify_weights_file(path: Path, entry: WeightsEntry | None = None) -> WeightsVerification:
-    """Whether one file has the hash it should have and can be read as tensors."""
+    """Verify the hash of one file, and that it can be read as tensors."""
     from proxyclip.models.weights.reading import check_weights_readable
 
     name = entry.name if entry else path.name
     known = find_expected_hash(path, entry) or (query_hub_hash(entry, path.name) if entry else None)
     notes = []
-    if known and (wrong := describe_hash_mismatch(path, known[0])):
-        notes.append(f"{wrong} ({known[1]})")
+    if known and (mismatch := describe_hash_mismatch(path, known[0])):
+        notes.append(f"{mismatch} ({known[1]})")
         if entry and not entry.hub and entry.bytes != path.stat().st_size:
             notes.append(f"it has {path.stat().st_size} of {entry.bytes} bytes")
     try:
@@ -114,7 +105,7 @@ def verify_weights_file(path: Path, entry: WeightsEntry | None = None) -> Weight
 
 
 def find_expected_hash(path: Path, entry: WeightsEntry | None = None) -> tuple[str, str] | None:
-    """Return (hash, its source) of a file, or None if it is unknown; the hash may be only its beginning."""
+    """Return (hash or its beginning, its source) of a file, or None."""
     if entry is not None and entry.sha256:
         return entry.sha256, entry.sha256_from
     blob = path.resolve()
@@ -129,7 +120,7 @@ def find_expected_hash(path: Path, entry: WeightsEntry | None = None) -> tuple[s
 
 
 def query_hub_hash(entry: WeightsEntry, name: str) -> tuple[str, str] | None:
-    """Query the hub for the hash of a file of an entry's repository; None if it cannot be reached."""
+    """Query the hub for (hash, source) of a file of an entry, or return None."""
     from huggingface_hub import constants, get_hf_file_metadata, hf_hub_url
 
     if not entry.hub or constants.HF_HUB_OFFLINE:
@@ -147,17 +138,15 @@ def is_hub_hash(text: str) -> bool:
 
 
 def describe_hash_mismatch(path: Path, expected: str) -> str | None:
-    """Describe how the hash of a file differs from the expected one, or return None.
+    """Describe the mismatch of a file's hash, or return None.
 
     Args:
         expected: SHA-256 or its beginning, or git's SHA-1 of a blob (40 digits).
     """
-    kind = "SHA-256"
-    digest = None
-    if len(expected) == 40:
-        kind = "git's SHA-1"
-        digest = hashlib.sha1(f"blob {path.stat().st_size}\0".encode(), usedforsecurity=False)
-    actual = read_file_hash(path, digest)
+    is_git_hash = len(expected) == 40
+    header = f"blob {path.stat().st_size}\0".encode()
+    actual = read_file_hash(path, hashlib.sha1(header, usedforsecurity=False) if is_git_hash else None)
     if actual.startswith(expected):
         return None
-    return f"{kind} is {actual[:12]}..., expected {expected[:12]}{'...' if len(expected) > 12 else ''}"
+    algorithm = "git's SHA-1" if is_git_hash else "SHA-256"
+    return f"{algorithm} is {actual[:12]}..., expected {expected[:12]}{'...' if len(expected) > 12 else ''}"

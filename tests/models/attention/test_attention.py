@@ -1,9 +1,7 @@
 """Every strategy keeps the contract and equals its equation written out longhand; degenerate windows.
 
-A new strategy needs its own longhand here: `test_every_strategy_has_a_longhand` asks for it.
+A new strategy needs its own longhand here: `test_every_strategy_has_a_longhand` requires it.
 """
-
-from __future__ import annotations
 
 import math
 
@@ -26,56 +24,53 @@ DIM = WIDTH // HEADS
 GRIDS = [((3, 3), (6, 6)), ((2, 5), (4, 7)), ((5, 2), (5, 2)), ((1, 1), (1, 3))]
 
 
-def parts(block, x):
-    """Queries, keys and values of one window (N, C), each (heads, N, d), head by head."""
+def attend(block, x, weigh):
+    """Output (N, C) of all heads of one window (N, C), head by head; `weigh(q, k, v)` gives (N, N)."""
     y = block.ln_1(x)
     weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
-    out = []
-    for part in range(3):
-        rows = [slice(part * WIDTH + h * DIM, part * WIDTH + (h + 1) * DIM) for h in range(HEADS)]
-        out.append(torch.stack([y @ weight[r].T + bias[r] for r in rows]))
-    return out
+    mixed = []
+    for h in range(HEADS):
+        rows = [slice(part * WIDTH + h * DIM, part * WIDTH + (h + 1) * DIM) for part in range(3)]
+        q, k, v = (y @ weight[r].T + bias[r] for r in rows)
+        mixed.append(weigh(q, k, v) @ v)
+    return block.attn.out_proj(torch.cat(mixed, 1))
 
 
-def out_proj(block, heads):
-    """(heads, N, d) -> (N, C)."""
-    return block.attn.out_proj(torch.cat(list(heads), 1))
+def softmax_of(a, b, added=0):
+    return (a @ b.T / math.sqrt(DIM) + added).softmax(1)
 
 
-def rest(block, x, attended):
+def finish(block, x, attended):
     x = x + attended
     return x + block.mlp(block.ln_2(x))
 
 
 def vanilla(block, x, grid, guide):
-    q, k, v = parts(block, x)
-    mixed = [(q[h] @ k[h].T / math.sqrt(DIM)).softmax(1) @ v[h] for h in range(HEADS)]
-    return rest(block, x, out_proj(block, mixed))[1:]
+    return finish(block, x, attend(block, x, lambda q, k, v: softmax_of(q, k)))[1:]
 
 
 def maskclip(block, x, grid, guide):
-    return out_proj(block, parts(block, x)[2])[1:]
+    return attend(block, x, lambda q, k, v: torch.eye(len(x)))[1:]
 
 
 def maskclip_residual(block, x, grid, guide):
-    return rest(block, x, out_proj(block, parts(block, x)[2]))[1:]
+    return finish(block, x, attend(block, x, lambda q, k, v: torch.eye(len(x))))[1:]
+
+
+def sclip(block, x, grid, guide):
+    return finish(block, x, attend(block, x, lambda q, k, v: softmax_of(q, q) + softmax_of(k, k)))[1:]
 
 
 def sclip_bare(block, x, grid, guide):
-    q, k, v = parts(block, x)
-    scale = math.sqrt(DIM)
-    mixed = [((q[h] @ q[h].T / scale).softmax(1) + (k[h] @ k[h].T / scale).softmax(1)) @ v[h] for h in range(HEADS)]
-    return out_proj(block, mixed)
+    return attend(block, x, lambda q, k, v: softmax_of(q, q) + softmax_of(k, k))[1:]
 
 
 def clearclip(block, x, grid, guide):
-    q, _, v = parts(block, x)
-    return out_proj(block, [(q[h] @ q[h].T / math.sqrt(DIM)).softmax(1) @ v[h] for h in range(HEADS)])[1:]
+    return attend(block, x, lambda q, k, v: softmax_of(q, q))[1:]
 
 
 def clearclip_vv(block, x, grid, guide):
-    v = parts(block, x)[2]
-    return out_proj(block, [(v[h] @ v[h].T / math.sqrt(DIM)).softmax(1) @ v[h] for h in range(HEADS)])[1:]
+    return attend(block, x, lambda q, k, v: softmax_of(v, v))[1:]
 
 
 def window(grid, unit, sigma):
@@ -90,13 +85,8 @@ def window(grid, unit, sigma):
 
 
 def naclip(block, x, grid, guide):
-    _, k, v = parts(block, x)
-    mixed = []
-    for h in range(HEADS):
-        scores = k[h] @ k[h].T / math.sqrt(DIM)
-        scores[1:, 1:] += window(grid, grid, 5)
-        mixed.append(scores.softmax(1) @ v[h])
-    return out_proj(block, mixed)[1:]
+    added = F.pad(window(grid, grid, 5), (1, 0, 1, 0))
+    return attend(block, x, lambda q, k, v: softmax_of(k, k, added))[1:]
 
 
 def proxy_scores(guide, beta=1.2, gamma=3.0):
@@ -105,30 +95,28 @@ def proxy_scores(guide, beta=1.2, gamma=3.0):
     return scores.masked_fill((scores < 0) & ~torch.eye(len(scores), dtype=torch.bool), -float("inf"))
 
 
-def upsampled(block, x, grid, guide):
-    """Values per head on the guide's grid, before the output projection."""
-    values = torch.cat(list(parts(block, x)[2]), 1)[1:]
+def attend_upsampled(block, x, grid, guide, weights):
+    """Values upsampled before the output projection, as the paper writes it."""
+    values = block.ln_1(x[1:]) @ block.attn.in_proj_weight[2 * WIDTH :].T + block.attn.in_proj_bias[2 * WIDTH :]
     maps = F.interpolate(values.T.reshape(1, WIDTH, *grid), size=guide.shape[1:], mode="bilinear")
-    return maps.flatten(2)[0].reshape(HEADS, DIM, -1).mT
+    return block.attn.out_proj(weights @ maps.flatten(2)[0].T)
 
 
 def proxy(block, x, grid, guide):
-    """Head by head, upsampling before the output projection, as the paper writes it."""
-    weights = proxy_scores(guide).softmax(1)
-    return out_proj(block, [weights @ v for v in upsampled(block, x, grid, guide)])
+    return attend_upsampled(block, x, grid, guide, proxy_scores(guide).softmax(1))
 
 
 def naclip_guided(block, x, grid, guide):
     weights = (proxy_scores(guide) + window(tuple(guide.shape[1:]), grid, 5)).softmax(1)
-    return out_proj(block, [weights @ v for v in upsampled(block, x, grid, guide)])
+    return attend_upsampled(block, x, grid, guide, weights)
 
 
 LONGHAND = [
     (Vanilla(), vanilla),
     (MaskCLIP(), maskclip),
     (MaskCLIP(residual=True), maskclip_residual),
-    (SCLIP(), lambda block, x, *rest_: rest(block, x, sclip_bare(block, x, *rest_))[1:]),
-    (SCLIP(residual=False), lambda *args: sclip_bare(*args)[1:]),
+    (SCLIP(), sclip),
+    (SCLIP(residual=False), sclip_bare),
     (ClearCLIP(), clearclip),
     (ClearCLIP("vv"), clearclip_vv),
     (NACLIP(), naclip),
@@ -141,10 +129,10 @@ CASES = [pytest.param(s, f, id=f"{type(s).__name__}-{f.__name__}") for s, f in L
 @pytest.fixture
 def block():
     torch.manual_seed(0)
-    made = ResidualAttentionBlock(WIDTH, HEADS).requires_grad_(False).eval()
-    torch.nn.init.normal_(made.attn.in_proj_bias)
-    torch.nn.init.normal_(made.attn.out_proj.bias)
-    return made
+    block = ResidualAttentionBlock(WIDTH, HEADS).requires_grad_(False).eval()
+    torch.nn.init.normal_(block.attn.in_proj_bias)
+    torch.nn.init.normal_(block.attn.out_proj.bias)
+    return block
 
 
 def inputs(strategy, longhand, grid, to, batch=4):
@@ -159,7 +147,7 @@ def test_every_strategy_has_a_longhand():
 
 @pytest.mark.parametrize(("grid", "to"), GRIDS)
 @pytest.mark.parametrize(("strategy", "longhand"), CASES)
-def test_contract(block, strategy, longhand, grid, to):
+def test_strategy_keeps_the_contract_and_equals_longhand(block, strategy, longhand, grid, to):
     """Shapes on square and non-square grids, the equation, and one window alone = in a batch."""
     x, guide = inputs(strategy, longhand, grid, to)
     tokens, out = strategy(block, x, grid, guide)
@@ -174,7 +162,7 @@ def test_contract(block, strategy, longhand, grid, to):
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64])
 @pytest.mark.parametrize(("strategy", "longhand"), CASES)
-def test_dtype_is_kept(block, strategy, longhand, dtype):
+def test_strategy_keeps_the_dtype(block, strategy, longhand, dtype):
     x, guide = inputs(strategy, longhand, (2, 5), (4, 7))
     exact = strategy(block, x, (2, 5), guide)[0]
     guide = None if guide is None else guide.to(dtype)
@@ -184,43 +172,42 @@ def test_dtype_is_kept(block, strategy, longhand, dtype):
 
 
 @pytest.mark.parametrize(("strategy", "longhand"), CASES)
-def test_the_record_can_tell_it(strategy, longhand):
-    """The repr names the class and every option, and rebuilds the strategy."""
+def test_repr_rebuilds_the_strategy(strategy, longhand):
     again = eval(repr(strategy), {type(strategy).__name__: type(strategy)})
     assert again == strategy
     with pytest.raises(AttributeError):
         strategy.beta = 2
 
 
-def test_uniform_window_attends_to_itself():
+def test_patches_of_a_uniform_window_attend_to_themselves():
     weights = Proxy().weights(torch.ones(2, 4, 3, 5))
     torch.testing.assert_close(weights, torch.eye(15).expand(2, 15, 15))
 
 
 @pytest.mark.parametrize("beta", [0.0, 1.2, 100.0])
 @pytest.mark.parametrize("guide", [torch.zeros(1, 4, 3, 5), torch.randn(1, 4, 3, 5), torch.rand(1, 1, 2, 2)])
-def test_rows_sum_to_one_whatever_the_guide(guide, beta):
+def test_proxy_weights_sum_to_one_for_any_guide(guide, beta):
     weights = Proxy(beta).weights(guide)
     torch.testing.assert_close(weights.sum(2), torch.ones(weights.shape[:2]))
 
 
-def test_mean_is_taken_per_window():
+def test_proxy_mean_is_taken_per_window():
     a, b = torch.randn(1, 6, 4, 4), torch.rand(1, 6, 4, 4)
     together = Proxy().weights(torch.cat([a, b]))
     torch.testing.assert_close(together, torch.cat([Proxy().weights(a), Proxy().weights(b)]))
 
 
-def test_proxy_without_guide_says_so(block):
+def test_proxy_without_guide_is_refused(block):
     with pytest.raises(ValueError, match="set vfm_model"):
         Proxy()(block, torch.randn(1, 5, WIDTH), (2, 2), None)
 
 
-def test_unknown_pair_lists_the_known():
+def test_unknown_pair_of_clearclip_is_refused():
     with pytest.raises(ValueError, match="one of qq, kk, vv, qk, but got 'qv'"):
         ClearCLIP("qv")
 
 
-def test_combinations_with_a_vfm():
+def test_build_strategy_checks_the_need_for_a_vfm():
     assert build_strategy(None, guided=True) == Proxy()
     assert build_strategy(None, guided=False) == Vanilla()
     assert build_strategy("naclip", guided=True) == build_strategy("naclip", guided=False) == NACLIP()

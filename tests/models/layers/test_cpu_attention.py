@@ -1,6 +1,4 @@
-"""Attention head by head: the same mathematics, and only where it pays."""
-
-from __future__ import annotations
+"""Attention head by head: the same results, and only where it is faster."""
 
 import pytest
 import timm
@@ -15,7 +13,7 @@ def queries(tokens=600, dtype=torch.float32, heads=3):
 
 
 @pytest.mark.parametrize("scale", [None, 0.7])
-def test_head_by_head_is_attention(scale):
+def test_headwise_attention_equals_pytorch(scale):
     q, k, v = queries()
     want = F.scaled_dot_product_attention(q, k, v, scale=scale)
     torch.testing.assert_close(compute_headwise_attention(q, k, v, scale), want, atol=5e-6, rtol=0)
@@ -23,18 +21,18 @@ def test_head_by_head_is_attention(scale):
 
 @pytest.fixture
 def calls(monkeypatch):
-    seen = []
+    shapes = []
 
     def watched(q, k, v, scale=None):
-        seen.append(q.shape)
+        shapes.append(q.shape)
         return compute_headwise_attention(q, k, v, scale)
 
     monkeypatch.setattr("proxyclip.models.layers.cpu_attention.compute_headwise_attention", watched)
     monkeypatch.setattr("proxyclip.models.layers.cpu_attention._has_amx", lambda: False)
-    return seen
+    return shapes
 
 
-def test_bfloat16_on_a_cpu_goes_head_by_head_and_stays_close(calls):
+def test_bfloat16_on_a_cpu_is_computed_head_by_head(calls):
     q, k, v = queries(dtype=torch.bfloat16)
     want = F.scaled_dot_product_attention(q.float(), k.float(), v.float())
     with use_headwise_attention(q):
@@ -46,7 +44,7 @@ def test_bfloat16_on_a_cpu_goes_head_by_head_and_stays_close(calls):
     assert len(calls) == 1  # outside nothing is changed
 
 
-def test_what_it_leaves_alone(calls, monkeypatch):
+def test_other_attention_is_left_to_pytorch(calls, monkeypatch):
     q, k, v = queries(dtype=torch.bfloat16)
     mask = torch.zeros(1, 1, 600, 600, dtype=torch.bfloat16)
     with use_headwise_attention(q):
@@ -65,7 +63,7 @@ def test_what_it_leaves_alone(calls, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["vit_tiny_patch16_224", "vit_small_patch16_dinov3"])
-def test_models_of_timm_call_it_in_every_block(calls, name):
+def test_timm_models_use_it_in_every_block(calls, name):
     small = dict(depth=2, embed_dim=48, num_heads=3, num_classes=0, dynamic_img_size=True)
     vit = timm.create_model(name, **small).eval()
     image = torch.rand(1, 3, 384, 384, generator=torch.Generator().manual_seed(0))

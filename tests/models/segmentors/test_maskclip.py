@@ -1,7 +1,5 @@
 """MaskCLIP: its refinements longhand, and the published code's arrays through the segmentor."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np
@@ -55,7 +53,7 @@ def images():
 
 
 @pytest.mark.parametrize(("ks", "pd"), SETTINGS)
-def test_refinements_alone(ks, pd):
+def test_refinements_equal_the_published_code(ks, pd):
     stored = {k: torch.from_numpy(v) for k, v in arrays(REFINE).items()}
     out = apply_key_smoothing(
         apply_prompt_denoising(stored["cos"].flatten(2), pd), stored["key"], ks, "upstream"
@@ -67,7 +65,7 @@ def padded():
     return torch.nn.functional.pad(images(), (0, 4, 0, 0))  # 40 x 52 to patches of 8
 
 
-def test_towers_and_last_block(files):
+def test_last_block_equals_the_published_code(files):
     model = build(files, parity="upstream", slide_crop=0)
     with torch.no_grad():
         x, grid = model.clip.tokens(padded())
@@ -81,7 +79,7 @@ def test_towers_and_last_block(files):
 
 
 @pytest.mark.parametrize(("ks", "pd"), [pair for pair in SETTINGS if pair != (0.6, 0.5)])
-def test_scores_on_the_grid(files, ks, pd):
+def test_grid_scores_equal_the_published_code(files, ks, pd):
     model = build(files, parity="upstream", slide_crop=0, key_smoothing=ks, prompt_denoising=pd)
     with torch.no_grad():
         scores = model.extract_feat(padded())
@@ -90,7 +88,7 @@ def test_scores_on_the_grid(files, ks, pd):
 
 
 @pytest.mark.parametrize(("ks", "pd"), [(0.0, 0.0), (1.0, 0.5)])
-def test_probabilities_and_labels_at_the_original_size(files, ks, pd):
+def test_predictions_equal_the_published_code(files, ks, pd):
     model = build(files, parity="upstream", slide_crop=0, key_smoothing=ks, prompt_denoising=pd, keep_logits=True)
     samples = model.predict(images(), [SegDataSample(metainfo=dict(ori_shape=(33, 47))) for _ in range(2)])
     check(np.stack([s.seg_logits.data for s in samples]), E2E, f"prob_ks{ks}_pd{pd}", 2e-5)
@@ -98,8 +96,7 @@ def test_probabilities_and_labels_at_the_original_size(files, ks, pd):
     assert differences(labels, E2E, f"label_ks{ks}_pd{pd}").max() == 0
 
 
-def test_text_rows():
-    """`embed_class_names` makes MaskCLIP's classifier rows of features by template."""
+def test_class_features_equal_the_published_code():
     stored = arrays("trained/text_ensemble")
     raw = torch.from_numpy(stored["raw"])
     templates = ["1 {}", "2 {}", "3 {}"]
@@ -114,8 +111,8 @@ def test_text_rows():
     torch.testing.assert_close(rows, torch.from_numpy(stored["maskclip"]))
 
 
-def test_longhand():
-    """One patch after the other, the paper's way: unit keys, classes that are nowhere likely removed."""
+def test_refinements_equal_longhand():
+    """Patch by patch, as in the paper: unit keys, unlikely classes removed."""
     torch.manual_seed(0)
     scores, keys = torch.randn(2, 3, 6) * 0.02, torch.randn(2, 6, 4)
     out = apply_key_smoothing(apply_prompt_denoising(scores, 0.6), keys, 0.7)
@@ -134,7 +131,7 @@ def test_longhand():
             torch.testing.assert_close(out[b, :, i], want)
 
 
-def test_images_do_not_touch_each_other():
+def test_refinements_treat_images_alone():
     torch.manual_seed(0)
     scores, keys = torch.randn(3, 4, 6) * 0.02, torch.randn(3, 6, 5)
     for parity in ("paper", "upstream"):
@@ -146,7 +143,7 @@ def test_images_do_not_touch_each_other():
         torch.testing.assert_close(together, torch.cat(alone))
 
 
-def test_off_is_the_value_path(files):
+def test_without_refinements_it_is_the_value_path(files):
     plain, with_windows = build(files), build(files, slide_crop=32, slide_stride=16)
     with torch.no_grad():
         a, b = plain.extract_feat(padded()), with_windows.extract_feat(padded())
@@ -162,11 +159,11 @@ def test_options_change_scores_and_are_recorded(files):
     refined = build(files, key_smoothing=1.0, prompt_denoising=0.5)
     with torch.no_grad():
         assert not torch.equal(plain.extract_feat(padded()), refined.extract_feat(padded()))
-    found = refined.describe()
-    assert (found["key_smoothing"], found["prompt_denoising"], found["parity"]) == (1.0, 0.5, "paper")
+    record = refined.describe()
+    assert (record["key_smoothing"], record["prompt_denoising"], record["parity"]) == (1.0, 0.5, "paper")
 
 
-def test_bad_options(files):
+def test_bad_options_are_refused(files):
     with pytest.raises(ValueError, match="one of paper, upstream, but got 'exact'"):
         build(files, parity="exact")
     with pytest.raises(ValueError, match="slide_crop=0 with parity='upstream', but got 336"):
@@ -176,7 +173,7 @@ def test_bad_options(files):
 
 
 @pytest.mark.parametrize("attention", ["maskclip", {"type": "maskclip"}])
-def test_parity_takes_the_residual_along(files, attention):
+def test_upstream_parity_includes_the_residual(files, attention):
     """As it comes with configs/method/maskclip.py and `--cfg-options model.parity=upstream`."""
     model = build(files, parity="upstream", slide_crop=0, attention=attention)
     assert repr(model.attention) == "MaskCLIP(residual=True)"

@@ -1,6 +1,4 @@
-"""Shortcuts that change numbers: what they compute, and that nobody takes them unawares."""
-
-from __future__ import annotations
+"""Shortcuts that change numbers: features, and names for the record."""
 
 import pytest
 import torch
@@ -10,26 +8,26 @@ from proxyclip.models.sliding.approximate import ApproximateOptions, interpolate
 from proxyclip.models.sliding.windows import cut_tiles, plan_windows
 
 
-def test_names_say_what_was_taken():
+def test_names_list_the_shortcuts_taken():
     assert ApproximateOptions().names == []
     assert ApproximateOptions(vfm="image", stride=224).names == ["vfm=image", "stride=224"]
     with pytest.raises(ValueError, match=r"window, image.*'never'"):
         ApproximateOptions(vfm="never")
 
 
-def coordinates(tiles):
+def average_patches(tiles):
     """A VFM whose features are the mean of its 4 x 4 patches."""
     return F.avg_pool2d(tiles, 4)
 
 
 @pytest.mark.parametrize(("size", "crop", "stride"), [((40, 56), 24, 8), ((24, 24), 24, 24), ((37, 50), 22, 9)])
-def test_parts_of_the_whole_lie_where_the_windows_lie(size, crop, stride):
-    """Of an image that rises linearly every window's features are known; at the border the map has no more to say."""
+def test_features_of_a_linear_image_are_those_of_its_windows(size, crop, stride):
+    """Every window's features are known, except at the border, where the map ends."""
     y, x = torch.meshgrid(torch.arange(size[0]) + 0.5, torch.arange(size[1]) + 0.5, indexing="ij")
     image = torch.stack([y, x, torch.ones_like(x)])
     grid = plan_windows(size, crop, stride, 4)
-    (parts,) = interpolate_window_features(coordinates, [image], [grid], 4)
-    want = coordinates(cut_tiles(image, *grid))
+    (parts,) = interpolate_window_features(average_patches, [image], [grid], 4)
+    want = average_patches(cut_tiles(image, *grid))
     assert parts.shape == want.shape
     inner = (want[:, 2] == 1) & (want[:, 0] > 4) & (want[:, 0] < size[0] - 4)
     inner &= (want[:, 1] > 4) & (want[:, 1] < size[1] - 4)
@@ -40,16 +38,18 @@ def test_parts_of_the_whole_lie_where_the_windows_lie(size, crop, stride):
         torch.testing.assert_close(parts[:, channel][inner], want[:, channel][inner], atol=1e-4, rtol=0)
 
 
-def test_each_image_has_its_own_map():
+def test_images_have_features_of_their_own():
     images = [torch.rand(3, 24, 40), torch.rand(3, 32, 24)]
     grids = [plan_windows(tuple(x.shape[1:]), 24, 8, 4) for x in images]
-    both = interpolate_window_features(coordinates, images, grids, 4)
+    both = interpolate_window_features(average_patches, images, grids, 4)
     for image, grid, got in zip(images, grids, both, strict=True):
-        torch.testing.assert_close(got, interpolate_window_features(coordinates, [image], [grid], 4)[0])
-        torch.testing.assert_close(got, coordinates(cut_tiles(image, *grid)))  # the stride is a multiple of the patch
+        torch.testing.assert_close(got, interpolate_window_features(average_patches, [image], [grid], 4)[0])
+        torch.testing.assert_close(
+            got, average_patches(cut_tiles(image, *grid))
+        )  # the stride is a multiple of the patch
 
 
-def test_a_coarser_map_gives_coarser_parts():
+def test_coarser_map_gives_fewer_cells():
     """SAM has 64 x 64 cells whatever the image: a window gets its share of them."""
     image = torch.rand(3, 32, 64)
     (parts,) = interpolate_window_features(

@@ -1,7 +1,5 @@
 """Windows: positions, coverage, and the matrix form against the step-by-step definition."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -26,19 +24,19 @@ from proxyclip.models.sliding.windows import (
         (2048, 336, 112, [*range(0, 1713, 112), 1712][:17]),
     ],
 )
-def test_starts(length, crop, stride, expected):
+def test_compute_window_starts(length, crop, stride, expected):
     assert compute_window_starts(length, crop, stride) == expected
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 65, 97, 335])
 @pytest.mark.parametrize("crop, stride", [(64, 32), (64, 64), (48, 7)])
-def test_every_pixel_is_covered(length, crop, stride):
-    seen = torch.zeros(length)
+def test_windows_cover_every_pixel(length, crop, stride):
+    counts = torch.zeros(length)
     for s in compute_window_starts(length, crop, stride):
         assert s >= 0
         assert s + min(crop, length) <= length
-        seen[s : s + min(crop, length)] += 1
-    assert seen.min() >= 1
+        counts[s : s + min(crop, length)] += 1
+    assert counts.min() >= 1
 
 
 @pytest.mark.parametrize("crop, stride", [(64, 0), (64, 65), (-1, 1), (64, -3)])
@@ -47,7 +45,7 @@ def test_windows_that_leave_gaps_are_refused(crop, stride):
         check_window_size(crop, stride)
 
 
-def slow(image, crop, stride, multiple, patch, score, size):
+def stitch_longhand(image, crop, stride, multiple, patch, score, size):
     """Window by window with full-size maps: pad, score, upsample, cut the padding off, add, divide, resize."""
     _, h, w = image.shape
     total, count = None, torch.zeros(h, w)
@@ -68,7 +66,7 @@ def slow(image, crop, stride, multiple, patch, score, size):
 @pytest.mark.parametrize("shape", [(64, 64), (96, 144), (75, 50), (40, 130), (3, 90), (1, 1)])
 @pytest.mark.parametrize("size", [(64, 64), (75, 121), (30, 41), (1, 1)])
 @pytest.mark.parametrize("budget", [1, 700, 10**7])
-def test_matrix_form_equals_the_definition(shape, size, budget):
+def test_stitch_tiles_equals_longhand(shape, size, budget):
     generator = torch.Generator().manual_seed(0)
     image = torch.randn(3, *shape, generator=generator)
     crop, stride, multiple, patch = 64, 28, 16, 8
@@ -80,13 +78,13 @@ def test_matrix_form_equals_the_definition(shape, size, budget):
     rows, columns = plan_windows(shape, crop, stride, multiple)
     tiles = cut_tiles(image, rows, columns)
     assert tiles.shape[2] % multiple == tiles.shape[3] % multiple == 0
-    strips = list(stitch_tiles(score(tiles), rows, columns, size, budget))
-    assert budget > 1 or len(strips) == size[0]
-    expected = slow(image, crop, stride, multiple, patch, score, size)
-    torch.testing.assert_close(torch.cat(strips, 1), expected, atol=2e-5, rtol=1e-5)
+    chunks = list(stitch_tiles(score(tiles), rows, columns, size, budget))
+    assert budget > 1 or len(chunks) == size[0]
+    expected = stitch_longhand(image, crop, stride, multiple, patch, score, size)
+    torch.testing.assert_close(torch.cat(chunks, 1), expected, atol=2e-5, rtol=1e-5)
 
 
-def test_whole_image_goes_straight_to_the_original_size():
+def test_scores_of_a_whole_image_are_resized_once():
     scores = torch.randn(1, 5, 7, 9)
     rows, columns = plan_windows((112, 144), 0, 0, 16)
     out = torch.cat(list(stitch_tiles(scores, rows, columns, (90, 133), 1000)), 1)
@@ -94,8 +92,7 @@ def test_whole_image_goes_straight_to_the_original_size():
     torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
 
 
-def test_scores_of_ones_stay_ones():
-    """Weights of every output pixel add up to one, whatever overlaps and paddings."""
+def test_stitch_tiles_weights_sum_to_one():
     for shape in [(50, 333), (64, 64), (7, 7)]:
         rows, columns = plan_windows(shape, 48, 20, 16)
         tiles = cut_tiles(torch.zeros(3, *shape), rows, columns)

@@ -1,19 +1,15 @@
-"""`python -m proxyclip weights fetch`: from the hub and from a plain server, with every fault that connections have."""
-
-from __future__ import annotations
+"""`python -m proxyclip weights fetch` from the hub and from a plain server, with faults of connections."""
 
 import hashlib
 import json
 import os
 
 import huggingface_hub.constants as hub_constants
-import open_clip
 import pytest
 import timm
 import torch
 from helpers.fake_hub import StubHub
-from helpers.reference import model_config, tensors, tiny_sam, write_sam
-from open_clip import pretrained as tags
+from helpers.reference import model_config, tensors, write_sam
 from safetensors.torch import save
 
 from proxyclip.cli.weights import main
@@ -30,7 +26,7 @@ DINO_HUB = "timm/vit_small_patch16_224.dino"
 
 
 @pytest.fixture
-def hub(tmp_path, monkeypatch):
+def hub(caches, monkeypatch):
     """A hub and a cache of one's own, the network allowed, and a catalogue of small models."""
     stub = StubHub()
     for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
@@ -38,10 +34,8 @@ def hub(tmp_path, monkeypatch):
     monkeypatch.setattr(hub_constants, "ENDPOINT", stub.address)
     template = stub.address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-    monkeypatch.setenv("PROXYCLIP_CACHE", str(tmp_path / "own"))
-    clip, vfm, sam = save(tensors("clip_tiny")), dino(), write_sam(tmp_path / "sam.pth").read_bytes()
+    clip, vfm, sam = save(tensors("clip_tiny")), dino(), write_sam(caches / "sam.pth").read_bytes()
     stub.files = {
         "someone/tiny.openai/open_clip_model.safetensors": clip,
         "someone/tiny.openai/open_clip_config.json": json.dumps({"model_cfg": model_config()}).encode(),
@@ -63,13 +57,6 @@ def hub(tmp_path, monkeypatch):
         "proxyclip.models.weights.verify.list_weights_entries",
     ):
         monkeypatch.setattr(target, lambda: entries)
-    for module in (
-        "proxyclip.models.vfm._timm",
-        "proxyclip.models.vfm.sam",
-        "proxyclip.models.weights.verify",
-        "proxyclip.cli.weights",
-    ):
-        monkeypatch.setattr(f"{module}.entries", lambda: entries)
     yield stub
     stub.close()
 
@@ -85,37 +72,18 @@ def dino_config():
     return config | {"pretrained_cfg": pretrained}
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """The architectures of the small files under the names of large ones."""
-    config = tmp_path / "configs" / "tiny-test.json"
-    config.parent.mkdir()
-    config.write_text(json.dumps({k: v for k, v in model_config().items() if k != "quick_gelu"}))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
-    open_clip.add_model_config(config.parent)
-    record = {"openai": {"hf_hub": "someone/tiny.openai/", "quick_gelu": True}}
-    monkeypatch.setitem(tags._PRETRAINED, "tiny-test", record)
-    create = timm.create_model
-    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **{**SMALL, **options}))
-    from segment_anything import sam_model_registry
-
-    monkeypatch.setitem(sam_model_registry, "vit_tiny", tiny_sam)
-
-
-def test_round_trip(hub, small, tmp_path, monkeypatch, capsys):
-    """fetch, list, verify, and then load by the usual names without a network."""
+def test_fetched_weights_are_listed_verified_and_loaded_by_name(hub, small, tmp_path, monkeypatch, capsys):
     assert main(["fetch", "tiny-test", "dino-s16", "sam-tiny"]) == 0
-    said = capsys.readouterr().out
-    for words in ("licence MIT", f"from {hub.address}/someone/tiny.openai", str(tmp_path / "hub"), "--vfm dino-s16"):
-        assert words in said
+    output = capsys.readouterr().out
+    for part in ("licence MIT", f"from {hub.address}/someone/tiny.openai", str(tmp_path / "hub"), "--vfm dino-s16"):
+        assert part in output
     asked = len(hub.asked)
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
     assert main(["fetch", "tiny-test", "dino-s16", "sam-tiny"]) == 0
     assert capsys.readouterr().out.count("is here already") == 3
 
     assert main(["list", "--json"]) == 0
-    listed = {one["name"]: one for one in json.loads(capsys.readouterr().out)}
+    listed = {record["name"]: record for record in json.loads(capsys.readouterr().out)}
     assert str(tmp_path / "own" / "weights") in listed["sam-tiny"]["place"]
     content = hub.files["someone/tiny.openai/open_clip_model.safetensors"]
     assert listed["tiny-test"]["sha256"] == hashlib.sha256(content).hexdigest()
@@ -130,16 +98,16 @@ def test_round_trip(hub, small, tmp_path, monkeypatch, capsys):
     assert len(hub.asked) == asked
 
 
-def test_folders(hub, tmp_path, monkeypatch, capsys):
-    """--to: model and config as `local-dir:` wants them, usable with the words that are printed."""
+def test_fetch_to_a_folder_writes_model_and_config(hub, tmp_path, monkeypatch, capsys):
+    """They can be used with the printed options."""
     folders = {"tiny-test": tmp_path / "clip", "dino-s16": tmp_path / "dino", "sam-tiny": tmp_path / "sam"}
     for name, folder in folders.items():
         assert main(["fetch", name, "--to", str(folder)]) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
-    assert f"--clip local-dir:{folders['tiny-test']}" in said
-    assert f"--vfm dino,local-dir:{folders['dino-s16']}" in said
-    assert f"--vfm sam-tiny,{folders['sam-tiny'] / 'sam_tiny.pth'}" in said
+    assert f"--clip local-dir:{folders['tiny-test']}" in output
+    assert f"--vfm dino,local-dir:{folders['dino-s16']}" in output
+    assert f"--vfm sam-tiny,{folders['sam-tiny'] / 'sam_tiny.pth'}" in output
     load_clip(f"local-dir:{folders['tiny-test']}", None)
     DINO(f"local-dir:{folders['dino-s16']}")
     assert main(["verify", *map(str, folders.values())]) == 0
@@ -150,7 +118,7 @@ def test_folders(hub, tmp_path, monkeypatch, capsys):
     assert "--to expected one name" in capsys.readouterr().err
 
 
-def test_hub_downloads_go_on_where_they_broke_off(hub, monkeypatch):
+def test_hub_downloads_are_resumed(hub, monkeypatch):
     monkeypatch.setattr(hub_constants, "DOWNLOAD_CHUNK_SIZE", 500)
     hub.cuts = [1000]
     assert main(["fetch", "dino-s16"]) == 0
@@ -158,7 +126,7 @@ def test_hub_downloads_go_on_where_they_broke_off(hub, monkeypatch):
     assert main(["verify", "dino-s16"]) == 0
 
 
-def test_a_damaged_file_of_the_hub_is_not_kept(hub, capsys):
+def test_damaged_hub_files_are_deleted(hub, capsys):
     content = hub.files[f"{DINO_HUB}/model.safetensors"]
     hub.bodies[f"{DINO_HUB}/model.safetensors"] = content[:-1] + bytes([content[-1] ^ 1])
     assert main(["fetch", "dino-s16"]) == 1
@@ -168,7 +136,7 @@ def test_a_damaged_file_of_the_hub_is_not_kept(hub, capsys):
     assert main(["fetch", "dino-s16"]) == 0
 
 
-def test_a_cache_without_links_is_checked_by_asking_the_hub(hub, monkeypatch, capsys):
+def test_hub_cache_without_links_is_verified_by_query(hub, monkeypatch, capsys):
     assert main(["fetch", "dino-s16"]) == 0
     path = find_weights_entry("dino-s16").place
     content = path.read_bytes()
@@ -181,7 +149,7 @@ def test_a_cache_without_links_is_checked_by_asking_the_hub(hub, monkeypatch, ca
     assert verify_weights_file(path, find_weights_entry("dino-s16")).state == "unknown hash"
 
 
-def test_any_repository_with_its_config(hub, small, monkeypatch):
+def test_any_hub_repository_is_fetched_with_its_config(hub, small, monkeypatch):
     assert main(["fetch", f"dino,hf-hub:{DINO_HUB}-own"]) == 1
     hub.files |= {name.replace(DINO_HUB, f"{DINO_HUB}-own"): body for name, body in hub.files.items()}
     assert main(["fetch", f"dino,hf-hub:{DINO_HUB}-own"]) == 0
@@ -189,7 +157,7 @@ def test_any_repository_with_its_config(hub, small, monkeypatch):
     DINO(f"hf-hub:{DINO_HUB}-own")
 
 
-def test_interrupted(hub, monkeypatch, capsys):
+def test_interrupted_fetch_exits_with_130(hub, monkeypatch, capsys):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -198,21 +166,21 @@ def test_interrupted(hub, monkeypatch, capsys):
     assert "the same command fetches what is missing" in capsys.readouterr().err
 
 
-def test_older_repositories_have_pickles(hub, tmp_path):
+def test_hub_repositories_with_pickles_or_no_weights(hub, tmp_path):
     content = hub.files.pop("someone/tiny.openai/open_clip_model.safetensors")
     hub.files["someone/tiny.openai/open_clip_pytorch_model.bin"] = content
-    assert fetch_weights(find_weights_entry("tiny-test"), say=str).name == "open_clip_pytorch_model.bin"
+    assert fetch_weights(find_weights_entry("tiny-test"), write_line=str).name == "open_clip_pytorch_model.bin"
     del hub.files["someone/tiny.openai/open_clip_pytorch_model.bin"]
     with pytest.raises(WeightsError, match=r"has none of the files open_clip_model\.safetensors"):
-        fetch_weights(find_weights_entry("tiny-test"), to=tmp_path / "folder", say=str)
+        fetch_weights(find_weights_entry("tiny-test"), to=tmp_path / "folder", write_line=str)
 
 
-def test_gated_and_missing_repositories(hub, capsys):
+def test_gated_and_missing_repositories_are_explained(hub, capsys):
     hub.gated.add(DINO_HUB)
     assert main(["fetch", "dino-s16", "tiny-test"]) == 1
     out, err = capsys.readouterr()
-    for words in ("accept its terms", f"{hub.address}/{DINO_HUB}", "hf auth login"):
-        assert words in err
+    for part in ("accept its terms", f"{hub.address}/{DINO_HUB}", "hf auth login"):
+        assert part in err
     assert "tiny-test is there" in out  # the others are fetched all the same
     hub.files, hub.gated = {}, set()
     assert main(["fetch", "dino-s16"]) == 1
@@ -220,19 +188,19 @@ def test_gated_and_missing_repositories(hub, capsys):
 
 
 @pytest.mark.parametrize("name, by_hand", [("dino-s16", f"hf download {DINO_HUB}"), ("sam-tiny", "curl -LO http://")])
-def test_without_network(hub, monkeypatch, capsys, name, by_hand):
+def test_fetch_without_network_prints_instructions(hub, monkeypatch, capsys, name, by_hand):
     assert main(["fetch", name, "--offline"]) == 1
     assert not hub.asked
     hub.close()
     assert main(["fetch", name]) == 1
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
     assert main(["fetch", name]) == 1
-    said = capsys.readouterr().err
-    assert said.count(f"fetch {name} --to FOLDER") == said.count(by_hand) == 3
-    assert "Traceback" not in said
+    errors = capsys.readouterr().err
+    assert errors.count(f"fetch {name} --to FOLDER") == errors.count(by_hand) == 3
+    assert "Traceback" not in errors
 
 
-def test_a_full_disk_is_told_before(hub, monkeypatch, capsys):
+def test_full_disk_is_reported_before_the_download(hub, monkeypatch, capsys):
     monkeypatch.setattr("shutil.disk_usage", lambda path: type("", (), {"free": 10})())
     assert main(["fetch", "sam-tiny", "dino-s16"]) == 1
     assert capsys.readouterr().err.count("0.0 MB free") == 2
@@ -243,7 +211,7 @@ def target():
     return get_weights_folder() / "sam_tiny.pth"
 
 
-def test_a_download_that_breaks_off_leaves_nothing(hub, capsys):
+def test_broken_download_leaves_nothing(hub, capsys):
     hub.cuts = [4000]
     assert main(["fetch", "sam-tiny"]) == 1
     assert "could not be fetched: the connection broke off" in capsys.readouterr().err
@@ -253,21 +221,21 @@ def test_a_download_that_breaks_off_leaves_nothing(hub, capsys):
     assert target().read_bytes() == hub.files["files/sam_tiny.pth"]
 
 
-def test_what_a_killed_download_left_is_told(hub, capsys):
+def test_verify_reports_the_rest_of_a_killed_download(hub, capsys):
     target().parent.mkdir(parents=True)
     target().with_name("sam_tiny.pth.partial.0.partial").write_bytes(b"some")
     assert main(["verify"]) == 0
     assert "unfinished" in capsys.readouterr().out
 
 
-def test_a_wrong_hash_is_deleted(hub, capsys):
+def test_download_with_a_wrong_hash_is_deleted(hub, capsys):
     hub.bodies["files/sam_tiny.pth"] = bytes(len(hub.files["files/sam_tiny.pth"]))
     assert main(["fetch", "sam-tiny"]) == 1
     assert "SHA-256 is " in capsys.readouterr().err
     assert not [path for path in get_weights_folder().iterdir() if path.suffix != ".lock"]
 
 
-def test_a_missing_file_and_one_of_unknown_size(hub, tmp_path):
+def test_download_file_without_size_or_server_file(hub, tmp_path):
     content = hub.files["files/sam_tiny.pth"]
     digest = hashlib.sha256(content).hexdigest()
     with pytest.raises(WeightsError, match="the server says 404"):

@@ -1,18 +1,13 @@
-"""No door runs what a weights file says: pickles of every form, TorchScript with code, in every place they are read."""
+"""No code in a weights file is run: pickles of every form, TorchScript with code, in every place they are read."""
 
-from __future__ import annotations
-
-import json
 import os
 import pickle
 
 import huggingface_hub.constants as hub_constants
-import open_clip
 import pytest
-import timm
 import torch
-from helpers.reference import model_config, tensors, write_clip, write_vit
-from open_clip import pretrained as tags
+from helpers.hub_models import add_to_hub_cache
+from helpers.reference import tensors, write_clip, write_vit
 
 from proxyclip.cli.weights import main
 from proxyclip.engine.config.components import parse_clip_spec, parse_vfm_spec
@@ -20,7 +15,8 @@ from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.vfm import build_vfm
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.sam import SAM
-from proxyclip.models.weights import WeightsError, read_state_dict
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.reading import read_state_dict
 
 
 class Evil:
@@ -62,22 +58,8 @@ def marker(tmp_path):
     assert not place.exists()
 
 
-@pytest.fixture
-def small(tmp_path, monkeypatch):
-    """The architecture `tiny-test` of open_clip, and timm's models made small."""
-    config = tmp_path / "configs" / "tiny-test.json"
-    config.parent.mkdir()
-    config.write_text(json.dumps(model_config()))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIG_PATHS", list(open_clip.factory._MODEL_CONFIG_PATHS))
-    monkeypatch.setattr(open_clip.factory, "_MODEL_CONFIGS", dict(open_clip.factory._MODEL_CONFIGS))
-    open_clip.add_model_config(config.parent)
-    monkeypatch.setitem(tags._PRETRAINED, "tiny-test", {"openai": {"hf_hub": "someone/tiny/", "quick_gelu": True}})
-    create, sizes = timm.create_model, dict(embed_dim=48, depth=1, num_heads=2)
-    monkeypatch.setattr(timm, "create_model", lambda name, **options: create(name, **{**sizes, **options}))
-
-
 @pytest.mark.parametrize("form", FORMS)
-def test_the_files_of_these_tests_do_run_code(form, tmp_path):
+def test_pickles_of_these_tests_run_code_if_read_carelessly(form, tmp_path):
     form(tmp_path / "evil.pth", tmp_path / "made")
     if form in (archive, legacy):
         torch.load(tmp_path / "evil.pth", weights_only=False)
@@ -87,19 +69,18 @@ def test_the_files_of_these_tests_do_run_code(form, tmp_path):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_reading_and_verify(form, tmp_path, marker, capsys):
+def test_read_state_dict_and_verify_refuse_pickles_with_code(form, tmp_path, marker, capsys):
     path = tmp_path / "evil.pth"
     form(path, marker)
     with pytest.raises(WeightsError, match=rf"evil\.pth cannot be read \(it is a pickle that asks for ({CULPRIT})"):
         read_state_dict(path)
     assert main(["verify", str(path)]) == 1
-    said = capsys.readouterr().out
-    assert "evil.pth" in said
-    assert "mkdir" in said
+    output = capsys.readouterr().out
+    assert "evil.pth" in output and "mkdir" in output
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_words_of_clip_and_vfm(form, small, tmp_path, marker):
+def test_clip_and_vfm_options_refuse_pickles_with_code(form, small, tmp_path, marker):
     """--clip NAME,evil.pt and --vfm dino,evil.pth, sam,evil.pth."""
     form(tmp_path / "evil.pt", marker)
     form(tmp_path / "evil.pth", marker)
@@ -130,18 +111,13 @@ def test_folders(form, tmp_path, marker, capsys):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_the_hubs_cache(form, small, tmp_path, marker, monkeypatch):
+def test_pickles_with_code_in_the_hub_cache_are_refused(form, small, tmp_path, marker, monkeypatch):
     for repository, name in (
-        ("someone--tiny", "open_clip_pytorch_model.bin"),
-        ("timm--vit_small_patch16_224.dino", "pytorch_model.bin"),
+        ("someone/tiny.openai", "open_clip_pytorch_model.bin"),
+        ("timm/vit_small_patch16_224.dino", "pytorch_model.bin"),
     ):
-        snapshot = tmp_path / f"models--{repository}" / "snapshots" / ("1" * 40)
-        snapshot.mkdir(parents=True)
-        (snapshot.parents[1] / "refs").mkdir()
-        (snapshot.parents[1] / "refs" / "main").write_text("1" * 40)
-        form(snapshot / name, marker)
+        add_to_hub_cache(tmp_path, repository, name, lambda path: form(path, marker))
     monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
     for load in (lambda: load_clip("tiny-test", "openai"), lambda: DINO("vit_small_patch16_224.dino")):
         with pytest.raises(WeightsError, match=r"a pickle that (asks for|wants)"):
             load()
@@ -168,7 +144,7 @@ class Scripted(torch.nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
-def test_torchscript_with_code(small, tmp_path, marker):
+def test_torchscript_with_code_is_refused(small, tmp_path, marker):
     torch.jit.script(Scripted(tmp_path / "made")).save(str(tmp_path / "careless.pt"))
     torch.jit.load(str(tmp_path / "careless.pt"))
     assert (tmp_path / "made").exists()
@@ -178,7 +154,7 @@ def test_torchscript_with_code(small, tmp_path, marker):
             read()
 
 
-def test_files_that_are_no_weights(tmp_path):
+def test_damaged_files_are_refused_with_a_reason(tmp_path):
     torch.save(tensors("dino_tiny"), tmp_path / "cut.pth")
     whole = (tmp_path / "cut.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
