@@ -1,6 +1,4 @@
-"""Error messages of the commands: one message with the cause and the remedy, and the traceback in a log."""
-
-from __future__ import annotations
+"""Error messages of the commands: cause and remedy; the traceback is in a log."""
 
 import errno
 import os
@@ -13,11 +11,11 @@ from pathlib import Path
 from mmengine.logging import MMLogger
 from mmengine.registry import Registry
 
-from proxyclip.engine.evaluation.loader import DataLoaderDied
+from proxyclip.engine.evaluation.loader import EMPTY_DATASET_MESSAGE, DataLoaderDied
 from proxyclip.utils.mmcv_compat import explain_dependency_error
 from proxyclip.utils.suggest import did_you_mean
 
-_PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text says enough without the class
+_PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text is enough without the class
 
 
 def format_error(error: BaseException) -> str:
@@ -30,8 +28,8 @@ def format_error(error: BaseException) -> str:
     worker = re.search(r"Original Traceback.*\n(\S.*)$", text.strip(), flags=re.DOTALL)
     if worker:
         text = worker.group(1).splitlines()[-1]
-    if text == "need at least one array to concatenate":  # mmengine's words for an empty data set
-        return "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
+    if text == "need at least one array to concatenate":  # of mmengine, for an empty data set
+        return EMPTY_DATASET_MESSAGE
     if re.search(r"gloo.*(closed by peer|reset by peer)|remote process exited", text, flags=re.DOTALL):
         return "another process of this run ended early; its own message says why."
     if isinstance(error, DataLoaderDied) or "DataLoader worker (pid" in text:
@@ -43,8 +41,8 @@ def format_error(error: BaseException) -> str:
         return f"{text}: the disk is full. Make room, or choose another --work-dir."
     unknown = re.match(r"(\S+) is not in the \w+::([\w ]+) registry", text)
     if unknown:
-        name, kind = unknown.groups()
-        return f"There is no {kind} named {name!r}{_suggest_registered(name, kind)}"
+        name, registry_name = unknown.groups()
+        return f"There is no {registry_name} named {name!r}{_suggest_registered(name, registry_name)}"
     if isinstance(error, _PLAIN) and text:
         return text
     frames = traceback.extract_tb(error.__traceback__)
@@ -53,7 +51,7 @@ def format_error(error: BaseException) -> str:
 
 
 def should_print_error() -> bool:
-    """Return whether this process prints an error: process 0 does, another one only if it is not stopped meanwhile.
+    """Return True for process 0; another process first waits to be stopped.
 
     All processes of a run mostly fail alike, and the launcher stops the rest as soon as one has ended.
     """
@@ -64,7 +62,7 @@ def should_print_error() -> bool:
 
 
 def log_failure(error: BaseException, folder: Path) -> Path | None:
-    """Append the traceback to the log of the run, or to `<folder>/errors.log` before there is one.
+    """Append the traceback to the log of the run, else to `<folder>/errors.log`.
 
     Returns:
         The file, or None if it cannot be written.
@@ -86,12 +84,12 @@ def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__ or error.__context__
 
 
-def _suggest_registered(name: str, kind: str) -> str:
-    """Format the registered names of a kind of object that are spelled like `name`; empty if there are none."""
+def _suggest_registered(name: str, registry_name: str) -> str:
+    """Suggest the names of a registry that are spelled like `name`."""
     import mmseg.registry as registries
 
     for registry in vars(registries).values():
-        if isinstance(registry, Registry) and registry.name == kind:
+        if isinstance(registry, Registry) and registry.name == registry_name:
             names = {*registry.module_dict, *(registry.parent.module_dict if registry.parent else {})}
             suggestion = did_you_mean(name, names)
             return f": {suggestion}" if suggestion else ""

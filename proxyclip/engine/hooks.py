@@ -1,6 +1,4 @@
-"""Hooks of an evaluation: the check of its vocabulary, and comparison images of its samples."""
-
-from __future__ import annotations
+"""Hooks of an evaluation: vocabulary check and comparison images."""
 
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,12 @@ from proxyclip.visualization.palette import class_colors
 
 @HOOKS.register_module()
 class VocabularyCheckHook(Hook):
-    """Refuse an evaluation whose vocabulary and data set differ in their number of classes."""
+    """Refuse a vocabulary and a data set of different numbers of classes."""
 
     priority = "VERY_HIGH"
 
     def before_test(self, runner: Any) -> None:
-        """Compare both numbers.
+        """Compare both numbers of classes.
 
         Raises:
             ValueError: they differ; the message has both numbers, the vocabulary's file and the data set's class.
@@ -42,14 +40,14 @@ class VocabularyCheckHook(Hook):
 
 
 class ComparisonImageHook(Hook):
-    """Write image | ground truth | prediction side by side over a legend, one PNG an image."""
+    """Write image | ground truth | prediction over a legend, one PNG an image."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
 
     def after_test_iter(self, runner: Any, batch_idx: int, data_batch: Any = None, outputs: Any = None) -> None:
-        """Draw each sample of the batch; without ground truth the panel in the middle is left out."""
+        """Draw each sample of the batch, without a panel for missing ground truth."""
         meta = runner.test_dataloader.dataset.metainfo
         names = list(meta["classes"])
         colors = class_colors(len(names), background=names[:1] == ["background"])
@@ -72,7 +70,7 @@ def get_sample_labels(field: Any) -> np.ndarray:
 
 
 def load_sample_image(sample: Any, model_input: Any, shape: tuple[int, ...]) -> np.ndarray:
-    """Load the image file of a sample, (H, W, 3) uint8 RGB, resized to the (H, W) of the labels.
+    """Load the image of a sample, uint8 RGB, resized to the (H, W) of its labels.
 
     Args:
         model_input: (3, h, w) BGR, taken where there is no such file; None leaves the image black.

@@ -1,7 +1,5 @@
 """Model wrappers for several processes: frozen and trained models."""
 
-from __future__ import annotations
-
 import inspect
 from typing import Any
 
@@ -15,8 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 class EvalOnly(nn.Module):
     """Hold a frozen model in a distributed evaluation; nothing is synchronized.
 
-    DistributedDataParallel refuses a model without trainable parameters, and MMEngine passes it `device_ids`, which a
-    CPU does not have. Other options of a wrapper are accepted and have no effect here.
+    DistributedDataParallel refuses a model without trainable parameters. Options of other wrappers have no effect.
     """
 
     def __init__(self, module: nn.Module, **unused: Any) -> None:
@@ -33,14 +30,6 @@ class EvalOnly(nn.Module):
         """Call the model's forward."""
         return self.module(*args, **kwargs)
 
-    def test_step(self, data: Any) -> Any:
-        """Call the model's test_step."""
-        return self.module.test_step(data)  # type: ignore[operator]
-
-    def val_step(self, data: Any) -> Any:
-        """Call the model's val_step."""
-        return self.module.val_step(data)  # type: ignore[operator]
-
 
 @MODEL_WRAPPERS.register_module()
 class AnyDeviceDDP(MMDistributedDataParallel):
@@ -50,8 +39,8 @@ class AnyDeviceDDP(MMDistributedDataParallel):
 
     Args:
         module: the model, on its device.
-        device_ids: MMEngine gives the number of the GPU; PyTorch refuses it on a CPU, where it is dropped.
-        broadcast_buffers: whether process 0 gives its batch-norm statistics to the others before each forward.
+        device_ids: number of the GPU, by MMEngine; dropped on a CPU, where PyTorch refuses it.
+        broadcast_buffers: copy the batch-norm statistics of process 0 to the others before each forward.
         kwargs: of torch's DistributedDataParallel, such as find_unused_parameters.
     """
 
@@ -60,7 +49,7 @@ class AnyDeviceDDP(MMDistributedDataParallel):
     ) -> None:
         on_cpu = next(module.parameters()).device.type == "cpu"
         known = inspect.signature(DistributedDataParallel.__init__).parameters
-        new = "forward_sync_buffers"  # what broadcast_buffers is called in newer versions of PyTorch
+        new = "forward_sync_buffers"  # name of broadcast_buffers in newer versions of PyTorch
         kwargs[new if new in known else "broadcast_buffers"] = broadcast_buffers
         super().__init__(module, device_ids=None if on_cpu else device_ids, **kwargs)
 

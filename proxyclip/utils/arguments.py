@@ -1,4 +1,4 @@
-"""Command lines of option dataclasses: fields -> argparse parser -> dataclass -> command-line words.
+"""Command lines of option dataclasses: fields -> argparse -> dataclass -> argv.
 
     @dataclass(frozen=True)
     class EvalOptions:
@@ -7,17 +7,14 @@
     options = parse_options(EvalOptions, ["--limit", "3"])  # EvalOptions(limit=3)
     to_command(options)  # ["--limit", "3"]
 
-The annotation of a field, a string by `from __future__ import annotations`, sets the type: `bool` is a flag without a
-value, `tuple[str, ...]` takes several values, and `int`, `float` or `str`, also with `| None`, one. Standard library
-only, so that `--help` is quick.
+The annotation of a field sets the type: `bool` is a flag without a value, `tuple[str, ...]` takes several values, and
+`int`, `float` or `str`, also with `| None`, one. Standard library only, so that `--help` is quick.
 """
-
-from __future__ import annotations
 
 import argparse
 from collections.abc import Collection, Sequence
 from dataclasses import MISSING, Field, field, fields
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
 
@@ -45,29 +42,31 @@ def option(
 
 
 def build_parser(options_class: type, **settings: Any) -> argparse.ArgumentParser:
-    """Build the parser of an option dataclass; `settings` are those of `argparse.ArgumentParser`."""
+    """Build the parser of an option dataclass; `settings` are of `ArgumentParser`."""
     parser = argparse.ArgumentParser(**{"allow_abbrev": False, **settings})
     add_arguments(parser, options_class)
     return parser
 
 
 def add_arguments(parser: argparse.ArgumentParser, options_class: type) -> None:
-    """Add an argument to a parser for each field that `option` declared, in the order of the fields."""
+    """Add an argument for each field that `option` declared, in their order."""
     containers: dict[tuple[str, str], Any] = {}
+    types = get_type_hints(options_class)
     for item in _option_fields(options_class):
         container: Any = parser
-        group, exclusive = item.metadata["group"], item.metadata["exclusive"]
+        group = item.metadata["group"]
+        exclusive = item.metadata["exclusive"]
         if group is not None:
             container = containers.get(("group", group)) or parser.add_argument_group(group)
             containers["group", group] = container
         if exclusive is not None:
             container = containers.get(("exclusive", exclusive)) or container.add_mutually_exclusive_group()
             containers["exclusive", exclusive] = container
-        container.add_argument(*_flags(item), **_argument_settings(item))
+        container.add_argument(*_flags(item), **_argument_settings(item, types[item.name]))
 
 
 def read_options(options_class: type[T], namespace: argparse.Namespace) -> T:
-    """Make the option dataclass of parsed arguments; arguments that are none of its fields are left out."""
+    """Make the option dataclass of parsed arguments; others are left out."""
     values = {item.name: getattr(namespace, item.name) for item in _option_fields(options_class)}
     return options_class(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
 
@@ -78,23 +77,23 @@ def parse_options(options_class: type[T], argv: Sequence[str] | None = None, **s
 
 
 def to_command(options: Any, names: Sequence[str] | None = None, always: Collection[str] = ()) -> list[str]:
-    """Format options as command-line words; options with their default value are left out.
+    """Format options as an argv list; options with their default value are left out.
 
     Args:
         names: the fields to take, in this order; default all of them in theirs.
         always: fields to write even with their default value.
     """
     items = {item.name: item for item in _option_fields(type(options))}
-    words: list[str] = []
+    argv: list[str] = []
     for name in items if names is None else names:
         value = getattr(options, name)
         if value == items[name].default and name not in always:
             continue
         flag = _flags(items[name])[0]
-        words += [flag] if flag.startswith("-") else []
+        argv += [flag] if flag.startswith("-") else []
         if not isinstance(value, bool):
-            words += map(str, value) if isinstance(value, tuple) else [str(value)]
-    return words
+            argv += map(str, value) if isinstance(value, tuple) else [str(value)]
+    return argv
 
 
 def parse_count(text: str) -> int:
@@ -112,17 +111,17 @@ def _flags(item: Field) -> tuple[str, ...]:
     return tuple(item.metadata["flags"]) or (f"--{item.name.replace('_', '-')}",)
 
 
-def _argument_settings(item: Field) -> dict[str, Any]:
-    """Arguments of `add_argument` for a field, from its annotation, its default and its metadata."""
-    annotation = str(item.type)
-    takes_several = annotation.startswith("tuple[") and "..." in annotation
+def _argument_settings(item: Field, annotation: Any) -> dict[str, Any]:
+    """Arguments of `add_argument`, from annotation, default and metadata."""
+    takes_several = get_origin(annotation) is tuple
+    numeric = [t for t in get_args(annotation) or (annotation,) if t in (int, float)]
     settings: dict[str, Any] = {}
-    if annotation == "bool":
+    if annotation is bool:
         settings["action"] = "store_false" if item.default else "store_true"
     elif takes_several:
         settings["nargs"] = "+"
-    elif annotation.split(" ")[0] in ("int", "float"):
-        settings["type"] = int if annotation.startswith("int") else float
+    elif numeric:
+        settings["type"] = numeric[0]
     if item.default is not MISSING:
         settings["default"] = list(item.default) if takes_several else item.default
     if _flags(item)[0].startswith("-"):

@@ -1,7 +1,5 @@
 """Distributed set-up, rank ordering, threads, SIGTERM and timing."""
 
-from __future__ import annotations
-
 import os
 import signal
 import subprocess
@@ -46,31 +44,32 @@ def init_distributed(launcher: str, device: str = "auto") -> tuple[int, int]:
 
 def close_distributed() -> None:
     """Leave the process group, if there is one."""
-    if dist.is_available() and dist.is_initialized():
+    if _is_distributed():
         dist.destroy_process_group()
+
+
+def _is_distributed() -> bool:
+    return dist.is_available() and dist.is_initialized()
 
 
 @contextmanager
 def rank_zero_first() -> Iterator[None]:
-    """Run the block in process 0, then in all others.
-
-    One downloads or computes a cache, the others read it.
-    """
-    grouped = dist.is_available() and dist.is_initialized()
-    if grouped and dist.get_rank() != 0:
+    """Run the block in process 0, which may fill a cache, then in all others."""
+    rank = dist.get_rank() if _is_distributed() else None
+    if rank is not None and rank != 0:
         dist.barrier()
     yield
-    if grouped and dist.get_rank() == 0:
+    if rank == 0:
         dist.barrier()
 
 
 def broadcast_from_rank_zero(make: Callable[[], T]) -> T:
     """Broadcast a value computed by process 0."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not _is_distributed():
         return make()
-    said: list[Any] = [make() if dist.get_rank() == 0 else None]
-    dist.broadcast_object_list(said)
-    return said[0]
+    value: list[Any] = [make() if dist.get_rank() == 0 else None]
+    dist.broadcast_object_list(value)
+    return value[0]
 
 
 def set_threads(world_size: int) -> int:
@@ -79,9 +78,9 @@ def set_threads(world_size: int) -> int:
     OMP_NUM_THREADS wins where a user set it; torchrun's own default of 1 does not count as set.
     """
     local = int(os.environ.get("LOCAL_WORLD_SIZE", world_size))
-    asked = os.environ.get("OMP_NUM_THREADS", "")
-    by_hand = asked.isdigit() and int(asked) > 0 and (asked != "1" or local == 1)
-    threads = int(asked) if by_hand else max(1, count_cores() // max(1, local))
+    value = os.environ.get("OMP_NUM_THREADS", "")
+    is_set = value.isdigit() and int(value) > 0 and (value != "1" or local == 1)
+    threads = int(value) if is_set else max(1, count_cores() // max(1, local))
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = str(threads)
     torch.set_num_threads(threads)
@@ -96,14 +95,14 @@ class TerminationSignal(KeyboardInterrupt):
 def interrupt_on_sigterm() -> Iterator[None]:
     """Turn SIGTERM into an interrupt inside the block, so that counts are saved."""
 
-    def end(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: it is on its way
+    def interrupt(*_: Any) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the saving
         raise TerminationSignal("terminated")
 
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, end)
+    before = signal.signal(signal.SIGTERM, interrupt)
     try:
         yield
     finally:
@@ -120,7 +119,8 @@ class Stopwatch:
     def stop(self, part: str) -> None:
         """Take the time of the part that ends now."""
         now = time.perf_counter()
-        self._parts[part], self._last = round(now - self._last, 3), now
+        self._parts[part] = round(now - self._last, 3)
+        self._last = now
 
     def all(self) -> dict[str, float]:
         """Return the seconds of each part, and their sum."""
@@ -134,14 +134,14 @@ _LAUNCHER_VARIABLES = {
 
 
 def _set_variables(launcher: str) -> None:
-    ours = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    theirs = _LAUNCHER_VARIABLES.get(launcher, ours)
-    missing = [name for name in theirs if name not in os.environ]
+    names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
+    launcher_names = _LAUNCHER_VARIABLES.get(launcher, names)
+    missing = [name for name in launcher_names if name not in os.environ]
     if missing:
         start = {"pytorch": "dist_test.sh or torchrun", "slurm": "srun", "mpi": "mpirun"}[launcher]
         raise RuntimeError(f"--launcher {launcher} expects {', '.join(missing)} to be set: start it with {start}.")
-    for our, their in zip(ours, theirs, strict=True):
-        os.environ[our] = os.environ[their]
+    for name, launcher_name in zip(names, launcher_names, strict=True):
+        os.environ[name] = os.environ[launcher_name]
     if launcher == "slurm" and "MASTER_ADDR" not in os.environ:
         os.environ["MASTER_ADDR"] = _first_slurm_host(os.environ.get("SLURM_NODELIST", ""))
     if launcher == "slurm" and "SLURM_NTASKS_PER_NODE" in os.environ:
@@ -156,10 +156,10 @@ def _set_variables(launcher: str) -> None:
 
 def _first_slurm_host(nodes: str) -> str:
     try:
-        done = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
+        result = subprocess.run(["scontrol", "show", "hostnames", nodes], capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError) as error:
         raise RuntimeError(f"Cannot ask Slurm for the first of the nodes {nodes!r}: set MASTER_ADDR.") from error
-    return done.stdout.split()[0]
+    return result.stdout.split()[0]
 
 
 def _select_gpu(local_rank: int) -> None:

@@ -1,20 +1,16 @@
 """Number formats of tables, reports and messages. Standard library only."""
 
-from __future__ import annotations
-
 import math
 from numbers import Real
 from typing import Any
 
 NO_VALUE = "–"
-_MINUS, _NO_BREAK_SPACE = "−", "\u00a0"
+_MINUS = "−"
+_NO_BREAK_SPACE = "\u00a0"
 
 
 def format_two_decimals(value: Any) -> str:
-    """Format a number with two decimals.
-
-    `-` for None, NaN, infinities and what is no number.
-    """
+    """Format a finite number with two decimals; `-` for any other value."""
     return f"{float(value):.2f}" if isinstance(value, Real) and math.isfinite(value) else "-"
 
 

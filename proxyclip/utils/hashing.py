@@ -1,7 +1,5 @@
 """SHA-256 of values, bytes and files."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 from collections.abc import Iterable, Mapping

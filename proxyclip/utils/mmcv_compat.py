@@ -1,13 +1,11 @@
-"""MMSegmentation 1.2 on today's packages: a guarded stand-in for mmcv's compiled operators, and clear error texts.
+"""MMSegmentation 1.2 on today's packages: a stub of mmcv's operators, error texts.
 
 MMSegmentation imports `mmcv.ops` at import time, though nothing in this project uses an operator of it. Where mmcv
-was built without them (`mmcv-lite`, or a source build without a compiler), a stand-in lets the import pass; using
-one of its names raises. Where mmcv has its compiled operators, they are used as they are.
+was built without them (`mmcv-lite`, or a source build without a compiler), a stub lets the import pass; using one of
+its names raises. Where mmcv has its compiled operators, they are used as they are.
 
 Only the standard library is imported here, so that `import proxyclip` stays cheap.
 """
-
-from __future__ import annotations
 
 import importlib.abc
 import importlib.machinery
@@ -18,14 +16,11 @@ import warnings
 from pathlib import Path
 
 _NEWEST_ACCEPTED_MMCV = "2.1.0"
-_SILENCED = (
-    "Fail to import ``MultiScaleDeformableAttention``",
-    "``MultiScaleDeformableAttention`` has been moved to",
-)
+_SILENCED = ("Fail to import ``MultiScaleDeformableAttention``", "``MultiScaleDeformableAttention`` has been moved to")
 
 
 def prepare_mmseg_import() -> None:
-    """Prepare the import of MMSegmentation. Does nothing without mmcv; may be called any number of times."""
+    """Prepare the import of MMSegmentation; may be called any number of times."""
     folder = _mmcv_folder()
     if folder is None:
         return
@@ -38,13 +33,13 @@ def prepare_mmseg_import() -> None:
 
 
 def has_compiled_ops(folder: Path | None = None) -> bool:
-    """Whether mmcv has its compiled operators: told by the extension file, not by the name of the distribution."""
+    """Return True if mmcv has the extension file of its compiled operators."""
     folder = folder or _mmcv_folder()
     return folder is not None and any(f.suffix in {".so", ".pyd"} for f in folder.glob("_ext*"))
 
 
 def explain_dependency_error(error: BaseException) -> str | None:
-    """What to do about a known failure of the installed packages, or None for any other error."""
+    """Remedy for a known failure of the installed packages; None for any other error."""
     text = str(error)
     if "torchvision::nms does not exist" in text:
         return (
@@ -57,9 +52,9 @@ def explain_dependency_error(error: BaseException) -> str | None:
     return None
 
 
-def _insert_finder(kind: type, module: str) -> None:
-    if module not in sys.modules and not any(isinstance(finder, kind) for finder in sys.meta_path):
-        sys.meta_path.insert(0, kind())
+def _insert_finder(finder_type: type, module: str) -> None:
+    if module not in sys.modules and not any(isinstance(finder, finder_type) for finder in sys.meta_path):
+        sys.meta_path.insert(0, finder_type())
 
 
 def _mmcv_folder() -> Path | None:
@@ -72,12 +67,12 @@ def _mmcv_folder() -> Path | None:
 
 def _mmcv_version(folder: Path) -> str:
     file = folder / "version.py"
-    found = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", file.read_text("utf-8")) if file.is_file() else None
-    return found.group(1) if found else ""
+    match = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", file.read_text("utf-8")) if file.is_file() else None
+    return match.group(1) if match else ""
 
 
 class _MissingOp:
-    """Parent of the stand-in's names: each can be imported and inherited from, none can be used."""
+    """Base of the stub's classes, which can be imported and inherited, not used."""
 
     def __init__(self, *args, **kwargs) -> None:
         raise RuntimeError(
@@ -86,7 +81,7 @@ class _MissingOp:
 
 
 class _OpsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Import hook for `mmcv.ops`: a package whose every name is a class that cannot be used."""
+    """Import hook for `mmcv.ops`: a package of classes that cannot be used."""
 
     def find_spec(self, name, path=None, target=None):
         if name == "mmcv.ops":
@@ -97,19 +92,19 @@ class _OpsFinder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return None  # the usual module
 
     def exec_module(self, module) -> None:
-        def give(name: str) -> type:
+        def make_class(name: str) -> type:
             if name.startswith("__"):
                 raise AttributeError(name)
-            made = type(name, (_MissingOp,), {"__module__": "mmcv.ops"})
-            setattr(module, name, made)
-            return made
+            cls = type(name, (_MissingOp,), {"__module__": "mmcv.ops"})
+            setattr(module, name, cls)
+            return cls
 
-        module.__doc__ = "Stand-in for mmcv's compiled operators, see proxyclip.utils.mmcv_compat."
-        module.__getattr__ = give
+        module.__doc__ = "Stub of mmcv's compiled operators, see proxyclip.utils.mmcv_compat."
+        module.__getattr__ = make_class
 
 
 class _MMSegFinder(importlib.abc.MetaPathFinder):
-    """Import hook for one import of `mmseg`: mmcv 2.2 presents itself as 2.1.0, which MMSegmentation asks for.
+    """Import hook for one import of `mmseg`, which asks for mmcv 2.1.0 at most.
 
     Outside its operators mmcv 2.2.0 differs from 2.1.0 in the version only.
     """
@@ -137,7 +132,8 @@ class _VersionSpoofLoader(importlib.abc.Loader):
     def exec_module(self, module) -> None:
         import mmcv
 
-        version, mmcv.__version__ = mmcv.__version__, _NEWEST_ACCEPTED_MMCV
+        version = mmcv.__version__
+        mmcv.__version__ = _NEWEST_ACCEPTED_MMCV
         try:
             self._loader.exec_module(module)
         finally:

@@ -1,7 +1,5 @@
 """Suggestions for misspelled names in error messages."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterable
 

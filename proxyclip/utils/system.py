@@ -1,7 +1,5 @@
 """Processor, memory and child processes of this machine."""
 
-from __future__ import annotations
-
 import platform
 from contextlib import suppress
 from pathlib import Path

@@ -1,3 +1,3 @@
-"""The version of this toolkit, which `pyproject.toml` reads; `CITATION.cff` has it too."""
+"""Version of this toolkit, for `pyproject.toml`; `CITATION.cff` has it too."""
 
 __version__ = "0.1.0"

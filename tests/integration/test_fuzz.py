@@ -1,9 +1,7 @@
-"""Any picture with any words: a sound segmentation, or an error of the documented kinds.
+"""Any picture with any class names: a valid segmentation, or a documented error.
 
 `HYPOTHESIS_EXAMPLES=500 pytest tests/integration/test_fuzz.py` tries so many examples a test, other ones each time.
 """
-
-from __future__ import annotations
 
 import io
 import json
@@ -24,7 +22,9 @@ from pycocotools import mask as rle
 from proxyclip import Segmenter
 from proxyclip.apis.images import to_rgb_array
 
-MANY = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
+pytestmark = pytest.mark.slow
+
+EXAMPLES = int(os.environ.get("HYPOTHESIS_EXAMPLES", "0"))
 DOCUMENTED = (ValueError, TypeError, OSError)
 TINY = "configs/cfg_tinyworld.py"
 ALONE = ("naclip", "sclip", "clearclip", "maskclip", "resclip", "sc_clip", "vanilla")  # without a VFM
@@ -34,8 +34,8 @@ PLAIN = ["sky", ["boat", "fish"], "sand"]
 
 def examples(count):
     return settings(
-        max_examples=MANY or count,
-        derandomize=not MANY,
+        max_examples=EXAMPLES or count,
+        derandomize=not EXAMPLES,
         deadline=None,
         database=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
@@ -65,8 +65,6 @@ def segmenters():
     ]
 
 
-# What comes in -------------------------------------------------------------------------------------------------------
-
 SIZES = st.one_of(
     st.sampled_from([(1, 1), (1, 2), (2, 1), (3, 9), (30, 1), (120, 160), (97, 131), (200, 64), (192, 192), (50, 199)]),
     st.tuples(st.integers(1, 200), st.integers(1, 200)).filter(lambda hw: max(hw) < 5 * min(hw)),
@@ -92,7 +90,7 @@ THINGS = st.recursive(
 
 
 @st.composite
-def sound(draw):
+def valid_classes(draw):
     """Classes, some with synonyms, background and threshold that go together."""
     names = draw(st.lists(TEXT, min_size=1, max_size=9, unique=True))
     taken = draw(st.integers(0, min(2, len(names) - 1)))
@@ -104,23 +102,25 @@ def sound(draw):
     return classes, names[:taken] or None, threshold
 
 
-ASKED = st.one_of(sound(), st.tuples(CLASSES, st.none(), st.just(0.0)), st.tuples(CLASSES, BACKGROUNDS, THRESHOLDS))
+ASKED = st.one_of(
+    valid_classes(), st.tuples(CLASSES, st.none(), st.just(0.0)), st.tuples(CLASSES, BACKGROUNDS, THRESHOLDS)
+)
 
 
 @st.composite
 def pixels(draw, sizes=SIZES):
-    """(H, W, 3) uint8: one colour, noise, stripes, a ramp, or a few boxes."""
+    """(H, W, 3) uint8: one color, noise, stripes, a ramp, or a few boxes."""
     h, w = draw(sizes)
     random = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    kind = draw(st.sampled_from(["boxes", "noise", "flat", "stripes", "ramp"]))
+    texture = draw(st.sampled_from(["boxes", "noise", "flat", "stripes", "ramp"]))
     image = np.zeros((h, w, 3), np.uint8) + random.integers(0, 256, 3, np.uint8)
-    if kind == "noise":
+    if texture == "noise":
         image = random.integers(0, 256, (h, w, 3), np.uint8)
-    elif kind == "stripes":
+    elif texture == "stripes":
         image[:, :: random.integers(1, 9)] = random.integers(0, 256, 3)
-    elif kind == "ramp":
+    elif texture == "ramp":
         image = np.add.outer(np.arange(h) * 3, np.arange(w) * 2)[..., None].repeat(3, 2).astype(np.uint8)
-    elif kind == "boxes":
+    elif texture == "boxes":
         for _ in range(5):
             y, x = random.integers(0, h), random.integers(0, w)
             image[y : y + h // 2 + 1, x : x + w // 2 + 1] = random.integers(0, 256, 3)
@@ -139,12 +139,12 @@ def pil(mode, *through):
     return form
 
 
-def encoded(kind):
+def encoded(file_format):
     """uint8 pixels -> the bytes of a file."""
 
     def form(pixels):
         file = io.BytesIO()
-        PIL.Image.fromarray(pixels).save(file, kind)
+        PIL.Image.fromarray(pixels).save(file, file_format)
         return file.getvalue()
 
     return form
@@ -162,7 +162,7 @@ EXACT = {
     "float tensor": lambda a: torch.from_numpy(a.transpose(2, 0, 1) / np.float32(255)),
     "RGB": pil("RGB"),
     "RGBA": pil("RGBA"),
-    **{kind: encoded(kind) for kind in ("PNG", "TIFF", "BMP")},
+    **{file_format: encoded(file_format) for file_format in ("PNG", "TIFF", "BMP")},
 }
 OTHERS = {
     "gray": lambda a: a[..., 0],
@@ -172,47 +172,42 @@ OTHERS = {
     "I": lambda a: PIL.Image.fromarray(a[..., 0].astype(np.int32) * 255),
     **{mode: pil(mode) for mode in ("1", "L", "P", "CMYK", "YCbCr", "HSV")},
     **{mode: pil(mode, "RGBA") for mode in ("LA", "RGBa")},
-    **{kind: encoded(kind) for kind in ("JPEG", "WEBP")},
+    **{file_format: encoded(file_format) for file_format in ("JPEG", "WEBP")},
 }
 FORMS = EXACT | OTHERS
 
 
-# What comes out ------------------------------------------------------------------------------------------------------
-
-
-def check(found, h, w):
-    """What holds for every segmentation."""
-    assert found.image.shape == (h, w, 3)
-    assert found.image.dtype == np.uint8
-    assert found.labels.shape == (h, w)
-    assert 0 <= found.labels.min() <= found.labels.max() < len(found.names)
-    maps = found.probabilities
-    assert maps.shape == (len(found.names), h, w)
+def check(result, h, w):
+    """Check what every segmentation satisfies."""
+    assert (result.image.shape, result.image.dtype, result.labels.shape) == ((h, w, 3), np.uint8, (h, w))
+    assert 0 <= result.labels.min() <= result.labels.max() < len(result.names)
+    maps = result.probabilities
+    assert maps.shape == (len(result.names), h, w)
     assert np.isfinite(maps).all()
     assert 0 <= maps.min() <= maps.max() <= 1 + 1e-5
-    assert sum(found.areas.values()) == pytest.approx(100)
-    assert np.array_equal(np.asarray(found.mask()), found.labels)
-    coco = json.loads(json.dumps(found.to_coco()))
-    assert sum(one["area"] for one in coco["annotations"]) == h * w
-    for one in coco["annotations"]:
-        assert np.array_equal(rle.decode(one["segmentation"]) == 1, found.labels == one["category_id"] - 1)
-    assert f"{w} x {h}" in repr(found)
+    assert sum(result.areas.values()) == pytest.approx(100)
+    assert np.array_equal(np.asarray(result.mask()), result.labels)
+    coco = json.loads(json.dumps(result.to_coco()))
+    assert sum(item["area"] for item in coco["annotations"]) == h * w
+    for item in coco["annotations"]:
+        assert np.array_equal(rle.decode(item["segmentation"]) == 1, result.labels == item["category_id"] - 1)
+    assert f"{w} x {h}" in repr(result)
 
 
-def check_drawn(found, h, w):
-    assert found.overlay().size == found.overlay(0.3, names=False).size == (w, h)
-    assert min(found.legend().size) > 0
-    assert min(found.picture().size) > 100
+def check_drawn(result, h, w):
+    assert result.overlay().size == result.overlay(0.3, names=False).size == (w, h)
+    assert min(result.legend().size) > 0
+    assert min(result.picture().size) > 100
 
 
 @examples(12)
 @given(image=pixels(), form=st.sampled_from(sorted(FORMS)))
 def test_any_picture_in_any_form(tiny, image, form):
     formed = FORMS[form](image)
-    found = tiny.set_classes(PLAIN)(formed)
-    check(found, *image.shape[:2])
-    assert np.array_equal(found.image, to_rgb_array(formed))
-    assert np.array_equal(found.image, image) or form in OTHERS
+    result = tiny.set_classes(PLAIN)(formed)
+    check(result, *image.shape[:2])
+    assert np.array_equal(result.image, to_rgb_array(formed))
+    assert np.array_equal(result.image, image) or form in OTHERS
 
 
 @examples(8)
@@ -220,18 +215,17 @@ def test_any_picture_in_any_form(tiny, image, form):
 def test_long_and_thin_pictures(whole, long, thick, wide, at):
     size = (thick, long) if wide else (long, thick)
     image = np.random.default_rng(long).integers(0, 256, (*size, 3), np.uint8)
-    found = whole(image)
-    check(found, *size)
-    check_drawn(found, *size)
+    result = whole(image)
+    check(result, *size)
+    check_drawn(result, *size)
     x, y = int(at * size[1]), int(at * size[0])
     values = whole.attention(image, x, y)
-    assert values.shape == size
-    assert np.isfinite(values[y, x])
+    assert values.shape == size and np.isfinite(values[y, x])
 
 
 @examples(80)
 @given(asked=ASKED)
-def test_any_words(tiny, asked):
+def test_any_class_names(tiny, asked):
     (classes, background, threshold), before = asked, tiny.classes
     try:
         tiny.set_classes(classes, background, threshold)
@@ -240,9 +234,9 @@ def test_any_words(tiny, asked):
         assert tiny.classes == before
         return
     assert len(set(tiny.classes)) == len(tiny.classes) > 0
-    found = tiny(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
-    check(found, 4, 5)
-    check_drawn(found, 4, 5)
+    result = tiny(np.arange(60, dtype=np.uint8).reshape(4, 5, 3))
+    check(result, 4, 5)
+    check_drawn(result, 4, 5)
 
 
 @examples(15)
@@ -254,16 +248,16 @@ def test_any_method(segmenters, image, number):
 @examples(8)
 @given(images=st.lists(pixels(), min_size=1, max_size=4), batch=st.integers(1, 5))
 def test_any_batch(tiny, images, batch):
-    found = list(tiny.set_classes(PLAIN).each(images, batch, progress=False))
-    assert len(found) == len(images)
-    for one, image in zip(found, images, strict=True):
-        check(one, *image.shape[:2])
-        assert np.array_equal(one.image, image)
+    result = list(tiny.set_classes(PLAIN).each(images, batch, progress=False))
+    assert len(result) == len(images)
+    for segmentation, image in zip(result, images, strict=True):
+        check(segmentation, *image.shape[:2])
+        assert np.array_equal(segmentation.image, image)
 
 
 @examples(12)
 @given(beta=NUMBERS, gamma=NUMBERS, image=pixels())
-def test_any_numbers(tiny, beta, gamma, image):
+def test_any_parameters(tiny, beta, gamma, image):
     tiny.set_classes(PLAIN)
     try:
         tiny.tune(beta=beta, gamma=gamma)
@@ -298,13 +292,12 @@ def test_any_bytes(data, start):
     except (OSError, ValueError) as error:
         assert "the given bytes" in str(error)
     else:
-        assert image.dtype == np.uint8
-        assert image.ndim == 3
+        assert image.dtype == np.uint8 and image.ndim == 3
 
 
 @examples(80)
 @given(thing=THINGS)
-def test_anything_at_all(tiny, thing):
+def test_any_object_as_a_picture(tiny, thing):
     if isinstance(thing, list) and not thing:
         assert tiny(thing) == []
         return
@@ -314,16 +307,16 @@ def test_anything_at_all(tiny, thing):
 
 @examples(8)
 @given(names=st.lists(TEXT, min_size=1, max_size=5, unique=True), image=pixels())
-def test_files_of_any_words(tiny, tmp_path_factory, names, image):
-    found = tiny.set_classes(names)(image)
-    assert found.names == tuple(names)
-    check_drawn(found, *image.shape[:2])
-    written = found.save(tmp_path_factory.mktemp("saved"))
-    assert sorted(written) == ["json", "mask", "overlay", "picture"]
-    assert np.array_equal(np.asarray(PIL.Image.open(written["mask"])), found.labels)
-    assert np.array_equal(np.asarray(PIL.Image.open(written["overlay"])), np.asarray(found.overlay()))
-    said = json.loads(written["json"].read_text(encoding="utf-8"))
-    assert said["names"] == list(found.names)
-    assert sum(said["areas"].values()) == pytest.approx(100)
+def test_saved_files_of_any_class_names(tiny, tmp_path_factory, names, image):
+    result = tiny.set_classes(names)(image)
+    assert result.names == tuple(names)
+    check_drawn(result, *image.shape[:2])
+    files = result.save(tmp_path_factory.mktemp("saved"))
+    assert sorted(files) == ["json", "mask", "overlay", "picture"]
+    assert np.array_equal(np.asarray(PIL.Image.open(files["mask"])), result.labels)
+    assert np.array_equal(np.asarray(PIL.Image.open(files["overlay"])), np.asarray(result.overlay()))
+    report = json.loads(files["json"].read_text(encoding="utf-8"))
+    assert report["names"] == list(result.names)
+    assert sum(report["areas"].values()) == pytest.approx(100)
     with pytest.raises(DOCUMENTED):
-        found.save(written["mask"] / "a")  # no folder
+        result.save(files["mask"] / "a")  # no folder

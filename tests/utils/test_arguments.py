@@ -1,6 +1,4 @@
-"""Option dataclasses as command lines: parser, values and words."""
-
-from __future__ import annotations
+"""Option dataclasses as command lines: parser, values and argv."""
 
 from dataclasses import dataclass, replace
 
@@ -23,23 +21,9 @@ class Example:
     check: bool = option(True, flags=("--no-check",), exclusive="state", help="switch off")
 
 
-def test_defaults_and_values():
+def test_parse_options_reads_each_form_of_field():
     assert parse_options(Example, ["a", "--needed", "1"]) == Example("a", 1)
-    arguments = [
-        "a",
-        "--count",
-        "4",
-        "--rate",
-        ".5",
-        "--several",
-        "x",
-        "y",
-        "--several",
-        "z",
-        "--no-check",
-        "--needed",
-        "2",
-    ]
+    arguments = ["a", "--count", "4", "--rate", ".5", "--several", "x", "y", "--several", "z", "--no-check"]
     expected = Example("a", 2, count=4, rate=0.5, several=("x", "y", "z"), check=False)
     assert parse_options(Example, [*arguments, "--needed", "2"]) == expected
 
@@ -58,19 +42,13 @@ def test_groups_and_defaults_are_in_the_help(capsys):
     assert "(default: 3)" in text and "numbers:\n  --rate RATE" in text and "[--on | --no-check]" in text
 
 
-def test_words_give_the_same_options_again():
+def test_to_command_is_parsed_to_the_same_options():
     options = Example("a", 2, count=4, several=("x", "y"), check=False)
-    words = to_command(options)
-    assert words == ["a", "--needed", "2", "--count", "4", "--several", "x", "y", "--no-check"]
-    assert parse_options(Example, words) == options
-    assert to_command(options, ("needed", "rate", "count"), always=("rate",)) == [
-        "--needed",
-        "2",
-        "--rate",
-        "None",
-        "--count",
-        "4",
-    ]
+    argv = to_command(options)
+    assert argv == ["a", "--needed", "2", "--count", "4", "--several", "x", "y", "--no-check"]
+    assert parse_options(Example, argv) == options
+    argv = to_command(options, ("needed", "rate", "count"), always=("rate",))
+    assert argv == ["--needed", "2", "--rate", "None", "--count", "4"]
     eval_options = EvalOptions("a.py", limit=3, cfg_options=("a=1", "b=2"), check=False, skip_bad=True, workers=0)
     assert parse_options(EvalOptions, to_command(eval_options)) == eval_options
 

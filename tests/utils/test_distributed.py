@@ -1,4 +1,4 @@
-"""Launchers, threads, signals and the clock."""
+"""Launchers, threads, signals and the stopwatch."""
 
 import os
 import signal
@@ -19,7 +19,7 @@ from proxyclip.utils.distributed import (
 
 
 def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):
-    assert init_distributed("none") == (0, 1)
+    assert init_distributed("none") == (0, 1) and broadcast_from_rank_zero(lambda: 3) == 3
     close_distributed()
     with pytest.raises(ValueError, match="one of none, pytorch, slurm, mpi, but got 'ray'"):
         init_distributed("ray")
@@ -30,14 +30,12 @@ def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):
             init_distributed(launcher)
 
 
-def test_variables_of_mpi_and_slurm(monkeypatch):
+def test_variables_of_mpi_become_those_of_torch(monkeypatch):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "LOCAL_WORLD_SIZE"):
-        monkeypatch.setenv(name, "")
+        monkeypatch.setenv(name, "")  # restored after the test
         monkeypatch.delenv(name)
-    monkeypatch.setenv("OMPI_COMM_WORLD_RANK", "3")
-    monkeypatch.setenv("OMPI_COMM_WORLD_SIZE", "4")
-    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1")
-    monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2")
+    for name, value in dict(RANK="3", SIZE="4", LOCAL_RANK="1", LOCAL_SIZE="2").items():
+        monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
     with pytest.raises(RuntimeError, match="MASTER_ADDR"):
         _set_variables("mpi")
     monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "4")
@@ -74,11 +72,7 @@ def test_sigterm_interrupts_inside_the_block_only():
     assert signal.getsignal(signal.SIGTERM) is outside
 
 
-def test_what_the_first_process_says_alone():
-    assert broadcast_from_rank_zero(lambda: 3) == 3
-
-
-def test_the_clock_adds_up():
+def test_stopwatch_adds_up():
     clock = Stopwatch()
     clock.stop("a")
     clock.stop("b")

@@ -1,17 +1,12 @@
 """Resolve command-line options to one checked config, and find its data on disk."""
 
-from __future__ import annotations
-
-import importlib
 import os
-import uuid
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
 
 from proxyclip.engine.config.components import (
@@ -25,29 +20,17 @@ from proxyclip.engine.config.components import (
 )
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_cfg_options, apply_method_file, set_model_args
-from proxyclip.models.registry import is_plugin_file, list_plugins
+from proxyclip.engine.config.registration import generates_data
+from proxyclip.models.registry import is_plugin_file
 from proxyclip.utils.paths import ROOT, find_existing_path
 from proxyclip.utils.suggest import closest_match, did_you_mean
 
-GENERATED_DATASETS = ("TinyWorldDataset",)  # datasets that make their data where they are missing
-REGISTERED_MODULES = (
-    "mmseg.datasets", "mmseg.models", "mmseg.evaluation", "proxyclip.data.benchmarks", "proxyclip.data.transforms",
-    "proxyclip.models.preprocessor", *(f"proxyclip.models.segmentors.{name}" for name in list_plugins("methods")),
-    "proxyclip.engine.evaluation.metrics", "proxyclip.engine.hooks", "proxyclip.engine.wrappers",
-)  # fmt: skip
-TRAINED_PARTS = (
-    "proxyclip.engine.training",
-    "proxyclip.models.trained.maskclip_plus",
-    "proxyclip.models.trained.clip_rc",
-)
 METRIC_TYPES = ("SegMetric", "IoUMetric")  # two names of one class
-DATA_ROOT_VARIABLE = "DATA_ROOT"  # the environment variable that configs read their data folder from
-REPOSITORY_VARIABLE = (
-    "PROXYCLIP"  # the one that configs outside the repository find their base with; set while they are read
-)
+DATA_ROOT_VARIABLE = "DATA_ROOT"  # environment variable that configs read their data folder from
+REPOSITORY_VARIABLE = "PROXYCLIP"  # set while configs are read: those outside the repository find their base with it
 TRAINING_ONLY_KEYS = (
     "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",
-    "val_dataloader", "val_cfg", "val_evaluator", "sync_bn", "find_unused_parameters",
+    "val_dataloader", "val_cfg", "val_evaluator", "sync_bn", "find_unused_parameters"
 )  # fmt: skip
 EVALUATE_CHECKPOINT_COMMAND = "python eval.py --config {config} --checkpoint work_dirs/train/NAME/iter_N.pth"
 
@@ -58,31 +41,32 @@ class ConfigNotFound(FileNotFoundError):
     exit_code = 2  # of the command, as for a wrong argument
 
 
-def load_config(options: EvalOptions) -> Config:
-    """Resolve and check the config that `options` describe; nothing is built and no data are read.
+def load_config(options: EvalOptions) -> tuple[Config, MethodInfo]:
+    """Resolve and check the config of `options`; nothing is built, no data are read.
+
+    Returns:
+        The config, and the method of its model.
 
     Raises:
         ConfigNotFound: no such config or method; the message has the closest names.
-        Unfit: a method, a VFM and a CLIP that do not go together, or any of them with a trained model.
+        IncompatibleComponents: a method, a VFM and a CLIP that do not go together, or any of them with a trained model.
         ValueError: an unknown name, an override that fits nothing in the config, or a trained model without checkpoint.
         FileNotFoundError: there is no such checkpoint.
     """
     cfg = merge_config(options)
     method = describe_method(cfg.model)
-    prepare_trained_config(cfg, options, method)
-    _apply_options(cfg, options)
-    check_model_components(cfg, method)
-    return cfg
+    complete_config(cfg, options, method)
+    return cfg, method
 
 
 def merge_config(options: EvalOptions) -> Config:
-    """Merge a config file, the method, the VFM, the CLIP, the checkpoint and single values, in this order."""
+    """Merge config, method, VFM, CLIP, checkpoint and --cfg-options, in this order."""
     with (
         _temporary_variable(DATA_ROOT_VARIABLE, options.data_root),
         _temporary_variable(REPOSITORY_VARIABLE, str(ROOT)),
     ):
         cfg = Config.fromfile(find_config(options.config))
-        reject_component_flags(cfg, options)
+        _reject_component_flags(cfg, options)
         if options.method is not None:
             apply_method_file(cfg, find_method_file(options.method))
     if options.vfm is not None:
@@ -97,12 +81,14 @@ def merge_config(options: EvalOptions) -> Config:
     return cfg
 
 
-def reject_component_flags(cfg: Config, options: EvalOptions) -> None:
-    """Refuse --method, --vfm and --clip for a trained model.
+def complete_config(cfg: Config, options: EvalOptions, method: MethodInfo) -> None:
+    """Apply the other options to a merged config and check it (see `load_config`)."""
+    prepare_trained_config(cfg, options, method)
+    _apply_options(cfg, options)
+    check_model_components(cfg, method)
 
-    Raises:
-        Unfit: one of them is set.
-    """
+
+def _reject_component_flags(cfg: Config, options: EvalOptions) -> None:
     values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
     flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
     if flags and describe_method(cfg.model).needs_checkpoint:
@@ -113,7 +99,7 @@ def reject_component_flags(cfg: Config, options: EvalOptions) -> None:
 
 
 def prepare_trained_config(cfg: Config, options: EvalOptions, method: MethodInfo) -> None:
-    """Set the checkpoint of a trained model and remove the keys of training; other models stay as they are.
+    """Set the checkpoint of a trained model and remove the keys of training.
 
     A model is trained if its class says `trained = True`. It takes the arguments `precision` and `checkpoint`, a file
     that train.py wrote, which it loads itself in `prepare`.
@@ -150,97 +136,13 @@ def prepare_trained_config(cfg: Config, options: EvalOptions, method: MethodInfo
 
 
 def check_model_components(cfg: Config, method: MethodInfo) -> None:
-    """Refuse components that do not go together (see `check_combination`), naming methods that would do."""
+    """Check the components (`check_combination`); an error lists fitting methods."""
     try:
         check_combination(cfg.model, method)
     except IncompatibleComponents as error:
-        alternatives = [
-            name for name in list_methods() if describe_method_file(name).guided in (not method.guided, None)
-        ]
+        names = [name for name in list_methods() if describe_method_file(name).guided in (not method.guided, None)]
         preposition = "without" if method.guided else "with"
-        raise IncompatibleComponents(f"{error}; {preposition} a VFM: {', '.join(alternatives)}") from None
-
-
-def list_methods() -> list[str]:
-    """List the names of all methods: the files of configs/method."""
-    return sorted(path.stem for path in (ROOT / "configs" / "method").glob("*.py"))
-
-
-def find_method_file(name: str) -> Path:
-    """Find the file of a method: a name of configs/method, or the path of a .py file."""
-    if is_plugin_file(name):
-        return find_config(name)
-    if name in list_methods():
-        return ROOT / "configs" / "method" / f"{name}.py"
-    closest = closest_match(name, list_methods())
-    hint = f" Did you mean {closest}?" if closest else ""
-    raise ConfigNotFound(
-        f"There is no method {name!r}: expected one of {', '.join(list_methods())}, or my/own.py.{hint}"
-    )
-
-
-@cache
-def describe_method_file(name: str) -> MethodInfo:
-    """Describe the method of a file: a name of configs/method, or the path of a .py file."""
-    return describe_method({"type": BASE_SEGMENTOR, **Config.fromfile(find_method_file(name)).model})
-
-
-@contextmanager
-def _temporary_variable(name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable inside the block; None leaves it as it is."""
-    previous = os.environ.get(name)
-    if value is not None:
-        os.environ[name] = value
-    try:
-        yield
-    finally:
-        if value is not None:
-            os.environ.pop(name)
-            if previous is not None:
-                os.environ[name] = previous
-
-
-def find_config(name: str) -> Path:
-    """Find the config file `name` in the current folder, else in the repository."""
-    for path in (Path(name), ROOT / name):
-        if path.is_file():
-            return path.resolve()
-    known = _known_configs()
-    shown = [path for path in known if not path.startswith("configs/trained/")]
-    omitted = f" and {len(known) - len(shown)} below configs/trained" if len(known) > len(shown) else ""
-    suggestion = did_you_mean(name.replace("\\", "/"), known, 1, 0.5)
-    hint = suggestion or f"known are {', '.join(shown) or 'none'}{omitted}"
-    raise ConfigNotFound(f"There is no config {name!r}: {hint}")
-
-
-def config_name(cfg: Config) -> str:
-    """Name of a config: `cfg_voc21`, or `sclip/cfg_voc21` for a variant; outside configs/ that of the file."""
-    path = Path(cfg.filename).resolve()
-    config_dir = ROOT / "configs"
-    return path.relative_to(config_dir).with_suffix("").as_posix() if path.is_relative_to(config_dir) else path.stem
-
-
-def find_missing_data(cfg: Config) -> list[Path]:
-    """List the folders and files that the test data set of `cfg` names and that are not on disk."""
-    dataset = cfg.test_dataloader.dataset
-    root = dataset.get("data_root")
-    if root is None or dataset.get("type") in GENERATED_DATASETS:
-        return []
-    names = [*dataset.get("data_prefix", {}).values(), dataset.get("ann_file", "")]
-    paths = [Path(root) / name for name in names if name] or [Path(root)]
-    return [path for path in paths if not path.exists()]
-
-
-def missing_data_message(cfg: Config, missing: list[Path]) -> str:
-    """Explain missing data and the remedy."""
-    dataset_type = cfg.test_dataloader.dataset.get("type")
-    register_modules()
-    source = getattr(DATASETS.get(str(dataset_type)), "source", "")
-    return (
-        f"The data of {dataset_type} are not on disk: {', '.join(map(str, missing))} not found. {source} "
-        f"Say where they are with --data-root DIR or the environment variable {DATA_ROOT_VARIABLE}; docs/datasets.md shows the "
-        "folders below DIR."
-    )
+        raise IncompatibleComponents(f"{error}; {preposition} a VFM: {', '.join(names)}") from None
 
 
 def _apply_options(cfg: Config, options: EvalOptions) -> None:
@@ -278,18 +180,40 @@ def _set_scoring(cfg: Config, scoring: str) -> None:
         evaluator["scoring"] = scoring
 
 
-def set_data_root(dataset: MutableMapping, data_root: str | None) -> None:
-    """Set `data_root` of a data set: that of --data-root, else the config's own, else the repository's."""
-    root = dataset.get("data_root")
-    if not root:
-        return
-    if data_root is not None:
-        if not Path(root).is_relative_to(data_root):
-            dataset["data_root"] = data_root  # a config that does not read the environment variable
-    elif Path(root).exists() or os.environ.get(DATA_ROOT_VARIABLE):
-        return
-    elif (ROOT / root).exists() or dataset.get("type") in GENERATED_DATASETS:
-        dataset["data_root"] = str(ROOT / root)
+def list_methods() -> list[str]:
+    """List the names of all methods: the files of configs/method."""
+    return sorted(path.stem for path in (ROOT / "configs" / "method").glob("*.py"))
+
+
+def find_method_file(name: str) -> Path:
+    """Find the file of a method: a name of configs/method, or the path of a .py file."""
+    if is_plugin_file(name):
+        return find_config(name)
+    names = list_methods()
+    if name in names:
+        return ROOT / "configs" / "method" / f"{name}.py"
+    closest = closest_match(name, names)
+    hint = f" Did you mean {closest}?" if closest else ""
+    raise ConfigNotFound(f"There is no method {name!r}: expected one of {', '.join(names)}, or my/own.py.{hint}")
+
+
+@cache
+def describe_method_file(name: str) -> MethodInfo:
+    """Describe the method `name`: of configs/method, or a .py file."""
+    return describe_method({"type": BASE_SEGMENTOR, **Config.fromfile(find_method_file(name)).model})
+
+
+def find_config(name: str) -> Path:
+    """Find the config file `name` in the current folder, else in the repository."""
+    for path in (Path(name), ROOT / name):
+        if path.is_file():
+            return path.resolve()
+    known = _known_configs()
+    shown = [path for path in known if not path.startswith("configs/trained/")]
+    omitted = f" and {len(known) - len(shown)} below configs/trained" if len(known) > len(shown) else ""
+    suggestion = did_you_mean(name.replace("\\", "/"), known, 1, 0.5)
+    hint = suggestion or f"known are {', '.join(shown) or 'none'}{omitted}"
+    raise ConfigNotFound(f"There is no config {name!r}: {hint}")
 
 
 def _known_configs() -> list[str]:
@@ -298,18 +222,57 @@ def _known_configs() -> list[str]:
     return sorted(path.as_posix() for path in paths if not any(part.startswith("_") for part in path.parts))
 
 
-def register_modules() -> None:
-    """Import the modules whose classes configs of training-free models name: MMSegmentation's, then this project's."""
-    for name in REGISTERED_MODULES:
-        importlib.import_module(name)
+def config_name(cfg: Config) -> str:
+    """Return a config's path below configs/ without suffix, elsewhere its file name."""
+    path = Path(cfg.filename).resolve()
+    config_dir = ROOT / "configs"
+    return path.relative_to(config_dir).with_suffix("").as_posix() if path.is_relative_to(config_dir) else path.stem
 
 
-def register_all_modules() -> None:
-    """Import the modules whose classes any config may name."""
-    for name in (*REGISTERED_MODULES, *TRAINED_PARTS):
-        importlib.import_module(name)
+def explain_missing_data(dataset: Mapping) -> str | None:
+    """Explain missing data of a data set config and the remedy; None if all exist."""
+    root = dataset.get("data_root")
+    dataset_type = dataset.get("type")
+    if root is None or generates_data(dataset):
+        return None
+    names = [*dataset.get("data_prefix", {}).values(), dataset.get("ann_file", "")]
+    paths = [Path(root) / name for name in names if name] or [Path(root)]
+    missing = [str(path) for path in paths if not path.exists()]
+    if not missing:
+        return None
+    source = getattr(DATASETS.get(str(dataset_type)), "source", "")
+    return (
+        f"The data of {dataset_type} are not on disk: {', '.join(missing)} not found. {source} "
+        f"Say where they are with --data-root DIR or the environment variable {DATA_ROOT_VARIABLE}; docs/datasets.md "
+        "shows the folders below DIR."
+    )
 
 
-def activate_scope(cfg: Config) -> None:
-    """Activate the scope of the config, so that its names are looked up in MMSegmentation's registries."""
-    DefaultScope.get_instance(f"eval-{uuid.uuid4().hex}", scope_name=cfg.default_scope)
+def set_data_root(dataset: MutableMapping, data_root: str | None) -> None:
+    """Set `data_root`: --data-root, else the config's own, else the repository's."""
+    root = dataset.get("data_root")
+    if not root:
+        return
+    if data_root is not None:
+        if not Path(root).is_relative_to(data_root):
+            dataset["data_root"] = data_root  # a config that does not read the environment variable
+    elif Path(root).exists() or os.environ.get(DATA_ROOT_VARIABLE):
+        return
+    elif (ROOT / root).exists() or generates_data(dataset):
+        dataset["data_root"] = str(ROOT / root)
+
+
+@contextmanager
+def _temporary_variable(name: str, value: str | None) -> Iterator[None]:
+    """Set an environment variable inside the block; None leaves it as it is."""
+    if value is None:
+        yield
+        return
+    previous = os.environ.get(name)
+    os.environ[name] = value
+    try:
+        yield
+    finally:
+        del os.environ[name]
+        if previous is not None:
+            os.environ[name] = previous

@@ -1,12 +1,10 @@
-"""Options of evaluation, training and sweeps; their fields are the arguments of eval.py, train.py and eval_all.py."""
-
-from __future__ import annotations
+"""Options of eval.py, train.py and eval_all.py."""
 
 import argparse
 import shlex
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from proxyclip.utils.arguments import option, parse_count, to_command
 
@@ -14,38 +12,27 @@ TINYWORLD_CONFIG = "configs/cfg_tinyworld.py"
 DEFAULT_TRAIN_CONFIG = "configs/trained/maskclip_plus/tinyworld_segformer.py"
 
 _LAUNCHERS = ("none", "pytorch", "slurm", "mpi")
-_DEVICES = ("auto", "cpu", "cuda")
 _SCORINGS = ("correct", "published")
+# titles of groups of arguments
+_PARALLEL = "side by side"
+_PUBLISHED = "published results"
+_SLURM = "batch system"
 
 
-def declare_work_dir(help: str = "for results.xlsx, records and logs (default: %(default)s)") -> Any:
-    """Declare `--work-dir`, also written `--workdir`."""
-    return option("work_dirs", flags=("--work-dir", "--workdir"), help=help)
-
-
-def declare_data_root() -> Any:
-    """Declare `--data-root`."""
-    return option(None, metavar="DIR", help="folder with the data sets (default: the variable DATA_ROOT, or ./data)")
-
-
-def declare_cfg_options(help: str = "override the config") -> Any:
-    """Declare `--cfg-options`, which may be given several times."""
-    return option((), action="extend", metavar="KEY=VALUE", help=help)
-
-
-def declare_device() -> Any:
-    """Declare `--device`."""
-    return option("auto", choices=_DEVICES, help="auto takes CUDA where there is one")
-
-
-def declare_workers() -> Any:
-    """Declare `--workers`."""
-    return option(None, metavar="N", help="processes that load images (default: the config's)")
-
-
-def declare_debug() -> Any:
-    """Declare `--debug`."""
-    return option(False, help="show the traceback of an error")
+# fields that several commands have
+declare_work_dir = partial(
+    option,
+    "work_dirs",
+    flags=("--work-dir", "--workdir"),
+    help="for results.xlsx, records and logs (default: %(default)s)",
+)
+declare_data_root = partial(
+    option, None, metavar="DIR", help="folder with the data sets (default: the variable DATA_ROOT, or ./data)"
+)
+declare_cfg_options = partial(option, (), action="extend", metavar="KEY=VALUE", help="override the config")
+declare_device = partial(option, "auto", choices=("auto", "cpu", "cuda"), help="auto takes CUDA where there is one")
+declare_workers = partial(option, None, metavar="N", help="processes that load images (default: the config's)")
+declare_debug = partial(option, False, help="show the traceback of an error")
 
 
 @dataclass(frozen=True)
@@ -57,9 +44,7 @@ class EvalOptions:
         None, metavar="NAME", help="another method: a name of configs/method, such as naclip, or my/own.py"
     )
     vfm: str | None = option(
-        None,
-        metavar="NAME",
-        help="another VFM: dino, dino-s16, sam-b, clip, my/own.py; NAME,MODEL; NAME,FILE; none",
+        None, metavar="NAME", help="another VFM: dino, dino-s16, sam-b, clip, my/own.py; NAME,MODEL; NAME,FILE; none"
     )
     clip: str | None = option(
         None, metavar="NAME", help="another CLIP: ViT-L-14, ViT-H-14,TAG, ViT-B-16,FILE, local-dir:FOLDER"
@@ -89,10 +74,6 @@ class EvalOptions:
     workers: int | None = declare_workers()
     debug: bool = declare_debug()
 
-    def with_changes(self, **changes: Any) -> EvalOptions:
-        """Return a copy with some options changed."""
-        return replace(self, **changes)
-
 
 @dataclass(frozen=True)
 class TrainOptions:
@@ -105,7 +86,7 @@ class TrainOptions:
         metavar="CONFIG",
         help=f"config file (default: {DEFAULT_TRAIN_CONFIG})",
     )
-    work_dir: str = declare_work_dir("for checkpoints, results, logs (default: %(default)s)")
+    work_dir: str = declare_work_dir(help="for checkpoints, results, logs (default: %(default)s)")
     data_root: str | None = declare_data_root()
     cfg_options: tuple[str, ...] = declare_cfg_options()
     load_from: str | None = option(
@@ -136,7 +117,7 @@ class TrainOptions:
 
 
 def parse_gpus(text: str) -> int | tuple[str, ...]:
-    """Parse `--gpus`: a number of processes, or a comma-separated list of GPU names; an `argparse` type."""
+    """Parse `--gpus`: a number of processes, or a comma-separated list of GPU names."""
     names = tuple(name.strip() for name in text.split(",") if name.strip())
     if "," in text and names and len(set(names)) == len(names):
         return names
@@ -149,7 +130,7 @@ def parse_gpus(text: str) -> int | tuple[str, ...]:
 
 @dataclass(frozen=True)
 class SweepOptions:
-    """Options of a sweep over configs, methods, VFMs and CLIPs: the command line of eval_all.py."""
+    """Options of a sweep: the command line of eval_all.py."""
 
     configs: tuple[str, ...] = option(
         (), metavar="CONFIG", help="config files (default: see above; the rest as in eval.py)"
@@ -161,7 +142,7 @@ class SweepOptions:
     clips: tuple[str | None, ...] = option((None,), metavar="NAME", help="as --clip (default: the config's)")
     work_dir: str = declare_work_dir()
     data_root: str | None = declare_data_root()
-    cfg_options: tuple[str, ...] = declare_cfg_options("override every config")
+    cfg_options: tuple[str, ...] = declare_cfg_options(help="override every config")
     limit: int | None = option(None, metavar="N", help="evaluate the first N images of each only")
     scoring: str = option("correct", choices=_SCORINGS, help="as in eval.py")
     check: bool = option(True, flags=("--no-check",), help="evaluate even if the data look wrong")
@@ -173,52 +154,35 @@ class SweepOptions:
     markdown: bool = option(False, help="print the table in Markdown")
     gpus: int | tuple[str, ...] | None = option(
         None,
-        group="side by side",
+        group=_PARALLEL,
         type=parse_gpus,
         metavar="LIST|N",
         help="0,1,2,3: these GPUs, by the names CUDA_VISIBLE_DEVICES takes, a job on each (one GPU: '0,'); "
         "a number: processes a cell, through dist_test.sh (default: one, without it)",
     )
     gpus_per_job: int = option(
-        1,
-        group="side by side",
-        type=parse_count,
-        metavar="N",
-        help="GPUs of the list that share a cell (default: 1)",
+        1, group=_PARALLEL, type=parse_count, metavar="N", help="GPUs of the list that share a cell (default: 1)"
     )
     jobs: int = option(
-        1,
-        group="side by side",
-        type=parse_count,
-        metavar="N",
-        help="cells at once that share the CPU's cores (default: 1)",
+        1, group=_PARALLEL, type=parse_count, metavar="N", help="cells at once that share the CPU's cores (default: 1)"
     )
     compare: bool = option(
-        False,
-        group="published results",
-        help="show published results beside; with --dry-run: of what has a record",
+        False, group=_PUBLISHED, help="show published results beside; with --dry-run: of what has a record"
     )
     strict: float | None = option(
-        None,
-        group="published results",
-        metavar="POINTS",
-        help="fail unless published results are met within POINTS of mIoU",
+        None, group=_PUBLISHED, metavar="POINTS", help="fail unless published results are met within POINTS of mIoU"
     )
     slurm: str | None = option(
         None,
-        group="batch system",
+        group=_SLURM,
         metavar="FILE",
         help="write a Slurm array script, a cell a task, instead of running (see also GPUs)",
     )
     slurm_options: tuple[str, ...] = option(
-        (), group="batch system", metavar="NAME=VALUE", help="of sbatch: partition=gpu time=4:00:00"
+        (), group=_SLURM, metavar="NAME=VALUE", help="of sbatch: partition=gpu time=4:00:00"
     )
     slurm_limit: int | None = option(
-        None,
-        group="batch system",
-        type=parse_count,
-        metavar="N",
-        help="tasks of the array that run at once (default: all)",
+        None, group=_SLURM, type=parse_count, metavar="N", help="tasks of the array that run at once (default: all)"
     )
 
     @property
@@ -238,7 +202,7 @@ class SweepOptions:
     ) -> EvalOptions:
         """Return the options of the evaluation of one cell."""
         shared = (
-            "work_dir", "data_root", "cfg_options", "limit", "scoring", "check", "skip_bad", "device", "workers",
+            "work_dir", "data_root", "cfg_options", "limit", "scoring", "check", "skip_bad", "device", "workers"
         )  # fmt: skip
         values = {name: getattr(self, name) for name in shared}
         return EvalOptions(config, method, vfm, clip, **values)

@@ -1,6 +1,4 @@
-"""Changes to a loaded config: the model of a method file, `key=value` assignments, and the check of their names."""
-
-from __future__ import annotations
+"""Changes to a config by a method file or `key=value`, and checks of names."""
 
 import argparse
 import inspect
@@ -32,13 +30,13 @@ def apply_method_file(cfg: Config, path: Path) -> None:
 
 
 def set_model_args(cfg: Config, **values: Any) -> None:
-    """Set arguments of the model; unlike `update`, which merges dicts, this replaces them whole."""
+    """Set arguments of the model; dicts are replaced whole, not merged."""
     for name, value in values.items():
         cfg.model[name] = value
 
 
 def apply_cfg_options(cfg: Config, assignments: Iterable[str]) -> None:
-    """Apply `key.sub=value` assignments; a new `type` inside the model drops the arguments of the old one.
+    """Apply `key.sub=value`; a new `type` inside the model drops the old arguments.
 
     Raises:
         ValueError: no '=', or a key that fits nothing in the config; the message has the closest names.
@@ -59,7 +57,7 @@ def apply_cfg_options(cfg: Config, assignments: Iterable[str]) -> None:
 
 
 def check_model_arguments(cfg: Config) -> None:
-    """Check the names in `cfg.model` against the constructor of the model, and of its bases if it takes `**options`.
+    """Check the names in `cfg.model` against the constructor of the model.
 
     Raises:
         ValueError: a name the constructor does not have; the message has the closest one.

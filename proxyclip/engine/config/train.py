@@ -1,25 +1,15 @@
 """Build the config of one training run from a config file and options."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, MutableMapping
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
-from proxyclip.engine.config.load import (
-    METRIC_TYPES,
-    activate_scope,
-    config_name,
-    find_missing_data,
-    merge_config,
-    missing_data_message,
-    register_modules,
-    set_data_root,
-)
+from proxyclip.engine.config.load import METRIC_TYPES, config_name, explain_missing_data, merge_config, set_data_root
 from proxyclip.engine.config.options import TrainOptions
 from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.engine.training.optim import enable_mixed_precision
 
 REQUIRED_TRAIN_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper")
@@ -28,8 +18,6 @@ DEFAULT_LOG_INTERVAL = 50  # iterations from one printed line to the next, by de
 
 def load_train_config(options: TrainOptions) -> Config:
     """Load and check the config of a training; nothing is built.
-
-    It is merged, and its data are on disk.
 
     Raises:
         ConfigNotFound: no such config.
@@ -47,10 +35,9 @@ def load_train_config(options: TrainOptions) -> Config:
     for loader in _loaders(cfg, options.evaluate):
         dataset = unwrap_dataset_config(loader.dataset)
         set_data_root(dataset, options.data_root)
-        test_view = Config(dict(test_dataloader=dict(dataset=dataset)))
-        missing = find_missing_data(test_view)
-        if missing:
-            raise FileNotFoundError(missing_data_message(test_view, missing))
+        missing = explain_missing_data(dataset)
+        if missing is not None:
+            raise FileNotFoundError(missing)
     register_modules()
     activate_scope(cfg)
     check_model_arguments(cfg)
@@ -97,10 +84,8 @@ def get_log_interval(cfg: Config) -> int:
 
 
 def _loaders(cfg: Config, with_test: bool) -> Iterator[Any]:
-    names = ("train_dataloader", "val_dataloader", *(("test_dataloader",) if with_test else ()))
-    for name in names:
-        if cfg.get(name) is not None:
-            yield cfg[name]
+    names = ["train_dataloader", "val_dataloader"] + ["test_dataloader"] * with_test
+    yield from (cfg[name] for name in names if cfg.get(name) is not None)
 
 
 def _configure_precision(cfg: Config, amp: bool, device: str) -> None:

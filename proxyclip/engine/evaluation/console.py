@@ -1,6 +1,4 @@
-"""Console output of an evaluation: two header lines, the table of classes, and the metrics."""
-
-from __future__ import annotations
+"""Console output of an evaluation: header lines, table of classes, metrics."""
 
 import logging
 import sys
@@ -25,7 +23,7 @@ _MAX_ROWS = 200  # classes the console shows
 
 
 def silence_libraries() -> None:
-    """Keep what mmengine logs before a Runner has its log off the terminal, but for warnings."""
+    """Show only warnings of what mmengine logs before a Runner has its log."""
     logging.raiseExceptions = False  # on a full disk each line of the log would bring a traceback
     logging.getLogger().addFilter(_is_not_download_warning)
     if not MMLogger.check_instance_created("mmengine"):
@@ -38,13 +36,13 @@ def _is_not_download_warning(record: logging.LogRecord) -> bool:
 
 
 def make_console(file: TextIO | None = None, width: int = 120) -> Console:
-    """Build a console for `file` (standard output by default) that has `width` columns where it is no terminal."""
+    """Build a console for `file`, default stdout; `width` is for no terminal."""
     file = file or sys.stdout
     return Console(file=file, width=None if file.isatty() else width, highlight=False)
 
 
 def print_header(cfg: Config, method: MethodInfo, precision: str, images: int, device: str, processes: int) -> None:
-    """Print two lines on the model, the data set and the device of an evaluation that begins."""
+    """Print two lines on the model, the data set and the device of an evaluation."""
     model = cfg.model
     vfm = model.get("vfm_model")
     vfm = vfm.get("type") if isinstance(vfm, Mapping) else vfm
@@ -87,7 +85,7 @@ def _format_restrictions(run: Mapping[str, Any]) -> str:
 
 
 def explain_metrics(run: Mapping[str, Any]) -> list[str]:
-    """Explain which classes the means cover, and a scoring that is the published one; one string a line."""
+    """Explain which classes the means cover, and --scoring published, in lines."""
     metrics = run["metrics"]
     class_counts = run.get("classes_in") or {}
     lines = []
@@ -109,7 +107,7 @@ def explain_metrics(run: Mapping[str, Any]) -> list[str]:
 
 
 def format_published_difference(run: Mapping[str, Any]) -> list[str]:
-    """Format the published mIoU of this evaluation and the difference to it, as one line; none if none is published."""
+    """Format the published mIoU and the difference to it; empty if none is published."""
     target = find_published_result(run)
     if target is None or "mIoU" not in run["metrics"]:
         return []

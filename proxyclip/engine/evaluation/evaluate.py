@@ -1,7 +1,5 @@
 """Run one evaluation: options in, result record out."""
 
-from __future__ import annotations
-
 import uuid
 from itertools import chain
 from pathlib import Path
@@ -13,16 +11,11 @@ from mmengine.runner import Runner
 
 from proxyclip.data.check import run_preflight
 from proxyclip.data.fingerprint import hash_samples
-from proxyclip.engine.config.components import describe_method
-from proxyclip.engine.config.load import (
-    activate_scope,
-    find_missing_data,
-    load_config,
-    missing_data_message,
-    register_modules,
-)
+from proxyclip.engine.config.components import MethodInfo
+from proxyclip.engine.config.load import explain_missing_data, load_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.engine.evaluation.console import print_header, print_summary, silence_libraries
 from proxyclip.engine.evaluation.identity import run_and_resume_identity
 from proxyclip.engine.evaluation.loop import ResumableLoop
@@ -61,52 +54,48 @@ def evaluate(options: EvalOptions) -> dict[str, Any]:
     """
     silence_libraries()
     device = resolve_device_type(options.device)
-    cfg = prepare_eval_config(options)
+    cfg, method = prepare_eval_config(options)
     check_work_dir_writable(Path(options.work_dir))
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
     with interrupt_on_sigterm():
-        run = _run(cfg, options, device, rank, world)
+        run = _run(cfg, method, options, device, rank, world)
     close_distributed()
     return run
 
 
-def prepare_eval_config(options: EvalOptions) -> Config:
-    """Load and check the config of a run, and register the classes it names.
+def prepare_eval_config(options: EvalOptions) -> tuple[Config, MethodInfo]:
+    """Load and check config and method of a run, and register the classes it names.
 
     Raises:
         FileNotFoundError: the config, or the data it names, do not exist.
         ValueError: an override or a model argument that fits nothing.
     """
-    cfg = load_config(options)
-    missing = find_missing_data(cfg)
-    if missing:
-        raise FileNotFoundError(missing_data_message(cfg, missing))
+    cfg, method = load_config(options)
+    missing = explain_missing_data(cfg.test_dataloader.dataset)
+    if missing is not None:
+        raise FileNotFoundError(missing)
     register_modules()
     activate_scope(cfg)
     check_model_arguments(cfg)
-    return cfg
+    return cfg, method
 
 
 def resolve_device_type(name: str) -> str:
-    """Resolve a --device value to 'cuda' or 'cpu'.
-
-    MMEngine takes CUDA wherever it sees it, so a CPU is asked for by hiding the GPUs.
-    """
+    """Resolve a --device value to 'cuda' or 'cpu' (MMEngine's if GPUs are hidden)."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda" and device == "cpu":
         raise RuntimeError("--device cuda was asked for, but torch finds no CUDA device here. Use --device cpu.")
     return device
 
 
-def _run(cfg: Config, options: EvalOptions, device: str, rank: int, world: int) -> dict[str, Any]:
+def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, rank: int, world: int) -> dict[str, Any]:
     start = utc_timestamp()
     clock = Stopwatch()
     resolved = cfg.to_dict()
     if options.check:
         run_preflight(cfg, options.limit, options.data_root)
-    method = describe_method(cfg.model)
-    identity, resume_identity = broadcast_from_rank_zero(lambda: run_and_resume_identity(cfg, device, method))
+    identity, resume_identity = broadcast_from_rank_zero(lambda: run_and_resume_identity(cfg, method, device))
     folder = Path(options.work_dir)
     runner, progress = _build_runner(cfg, options, identity)
     with rank_zero_first():  # a dataset may have to make its data first
@@ -163,17 +152,15 @@ def _build_runner(cfg: Config, options: EvalOptions, identity: str) -> tuple[Run
 
 
 def _make_resumable(loop: Any, options: EvalOptions, folder: Path) -> None:
-    """Set the journal of the loop; without one it runs as MMEngine's, and cannot leave images out."""
-    obstacle = (
-        loop.why_not_resumable() if isinstance(loop, ResumableLoop) else f"its test_cfg is a {type(loop).__name__}"
-    )
+    """Set the journal of the loop; without one it cannot skip images or be resumed."""
+    is_resumable = isinstance(loop, ResumableLoop)
+    obstacle = loop.find_obstacle() if is_resumable else f"its test_cfg is a {type(loop).__name__}"
     if obstacle is not None:
         if options.skip_bad:
             raise ValueError(f"--skip-bad does not work with this config: {obstacle}")
         return
     dataset = loop.dataloader.dataset
-    classes = len(dataset.metainfo["classes"])
-    loop.journal = Journal(folder, hash_samples(dataset), classes, options.save_every)
+    loop.journal = Journal(folder, hash_samples(dataset), len(dataset.metainfo["classes"]), options.save_every)
     loop.skip_bad = options.skip_bad
     if options.fresh:
         with rank_zero_first():
@@ -181,7 +168,7 @@ def _make_resumable(loop: Any, options: EvalOptions, folder: Path) -> None:
 
 
 def _prepare_model(model: Any, cfg: Config, device: str) -> str:
-    """Finish loading the model, one process before the others, and return the name of its number format."""
+    """Finish loading the model, rank zero first; return its number format."""
     if hasattr(model, "prepare"):
         with rank_zero_first():
             model.prepare(next(chain(model.buffers(), model.parameters())).device)
@@ -189,7 +176,7 @@ def _prepare_model(model: Any, cfg: Config, device: str) -> str:
 
 
 def _share_folder(runner: Runner, folder: Path, world: int) -> None:
-    """Set one folder where the processes collect results; MMEngine's own choice would stay behind in the cwd."""
+    """Set one folder for collecting results; MMEngine's default stays in the cwd."""
     if world == 1:
         return
     token = broadcast_from_rank_zero(lambda: uuid.uuid4().hex[:8])

@@ -3,8 +3,6 @@
 They are selected by the counts of all images, then predicted once more, so no prediction is kept meanwhile.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,7 +22,7 @@ GALLERY_MAX_SIDE = 640  # pixels of the longer side of what is kept
 def rank_gallery_images(
     scores: Sequence[float], counts: dict[int, PairCounts], names: Sequence[str], number: int
 ) -> list[dict[str, Any]]:
-    """Rank images: up to `number` of the best, of the worst, and of the most frequent confusions.
+    """Rank images: up to `number` each of best, worst and most frequent confusions.
 
     Args:
         scores: mIoU of each image of the data set; NaN where there is none.
@@ -46,7 +44,7 @@ def rank_gallery_images(
 def render_gallery_images(
     model: Any, dataset: Any, collate: Any, picks: Sequence[dict[str, Any]], folder: Path
 ) -> None:
-    """Predict the picked images and write image, ground truth and prediction, in place of what is in `folder`.
+    """Predict the picked images, and replace `folder` by their panels.
 
     Files are `<index>-image.jpg`, `<index>-truth.png` and `<index>-prediction.png`. The last two are label maps; what
     is not scored has the largest value of their 8 bits, 16 from 255 classes on. All of them appear at once, or none.
@@ -69,7 +67,7 @@ def _render_all(model: Any, dataset: Any, collate: Any, indices: Sequence[int], 
 
 
 def _rank_confusions(counts: dict[int, PairCounts], names: Sequence[str], number: int) -> list[dict[str, Any]]:
-    """Pick, for each of the most frequent confusions of two classes, the image with most pixels of it."""
+    """Pick the image with most pixels of each frequent confusion (label, prediction)."""
     classes = len(names)
     total = np.zeros(classes * classes, np.int64)
     for pairs, count in counts.values():

@@ -1,12 +1,12 @@
 """Data loader over given batches that can skip unreadable samples."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
+
+EMPTY_DATASET_MESSAGE = "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
 
 
 class DataLoaderDied(RuntimeError):
@@ -18,7 +18,7 @@ class UnreadableSample:
     """Index of a sample that could not be loaded, and the reason."""
 
     index: int
-    why: str
+    reason: str
 
 
 class SkipUnreadable(Dataset):
@@ -50,38 +50,40 @@ class CollateReadable:
 
 
 class BatchLoader:
-    """Loader of given batches: yields (indices of the readable samples, their batch or None, unreadable samples).
+    """Loader of chosen batches.
+
+    Yields (indices of the readable samples, their batch or None, unreadable samples).
 
     Args:
         loader: with the data set and all settings; its own order is not used.
-        chosen: indices of the samples of each batch.
+        batches: indices of the samples of each batch.
         skip_bad: yield unreadable samples as such; otherwise their error is raised.
 
     Raises:
-        LoaderDied: while iterating; a process that loads samples was killed.
+        DataLoaderDied: while iterating; a process that loads samples was killed.
     """
 
-    def __init__(self, loader: DataLoader, chosen: Sequence[list[int]], skip_bad: bool) -> None:
+    def __init__(self, loader: DataLoader, batches: Sequence[list[int]], skip_bad: bool) -> None:
         self.loader = loader
-        self.chosen = chosen
+        self.batches = batches
         self.skip_bad = skip_bad
-        self.failed_on_data = False  # an error now is one of the data
+        self.failed_on_data = False  # True while an error is one of the data
 
     def __iter__(self) -> Iterator[tuple[list[int], Any, list[UnreadableSample]]]:
         source = self.loader
         loader: DataLoader = DataLoader(
             SkipUnreadable(source.dataset) if self.skip_bad else source.dataset,
-            batch_sampler=self.chosen,
-            num_workers=source.num_workers if self.chosen else 0,
+            batch_sampler=self.batches,
+            num_workers=source.num_workers if self.batches else 0,
             collate_fn=CollateReadable(source.collate_fn),
             pin_memory=source.pin_memory,
             worker_init_fn=source.worker_init_fn,
         )
-        batches = iter(loader)
-        for indices in self.chosen:
+        iterator = iter(loader)
+        for indices in self.batches:
             self.failed_on_data = True
             try:
-                batch, unreadable = next(batches)
+                batch, unreadable = next(iterator)
             except (ConnectionError, EOFError) as error:  # during the transfer of a batch
                 raise DataLoaderDied("A process that loads samples has died") from error
             except RuntimeError as error:

@@ -1,7 +1,5 @@
 """Resumable test loop: saves the counts of each image and can leave images out."""
 
-from __future__ import annotations
-
 import sys
 from typing import Any
 
@@ -9,7 +7,7 @@ import torch
 from mmengine.dist import gather_object, get_rank, get_world_size
 from mmengine.runner import TestLoop, autocast
 
-from proxyclip.engine.evaluation.loader import BatchLoader, DataLoaderDied
+from proxyclip.engine.evaluation.loader import EMPTY_DATASET_MESSAGE, BatchLoader, DataLoaderDied
 from proxyclip.engine.evaluation.metrics import PairCounts, SegMetric
 from proxyclip.engine.evaluation.resume import Journal
 from proxyclip.utils.distributed import broadcast_from_rank_zero
@@ -20,7 +18,7 @@ class NoScoredImages(ValueError):
 
 
 class ResumableLoop(TestLoop):
-    """MMEngine's TestLoop with a journal of counts, if the metric is one SegMetric that scores.
+    """MMEngine's TestLoop with a journal of counts.
 
     Batches are cut from the data set in its order, whatever the number of processes, so neither that number nor an
     interruption changes what shares a forward. Processes take turns; no image is padded in.
@@ -35,12 +33,14 @@ class ResumableLoop(TestLoop):
         super().__init__(*args, **kwargs)
         self.batch_size = self.dataloader.batch_size or 1
         self.images = len(self.dataloader.dataset)
-        self.known: dict[int, PairCounts] = {}  # of earlier evaluations; in process 0 alone
-        self.before = 0  # number of images counted by them
+        if not self.images:
+            raise ValueError(EMPTY_DATASET_MESSAGE)
+        self.saved_counts: dict[int, PairCounts] = {}  # of earlier evaluations; in process 0 alone
+        self.resumed_images = 0  # number of images counted by them
         self.counts: dict[int, PairCounts] = {}
         self.left_out: list[tuple[int, str]] = []
 
-    def why_not_resumable(self) -> str | None:
+    def find_obstacle(self) -> str | None:
         """Return the reason why this evaluation cannot be saved and resumed, or None."""
         metrics = self.evaluator.metrics
         if len(metrics) != 1 or not isinstance(metrics[0], SegMetric) or metrics[0].format_only:
@@ -53,7 +53,7 @@ class ResumableLoop(TestLoop):
 
     def run(self) -> dict:
         """Evaluate the images that the journal lacks, and return the metrics of all."""
-        if self.why_not_resumable() is not None or not hasattr(self, "journal"):
+        if self.find_obstacle() is not None or not hasattr(self, "journal"):
             return super().run()
         batches = self._remaining_batches()
         self.runner.call_hook("before_test")
@@ -62,7 +62,7 @@ class ResumableLoop(TestLoop):
         self._samples = BatchLoader(self.dataloader, batches, self.skip_bad)
         try:
             for batch_idx, (indices, batch, unreadable) in enumerate(self._samples):
-                self._leave_out([(sample.index, sample.why) for sample in unreadable])
+                self._leave_out([(sample.index, sample.reason) for sample in unreadable])
                 if batch is not None:
                     self._run_batch(batch_idx, indices, batch)
         except BaseException as error:
@@ -79,11 +79,11 @@ class ResumableLoop(TestLoop):
         return metrics
 
     def _remaining_batches(self) -> list[list[int]]:
-        """List the batches of this process that are not wholly counted yet, as indices of their images."""
+        """List the image indices of the batches that this process has to count."""
         if get_rank() == 0:
-            self.known = self.journal.load()
-        counted = broadcast_from_rank_zero(lambda: set(self.known))
-        self.before = len(counted)
+            self.saved_counts = self.journal.load()
+        counted = broadcast_from_rank_zero(lambda: set(self.saved_counts))
+        self.resumed_images = len(counted)
         starts = range(0, self.images, self.batch_size)
         batches = [list(range(start, min(start + self.batch_size, self.images))) for start in starts]
         return [batch for batch in batches if not counted.issuperset(batch)][get_rank() :: get_world_size()]
@@ -110,10 +110,10 @@ class ResumableLoop(TestLoop):
 
     def _leave_out(self, images: list[tuple[int, str]]) -> None:
         for index, reason in images:
-            print(f"left out: {self.file(index)}: {reason}", file=sys.stderr, flush=True)
+            print(f"left out: {self.image_file(index)}: {reason}", file=sys.stderr, flush=True)
         self.left_out += images
 
-    def file(self, index: int) -> str:
+    def image_file(self, index: int) -> str:
         """Return the path of the image file of a sample."""
         return str(self.dataloader.dataset.get_data_info(index).get("img_path", f"image {index}"))
 
@@ -125,7 +125,7 @@ class ResumableLoop(TestLoop):
             saved = self.journal.save()
         if not saved or get_rank() != 0:
             return
-        count = len(set(self.known) | set(self.journal.counts))
+        count = len(self.saved_counts.keys() | self.journal.counts.keys())
         owner = " by process 0" if get_world_size() > 1 else ""
         message = f"{count} of {self.images} images are scored{owner} and saved; the same command goes on after them"
         if self._samples.failed_on_data and isinstance(error, Exception) and not isinstance(error, DataLoaderDied):
@@ -135,9 +135,9 @@ class ResumableLoop(TestLoop):
     def _merge(self) -> None:
         """Merge the counts of all processes in process 0."""
         gathered = gather_object((self.journal.counts, self.left_out)) or []
-        counts = dict(self.known)
+        counts = self.saved_counts.copy()
         for own_counts, _ in gathered:
-            counts.update(own_counts)
+            counts |= own_counts
         self.counts = dict(sorted(counts.items()))
         left_out = [image for _, images in gathered for image in images]
         self.left_out = sorted(image for image in left_out if image[0] not in self.counts)
@@ -148,9 +148,8 @@ class ResumableLoop(TestLoop):
         def score() -> dict:
             if not self.counts:
                 index, reason = self.left_out[0]
-                raise NoScoredImages(
-                    f"None of {self.images} images can be scored; the first: {self.file(index)}: {reason}"
-                )
+                file = self.image_file(index)
+                raise NoScoredImages(f"None of {self.images} images can be scored; the first: {file}: {reason}")
             return self.evaluator.metrics[0].score(list(self.counts.values()))
 
         return broadcast_from_rank_zero(score)

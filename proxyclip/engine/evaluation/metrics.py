@@ -1,20 +1,18 @@
-"""Mean IoU over a whole set on exact counts, by MMSegmentation's rule and by detectron2's.
+"""Mean IoU over a set on exact counts, by MMSegmentation's and detectron2's rule.
 
 Areas are summed over all images first and IoU is taken per class. Which classes the mean is over differs:
 
 - `mIoU` (MMSegmentation): classes that occur in the ground truth or in the predictions; a class that is predicted but
-  never labelled counts as 0.
+  never labeled counts as 0.
 - `mIoU_gt` (detectron2, used by MaskFormer and CAT-Seg): classes that occur in the ground truth.
 
 They differ where a set lacks classes, as Context-459 and ADE20K-847 do. `mAcc` is over classes of the ground truth in
-both, `fwIoU` weighs IoU with the labelled pixels of its class, `aAcc` is the share of labelled pixels that are right.
+both, `fwIoU` weighs IoU with the labeled pixels of its class, `aAcc` is the share of labeled pixels that are right.
 Counts are int64, and labels keep their own width, so it is safe above 255 classes.
 
 Of a data set with a zero-shot split (`unseen` in its metainfo) there are also `mIoU_seen`, `mIoU_unseen` and their
 harmonic mean `hIoU`; `splits.means` has the formula.
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from io import StringIO
@@ -44,12 +42,12 @@ PUBLISHED_IGNORE = 255
 
 @METRICS.register_module(name=["SegMetric", "IoUMetric"], force=True)
 class SegMetric(IoUMetric):
-    """IoUMetric on a confusion matrix: mIoU, mIoU_gt, mAcc, aAcc and fwIoU in percent, unrounded.
+    """IoUMetric on a confusion matrix: mIoU, mIoU_gt, mAcc, aAcc, fwIoU in percent.
 
     Takes the place of MMSegmentation's IoUMetric, whose ignored value is 255 whatever the dataset says.
 
     After `compute_metrics` (in process 0): `confusion` (K, K) int64, rows are labels and columns predictions;
-    `per_class`, a list of dict(name, iou, acc, pixels) in percent and labelled pixels, NaN where undefined, and with
+    `per_class`, a list of dict(name, iou, acc, pixels) in percent and labeled pixels, NaN where undefined, and with
     a zero-shot split `unseen`; and `classes_in`, the number of classes in each of the means of IoU.
 
     Args:
@@ -59,7 +57,7 @@ class SegMetric(IoUMetric):
             has reduce_zero_label, as in its files.
         format_only: write predictions, score nothing.
         scoring: 'correct', or 'published' for the numbers of the published ADE20K-847 and Context-459 configs: they
-            ignore 255, a class there, and count predictions on the pixels labelled 65535 as false (they have no row in
+            ignore 255, a class there, and count predictions on the pixels labeled 65535 as false (they have no row in
             `confusion`). Nothing changes for data sets that ignore 255.
     """
 
@@ -90,7 +88,7 @@ class SegMetric(IoUMetric):
         self.classes_in: dict[str, int] = {}
 
     def process(self, data_batch: Any, data_samples: Sequence[dict[str, Any]]) -> None:
-        """Count the label-prediction pairs of samples with `pred_sem_seg` and `gt_sem_seg` of (1, H, W).
+        """Count the label-prediction pairs of samples, whose label maps are (1, H, W).
 
         Raises:
             ValueError: prediction and label differ in size, or one has a value that is no class.
@@ -111,7 +109,7 @@ class SegMetric(IoUMetric):
                 write_prediction(prediction, classes, bool(sample.get("reduce_zero_label")), self.output_dir, file)
 
     def score(self, results: list[PairCounts]) -> dict[str, float]:
-        """Compute the metrics of counts, one an image, under the names that `evaluate` uses."""
+        """Compute the metrics of counts of images, under the names of `evaluate`."""
         metrics = self.compute_metrics(results)
         return {f"{self.prefix}/{name}": value for name, value in metrics.items()} if self.prefix else metrics
 
@@ -119,7 +117,7 @@ class SegMetric(IoUMetric):
         """Compute the metrics in percent, and log the table of classes.
 
         Raises:
-            ValueError: there is no labelled pixel, or `unseen` of the data set is no split of its classes.
+            ValueError: there is no labeled pixel, or `unseen` of the data set is no split of its classes.
         """
         if self.format_only:
             return {}
@@ -155,7 +153,7 @@ class SegMetric(IoUMetric):
         return means | self._zero_shot(iou, names)
 
     def _zero_shot(self, iou: np.ndarray, names: list[str]) -> dict[str, float]:
-        """Compute the means over seen and unseen classes and mark the classes; nothing without a split."""
+        """Compute the means over seen and unseen classes, and mark the classes."""
         unseen = (self.dataset_meta or {}).get("unseen")
         if unseen is None:
             return {}
@@ -168,7 +166,7 @@ class SegMetric(IoUMetric):
 
 
 def format_class_table(names: Sequence[str], columns: Mapping[str, Sequence[float]]) -> str:
-    """Format metrics of classes, each in [0, 1], as a table of percentages with a row for each class."""
+    """Format metrics of classes, in [0, 1], as a table of percentages."""
     table = Table("Class", *columns, box=ASCII)
     for column in table.columns:
         column.no_wrap = True
@@ -181,26 +179,26 @@ def format_class_table(names: Sequence[str], columns: Mapping[str, Sequence[floa
 
 
 def score_image(result: PairCounts, classes: int) -> tuple[float, float]:
-    """Compute (mIoU, aAcc) of one image in percent; NaN without a labelled pixel.
+    """Compute (mIoU, aAcc) of one image in percent; NaN without a labeled pixel.
 
-    The mean of IoU is over the classes labelled or predicted in the image.
+    The mean of IoU is over the classes labeled or predicted in the image.
     """
     pairs, counts = result
     label, prediction = np.divmod(pairs, classes)
-    labelled = np.bincount(label, counts, classes + 1)[:classes]
+    labeled = np.bincount(label, counts, classes + 1)[:classes]
     predicted = np.bincount(prediction, counts, classes)
     hits = np.bincount(label[label == prediction], counts[label == prediction], classes)
-    union = labelled + predicted - hits
-    if not labelled.any():
+    union = labeled + predicted - hits
+    if not labeled.any():
         return np.nan, np.nan
     present = union > 0
-    return 100 * float(np.mean(hits[present] / union[present])), 100 * float(hits.sum() / labelled.sum())
+    return 100 * float(np.mean(hits[present] / union[present])), 100 * float(hits.sum() / labeled.sum())
 
 
 def relabel_as_published(label: Tensor, classes: int, ignore: int) -> Tensor:
     """Change labels to those that the published 16-bit configs score.
 
-    Class 255 is ignored, and unlabelled pixels become `classes`, a label that no prediction meets.
+    Class 255 is ignored, and unlabeled pixels become `classes`, a label that no prediction meets.
     """
     label = label.to(torch.int64)
     unlabeled = label == ignore
@@ -227,17 +225,17 @@ def count_pairs(
     kept = label != ignore
     label = label[kept]
     prediction = prediction[kept].to(torch.int64)
-    for kind, values, limit in (("labels", label, classes + outside), ("predictions", prediction, classes)):
+    for name, values, limit in (("labels", label, classes + outside), ("predictions", prediction, classes)):
         wrong = values[(values < 0) | (values >= limit)].unique().tolist()
         if wrong:
-            raise ValueError(f"Expected {kind} 0..{classes - 1} for {file} ({ignore} is ignored), but got {wrong[:10]}")
+            raise ValueError(f"Expected {name} 0..{classes - 1} for {file} ({ignore} is ignored), but got {wrong[:10]}")
     counts = torch.bincount(label * classes + prediction)
     pairs = counts.nonzero().flatten()
     return pairs.cpu().numpy(), counts[pairs].cpu().numpy()
 
 
 def sum_pairs(results: Sequence[PairCounts], classes: int) -> np.ndarray:
-    """Sum counts to (classes + 1, classes) int64: a confusion matrix, and a last row for the label `classes`."""
+    """Sum counts to (classes + 1, classes) int64; the last row is of label `classes`."""
     matrix = np.zeros((classes + 1) * classes, np.int64)
     for pairs, counts in results:
         matrix[pairs] += counts
@@ -245,7 +243,7 @@ def sum_pairs(results: Sequence[PairCounts], classes: int) -> np.ndarray:
 
 
 def write_prediction(prediction: Tensor, classes: int, reduce_zero: bool, folder: str, file: str) -> None:
-    """Write labels as in the files of the data set: PNG of 8 bits, of 16 where 8 do not hold them."""
+    """Write labels as in the files of the data set: PNG of 8 bits, or of 16."""
     dtype = np.uint8 if classes + reduce_zero <= 256 else np.uint16
     image = Image.fromarray((prediction.cpu().numpy() + int(reduce_zero)).astype(dtype))
     image.save(Path(folder) / f"{Path(file).stem}.png")

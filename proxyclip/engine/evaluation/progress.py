@@ -1,7 +1,5 @@
 """Progress of an evaluation: bar in a terminal, lines in a log, JSON in a file."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 import os
@@ -19,7 +17,7 @@ _LOG_LINES = 10  # of a run without a terminal
 
 
 class ProgressHook(Hook):
-    """Show and measure the progress of a test run: a bar in a terminal, some lines elsewhere.
+    """Show and measure the progress of a test run, by a bar or by lines.
 
     A file that the environment variable PROXYCLIP_PROGRESS names holds the present state as JSON: `done`, `total` and
     `images_per_second`.
@@ -40,7 +38,7 @@ class ProgressHook(Hook):
         """Start the clock."""
         loop = runner.test_loop
         self._total = len(loop.dataloader.dataset)
-        self._before = getattr(loop, "before", 0)
+        self._before = getattr(loop, "resumed_images", 0)
         self._step = (loop.dataloader.batch_size or 1) * get_world_size()
         self._start = time.perf_counter()
         self._last_line = self._start

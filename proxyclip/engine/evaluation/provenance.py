@@ -1,6 +1,4 @@
-"""Origin of a result record: code, packages, files, machine. Standard library and torch only."""
-
-from __future__ import annotations
+"""Origin of a result record: code, packages, files, machine."""
 
 import platform
 import subprocess
@@ -11,30 +9,27 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from proxyclip.utils.hashing import hash_file, hash_files
 from proxyclip.utils.mmcv_compat import has_compiled_ops
 from proxyclip.utils.paths import ROOT
-from proxyclip.utils.system import read_cpu_name
 from proxyclip.utils.version import __version__
 
 _PACKAGES = (
     "torch", "torchvision", "mmcv", "mmcv-lite", "mmengine", "mmsegmentation", "open_clip_torch", "timm",
-    "segment-anything", "numpy", "opencv-python", "pillow", "openpyxl",
+    "segment-anything", "numpy", "opencv-python", "pillow", "openpyxl"
 )  # fmt: skip
 
 # Files of the package that can change a result, by path; `*` crosses folders, and the last pattern that fits decides.
 # Code that draws, prints, downloads, tabulates or parses a command line is not among them.
 CODE_PATTERNS = (
-    "models/*",
-    "!models/weights/catalogue.*", "!models/weights/fetch.py", "!models/weights/verify.py",
-    "!models/trained/*flops.py", "!models/trained/published_sizes.json",
-    "data/*",
-    "!data/check.py", "!data/files/inspection.py",
+    "models/*", "data/*", "tinyworld/*", "utils/distributed.py",
     "engine/evaluation/loop.py", "engine/evaluation/loader.py",
     "engine/evaluation/resume.py", "engine/evaluation/metrics.py",
-    "tinyworld/*",
-    "!tinyworld/train.py", "!tinyworld/crops.py",
-    "utils/distributed.py",
+    "!models/weights/catalogue.*", "!models/weights/fetch.py", "!models/weights/verify.py",
+    "!models/trained/*flops.py", "!models/trained/published_sizes.json",
+    "!data/check.py", "!data/files/inspection.py", "!tinyworld/train.py", "!tinyworld/crops.py"
 )  # fmt: skip
 CODE_SUFFIXES = (".py", ".safetensors", ".json")
 TRAINED_CODE = "models/trained/*"  # can change the results of models that use it, and of no other
@@ -42,7 +37,7 @@ PACKAGE_DIR = ROOT / "proxyclip"
 
 
 def collect_versions() -> dict[str, Any]:
-    """Versions of Python, of this toolkit and of the packages that take part; absent ones are left out."""
+    """Collect versions of Python, of this toolkit and of the packages it uses."""
     versions: dict[str, Any] = {"python": platform.python_version(), "proxyclip": __version__}
     for name in _PACKAGES:
         try:
@@ -54,14 +49,14 @@ def collect_versions() -> dict[str, Any]:
 
 
 def read_git_state() -> dict[str, Any]:
-    """Commit of the checkout and whether tracked files differ from it; both None outside a checkout."""
+    """Read commit and `dirty`, if tracked files differ; None outside a checkout."""
     commit = _git("rev-parse", "HEAD")
     changes = _git("status", "--porcelain", "--untracked-files=no")
     return {"commit": commit or None, "dirty": bool(changes) if changes is not None else None}
 
 
 def hash_code(uses_trained_code: bool = False, package: Path | None = None) -> str:
-    """Hash the files of the package that can change a result (`CODE_PATTERNS`), with their paths.
+    """Hash paths and contents of the code that can change a result (`CODE_PATTERNS`).
 
     Args:
         uses_trained_code: include the code of trained models.
@@ -82,7 +77,7 @@ def _is_included(name: str, patterns: tuple[str, ...]) -> bool:
 
 
 def hash_named_files(config: Any) -> dict[str, str]:
-    """Hash the files that a (part of a) config names anywhere inside: vocabularies and local weights.
+    """Hash the files that a config names anywhere inside: vocabularies, weights.
 
     Names are looked for as the model does it: in the current folder, then in the repository. `local-dir:` and plain
     folders stand for the files right inside.
@@ -102,20 +97,9 @@ def hash_named_files(config: Any) -> dict[str, str]:
     return hashes
 
 
-def describe_device(device: str) -> str:
-    """Name of the GPU in use, or of the processor."""
-    if device == "cuda":
-        import torch
-
-        return torch.cuda.get_device_name()
-    return read_cpu_name()
-
-
 def measure_peak_memory(device: str) -> int:
-    """Peak of the memory used so far, in bytes: allocated on the GPU, or resident for this process."""
+    """Measure the peak memory in bytes: allocated on the GPU, or resident."""
     if device == "cuda":
-        import torch
-
         return torch.cuda.max_memory_allocated()
     try:
         import resource
@@ -136,9 +120,6 @@ def _git(*arguments: str) -> str | None:
 def _strings(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
-    elif isinstance(value, Mapping):
-        for part in value.values():
-            yield from _strings(part)
-    elif isinstance(value, (list, tuple)):
-        for part in value:
+    elif isinstance(value, (Mapping, list, tuple)):
+        for part in value.values() if isinstance(value, Mapping) else value:
             yield from _strings(part)

@@ -1,6 +1,4 @@
-"""Record, tables and gallery of a run; docs/results.md explains every field of the record."""
-
-from __future__ import annotations
+"""Record (fields: docs/results.md), tables and gallery of a run."""
 
 import dataclasses
 import sys
@@ -10,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from mmengine.config import Config
 
 from proxyclip.data.fingerprint import fingerprint_dataset, list_image_names
@@ -21,16 +20,11 @@ from proxyclip.engine.evaluation.gallery import rank_gallery_images, render_gall
 from proxyclip.engine.evaluation.identity import number_changing_overrides
 from proxyclip.engine.evaluation.loop import ResumableLoop
 from proxyclip.engine.evaluation.metrics import score_image
-from proxyclip.engine.evaluation.provenance import (
-    collect_versions,
-    describe_device,
-    hash_code,
-    hash_named_files,
-    read_git_state,
-)
+from proxyclip.engine.evaluation.provenance import collect_versions, hash_code, hash_named_files, read_git_state
 from proxyclip.results.records import load_record, save_record, to_sparse_confusion
 from proxyclip.results.tables import rebuild_tables
 from proxyclip.utils.hashing import hash_file, hash_value
+from proxyclip.utils.system import read_cpu_name
 
 
 def check_work_dir_writable(folder: Path) -> None:
@@ -63,7 +57,7 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
         "arguments": arguments,
         "files": hash_named_files(cfg.model),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
-        **checkpoint_info(cfg, model, method),
+        **_describe_checkpoint(cfg, model, method),
         **_describe_prompts(cfg, model),
         "dataset": {"type": type(dataset).__name__, **fingerprint_dataset(dataset)},
         "protocol": {
@@ -77,8 +71,8 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
     }
 
 
-def checkpoint_info(cfg: Config, model: Any, method: MethodInfo) -> dict[str, Any]:
-    """Describe the checkpoint of a trained model: name, hash and iteration; nothing for other models."""
+def _describe_checkpoint(cfg: Config, model: Any, method: MethodInfo) -> dict[str, Any]:
+    """Describe the checkpoint of a trained model by name, hash and iteration."""
     if not method.needs_checkpoint:
         return {}
     file = Path(cfg.model.checkpoint)
@@ -87,7 +81,7 @@ def checkpoint_info(cfg: Config, model: Any, method: MethodInfo) -> dict[str, An
 
 
 def _describe_prompts(cfg: Config, model: Any) -> dict[str, Any]:
-    """Describe the names and templates that the text features come from, with their hashes."""
+    """Describe the names and templates of the text features, with their hashes."""
     vocabulary = getattr(model, "vocabulary", None)
     templates = getattr(model, "templates", None)
     description: dict[str, Any] = {"vocabulary": None, "templates": None}
@@ -123,13 +117,13 @@ def describe_environment(method: MethodInfo, device: str) -> dict[str, Any]:
         "code_sha256": hash_code(method.uses_trained_code),
         "versions": collect_versions(),
         "device": device,
-        "device_name": describe_device(device),
+        "device_name": torch.cuda.get_device_name() if device == "cuda" else read_cpu_name(),
         "command": [Path(sys.argv[0]).name, *sys.argv[1:]],
     }
 
 
 def collect_results(loop: Any) -> dict[str, Any]:
-    """Collect per-class and per-image results, the confusion matrix and the images that were left out."""
+    """Collect per-class and per-image results, confusion matrix and skipped images."""
     metric = next((metric for metric in loop.evaluator.metrics if hasattr(metric, "per_class")), None)
     if metric is None:
         return {"per_class": []}
@@ -149,12 +143,12 @@ def collect_results(loop: Any) -> dict[str, Any]:
     return collected | {
         "per_image": {"file": names, "mIoU": [iou for iou, _ in scores], "aAcc": [accuracy for _, accuracy in scores]},
         "left_out": [{"file": names[index], "why": reason} for index, reason in loop.left_out],
-        "resumed_images": loop.before,
+        "resumed_images": loop.resumed_images,
     }
 
 
 def save_gallery(run: Mapping[str, Any], loop: Any, model: Any, number: int, folder: Path) -> list[dict[str, Any]]:
-    """Choose and write the images of the gallery; a failure is printed and costs no result."""
+    """Choose and write the gallery; a failure is printed and costs no result."""
     if not isinstance(loop, ResumableLoop) or not loop.counts or not number:
         return []
     dataset = loop.dataloader.dataset
@@ -167,7 +161,7 @@ def save_gallery(run: Mapping[str, Any], loop: Any, model: Any, number: int, fol
 
 
 def write_record_and_tables(run: Mapping[str, Any], folder: Path) -> dict[str, Path | str]:
-    """Write the record, into the folder for temporary files where `folder` does not take it, and the tables.
+    """Write record and tables; the record to the temporary folder if it must be.
 
     Raises:
         OSError: the record is elsewhere, or nowhere; the message has the metrics.
@@ -200,15 +194,12 @@ def write_record_and_tables(run: Mapping[str, Any], folder: Path) -> dict[str, P
 
 
 def _warn_on_changed_metrics(old: Mapping[str, Any] | None, run: Mapping[str, Any]) -> None:
-    """Warn if the record that is about to be replaced, of the very same evaluation, has other metrics."""
+    """Warn if the record to be replaced, of the same evaluation, has other metrics."""
     if old is None or old.get("left_out") or run.get("left_out"):
         return
     pairs = [(name, old["metrics"].get(name), value) for name, value in run["metrics"].items()]
-    differences = [
-        f"{name} {before:.2f}, now {now:.2f}"
-        for name, before, now in pairs
-        if before is not None and abs(now - before) > 0.005
-    ]
+    changed = [(name, before, now) for name, before, now in pairs if before is not None and abs(now - before) > 0.005]
+    differences = [f"{name} {before:.2f}, now {now:.2f}" for name, before, now in changed]
     if differences:
         print(
             f"warning: the same evaluation had other numbers before ({'; '.join(differences)}): something that is not "

@@ -5,8 +5,6 @@ same. They are stored under a token of the image's files: counts of a file that 
 file of counts is written whole or not at all.
 """
 
-from __future__ import annotations
-
 import contextlib
 import shutil
 import sys
@@ -70,7 +68,7 @@ class Journal:
             self.save()
 
     def save(self) -> bool:
-        """Write the counts that are not on disk yet; print one message and return False if they cannot be written."""
+        """Write the unsaved counts; print one message and return False on failure."""
         self._saved = time.monotonic()
         if not self._unsaved:
             return True

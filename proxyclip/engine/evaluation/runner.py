@@ -1,6 +1,4 @@
-"""MMEngine's Runner with a quiet console, a resumable test loop, and models built by one process first."""
-
-from __future__ import annotations
+"""MMEngine's Runner with a quiet console and a resumable test loop."""
 
 import logging
 from collections.abc import Mapping
@@ -15,7 +13,7 @@ from proxyclip.utils.distributed import rank_zero_first
 
 
 class QuietRunner(Runner):
-    """MMEngine's Runner with its log in the file only, and model building by one process before the others."""
+    """MMEngine's Runner that logs to its file only; rank zero builds the model first."""
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build the usual logger; its console handler lets warnings and errors pass only."""
@@ -33,6 +31,6 @@ class QuietRunner(Runner):
         return super().build_test_loop(loop)
 
     def build_model(self, model: Any) -> Any:
-        """Build the model in process 0 first: it downloads weights and fills caches that the others use."""
+        """Build the model in process 0 first, which fills the caches of the others."""
         with rank_zero_first():
             return super().build_model(resolve_model_type(model) if isinstance(model, Mapping) else model)

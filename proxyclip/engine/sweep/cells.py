@@ -1,7 +1,5 @@
 """Cells of a sweep: configs x methods x VFMs x CLIPs, and the state of each."""
 
-from __future__ import annotations
-
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -12,14 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from proxyclip.engine.config.components import IncompatibleComponents, component_names, describe_method
-from proxyclip.engine.config.load import (
-    config_name,
-    find_missing_data,
-    list_methods,
-    load_config,
-    merge_config,
-    missing_data_message,
-)
+from proxyclip.engine.config.load import complete_config, config_name, explain_missing_data, list_methods, merge_config
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
 from proxyclip.engine.errors import format_error
 from proxyclip.engine.evaluation.evaluate import resolve_device_type
@@ -34,7 +25,7 @@ FOLDER_CONFIG = "configs/cfg_folder.py"
 # Options of eval.py for a cell, in the order of its command line.
 FORWARDED_OPTIONS = (
     "work_dir", "device", "scoring", "check", "skip_bad", "data_root", "limit", "workers", "method", "vfm", "clip",
-    "cfg_options",
+    "cfg_options"
 )  # fmt: skip
 
 
@@ -42,9 +33,12 @@ FORWARDED_OPTIONS = (
 class Cell:
     """One config, method, VFM and CLIP; None is the config's own.
 
-    `state` is "" before it is resolved; then refused, no data, failed, kept, would run or waiting; then running; then
-    done, failed or interrupted, or not run where others were interrupted. `named` has method, VFM and CLIP as a table
-    shows them.
+    Attributes:
+        names: method, VFM and CLIP as a table shows them.
+        state: "" before it is resolved; then refused, no data, failed, kept, would run or waiting; then running; then
+            done, failed or interrupted, or not run where others were interrupted.
+        twin: an earlier cell of the same identity, whose run serves both.
+        target: published result of its config.
     """
 
     config: str
@@ -52,15 +46,15 @@ class Cell:
     vfm: str | None = None
     clip: str | None = None
     number: int = 0
-    named: tuple[str, str, str] = ("-", "-", "-")
+    names: tuple[str, str, str] = ("-", "-", "-")
     state: str = ""
     note: str = ""
     identity: str = ""
     run: dict[str, Any] | None = None
     seconds: float = 0.0
     progress: Path | None = None
-    twin: Cell | None = None
-    target: PublishedResult | None = None  # that its config has
+    twin: "Cell | None" = None
+    target: PublishedResult | None = None
 
     @property
     def is_pending(self) -> bool:
@@ -68,14 +62,14 @@ class Cell:
         return self.state == "waiting" and self.twin is None
 
     @property
-    def words(self) -> str:
-        """The arguments that choose the cell."""
+    def label(self) -> str:
+        """Config and arguments that select the cell."""
         parts = (self.config, self.method, self.vfm and f"--vfm {self.vfm}", self.clip and f"--clip {self.clip}")
         return " ".join(filter(None, parts))
 
     @property
-    def short(self) -> str:
-        """The config's name as tables show it."""
+    def short_config(self) -> str:
+        """Name of the config as tables show it."""
         name = self.config.removeprefix("configs/").removesuffix(".py")
         return Path(name).name if Path(name).is_absolute() else name
 
@@ -87,25 +81,22 @@ def default_configs() -> list[str]:
 
 
 def make_cells(options: SweepOptions) -> list[Cell]:
-    """Make all cells in the order they run.
-
-    A method without VFM has one, whatever VFMs there are.
-    """
+    """Make all cells in the order they run."""
     methods = [method for name in options.methods for method in (list_methods() if name == "all" else [name])]
     cells = [
         Cell(config, method, vfm, clip)
         for config in dict.fromkeys(options.configs or default_configs())
         for method in dict.fromkeys(methods)
         for clip in dict.fromkeys(options.clips)
-        for vfm in select_vfms(config, method, options)
+        for vfm in _select_vfms(config, method, options)
     ]
     for number, cell in enumerate(cells, start=1):
         cell.number = number
     return cells
 
 
-def select_vfms(config: str, method: str | None, options: SweepOptions) -> list[str | None]:
-    """Select the VFMs of --vfms that a method can use."""
+def _select_vfms(config: str, method: str | None, options: SweepOptions) -> list[str | None]:
+    """Select the VFMs of --vfms that a method can use; [None] if it uses none."""
     if options.vfms == (None,):
         return [None]
     try:
@@ -128,28 +119,27 @@ def resolve_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Calla
             cell.state = "refused" if isinstance(error, IncompatibleComponents) else "failed"
             cell.note = format_error(error)
         if cell.state in ("waiting", "would run"):
-            cell.twin = first.setdefault(cell.identity, cell)
-            if cell.twin is cell:
-                cell.twin = None
-            else:
-                cell.note = f"the same as [{cell.twin.number}]"
+            twin = first.setdefault(cell.identity, cell)
+            if twin is not cell:
+                cell.twin = twin
+                cell.note = f"the same as [{twin.number}]"
         on_update(cell)
 
 
 def _resolve_cell(cell: Cell, options: SweepOptions) -> None:
     eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
-    cell.named = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
-    model = merge_config(eval_options).model
-    method = describe_method(model).name
-    cell.named = component_names(model, method, cell.vfm, cell.clip)
-    cfg = load_config(eval_options)
-    cell.target = find_cell_target(cfg, eval_options, method)
-    missing = find_missing_data(cfg)
-    if missing:
+    cell.names = (cell.method or "-", cell.vfm or "-", cell.clip or "-")
+    cfg = merge_config(eval_options)
+    method = describe_method(cfg.model)
+    cell.names = component_names(cfg.model, method.name, cell.vfm, cell.clip)
+    complete_config(cfg, eval_options, method)
+    cell.target = find_cell_target(cfg, eval_options, method.name)
+    missing = explain_missing_data(cfg.test_dataloader.dataset)
+    if missing is not None:
         cell.state = "no data"
-        cell.note = missing_data_message(cfg, missing)
+        cell.note = missing
         return
-    cell.identity = run_identity(cfg, _cell_device(options))
+    cell.identity = run_identity(cfg, method, _cell_device(options))
     cell.run = None if options.force else find_kept_record(cell, options)
     if cell.run is not None:
         cell.state = "kept"
@@ -164,9 +154,6 @@ def find_cell_target(cfg: Config, options: EvalOptions, method: str | None) -> P
     """Find the published result for a run of `cfg`.
 
     None for a part of the images, or a config or method of the user.
-
-    Args:
-        method: its name in tables.
     """
     shipped = Path(cfg.filename).resolve().is_relative_to(ROOT / "configs")
     if not shipped or options.limit is not None or options.scoring != "correct" or is_plugin_file(options.method or ""):
@@ -175,10 +162,7 @@ def find_cell_target(cfg: Config, options: EvalOptions, method: str | None) -> P
 
 
 def find_kept_record(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
-    """Find the record that makes a run of the cell needless.
-
-    One that lacks images does if they may be left out.
-    """
+    """Find a record of the cell; one that lacks images counts with --skip-bad."""
     run = load_record(Path(options.work_dir), cell.identity)
     return None if run is not None and run.get("left_out") and not options.skip_bad else run
 
@@ -200,10 +184,7 @@ def build_eval_arguments(cell: Cell, options: SweepOptions) -> list[str]:
 
 
 def _cell_device(options: SweepOptions) -> str:
-    """Return the device of the cells.
-
-    It may be on another machine if nothing is run by this process.
-    """
+    """Return the device of the cells, which may run on another machine."""
     if options.device == "cuda" and (options.dry_run or options.slurm is not None):
         return "cuda"
     return "cpu" if options.device == "cpu" else resolve_device_type(options.device)

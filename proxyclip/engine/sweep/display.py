@@ -1,7 +1,5 @@
 """Console display of a sweep: live table or lines, and the table at the end."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import Counter
@@ -39,8 +37,8 @@ class SweepDisplay:
     """Progress of the cells of a sweep.
 
     Args:
-        lines: print a line for each event; else there is a live table, which follows the cells by itself.
-        together: cells may run at once, so that the line of a cell's end has to name it.
+        lines: print a line for each event; else show a live table, which follows the cells by itself.
+        together: cells may run at once, so that the line at the end of a cell has to name it.
         clock: returns seconds.
     """
 
@@ -81,7 +79,7 @@ class SweepDisplay:
         head = f"[{cell.number}/{len(self.cells)}]"
         ran = cell.progress is not None
         if cell.state == "running" or not ran:
-            print(f"{head} {cell.words}", flush=True)
+            print(f"{head} {cell.label}", flush=True)
         if cell.state != "running":
             state = f"as [{cell.twin.number}]" if cell.twin is not None else cell_outcome(cell)
             print(f"{head if ran and self.together else '   '} {state}", flush=True)
@@ -95,14 +93,11 @@ class SweepDisplay:
             column.justify = "right"
             column.no_wrap = True
         for cell in rows:
-            table.add_row(str(cell.number), escape(cell.short), *map(escape, cell.named), *self._progress(cell))
+            table.add_row(str(cell.number), escape(cell.short_config), *map(escape, cell.names), *self._progress(cell))
         return Group(self._header(), table, *([Text(f"and {rest}")] if rest else []))
 
     def seconds_left(self) -> float | None:
-        """Estimate the time left: images to come over images a second so far.
-
-        None before that is known.
-        """
+        """Estimate the seconds left from the images a second so far; None if unknown."""
         sizes = {cell.config: size for cell in self.cells if (size := _image_count(cell))}
         mean_size = sum(sizes.values()) / len(sizes) if sizes else 0.0
         images_left = 0.0
@@ -163,7 +158,7 @@ class SweepDisplay:
             state = Text(cell.state, style=STATE_STYLES.get(cell.state, ""))
             took = format_duration(cell.seconds) if cell.seconds else ""
             return state, f"{rate:.1f}" if rate else "", took, format_cell_miou(cell)
-        done, total, rate = progress["done"], progress["total"], progress["images_per_second"]
+        done, total, rate = progress.values()
         bar = Table.grid(padding=(0, 1))
         bar.add_row(ProgressBar(total=total, completed=done, width=16), f"{100 * done / total:.0f} %")
         return bar, f"{rate:.1f}", format_duration((total - done) / rate) if rate else "", ""
@@ -177,9 +172,9 @@ def print_cell_table(cells: Sequence[Cell], markdown: bool = False, comparison: 
         run = cell.run or {}
         images = str(run.get("dataset", {}).get("images", "-")) + (" (partial)" if run.get("partial") else "")
         numbers = [format_two_decimals(run.get("metrics", {}).get(key)) for key in ("mIoU", "aAcc", "mAcc")]
-        more = map(escape, format_comparison(cell)) if comparison else ()
-        named = map(escape, (cell.short, *cell.named))
-        table.add_row(*named, cell.state, *numbers, images, run.get("identity", "-"), *more)
+        components = map(escape, (cell.short_config, *cell.names))
+        published = map(escape, format_comparison(cell)) if comparison else ()
+        table.add_row(*components, cell.state, *numbers, images, run.get("identity", "-"), *published)
     for column in table.columns:
         column.overflow = "fold"  # a cut identity is none
     width: int | None = COMPARISON_TABLE_WIDTH if comparison else TABLE_WIDTH
@@ -194,7 +189,7 @@ def print_cell_table(cells: Sequence[Cell], markdown: bool = False, comparison: 
         notes: dict[str, list[str]] = {}
         for cell in cells:
             if cell.state == state and cell.note:
-                notes.setdefault(cell.note, []).append(cell.words)
+                notes.setdefault(cell.note, []).append(cell.label)
         for note, names in notes.items():
             print(f"{state}: {note}\n    {'; '.join(names[:3])}{f'; {len(names) - 3} more' if names[3:] else ''}")
 
@@ -212,11 +207,8 @@ def format_cell_miou(cell: Cell) -> str:
     return format_two_decimals(cell.run.get("metrics", {}).get("mIoU")) if cell.run is not None else ""
 
 
-def target_and_miou(cell: Cell) -> tuple[Any, float | None]:
-    """Return the target and the mIoU of a cell.
-
-    The mIoU, in percent, is None without a record that can be compared.
-    """
+def _target_and_miou(cell: Cell) -> tuple[Any, float | None]:
+    """Return target and mIoU in percent of a cell; None if it has no such record."""
     target = find_published_result(cell.run) if cell.run is not None else None
     if cell.run is None or target is None:
         return cell.target, None
@@ -225,7 +217,7 @@ def target_and_miou(cell: Cell) -> tuple[Any, float | None]:
 
 def format_comparison(cell: Cell) -> tuple[str, str, str]:
     """Format target, difference and source of a cell."""
-    target, miou = target_and_miou(cell)
+    target, miou = _target_and_miou(cell)
     if target is None:
         return "-", "-", "-"
     difference = format_difference(None if miou is None else miou - target.value)
@@ -243,11 +235,11 @@ def check_reproduction(cells: Iterable[Cell], tolerance: float) -> tuple[bool, s
     missing = []
     identities = set()
     for cell in cells:
-        target, miou = target_and_miou(cell)
+        target, miou = _target_and_miou(cell)
         if target is None or not target.exact or (cell.identity and cell.identity in identities):
             continue
         identities.add(cell.identity)
-        name = " ".join((cell.short, *cell.named[:2]))
+        name = " ".join((cell.short_config, *cell.names[:2]))
         if miou is not None and abs(miou - target.value) <= tolerance + _ROUNDING:
             met += 1
         elif miou is not None:
@@ -267,10 +259,7 @@ def check_reproduction(cells: Iterable[Cell], tolerance: float) -> tuple[bool, s
 
 
 def _image_count(cell: Cell) -> float | None:
-    """Number of images of a cell, from its record or its run.
-
-    None before either has it.
-    """
+    """Number of images of a cell, from its record or its progress, or None."""
     if cell.run is not None:
         return (cell.run.get("dataset") or {}).get("images")
     progress = read_progress(cell)

@@ -1,10 +1,7 @@
-"""Child processes of a sweep, side by side, none of which outlives its parent.
+"""Child processes of a sweep, in parallel, none of which outlives its parent.
 
-A signal to end is handed on to the children, which save what they have. On Linux they get it even where the parent is
-killed outright.
+A stop signal is forwarded to the children, which save their counts; on Linux even if the parent is killed.
 """
-
-from __future__ import annotations
 
 import os
 import queue
@@ -21,8 +18,8 @@ from typing import Any, TypeVar
 
 from proxyclip.utils.system import count_cores, kill_process_tree
 
-KILL_AFTER_SECONDS = 45.0  # seconds between the signal to end and the one to die; torchrun allows its own processes 30
-INTERRUPT_EXIT_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # exit codes of a run that was told to end
+KILL_AFTER_SECONDS = 45.0  # between SIGTERM and SIGKILL; torchrun allows its own processes 30
+INTERRUPT_EXIT_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # of a run that a signal ended
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _FOLLOWER_MESSAGE = "another process of this run ended early"  # of processes that only follow the one that failed
@@ -38,7 +35,7 @@ try:
 except OSError as error:
     sys.exit(f"error: {sys.argv[1]} cannot be started: {error}")
 """
-# before the words of a command: become it, tied to the parent (in Python between fork and exec it would not be safe)
+# prefix of a command: sets the signal, then becomes the command (Python code between fork and exec is not safe)
 _PDEATHSIG_COMMAND = (sys.executable, "-I", "-S", "-c", _PDEATHSIG_SCRIPT) if sys.platform == "linux" else ()
 T = TypeVar("T")
 
@@ -46,7 +43,8 @@ T = TypeVar("T")
 def run_command(argv: Sequence[str], env: Mapping[str, str], log: Path) -> int:
     """Run a command with its output appended to a file.
 
-    Return its exit code, negative if a signal ended it.
+    Returns:
+        Its exit code, negative if a signal ended it.
 
     Raises:
         OSError: the program or the log cannot be opened.
@@ -79,7 +77,7 @@ def run_in_slots(
 ) -> None:
     """Call `run_item(item, slot)` for all items in order, one at a time in each slot.
 
-    No item is started once `stopping` is set.
+    No item is started once `stop_requested` is set.
     """
     free: queue.SimpleQueue[Mapping[str, Any]] = queue.SimpleQueue()
     for slot in slots:
@@ -102,12 +100,10 @@ def run_in_slots(
 
 
 def job_slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[dict[str, str | None]]:
-    """Build the environment variables of each job slot.
-
-    None takes a variable out of the environment.
+    """Build the environment variables of each job slot; None removes a variable.
 
     Args:
-        gpus: names as CUDA_VISIBLE_DEVICES has them, dealt out `each` to a job; none: `jobs` jobs share the machine.
+        gpus: names as in CUDA_VISIBLE_DEVICES, `each` to a job; none: `jobs` jobs share the machine.
     """
     groups = [list(gpus[i : i + each]) for i in range(0, len(gpus), each)] or [[] for _ in range(jobs)]
     slots: list[dict[str, str | None]] = []
@@ -122,31 +118,29 @@ def job_slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[di
 
 
 def merge_environment(*changes: Mapping[str, str | None]) -> dict[str, str]:
-    """Merge changes into this process's environment; None takes a variable out."""
+    """Merge changes into this process's environment; None removes a variable."""
     merged: dict[str, str | None] = dict(os.environ)
-    for more in changes:
-        merged |= more
+    for change in changes:
+        merged |= change
     return {name: value for name, value in merged.items() if value is not None}
 
 
 @contextmanager
 def forward_stop_signals() -> Iterator[None]:
-    """Forward stop signals to the children.
+    """Forward stop signals to the children inside the block.
 
-    The first signal asks them to end; the second, or `GRACE` seconds, kills them.
-
-    `stopping` is set from the first on to the end of the block.
+    The first one sets `stop_requested` and terminates them; a second, or `KILL_AFTER_SECONDS`, kills them.
     """
     timers: list[threading.Timer] = []
 
     def stop(*_: object) -> None:
         if stop_requested.is_set():
-            kill_children()
+            _kill_children()
             return
         stop_requested.set()
         for child in tuple(_children):
             child.terminate()
-        timers.append(threading.Timer(KILL_AFTER_SECONDS, kill_children))
+        timers.append(threading.Timer(KILL_AFTER_SECONDS, _kill_children))
         timers[0].daemon = True
         timers[0].start()
 
@@ -163,8 +157,7 @@ def forward_stop_signals() -> Iterator[None]:
         stop_requested.clear()
 
 
-def kill_children() -> None:
-    """Kill all children and what they have started."""
+def _kill_children() -> None:
     for child in tuple(_children):
         kill_process_tree(child.pid)
 
@@ -182,6 +175,6 @@ def describe_failure(text: str, code: int) -> str:
             message.append(line)
         return "\n".join(message).removeprefix("error: ").strip()
     if code < 0:
-        name = signal.Signals(-code).name if -code in {int(one) for one in signal.Signals} else f"signal {-code}"
+        name = signal.Signals(-code).name if -code in list(map(int, signal.Signals)) else f"signal {-code}"
         return f"ended by {name}" + (": out of memory, perhaps" if -code == signal.SIGKILL else "")
     return f"exit code {code}"

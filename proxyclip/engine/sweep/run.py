@@ -1,7 +1,5 @@
 """Run sweep cells in subprocesses with logs and progress."""
 
-from __future__ import annotations
-
 import json
 import re
 import tempfile
@@ -27,16 +25,14 @@ from proxyclip.results.records import load_record
 PROGRESS_VARIABLE = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
 
 
-def run_cells(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
-    """Run the pending cells, as many at once as there are slots.
-
-    A failure stops no other.
+def run_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
+    """Run the pending cells, one in each job slot; a failure stops no other.
 
     Returns:
         True if a signal ended it early.
     """
     slots = job_slots(options.gpu_names, options.gpus_per_job, options.jobs)
-    waiting = [cell for cell in sweep_cells if cell.is_pending]
+    waiting = [cell for cell in cells if cell.is_pending]
 
     def run_pending(cell: Cell, slot: Mapping[str, str | None]) -> None:
         cell.state = "running"
@@ -55,7 +51,7 @@ def run_cells(sweep_cells: Sequence[Cell], options: SweepOptions, on_update: Cal
         folder = Path(name)
         run_in_slots(waiting, slots[: max(1, len(waiting))], run_pending)
         interrupted = stop_requested.is_set()
-    for cell in sweep_cells:
+    for cell in cells:
         if cell.twin is not None:
             cell.run = cell.twin.run
             cell.state = "kept" if cell.twin.run else cell.twin.state
@@ -69,11 +65,10 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
     if cell.run is not None:  # another eval_all.py has run it meanwhile
         cell.state = "kept"
         return
-    log = cell_log_file(cell, options.work_dir)
+    log = _log_file(cell, options.work_dir)
     before = log.stat().st_size if log.exists() else 0
-    code = run_command(
-        build_eval_command(cell, options), merge_environment(slot, {PROGRESS_VARIABLE: str(cell.progress)}), log
-    )
+    environment = merge_environment(slot, {PROGRESS_VARIABLE: str(cell.progress)})
+    code = run_command(build_eval_command(cell, options), environment, log)
     if code != 0 and (stop_requested.is_set() or code in INTERRUPT_EXIT_CODES):
         cell.state = "interrupted"
         cell.note = f"log: {log}"
@@ -90,18 +85,14 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
             cell.note = f"images left out: {len(cell.run['left_out'])}"
 
 
-def cell_log_file(cell: Cell, work_dir: str) -> Path:
-    """Return the path of the log file of a cell."""
-    parts = (f"{cell.number:03d}", cell.short, cell.named[0], cell.named[1])
+def _log_file(cell: Cell, work_dir: str) -> Path:
+    parts = (f"{cell.number:03d}", cell.short_config, *cell.names[:2])
     name = "-".join(re.sub(r"[^\w.+]+", "_", part)[-60:] for part in parts)
     return Path(work_dir) / "logs" / "eval_all" / f"{name}.log"
 
 
 def read_progress(cell: Cell) -> dict[str, float] | None:
-    """Read the progress of a running cell: `done`, `total`, `images_per_second`.
-
-    None before there is any.
-    """
+    """Read `done`, `total` and `images_per_second` of a running cell, or None."""
     try:
         progress = json.loads(cell.progress.read_text()) if cell.progress else None
         if not progress:

@@ -3,8 +3,6 @@
 The options are those of Slurm's own documentation of sbatch; no Slurm has been at hand to submit a script to.
 """
 
-from __future__ import annotations
-
 import shlex
 import sys
 from collections.abc import Sequence
@@ -45,10 +43,12 @@ exec {program} "$@"
 def write_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     """Write the script of the pending cells to `sweep.slurm`.
 
-    Return a message on how to submit it.
+    Returns:
+        A message on how to submit it.
 
     Raises:
-        ValueError: an option that would break the script. OSError: the file cannot be written.
+        ValueError: an option that would break the script.
+        OSError: the file cannot be written.
     """
     waiting = [cell for cell in cells if cell.is_pending]
     for cell in cells:
@@ -59,18 +59,18 @@ def write_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     path = Path(sweep.slurm or "")
     path.parent.mkdir(parents=True, exist_ok=True)
     (Path(sweep.work_dir) / "logs" / "slurm").mkdir(parents=True, exist_ok=True)
-    text = format_slurm_script(waiting, sweep)
+    text = _format_script(waiting, sweep)
 
-    def fill(temporary: Path) -> None:
+    def write(temporary: Path) -> None:
         temporary.write_text(text, encoding="utf-8")
         temporary.chmod(0o755)
 
-    replace_file(path, fill)
+    replace_file(path, write)
     tasks = "1 task" if len(waiting) == 1 else f"{len(waiting)} tasks"
     return f"{path}: {tasks}. Submit it with: sbatch {shlex.quote(str(path))}"
 
 
-def format_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
+def _format_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     """Format the script that evaluates these cells, the first as task 0."""
     processes = sweep.processes_per_cell
     tasks = []
@@ -79,7 +79,7 @@ def format_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
         tasks.append(f"{number})\n    set -- {shlex.join([*argv, *build_eval_arguments(cell, sweep)])}\n    ;;")
     start, program = ('"$PYTHON"', "eval.py") if processes is None else ("bash", "dist_test.sh")
     return _SCRIPT_TEMPLATE.format(
-        options="\n".join(f"#SBATCH {option}" for option in build_sbatch_options(len(cells), sweep)),
+        options="\n".join(f"#SBATCH {option}" for option in _sbatch_options(len(cells), sweep)),
         count="1 evaluation" if len(cells) == 1 else f"{len(cells)} evaluations",
         folder=shlex.quote(str(Path.cwd())),
         python=shlex.quote(sys.executable),
@@ -89,7 +89,7 @@ def format_slurm_script(cells: Sequence[Cell], sweep: SweepOptions) -> str:
     )
 
 
-def build_sbatch_options(count: int, sweep: SweepOptions) -> list[str]:
+def _sbatch_options(count: int, sweep: SweepOptions) -> list[str]:
     """Build the sbatch options of an array of `count` tasks: defaults and the user's."""
     processes = sweep.processes_per_cell or 1
     max_tasks = f"%{sweep.slurm_limit}" if sweep.slurm_limit else ""
@@ -117,14 +117,11 @@ def build_sbatch_options(count: int, sweep: SweepOptions) -> list[str]:
     return [f"--{name}" if value is None else f"--{name}={value}" for name, value in defaults.items()] + user_options
 
 
-def _with_dashes(word: str) -> str:
-    """Return `--time=4:00:00` for `time=4:00:00`.
-
-    An option with a dash stays as it is.
-    """
-    if not word.strip() or "\n" in word:
-        raise ValueError(f"--slurm-options: expected options of sbatch such as time=4:00:00, but got {word!r}")
-    return word if word.startswith("-") else f"--{word}"
+def _with_dashes(option: str) -> str:
+    """Add dashes: `--time=4:00:00` for `time=4:00:00`, if it has none."""
+    if not option.strip() or "\n" in option:
+        raise ValueError(f"--slurm-options: expected options of sbatch such as time=4:00:00, but got {option!r}")
+    return option if option.startswith("-") else f"--{option}"
 
 
 def _option_name(option: str) -> str:

@@ -5,8 +5,6 @@ and `message_hub`, as MMEngine writes it, less the histories of its log. It hold
 so that torch.load reads it with weights_only=True, which runs nothing in it (`state_dict.load_checkpoint_file`).
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -65,15 +63,13 @@ def make_checkpoint_plain(checkpoint: dict[str, Any]) -> None:
 
 
 def list_checkpoints(folder: Path) -> dict[int, Path]:
-    """Checkpoints of a folder by iteration, in order."""
-    files = {
-        int(m[1]): file for file in folder.glob("iter_*.pth") if (m := re.fullmatch(r"iter_(\d+)\.pth", file.name))
-    }
-    return dict(sorted(files.items()))
+    """List the checkpoints of a folder by iteration, in order."""
+    matches = (re.fullmatch(r"iter_(\d+)\.pth", file.name) for file in folder.glob("iter_*.pth"))
+    return dict(sorted((int(match[1]), folder / match[0]) for match in matches if match))
 
 
 def find_latest_checkpoint(folder: Path) -> Path | None:
-    """Checkpoint that was saved last, or None.
+    """Return the checkpoint that was saved last, or None.
 
     Unlike MMEngine's `find_latest_checkpoint` it survives a moved folder and a deleted file.
     """
@@ -85,7 +81,7 @@ def find_latest_checkpoint(folder: Path) -> Path | None:
 
 
 def find_previous_checkpoint(path: Path) -> Path | None:
-    """Checkpoint before another one of the same folder, or None."""
+    """Return the checkpoint before another one of the same folder, or None."""
     files = list(list_checkpoints(path.parent).values())
     return files[files.index(path) - 1] if path in files[1:] else None
 
@@ -100,8 +96,8 @@ def remove_checkpoints(folder: Path) -> None:
 class SafeCheckpointHook(CheckpointHook):
     """CheckpointHook that deletes an old file after the new one is safely written.
 
-    train.py puts it in the place of the config's `CheckpointHook`. Counts iterations and keeps the newest 2 by
-    default. The Runner writes the files whole or not at all.
+    train.py puts it in the place of the config's `CheckpointHook`. It counts iterations and keeps the newest 2 by
+    default. The Runner writes files whole or not at all.
 
     Args:
         keep: iterations (or one) that are saved and never deleted, besides those of the interval.
@@ -123,14 +119,8 @@ class SafeCheckpointHook(CheckpointHook):
         name = self.filename_tmpl.format(step)
         self.last_ckpt = os.path.join(self.out_dir, name)  # noqa: PTH118  a str in MMEngine
         runner.message_hub.update_info("last_ckpt", self.last_ckpt)
-        runner.save_checkpoint(
-            self.out_dir,
-            name,
-            save_optimizer=self.save_optimizer,
-            save_param_scheduler=self.save_param_scheduler,
-            meta=meta,
-            by_epoch=False,
-        )
+        parts = dict(save_optimizer=self.save_optimizer, save_param_scheduler=self.save_param_scheduler)
+        runner.save_checkpoint(self.out_dir, name, **parts, meta=meta, by_epoch=False)
         if is_main_process():
             folder = Path(self.out_dir)
             replace_file(folder / LAST_CHECKPOINT_FILE, lambda temporary: temporary.write_text(name, encoding="utf-8"))

@@ -1,7 +1,5 @@
 """Training hooks: stages of MaskCLIP+ and unseen classes of a zero-shot split."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,10 +44,9 @@ class StageHook(Hook):
         self.count = 0  # forwards of this process, for "upstream"
 
     def at(self, iteration: int) -> str | None:
-        """Stage of an iteration, counted from 1, or None."""
-        return next(
-            (name for name, limits in self.ranges.items() if limits and limits[0] <= iteration <= limits[1]), None
-        )
+        """Return the stage of an iteration, counted from 1, or None."""
+        stages = (name for name, limits in self.ranges.items() if limits and limits[0] <= iteration <= limits[1])
+        return next(stages, None)
 
     def before_train_iter(self, runner: Any, batch_idx: int, data_batch: Any = None) -> None:
         """Set the model's stage."""
@@ -64,24 +61,17 @@ class StageHook(Hook):
 
 @HOOKS.register_module()
 class SplitHook(Hook):
-    """Pass the ids of unseen classes from the data set's metainfo to the model.
-
-    A training calls `model.split(ids)`, an evaluation `model.check_eval_split(ids)`, which may refuse another split.
-    """
+    """Pass the ids of unseen classes from the data set's metainfo to the model."""
 
     def before_train(self, runner: Any) -> None:
         """Set the split after weights are loaded, before the first iteration."""
         model: Any = unwrap_model(runner.model)
-        model.split(_unseen(runner.train_dataloader))
+        model.split(runner.train_dataloader.dataset.metainfo.get("unseen"))
 
     def before_test(self, runner: Any) -> None:
-        """Check the split after the checkpoint is loaded."""
+        """Check the split after the checkpoint is loaded; the model may refuse another than that of its training."""
         model: Any = unwrap_model(runner.model)
-        model.check_eval_split(_unseen(runner.test_dataloader))
-
-
-def _unseen(loader: Any) -> Any:
-    return loader.dataset.metainfo.get("unseen")
+        model.check_eval_split(runner.test_dataloader.dataset.metainfo.get("unseen"))
 
 
 def _parse_stage_range(name: str, stage_range: StageRange) -> tuple[int, float] | None:

@@ -1,7 +1,5 @@
 """Log training progress to the console and losses to JSON lines."""
 
-from __future__ import annotations
-
 import json
 import time
 from datetime import timedelta
@@ -18,14 +16,10 @@ LOSS_LOG_FILE = "losses.jsonl"
 
 
 class TrainingLogHook(Hook):
-    """Print losses, learning rate, speed, time left and memory.
-
-    Losses are means since the last line.
-
-    Process 0 alone prints and writes.
+    """Print mean losses since the last line, learning rate, speed, time left and memory, in process 0 alone.
 
     `losses.jsonl` beside the checkpoints has a line an iteration: `iter` (counted from 1), `lr` of the first parameter
-    group, and what the model returned, in full precision. A resumed training goes on in the file after its iteration.
+    group, and what the model returned, in full precision. A resumed training continues the file after its iteration.
 
     Args:
         interval: iterations from one printed line to the next.
@@ -55,8 +49,8 @@ class TrainingLogHook(Hook):
         iteration = runner.iter + 1
         scalars = {name: torch.as_tensor(value).detach().item() for name, value in (outputs or {}).items()}
         self._since.append(scalars)
-        assert self._file is not None
         rate = runner.optim_wrapper.get_lr()["lr"][0]
+        assert self._file is not None
         self._file.write(json.dumps({"iter": iteration, "lr": rate, **scalars}) + "\n")
         if iteration % self.interval == 0 or iteration == runner.max_iters:
             self._print_line(runner, iteration, rate)
@@ -75,11 +69,14 @@ class TrainingLogHook(Hook):
 
     def _print_line(self, runner: Any, iteration: int, rate: float) -> None:
         now = time.perf_counter()
+        last = self._since[-1]
+        has_parts = sum("loss" in name for name in last) - ("loss" in last) != 1  # else the total is its only term
         speed = len(self._since) / max(now - self._clock, 1e-9)
         remaining = timedelta(seconds=round((runner.max_iters - iteration) / speed))
-        loss_names = [name for name in self._since[-1] if name != "loss" or _count_loss_terms(self._since[-1]) != 1]
         losses = "  ".join(
-            f"{name} {sum(scalars[name] for scalars in self._since) / len(self._since):.4f}" for name in loss_names
+            f"{name} {sum(scalars[name] for scalars in self._since) / len(self._since):.4f}"
+            for name in last
+            if name != "loss" or has_parts
         )
         memory = f"  {torch.cuda.max_memory_allocated() / 2**20:.0f} MiB" if torch.cuda.is_available() else ""
         print(
@@ -88,11 +85,6 @@ class TrainingLogHook(Hook):
         )
         self._since = []
         self._clock = now
-
-
-def _count_loss_terms(scalars: dict[str, float]) -> int:
-    """Count the terms of the total loss."""
-    return sum("loss" in name for name in scalars) - ("loss" in scalars)
 
 
 def _parse_iteration(line: str) -> float:

@@ -4,8 +4,6 @@ Each draw of a sample, and each iteration, has random numbers of its own, which 
 a training is the same in any number of processes and loader processes, and after any interruption.
 """
 
-from __future__ import annotations
-
 import itertools
 import random
 from collections.abc import Iterator, Mapping
@@ -44,9 +42,7 @@ def seed_all(*key: int) -> None:
 
 @DATA_SAMPLERS.register_module()
 class SeededSampler:
-    """Endless draws from a data set, shuffled anew each epoch.
-
-    The processes get them in turn.
+    """Endless draws from a data set, shuffled anew each epoch; the processes get them in turn.
 
     With n samples, draw number d is that of position d % n in the order of epoch d // n, which depends on the seed and
     the epoch alone. A batch of b in each of p processes has the draws of one process with a batch of b * p.
@@ -68,7 +64,7 @@ class SeededSampler:
         self.rank, self.world = get_dist_info()
 
     def order(self, epoch: int) -> np.ndarray:
-        """Order of the samples in an epoch (n,), int64."""
+        """Compute the order of the samples in an epoch, (n,) int64."""
         if not self.shuffle:
             return np.arange(self.size)
         return np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.size)
@@ -84,7 +80,7 @@ class SeededSampler:
             yield SeededIndex(int(order[position]), (self.seed, _DRAW, draw_index))
 
     def __len__(self) -> int:
-        """Samples of an epoch; the draws never end."""
+        """Count the samples of an epoch; the draws never end."""
         return self.size
 
 
@@ -121,8 +117,8 @@ class SeededDraws(Dataset):
 class SeededTrainLoop(IterBasedTrainLoop):
     """Iteration loop with SeededSampler and SeededDraws around the config's data set.
 
-    A resumed training begins with its next draw, instead of loading all batches before again. Before
-    each iteration PyTorch's generators are seeded (dropout, stochastic depth), differently in each process.
+    A resumed training begins with its next draw, instead of loading all batches before again. Before each iteration
+    PyTorch's generators are seeded (dropout, stochastic depth), differently in each process.
 
     Args:
         runner, max_iters, val_begin, val_interval, dynamic_intervals: as in MMEngine's loop.
@@ -141,9 +137,8 @@ class SeededTrainLoop(IterBasedTrainLoop):
         val_interval: int = 1000,
         dynamic_intervals: list[tuple[int, int]] | None = None,
     ) -> None:
-        BaseLoop.__init__(
-            self, runner, seed_dataloader_config(dataloader)
-        )  # IterBasedTrainLoop's own would start to load at once
+        # IterBasedTrainLoop's own would start to load at once
+        BaseLoop.__init__(self, runner, seed_dataloader_config(dataloader))
         self._max_iters = int(max_iters)
         self._max_epochs = 1
         self._epoch = 0
@@ -175,7 +170,7 @@ class SeededTrainLoop(IterBasedTrainLoop):
         return runner.model
 
     def batches(self) -> Iterator[Any]:
-        """Batches of this process from the present iteration on, without end."""
+        """Iterate over the batches of this process from the present iteration on, without end."""
         loader: DataLoader = self.dataloader
         sampler: Any = loader.sampler
         sampler.seed = self.runner.seed  # a checkpoint may have brought its own
@@ -190,9 +185,8 @@ def seed_dataloader_config(dataloader: Mapping[str, Any]) -> dict[str, Any]:
         ValueError: it has another sampler, or a sampler of batches.
     """
     sampler = dict(dataloader["sampler"])
-    sampler_type = sampler.get("type")
-    if sampler_type not in ("SeededSampler", "InfiniteSampler") or "batch_sampler" in dataloader:
-        actual = "a batch_sampler" if "batch_sampler" in dataloader else f"{sampler_type!r}"
+    actual = "a batch_sampler" if "batch_sampler" in dataloader else repr(sampler.get("type"))
+    if actual not in ("'SeededSampler'", "'InfiniteSampler'"):
         raise ValueError(
             f"SeededTrainLoop: expected train_dataloader.sampler to be of type 'SeededSampler', but got {actual}"
         )

@@ -1,7 +1,5 @@
 """Optimizer wrappers: mixed precision (`--amp`) and weight-decay groups."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,9 +15,7 @@ from proxyclip.engine.wrappers import unwrap_model
 
 @OPTIM_WRAPPERS.register_module()
 class CPUAmpOptimWrapper(OptimWrapper):
-    """Run forward passes in bfloat16 on a CPU, where PyTorch finds that safe.
-
-    Parameters and steps stay float32.
+    """Run forward passes in bfloat16 on a CPU, where PyTorch finds that safe; parameters and steps stay float32.
 
     MMEngine's AmpOptimWrapper is for GPUs only. bfloat16 has the range of float32, so the loss is not scaled.
 
@@ -45,11 +41,11 @@ class ParityOptimWrapperConstructor(DefaultOptimWrapperConstructor):
     """MMEngine's constructor, with the groups that a model's `parity` asks for.
 
     "upstream": learning rate and weight decay are the same for all parameters, because the published keys that except
-    norms have no effect. "paper": norms have no weight decay. `paramwise_cfg` of a config says more.
+    norms have no effect. "paper": norms have no weight decay. `paramwise_cfg` of a config has priority.
     """
 
     def __call__(self, model: Any) -> Any:
-        """Build the optimizer wrapper of a model."""
+        """Build the optimizer wrapper of a model with a `parity`."""
         if unwrap_model(model).parity == "paper":
             self.paramwise_cfg: dict[str, Any] = {"norm_decay_mult": 0.0, **self.paramwise_cfg}
         return super().__call__(model)
@@ -58,7 +54,7 @@ class ParityOptimWrapperConstructor(DefaultOptimWrapperConstructor):
 def enable_mixed_precision(wrapper: Mapping[str, Any], device: str) -> dict[str, Any]:
     """Put mixed precision into the config of an optimizer wrapper.
 
-    On CUDA it is MMEngine's AmpOptimWrapper, in float16 with a dynamic loss scale unless `dtype` says 'bfloat16'; on a
+    On CUDA it is MMEngine's AmpOptimWrapper, in float16 with a dynamic loss scale unless `dtype` is 'bfloat16'; on a
     CPU it is CPUAmpOptimWrapper.
 
     Args:

@@ -1,8 +1,5 @@
 """MMEngine's Runner for training: atomic writes, safe reads, model checks."""
 
-from __future__ import annotations
-
-import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -15,7 +12,8 @@ from proxyclip.engine.training.checkpoint import find_previous_checkpoint, make_
 from proxyclip.engine.wrappers import unwrap_model
 from proxyclip.models.trained.nonfinite import check_finite_weights
 from proxyclip.models.trained.state_dict import load_checkpoint_file, load_matching_tensors
-from proxyclip.models.weights import WeightsError, read_state_dict
+from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.reading import read_state_dict
 from proxyclip.utils.distributed import rank_zero_first
 from proxyclip.utils.io import replace_file
 
@@ -26,30 +24,23 @@ class TrainRunner(QuietRunner):
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build MMEngine's logger without the warnings of its own deprecated names."""
         logger = super().build_logger(*args, **kwargs)
-        logger.addFilter(_is_no_deprecation)
+        logger.addFilter(lambda record: not re.search('"(FileClient|HardDiskBackend)" ', record.getMessage()))
         return logger
 
     def load_checkpoint(self, filename: str, *_: Any, **__: Any) -> dict[str, Any]:
-        """Load a checkpoint into the model to resume it or to start from it.
-
-        To resume it must fit wholly, to start from it in part.
+        """Load a checkpoint into the model to resume it, wholly, or to start from it, as far as it fits.
 
         Raises:
             WeightsError: it cannot be read; the message names the one before, where there is one.
             ValueError: it is of another model.
         """
         path = Path(filename)
-        if self._resume:
-            checkpoint = self._whole(path)
-            self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-            load_matching_tensors(unwrap_model(self.model), checkpoint["state_dict"], path, whole=True)
-        else:
-            checkpoint = {"state_dict": read_state_dict(path)}
-            self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
-            missing = load_matching_tensors(unwrap_model(self.model), checkpoint["state_dict"], path, whole=False)
-            if missing and is_main_process():
-                print(f"--load-from {path} lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}")
         model: Any = unwrap_model(self.model)
+        checkpoint: Any = self._read_resumable(path) if self._resume else {"state_dict": read_state_dict(path)}
+        self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
+        missing = load_matching_tensors(model, checkpoint["state_dict"], path, whole=self._resume)
+        if missing and is_main_process():
+            print(f"--load-from {path} lacks {len(missing)} tensors of the model, such as {', '.join(missing[:3])}")
         if hasattr(model, "on_weights_loaded"):
             model.on_weights_loaded(path)
         self._has_loaded = True
@@ -59,18 +50,14 @@ class TrainRunner(QuietRunner):
         """Save atomically, in process 0.
 
         Raises:
-            NonFiniteWeights: weights of the model are not finite; nothing is written.
+            NonFiniteError: weights of the model are not finite; nothing is written.
             OSError: for example a full disk; older checkpoints are as they were.
         """
         if not is_main_process():
             return
         check_finite_weights(unwrap_model(self.model).state_dict())
         save = super().save_checkpoint
-
-        def write(temporary: Path) -> None:
-            save(str(temporary.parent), temporary.name, *args, **kwargs)
-
-        replace_file(Path(out_dir) / filename, write)
+        replace_file(Path(out_dir) / filename, lambda new: save(str(new.parent), new.name, *args, **kwargs))
 
     def _init_model_weights(self) -> None:
         """Load what only training needs, process 0 first; broadcast its weights."""
@@ -87,17 +74,15 @@ class TrainRunner(QuietRunner):
         if fn_name == "before_save_checkpoint":
             make_checkpoint_plain(kwargs["checkpoint"])
 
-    def _whole(self, path: Path) -> dict[str, Any]:
+    def _read_resumable(self, path: Path) -> dict[str, Any]:
         try:
             checkpoint = load_checkpoint_file(path)
         except WeightsError as error:
             previous = find_previous_checkpoint(path)
-            hint = (
-                f" The one before it is {previous}: go on from there with --resume --load-from {previous}"
-                if previous
-                else ""
-            )
-            raise WeightsError(f"{error}{hint}") from error
+            if previous is None:
+                raise
+            hint = f"The one before it is {previous}: go on from there with --resume --load-from {previous}"
+            raise WeightsError(f"{error} {hint}") from error
         missing = {"optimizer", "param_schedulers", "message_hub"} - set(checkpoint)
         if missing:
             raise ValueError(
@@ -107,7 +92,3 @@ class TrainRunner(QuietRunner):
         if checkpoint["meta"].get("dataset_meta") == self.train_dataloader.dataset.metainfo:
             checkpoint["meta"]["dataset_meta"] = self.train_dataloader.dataset.metainfo  # MMEngine compares pickles
         return checkpoint
-
-
-def _is_no_deprecation(record: logging.LogRecord) -> bool:
-    return not re.search('"(FileClient|HardDiskBackend)" ', record.getMessage())

@@ -1,10 +1,8 @@
 """Polynomial decay with linear warm-up, in closed form.
 
-The same numbers as the hooks of mmcv 1.x, which the published runs had: there the warm-up multiplies the decay, and the
-decay reaches its end after the last iteration, not in it.
+The numbers are those of mmcv 1.x, which the published runs had: the warm-up multiplies the decay, and the decay reaches
+its end after the last iteration, not in it.
 """
-
-from __future__ import annotations
 
 from typing import Any
 
@@ -14,7 +12,7 @@ from mmengine.registry import PARAM_SCHEDULERS
 
 @PARAM_SCHEDULERS.register_module()
 class WarmupPolyLR(_ParamScheduler):
-    """Learning rate of iteration i = 0 .. T-1, for each parameter group with its own base rate:
+    """Learning rate of iteration i = 0 .. T-1, for each parameter group with its own base rate.
 
         ((base - eta_min) * (1 - i / T) ** power + eta_min) * (1 - (1 - i / warmup) * (1 - warmup_ratio) if i < warmup)
 
@@ -28,7 +26,7 @@ class WarmupPolyLR(_ParamScheduler):
         warmup: iterations of the warm-up; 0 is none.
         warmup_ratio: factor of iteration 0 of the warm-up.
         end: T; MMEngine's Runner gives the number of iterations.
-        by_epoch: has to be False; train.py says so where a config does not.
+        by_epoch: has to be False; train.py sets it where a config does not.
 
     Raises:
         ValueError: by_epoch is not False, or the warm-up is negative.
@@ -56,14 +54,14 @@ class WarmupPolyLR(_ParamScheduler):
         super().__init__(optimizer, "lr", 0, end, by_epoch=False)
 
     def at(self, iteration: int, base: float) -> float:
-        """Learning rate of an iteration, counted from 0, for a base rate."""
+        """Compute the learning rate of an iteration, counted from 0, for a base rate."""
         rate = (base - self.eta_min) * (1 - iteration / self.end) ** self.power + self.eta_min
         if iteration < self.warmup:
             rate *= 1 - (1 - iteration / self.warmup) * (1 - self.warmup_ratio)
         return rate
 
     def state_dict(self) -> dict[str, int]:
-        """State: the number of the next iteration, and nothing else."""
+        """Return the number of the next iteration, which is all the state."""
         return {"iteration": self._global_step}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """Train from options to checkpoint and evaluation: what train.py runs."""
 
-from __future__ import annotations
-
 import sys
 import uuid
 from pathlib import Path
@@ -23,7 +21,7 @@ from proxyclip.engine.evaluation.record import check_work_dir_writable
 from proxyclip.engine.training.checkpoint import find_latest_checkpoint, remove_checkpoints
 from proxyclip.engine.training.log import TrainingLogHook
 from proxyclip.engine.training.runner import TrainRunner
-from proxyclip.models.trained.nonfinite import NonFiniteLoss, NonFiniteWeights
+from proxyclip.models.trained.nonfinite import NonFiniteError
 from proxyclip.utils.distributed import (
     broadcast_from_rank_zero,
     close_distributed,
@@ -41,9 +39,8 @@ class TrainingFailed(RuntimeError):
 def train(options: TrainOptions) -> Path:
     """Train, evaluate the last checkpoint as eval.py does, and return that checkpoint.
 
-    `options.evaluate` turns the evaluation off.
-
-    Every process of a distributed run calls this; process 0 alone prints and writes.
+    `options.evaluate` turns the evaluation off. Every process of a distributed run calls this; process 0 alone prints
+    and writes.
 
     Raises:
         ValueError: the config is not for training, or an earlier training has left its checkpoints.
@@ -70,8 +67,7 @@ def _select_start_checkpoint(options: TrainOptions, folder: Path, configured: st
     """Select the checkpoint to resume, or the weights to start from; None for none.
 
     Args:
-        configured: `starts_from` of the config, a checkpoint of another training, below the folder `train` of the work
-            dir.
+        configured: `starts_from` of the config, a checkpoint of another training, below `train` of the work dir.
 
     Raises:
         ValueError: there are checkpoints that a new training would overwrite, without --resume or --fresh.
@@ -88,13 +84,11 @@ def _select_start_checkpoint(options: TrainOptions, folder: Path, configured: st
             f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after it, "
             "--fresh deletes them and starts anew, and another --work-dir leaves them as they are."
         )
-    return start or (_configured_start_checkpoint(options, configured) if configured is not None else None)
-
-
-def _configured_start_checkpoint(options: TrainOptions, file: str) -> str:
-    path = Path(options.work_dir, "train", file)
+    if start is not None or configured is None:
+        return start
+    path = Path(options.work_dir, "train", configured)
     if not path.is_file():
-        first_config = Path("configs/trained", file).parent.with_suffix(".py")
+        first_config = Path("configs/trained", configured).parent.with_suffix(".py")
         raise FileNotFoundError(
             f"{options.config} starts from {path}, a checkpoint of another training, which is not there: train that "
             f"first, python train.py {first_config}, or say another one with --load-from FILE"
@@ -113,8 +107,8 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
     cfg.resume = options.resume and own
     cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     runner: Any = TrainRunner.from_cfg(cfg)
-    lines = TrainingLogHook(get_log_interval(cfg))
-    runner.register_hook(lines)
+    log_hook = TrainingLogHook(get_log_interval(cfg))
+    runner.register_hook(log_hook)
     with rank_zero_first():  # a dataset may have to make its data first
         loops = (runner.train_loop, runner.val_loop)  # built on first access
     image_count = len(loops[0].dataloader.dataset)
@@ -122,18 +116,21 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
         _print_train_header(cfg, options, image_count, device, world, start)
     try:
         runner.train()
-    except (NonFiniteLoss, NonFiniteWeights) as error:
+    except NonFiniteError as error:
         raise TrainingFailed(_explain_nonfinite(error, runner, options, folder)) from error
     except BaseException as error:
-        if rank == 0:
-            _print_saved_checkpoint(folder, error)
+        last = find_latest_checkpoint(folder)
+        if rank == 0 and last is not None:
+            print(f"{last} is saved; the same command with --resume goes on after it", file=sys.stderr, flush=True)
+        elif rank == 0 and not isinstance(error, Exception):  # interrupted
+            print("no checkpoint is saved yet", file=sys.stderr, flush=True)
         raise
     finally:
-        lines.close()
-    last = broadcast_from_rank_zero(lambda: str(find_latest_checkpoint(folder)))
+        log_hook.close()
+    checkpoint = broadcast_from_rank_zero(lambda: str(find_latest_checkpoint(folder)))
     if rank == 0:
-        print(f"checkpoint: {last}\nto evaluate it again: {options.command(last)}", flush=True)
-    return last
+        print(f"checkpoint: {checkpoint}\nto evaluate it again: {options.command(checkpoint)}", flush=True)
+    return checkpoint
 
 
 def _print_train_header(
@@ -149,14 +146,6 @@ def _print_train_header(
         print("there is no checkpoint to resume: starting from the beginning", flush=True)
     if start is not None:
         print(f"{'going on after' if cfg.resume else 'starting from'} {start}", flush=True)
-
-
-def _print_saved_checkpoint(folder: Path, error: BaseException) -> None:
-    last = find_latest_checkpoint(folder)
-    if last is not None:
-        print(f"{last} is saved; the same command with --resume goes on after it", file=sys.stderr, flush=True)
-    elif not isinstance(error, Exception):  # interrupted
-        print("no checkpoint is saved yet", file=sys.stderr, flush=True)
 
 
 def _explain_nonfinite(error: Exception, runner: Any, options: TrainOptions, folder: Path) -> str:

@@ -1,8 +1,7 @@
-"""Every configuration parses, says the published numbers, and fits its vocabulary."""
-
-from __future__ import annotations
+"""Every config parses, has the published numbers, and fits its vocabulary."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,15 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import DATASETS
+from PIL import Image
 
-import proxyclip.data  # registers what configs name
 from proxyclip.cli.eval import parse_eval_options
 from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.engine.config.components import describe_method
 from proxyclip.engine.config.load import _known_configs, check_model_components, load_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_method_file, check_model_arguments
+from proxyclip.engine.config.registration import register_modules
 from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.evaluation.provenance import hash_named_files
 from proxyclip.models.sliding.postprocess import max_over_synonyms
@@ -49,19 +49,14 @@ SCLIP = {
     "coco_stuff10k": (336, 40, 0.0, None, 171),
     "coco_object": (336, 50, 0.1, None, 113),
 }
+CONTEXT_LIST = "ImageSets/SegmentationContext/val.txt"
 # folders of images and labels, list, reduce_zero_label, ignored value
 FILES = {
     "voc21": ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt", False, 255),
     "voc20": ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt", True, 255),
-    "context60": ("JPEGImages", "SegmentationClassContext", "ImageSets/SegmentationContext/val.txt", False, 255),
-    "context59": ("JPEGImages", "SegmentationClassContext", "ImageSets/SegmentationContext/val.txt", True, 255),
-    "context459": (
-        "JPEGImages",
-        "annotations_detectron2/pc459_val",
-        "ImageSets/SegmentationContext/val.txt",
-        False,
-        65535,
-    ),
+    "context60": ("JPEGImages", "SegmentationClassContext", CONTEXT_LIST, False, 255),
+    "context59": ("JPEGImages", "SegmentationClassContext", CONTEXT_LIST, True, 255),
+    "context459": ("JPEGImages", "annotations_detectron2/pc459_val", CONTEXT_LIST, False, 65535),
     "ade20k": ("images/validation", "annotations/validation", "", True, 255),
     "ade847": ("images_detectron2/validation", "annotations_detectron2/validation", "", False, 65535),
     "city_scapes": ("leftImg8bit/val", "gtFine/val", "", False, 255),
@@ -73,20 +68,27 @@ CONFIGS = sorted(path.stem.removeprefix("cfg_") for path in (ROOT / "configs").g
 LISTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("cls_*.txt"))
 
 
-def config(name: str, folder: str = "configs") -> Config:
+register_modules()
+
+
+def read_config(name: str, folder: str = "configs") -> Config:
     return Config.fromfile(ROOT / folder / f"cfg_{name}.py")
 
 
-def test_all_configs_are_known():
-    assert sorted([*PROTOCOL, "folder", "tinyworld"]) == CONFIGS
+def test_known_configs():
+    assert {*PROTOCOL, "folder", "tinyworld"} <= set(CONFIGS)
+    files = sorted((ROOT / "configs/sclip").glob("cfg_*.py"))
+    assert [path.stem.removeprefix("cfg_") for path in files] == sorted(SCLIP)
+    assert {path.relative_to(ROOT).as_posix() for path in files} < set(_known_configs())
 
 
 @pytest.mark.parametrize("name", PROTOCOL)
-def test_protocol(name):
-    kind, short, crop, threshold, _, _ = PROTOCOL[name]
-    cfg = config(name)
-    model, dataset = cfg.model, cfg.test_dataloader.dataset
-    assert (dataset.type, model.slide_crop, model.prob_thd) == (kind, crop, threshold)
+def test_config_has_the_published_protocol(name):
+    dataset_type, short, crop, threshold, _, _ = PROTOCOL[name]
+    cfg = read_config(name)
+    model = cfg.model
+    dataset = cfg.test_dataloader.dataset
+    assert (dataset.type, model.slide_crop, model.prob_thd) == (dataset_type, crop, threshold)
     assert (model.slide_stride, model.logit_scale, model.beta, model.gamma) == (112, 40, 1.2, 3.0)
     assert (model.clip_type, model.model_type, model.vfm_model) == ("openai", "ViT-B/16", dict(type="dino"))
     steps = [step.type for step in dataset.pipeline]
@@ -98,26 +100,20 @@ def test_protocol(name):
     assert cfg.test_dataloader.batch_size == 1
 
 
-def test_all_of_sclip_is_known():
-    files = sorted((ROOT / "configs/sclip").glob("cfg_*.py"))
-    assert [path.stem.removeprefix("cfg_") for path in files] == sorted(SCLIP)
-    assert {path.relative_to(ROOT).as_posix() for path in files} < set(_known_configs())
-
-
 @pytest.mark.parametrize("name", SCLIP)
-def test_protocol_of_sclip(name, monkeypatch):
-    """SCLIP's numbers and words; model, data and everything else are as in the config without it."""
+def test_sclip_config_differs_by_its_published_protocol_only(name, monkeypatch):
     monkeypatch.setenv("DATA_ROOT", "/mnt/sets")
     short, scale, threshold, area, names = SCLIP[name]
-    cfg, plain = config(name, "configs/sclip"), config(name)
+    cfg = read_config(name, "configs/sclip")
+    plain = read_config(name)
     model = cfg.model
     assert (model.slide_crop, model.slide_stride) == (224, 112)
     assert (model.logit_scale, model.prob_thd) == (scale, threshold)
     assert model.get("refine") == (area and [dict(type="area", threshold=area)])
     assert cfg.test_pipeline[1] == dict(type="Resize", scale=(2048, short), keep_ratio=True)
     assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
-    words = read_vocabulary(ROOT / model.name_path)
-    assert (len(words), len(words.names)) == (PROTOCOL[name][4], names)
+    vocabulary = read_vocabulary(ROOT / model.name_path)
+    assert (len(vocabulary), len(vocabulary.names)) == (PROTOCOL[name][4], names)
 
     cfg.test_pipeline[1].scale = cfg.test_dataloader.dataset.pipeline[1].scale = plain.test_pipeline[1].scale
     for key in ("slide_crop", "logit_scale", "prob_thd", "name_path"):
@@ -126,20 +122,21 @@ def test_protocol_of_sclip(name, monkeypatch):
     assert cfg.to_dict() == plain.to_dict()
 
 
-@pytest.mark.parametrize("word, steps", [("None", None), ("[area]", ["area"]), ("area", "area")])
-def test_steps_from_the_command_line(word, steps):
+@pytest.mark.parametrize("value, steps", [("None", None), ("[area]", ["area"]), ("area", "area")])
+def test_refine_steps_from_the_command_line(value, steps):
     options = EvalOptions(config="configs/sclip/cfg_voc21.py", method="maskclip")
-    cfg = load_config(options)
+    cfg, _ = load_config(options)
     assert (cfg.model.vfm_model, cfg.model.attention.type, cfg.model.refine[0].threshold) == (None, "maskclip", 0.1)
-    assert load_config(options.with_changes(cfg_options=(f"model.refine={word}",))).model.refine == steps
+    cfg, _ = load_config(replace(options, cfg_options=(f"model.refine={value}",)))
+    assert cfg.model.refine == steps
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_files_and_labels(name):
-    images, labels, listed, reduce_zero, ignore = FILES[name]
-    dataset = config(name).test_dataloader.dataset
+def test_dataset_has_its_files_and_label_rules(name):
+    images, labels, ann_file, reduce_zero, ignore = FILES[name]
+    dataset = read_config(name).test_dataloader.dataset
     assert dataset.data_prefix == dict(img_path=images, seg_map_path=labels)
-    assert dataset.get("ann_file", "") == listed
+    assert dataset.get("ann_file", "") == ann_file
     built = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[]))
     assert (built.reduce_zero_label, built.metainfo["ignore_index"]) == (reduce_zero, ignore)
     assert built.test_mode
@@ -147,25 +144,28 @@ def test_files_and_labels(name):
 
 @pytest.mark.parametrize("name", [*PROTOCOL, "tinyworld"])
 def test_vocabulary_has_a_line_a_class(name):
-    cfg = config(name)
-    words = read_vocabulary(ROOT / cfg.model.name_path)
+    cfg = read_config(name)
+    vocabulary = read_vocabulary(ROOT / cfg.model.name_path)
     classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO["classes"]
-    assert len(words) == len(classes)
+    assert len(vocabulary) == len(classes)
     if name in PROTOCOL:
-        assert (len(words), len(words.names)) == PROTOCOL[name][4:]
+        assert (len(vocabulary), len(vocabulary.names)) == PROTOCOL[name][4:]
+    else:
+        assert [names[0] for names in vocabulary.classes] == list(classes)
 
 
 @pytest.mark.parametrize("name", LISTS)
-def test_lists_are_plain_text(name):
+def test_vocabulary_files_are_ascii_lines(name):
     text = (ROOT / name).read_text(encoding="utf-8")
     lines = text.split("\n")[:-1]
     assert text.isascii() and text.endswith("\n") and "\r" not in text
     assert ["; ".join(names) for names in read_vocabulary(ROOT / name).classes] == lines
 
 
-def tables_of_vocabularies() -> tuple[dict[str, list[str]], dict[str, list[str]]]:
-    """The two tables of docs/vocabularies.md: first cell without its backticks -> other cells."""
-    tables, rows = [], {}
+def read_vocabulary_tables() -> list[dict[str, list[str]]]:
+    """Return the two tables of docs/vocabularies.md: first cell without its backticks -> other cells."""
+    tables: list[dict[str, list[str]]] = []
+    rows: dict[str, list[str]] = {}
     for line in [*(ROOT / "docs/vocabularies.md").read_text(encoding="utf-8").splitlines(), ""]:
         if line.startswith("| `"):
             first, *others = (cell.strip() for cell in line.strip("|").split("|"))
@@ -173,60 +173,58 @@ def tables_of_vocabularies() -> tuple[dict[str, list[str]], dict[str, list[str]]
         elif rows:
             tables.append(rows)
             rows = {}
-    published, corrected = tables
-    return published, corrected
+    return tables
 
 
-def quoted(text: str) -> list[str]:
+def find_code(text: str) -> list[str]:
     return re.findall(r"`([^`]+)`", text)
 
 
-def test_document_of_the_lists():
-    listed, _ = tables_of_vocabularies()
-    assert sorted(listed) == [name for name in LISTS if not name.startswith(("configs/corrected", "configs/trained"))]
+def test_docs_list_published_vocabularies_with_their_sizes_and_users():
+    listed, _ = read_vocabulary_tables()
+    assert set(listed) <= set(LISTS)
     users: dict[str, list[str]] = {name: [] for name in listed}
     for path in [*(ROOT / "configs").glob("cfg_*.py"), *(ROOT / "configs/sclip").glob("cfg_*.py")]:
         name = str(Config.fromfile(path).model.name_path).removeprefix("./")
         if name in users:
             users[name].append(path.relative_to(ROOT / "configs").as_posix())
     for name, (classes, names, used) in listed.items():
-        words = read_vocabulary(ROOT / name)
-        assert (len(words), len(words.names)) == (int(classes), int(names)), name
-        assert sorted(quoted(used)) == sorted(users[name]), name
+        vocabulary = read_vocabulary(ROOT / name)
+        assert (len(vocabulary), len(vocabulary.names)) == (int(classes), int(names)), name
+        assert sorted(find_code(used)) == sorted(users[name]), name
 
 
 @pytest.mark.parametrize("name", [name for name in LISTS if "corrected" in name])
-def test_corrected_lists_differ_as_documented(name):
+def test_corrected_vocabularies_differ_as_documented(name):
     published = (ROOT / name.replace("corrected/", "")).read_text().splitlines()
     corrected = (ROOT / name).read_text().splitlines()
     assert len(published) == len(corrected)
     changed = [(a, b) for a, b in zip(published, corrected, strict=True) if a != b]
-    odd, new = tables_of_vocabularies()[1][Path(name).name]
+    odd, new = read_vocabulary_tables()[1][Path(name).name]
     if Path(name).name == "cls_coco_object.txt":
         assert changed == [(published[0], published[0].replace("bed; ", "", 1))] and published.count("bed") == 1
         return
-    assert sorted(quoted(new)) == sorted(b for _, b in changed)
-    assert all(any(word in a for a, _ in changed) for word in quoted(odd))
+    assert sorted(find_code(new)) == sorted(b for _, b in changed)
+    assert all(any(name in a for a, _ in changed) for name in find_code(odd))
     glued = [b for a, b in changed if a == b.replace(" ", "")]
     if "without their blanks" in odd:
         assert f"{len(glued)} names without their blanks" in odd
 
 
-def test_corrected_lists_name_the_classes_of_the_data():
-    listed = tables_of_vocabularies()[1]
+def test_corrected_vocabularies_have_the_class_names_of_the_data():
+    listed = read_vocabulary_tables()[1]
     assert sorted(listed) == sorted(Path(name).name for name in LISTS if "corrected" in name)
-    for cfg in map(config, PROTOCOL):
+    for cfg in map(read_config, PROTOCOL):
         classes = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO["classes"]
-        words = read_vocabulary(ROOT / "configs/corrected" / Path(cfg.model.name_path).name)
-        assert len(set(words.names)) == len(words.names)
-        pairs = [
-            (names[0].replace(" ", ""), c.replace(" ", "")) for names, c in zip(words.classes, classes, strict=True)
-        ]
-        other = [pair for pair in pairs if pair[0] != pair[1] and pair[1] != "background"]
-        assert other == ([("cassetterecorder", "casetterecorder")] if len(classes) == 459 else [])
+        vocabulary = read_vocabulary(ROOT / "configs/corrected" / Path(cfg.model.name_path).name)
+        assert len(set(vocabulary.names)) == len(vocabulary.names)
+        firsts = [names[0].replace(" ", "") for names in vocabulary.classes]
+        pairs = zip(firsts, (name.replace(" ", "") for name in classes), strict=True)
+        different = [pair for pair in pairs if pair[0] != pair[1] != "background"]
+        assert different == ([("cassetterecorder", "casetterecorder")] if len(classes) == 459 else [])
 
 
-def test_oddities_that_are_kept():
+def test_oddities_of_published_vocabularies_are_kept():
     def names(name):
         return read_vocabulary(ROOT / "configs" / name).names
 
@@ -241,57 +239,49 @@ def test_oddities_that_are_kept():
     assert names("sclip/cls_coco_object.txt").count("bed") == names("cls_coco_object.txt").count("bed") == 2
 
 
-def test_a_class_whose_name_is_a_background_word_can_only_tie():
-    words = read_vocabulary(ROOT / "configs/cls_coco_object.txt")
-    background, bed = (i for i, name in enumerate(words.names) if name == "bed")
-    scores = torch.rand(len(words.names), 99, generator=torch.Generator().manual_seed(0))
+def test_class_whose_name_is_a_background_name_can_only_tie():
+    vocabulary = read_vocabulary(ROOT / "configs/cls_coco_object.txt")
+    background, bed = (i for i, name in enumerate(vocabulary.names) if name == "bed")
+    scores = torch.rand(len(vocabulary.names), 99, generator=torch.Generator().manual_seed(0))
     scores[bed] = scores[background]
-    merged = max_over_synonyms(scores, torch.tensor(words.index), len(words))
-    assert (merged[0] >= merged[words.index[bed]]).all()
+    merged = max_over_synonyms(scores, torch.tensor(vocabulary.index), len(vocabulary))
+    assert (merged[0] >= merged[vocabulary.index[bed]]).all()
 
 
-def test_command_of_the_document(monkeypatch):
-    monkeypatch.setattr(
-        "proxyclip.engine.evaluation.identity._data_fingerprint", lambda cfg: None
-    )  # there are none here
+def test_command_of_the_docs_changes_vocabulary_and_identity(monkeypatch):
+    monkeypatch.setattr("proxyclip.engine.evaluation.identity._data_fingerprint", lambda cfg: None)  # no data here
     (command,) = re.findall(r"```bash\npython eval.py (.*)\n```", (ROOT / "docs/vocabularies.md").read_text())
     options = parse_eval_options(command.split())
     plain = EvalOptions(config=options.config)
-    cfg = load_config(plain.with_changes(cfg_options=options.cfg_options))
+    cfg, method = load_config(replace(plain, cfg_options=options.cfg_options))
     assert cfg.model.name_path in LISTS
     assert cfg.model.name_path in hash_named_files(cfg.model)
-    assert run_identity(cfg, "cpu") != run_identity(load_config(plain), "cpu")
-
-
-def test_a_folder_of_your_own_is_the_data_root_itself(monkeypatch):
-    monkeypatch.setenv("DATA_ROOT", "/mnt/mine")
-    cfg = config("folder")
-    assert (cfg.test_dataloader.dataset.data_root, cfg.model.name_path) == ("/mnt/mine", "/mnt/mine/classes.txt")
+    assert run_identity(cfg, method, "cpu") != run_identity(*load_config(plain), "cpu")
 
 
 @pytest.mark.parametrize("name", [*PROTOCOL, "tinyworld"])
-def test_there_is_one_place_for_the_data(name, monkeypatch):
+def test_data_root_is_below_the_environment_variable(name, monkeypatch):
     monkeypatch.delenv("DATA_ROOT", raising=False)
-    default = config(name).test_dataloader.dataset.data_root
+    default = read_config(name).test_dataloader.dataset.data_root
     assert default.startswith("data/")
     monkeypatch.setenv("DATA_ROOT", "/mnt/sets")
-    assert config(name).test_dataloader.dataset.data_root == default.replace("data/", "/mnt/sets/", 1)
+    assert read_config(name).test_dataloader.dataset.data_root == default.replace("data/", "/mnt/sets/", 1)
+    cfg = read_config("folder")
+    assert (cfg.test_dataloader.dataset.data_root, cfg.model.name_path) == ("/mnt/sets", "/mnt/sets/classes.txt")
 
 
 def test_tinyworld_needs_no_download():
-    model = config("tinyworld").model
+    model = read_config("tinyworld").model
     assert model.clip_type is None
     assert model.model_type.startswith("local-dir:")
     assert model.vfm_model.type == "tiny"
-    classes = proxyclip.data.TinyWorldDataset.METAINFO["classes"]
-    assert [names[0] for names in read_vocabulary(ROOT / model.name_path).classes] == list(classes)
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "configs/method").glob("*.py")), ids=lambda p: p.stem)
-def test_methods_change_the_model_only(path):
+def test_method_files_change_the_model_only(path):
     method = Config.fromfile(path)
     assert list(method.keys()) == ["model"]
-    cfg = config("voc21")
+    cfg = read_config("voc21")
     name_path = cfg.model.name_path
     apply_method_file(cfg, path)
     info = describe_method(cfg.model)
@@ -321,9 +311,7 @@ test_dataloader = dict(
 """
 
 
-def test_a_config_in_the_published_style_runs_over_our_base(tmp_path):
-    from PIL import Image
-
+def test_config_in_the_published_style_works_with_our_base(tmp_path):
     for folder in ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation"):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / "ImageSets/Segmentation/val.txt").write_text("a\n")
@@ -334,6 +322,6 @@ def test_a_config_in_the_published_style_runs_over_our_base(tmp_path):
     cfg = Config.fromfile(tmp_path / "cfg.py")
     assert (cfg.model.beta, cfg.model.prob_thd) == (1.2, 0.1)
     with DefaultScope.overwrite_default_scope("mmseg"):
-        one = DATASETS.build(cfg.test_dataloader.dataset)[0]
-    assert one["inputs"].shape == (3, 336, 672)
-    assert one["data_samples"].gt_sem_seg.data.unique().tolist() == [2]
+        sample = DATASETS.build(cfg.test_dataloader.dataset)[0]
+    assert sample["inputs"].shape == (3, 336, 672)
+    assert sample["data_samples"].gt_sem_seg.data.unique().tolist() == [2]

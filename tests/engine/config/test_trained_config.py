@@ -1,6 +1,4 @@
-"""eval.py --checkpoint: a trained model from its config and checkpoint to its record; nothing of training is needed."""
-
-from __future__ import annotations
+"""eval.py --checkpoint: from config and checkpoint of a trained model to the record."""
 
 import hashlib
 import json
@@ -39,35 +37,33 @@ def weights(config) -> Path:
     return save(config.parent / "iter_10.pth")
 
 
-def load(config, **words):
-    return load_config(EvalOptions(config=str(config), **words))
+def load(config, **options):
+    return load_config(EvalOptions(config=str(config), **options))[0]
 
 
-def only_record(work_dir: Path) -> dict:
+def load_only_record(work_dir: Path) -> dict:
     (path,) = (work_dir / "records").glob("*.json")
     return json.loads(path.read_text())
 
 
-def test_whole_way(config, weights, tmp_path, capsys):
-    shown = tmp_path / "pictures"
-    words = ("--checkpoint", str(weights), "--show-dir", str(shown), "--skip-bad")
-    assert evaluate(config, tmp_path, *words) == 0
+@pytest.mark.slow
+def test_evaluation_of_a_checkpoint_writes_its_record(config, weights, tmp_path, capsys):
+    pictures = tmp_path / "pictures"
+    arguments = ("--checkpoint", str(weights), "--show-dir", str(pictures), "--skip-bad")
+    assert evaluate(config, tmp_path, *arguments) == 0
     assert "DummyTrained" in capsys.readouterr().out
-    run = only_record(tmp_path)
+    run = load_only_record(tmp_path)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert run["trained"] == {"checkpoint": "iter_10.pth", "sha256": digest, "iteration": 10}
     assert run["files"] == {str(weights): digest} and run["code_sha256"] == hash_code(uses_trained_code=True)
     assert run["arguments"]["student"] == "Pixel()" and run["options"]["checkpoint"] == str(weights)
     assert run["precision"] == "fp32" and run["dataset"]["images"] == 2 and run["left_out"] == []
     assert run["vocabulary"]["classes"] == len(CLASSES) and run["templates"]["count"] == 1
-    assert len(list(shown.glob("*.png"))) == 2 and len(run["gallery"]) > 0
+    assert len(list(pictures.glob("*.png"))) == 2 and len(run["gallery"]) > 0
     assert len(list((tmp_path / "gallery" / run["identity"]).iterdir())) == 6
-    assert evaluate(config, tmp_path / "other", "--checkpoint", str(save(tmp_path / "iter_20.pth", seed=1))) == 0
-    other = only_record(tmp_path / "other")
-    assert other["metrics"] != run["metrics"] and other["identity"] != run["identity"]
 
 
-def test_the_weights_are_those_of_the_checkpoint(config, tmp_path):
+def test_evaluation_uses_the_weights_of_the_checkpoint(config, tmp_path):
     """A convolution that says one class everywhere is right where that is the label."""
     model = DummyTrained()
     for parameter in model.parameters():
@@ -76,39 +72,39 @@ def test_the_weights_are_those_of_the_checkpoint(config, tmp_path):
     model.conv.bias.data[grass] = 1
     torch.save({"meta": {"iter": 7}, "state_dict": model.state_dict()}, tmp_path / "grass.pth")
     assert evaluate(config, tmp_path, "--checkpoint", str(tmp_path / "grass.pth"), "--limit", "1") == 0
-    run = only_record(tmp_path)
+    run = load_only_record(tmp_path)
     pixels = [row["pixels"] for row in run["per_class"]]
     assert run["partial"] and run["trained"]["iteration"] == 7 and 0 < pixels[grass] < sum(pixels)
     assert run["metrics"]["aAcc"] == pytest.approx(100 * pixels[grass] / sum(pixels))
 
 
-def test_an_interrupted_run_goes_on(config, weights, tmp_path, monkeypatch, capsys):
-    predict, seen = DummyTrained.predict, []
+@pytest.mark.slow
+def test_interrupted_run_resumes_with_a_moved_checkpoint(config, weights, tmp_path, monkeypatch, capsys):
+    predict = DummyTrained.predict
+    seen = []
 
-    def stop_at_the_second(self, inputs, data_samples=None):
+    def stop_at_second(self, inputs, data_samples=None):
         seen.append(data_samples[0].img_path)
         if len(seen) == 2:
             raise KeyboardInterrupt
         return predict(self, inputs, data_samples)
 
-    monkeypatch.setattr(DummyTrained, "predict", stop_at_the_second)
-    words = ("--checkpoint", str(weights), "--gallery", "0")
-    assert evaluate(config, tmp_path, *words) == 130
+    monkeypatch.setattr(DummyTrained, "predict", stop_at_second)
+    assert evaluate(config, tmp_path, "--checkpoint", str(weights), "--gallery", "0") == 130
     assert "1 of 2 images are scored" in capsys.readouterr().err
     moved = shutil.copy(weights, tmp_path / "moved.pth")
     assert evaluate(config, tmp_path, "--checkpoint", str(moved), "--gallery", "0") == 0
-    assert len(seen) == 3 and seen[1] == seen[2] and only_record(tmp_path)["resumed_images"] == 1
+    assert len(seen) == 3 and seen[1] == seen[2] and load_only_record(tmp_path)["resumed_images"] == 1
 
 
-def test_under_a_launcher(config, weights, tmp_path, monkeypatch):
-    """mmengine wraps the model then: in the wrapper for evaluations, not in the config's for training."""
+def test_model_is_wrapped_for_evaluation_under_a_launcher(config, weights, tmp_path, monkeypatch):
     for name, value in dict(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0").items():
         monkeypatch.setenv(name, value)
     assert evaluate(config, tmp_path, "--checkpoint", str(weights), "--launcher", "pytorch") == 0
-    assert only_record(tmp_path)["trained"]["iteration"] == 10
+    assert load_only_record(tmp_path)["trained"]["iteration"] == 10
 
 
-def test_training_is_left_out(config, weights):
+def test_load_config_removes_the_keys_of_training(config, weights):
     cfg = load(config, checkpoint=str(weights))
     assert not {key for key in cfg if key.startswith(("train_", "val_", "optim", "param_"))}
     assert cfg.model_wrapper_cfg == dict(type="EvalOnly") and not cfg.resume and cfg.load_from is None
@@ -117,7 +113,7 @@ def test_training_is_left_out(config, weights):
 
 
 @pytest.mark.parametrize(
-    "words, error, message",
+    "options, error, message",
     [
         (
             {},
@@ -136,17 +132,17 @@ def test_training_is_left_out(config, weights):
         (dict(config=TINY, checkpoint="README.md", method="maskclip"), ValueError, "MaskCLIP.* is training-free"),
     ],
 )
-def test_what_does_not_go_together(config, words, error, message):
+def test_wrong_checkpoints_and_options_are_refused(config, options, error, message):
     with pytest.raises(error, match=message):
-        load(**{"config": config, **words})
+        load(**{"config": config, **options})
 
 
-def test_it_is_refused_before_data_are_read(config, tmp_path, capsys):
+def test_missing_checkpoint_is_refused_before_data_are_read(config, tmp_path, capsys):
     assert evaluate(config, tmp_path, "--cfg-options", "test_dataloader.dataset.type=BaseSegDataset") == 1
     assert "train it first" in capsys.readouterr().err
 
 
-def test_a_checkpoint_that_the_config_names(config, weights):
+def test_checkpoint_may_be_named_by_the_config(config, weights):
     by_option = load(config, cfg_options=(f"model.checkpoint={weights}",))
     assert by_option.model.checkpoint == str(weights)
     with pytest.raises(FileNotFoundError, match=r"last\.pth"):
@@ -154,8 +150,8 @@ def test_a_checkpoint_that_the_config_names(config, weights):
 
 
 def test_identity_follows_the_checkpoint_and_the_code(config, weights, tmp_path, monkeypatch):
-    def identity(config=config, **words):
-        return run_identity(load(config, **words), "cpu")
+    def identity(config=config, **options):
+        return run_identity(*load_config(EvalOptions(config=str(config), **options)), "cpu")
 
     base = identity(checkpoint=str(weights))
     moved = shutil.copy(weights, tmp_path / "moved.pth")
@@ -171,7 +167,7 @@ def test_identity_follows_the_checkpoint_and_the_code(config, weights, tmp_path,
     assert identity(training_free) == before and identity(checkpoint=str(weights)) != base
 
 
-def test_method_is_what_the_class_says(monkeypatch):
+def test_describe_method_reads_the_attributes_of_the_class(monkeypatch):
     own = type("OwnModel", (DummyTrained,), {"method": "some_method"})
     monkeypatch.setitem(MODELS.module_dict, "OwnModel", own)
     monkeypatch.setitem(MODELS.module_dict, "Derived", type("Derived", (own,), {}))
@@ -188,7 +184,7 @@ def test_teacher_uses_trained_code_without_a_checkpoint():
     assert (info.name, info.needs_checkpoint, info.uses_trained_code) == ("maskclip_teacher", False, True)
 
 
-def test_configs_of_trained_models_are_known(tmp_path, monkeypatch):
+def test_find_config_knows_configs_of_trained_models(tmp_path, monkeypatch):
     monkeypatch.setattr("proxyclip.engine.config.load.ROOT", tmp_path)
     for name in ("cfg_voc21", "trained/some_method/zero_shot/voc20", "trained/some_method/_base_/model"):
         path = tmp_path / f"configs/{name}.py"

@@ -1,4 +1,4 @@
-"""dist_test.sh with two processes on the CPU: the same numbers as with one, and its arguments."""
+"""dist_test.sh with two processes on the CPU: the numbers of one process, and its arguments."""
 
 import json
 import os
@@ -7,17 +7,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from helpers.dummy_dataset import make_world
+from helpers.dummy_dataset import evaluate, make_world
 
-from proxyclip.cli.eval import main
 from proxyclip.utils.paths import ROOT
 
 
-def dist_test(cwd: Path, *words: str, **variables: str) -> subprocess.CompletedProcess:
+def run_script(cwd: Path, *arguments: str, **variables: str) -> subprocess.CompletedProcess:
     environment = {**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "tests"), **variables}
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "DATA_ROOT"):
         environment.pop(name, None)
-    command = ["bash", str(ROOT / "dist_test.sh"), *words]
+    command = ["bash", str(ROOT / "dist_test.sh"), *arguments]
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
 
@@ -26,33 +25,35 @@ def folder(tmp_path_factory) -> Path:
     return make_world(tmp_path_factory.mktemp("world")).parent
 
 
-def record(work_dir: Path) -> dict:
+def load_only_record(work_dir: Path) -> dict:
     (path,) = (work_dir / "records").glob("*.json")
     return json.loads(path.read_text())
 
 
-def test_two_processes_give_what_one_gives(folder, monkeypatch):
-    """Seven images on two processes: the one that is padded in is not counted twice."""
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    assert main(["--config", "cfg_dummy.py", "--work-dir", "out", "--device", "cpu"]) == 0
-    one = record(folder / "out")
-    words = ("--work-dir", "out", "--device", "cpu", "--show-dir", "pictures")
-    assert (done := dist_test(folder, "cfg_dummy.py", *words, GPUS="2")).returncode == 0, done.stderr
-    two = record(folder / "out")
-    assert (one["processes"], two["processes"]) == (1, 2)
-    assert one["metrics"] == two["metrics"] and one["per_class"] == two["per_class"]
-    assert done.stdout.count("aAcc") == 1 and "Setting" not in done.stderr
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_environment")
+def test_two_processes_score_seven_images_as_one_does(folder):
+    """The image that is padded in for the second process does not count twice."""
+    assert evaluate(folder / "cfg_dummy.py", folder / "out") == 0
+    single = load_only_record(folder / "out")
+    arguments = ("--work-dir", "out", "--device", "cpu", "--show-dir", "pictures")
+    result = run_script(folder, "cfg_dummy.py", *arguments, GPUS="2")
+    assert result.returncode == 0, result.stderr
+    pair = load_only_record(folder / "out")
+    assert (single["processes"], pair["processes"]) == (1, 2)
+    assert single["metrics"] == pair["metrics"] and single["per_class"] == pair["per_class"]
+    assert result.stdout.count("aAcc") == 1 and "Setting" not in result.stderr
     assert len(list((folder / "pictures").iterdir())) == 7 and not (folder / ".dist_test").exists()
 
 
-def test_an_error_is_one_message(folder):
-    done = dist_test(folder, "cfg_dummy.py", "2", "--device", "cpu", "--cfg-options", "model.fail=build")
-    assert done.returncode == 1 and "Traceback" not in done.stderr
-    assert done.stderr.count("neither on disk nor to be had") == 1
+@pytest.mark.slow
+def test_error_of_two_processes_is_printed_once(folder):
+    result = run_script(folder, "cfg_dummy.py", "2", "--device", "cpu", "--cfg-options", "model.fail=build")
+    assert result.returncode == 1 and "Traceback" not in result.stderr
+    assert result.stderr.count("neither on disk nor to be had") == 1
 
 
-def test_wrong_words(folder):
-    assert dist_test(folder).returncode == 2
-    done = dist_test(folder, "cfg_dummy.py", "two")
-    assert done.returncode == 2 and "but got 'two'" in done.stderr
+def test_wrong_arguments_of_the_script_end_with_code_2(folder):
+    assert run_script(folder).returncode == 2
+    result = run_script(folder, "cfg_dummy.py", "two")
+    assert result.returncode == 2 and "but got 'two'" in result.stderr

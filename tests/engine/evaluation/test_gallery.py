@@ -1,6 +1,4 @@
-"""The images kept for the report: which ones, and what their files say."""
-
-from pathlib import Path
+"""Images of the gallery: their choice and their files."""
 
 import numpy as np
 import pytest
@@ -24,7 +22,7 @@ def counts(label: list[int], prediction: list[int]):
     )
 
 
-def test_scores_of_one_image():
+def test_score_image_is_over_classes_in_the_image():
     assert score_image(counts([0, 0, 1, 1], [0, 0, 1, 2]), 3) == pytest.approx((100 * (1 + 0.5 + 0) / 3, 75.0))
     assert score_image(counts([0, 255], [0, 1]), 3) == (100.0, 100.0)
     assert all(np.isnan(score_image(counts([255, 255], [0, 1]), 3)))
@@ -32,7 +30,7 @@ def test_scores_of_one_image():
     assert score_image(outside, 3) == (50.0, 100.0)
 
 
-def test_best_worst_and_mistakes():
+def test_rank_gallery_images_takes_best_worst_and_confused_ones():
     kept = {
         0: counts([0] * 4, [0] * 4),  # 100
         1: counts([1] * 4, [1, 1, 2, 2]),  # cow called sheep, 2
@@ -43,7 +41,7 @@ def test_best_worst_and_mistakes():
     scores = [score_image(kept.get(i, (np.zeros(0, int),) * 2), 3)[0] for i in range(6)]  # image 5 was left out
     picks = rank_gallery_images(scores, kept, NAMES, 2)
     assert [(pick["index"], pick["why"]) for pick in picks] == [
-        (0, "best"), (3, "best"), (2, "worst"), (1, "worst"), (2, "failure"), (3, "failure"),
+        (0, "best"), (3, "best"), (2, "worst"), (1, "worst"), (2, "failure"), (3, "failure")
     ]  # fmt: skip
     assert [pick["note"] for pick in picks[4:]] == ["cow called sheep, 5 pixels", "sky called cow, 1 pixels"]
     assert rank_gallery_images(scores, kept, NAMES, 9)[:2] == picks[:2]
@@ -52,7 +50,7 @@ def test_best_worst_and_mistakes():
 
 
 class Perfect:
-    """Predicts the label of every pixel, 0 where there is none."""
+    """Model that predicts the label of every pixel, 0 where there is none."""
 
     def __init__(self, classes: int) -> None:
         self.classes = classes
@@ -64,8 +62,8 @@ class Perfect:
         return [sample]
 
 
-@pytest.mark.parametrize("classes, ignored, kind", [(3, 255, np.uint8), (300, 65535, np.uint16)])
-def test_files(tmp_path, classes, ignored, kind):
+@pytest.mark.parametrize("classes, ignored, dtype", [(3, 255, np.uint8), (300, 65535, np.uint16)])
+def test_render_gallery_images_replaces_the_folder_by_panels(tmp_path, classes, ignored, dtype):
     label = torch.zeros(1, 800, 1000, dtype=torch.int32)
     label[:, :400, :500] = classes - 1
     label[:, 400:, 500:] = ignored
@@ -79,7 +77,7 @@ def test_files(tmp_path, classes, ignored, kind):
             return {"inputs": image, "data_samples": sample}
 
     def collate(samples):
-        return {key: [one[key] for one in samples] for key in samples[0]}
+        return {key: [sample[key] for sample in samples] for key in samples[0]}
 
     picks = [dict(index=7, why="best"), dict(index=7, why="failure")]
     (tmp_path / "g").mkdir()
@@ -87,27 +85,25 @@ def test_files(tmp_path, classes, ignored, kind):
     render_gallery_images(Perfect(classes), Data(), collate, picks, tmp_path / "g")
     assert sorted(f.name for f in (tmp_path / "g").iterdir()) == ["7-image.jpg", "7-prediction.png", "7-truth.png"]
     truth, prediction = (np.asarray(Image.open(tmp_path / "g" / f"7-{name}.png")) for name in ("truth", "prediction"))
-    assert truth.shape == (512, 640) and truth.dtype == kind
-    assert [truth[0, 0], truth[0, -1], truth[-1, -1]] == [classes - 1, 0, np.iinfo(kind).max]
+    assert truth.shape == (512, 640) and truth.dtype == dtype
+    assert [truth[0, 0], truth[0, -1], truth[-1, -1]] == [classes - 1, 0, np.iinfo(dtype).max]
     assert [prediction[0, 0], prediction[-1, -1]] == [classes - 1, 0]
     assert Image.open(tmp_path / "g" / "7-image.jpg").size == (640, 512)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("own_environment")
-def test_a_gallery_that_fails_costs_no_result(tmp_path, monkeypatch, capsys):
+def test_failing_gallery_costs_no_record(tmp_path, monkeypatch, capsys):
     def fail(*_):
         raise OSError("No space left on device")
 
-    draw = render_gallery_images
     monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", fail)
     config = make_world(tmp_path / "world")
     assert evaluate(config, tmp_path, "--gallery", "2") == 0
     assert "no pictures for the report" in capsys.readouterr().err
     (run,) = load_records(tmp_path)
     assert [pick["why"] for pick in run["gallery"]] == ["best"] * 2 + ["worst"] * 2 + ["failure"] * 2
-    monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", draw)
+    monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", render_gallery_images)
     assert evaluate(config, tmp_path, "--gallery", "2") == 0
-    kept = {int(f.name.split("-")[0]) for f in Path(tmp_path / "gallery" / run["identity"]).iterdir()}
-    assert kept == {pick["index"] for pick in run["gallery"]}
-    assert evaluate(config, tmp_path, "--gallery", "0") == 0
-    assert load_records(tmp_path)[0]["gallery"] == []
+    saved = {int(f.name.split("-")[0]) for f in (tmp_path / "gallery" / run["identity"]).iterdir()}
+    assert saved == {pick["index"] for pick in run["gallery"]}

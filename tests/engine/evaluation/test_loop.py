@@ -1,23 +1,24 @@
-"""Evaluations that are killed, stopped or fed damaged files: what was counted stays, and the record is the same."""
+"""Evaluations that are killed, stopped or read damaged files: counts are kept, and the record is the same."""
 
 import json
 import multiprocessing
 import os
 import random
 import signal
-import subprocess
-import sys
+import socket
 import time
 from pathlib import Path
 
 import pytest
-from helpers.dummy_dataset import evaluate, make_world, run_apart
+from helpers.dummy_dataset import evaluate, make_world, run_eval
+from PIL import Image
 
 from proxyclip.results.records import extract_metrics, load_records
 from proxyclip.utils.paths import ROOT
 
-IMAGES = 24  # the last one takes forever in a process that is to be killed, so none ends too early
-LAST = "9.png"  # by name
+IMAGES = 12
+LAST = "9.png"  # by name; takes forever in a process that is to be killed, so that none ends too early
+PRELOADED = ["helpers.dummy_dataset", "proxyclip.engine.evaluation.evaluate", "mmseg.models", "mmseg.evaluation"]
 
 pytestmark = pytest.mark.usefixtures("own_environment")
 
@@ -27,169 +28,173 @@ def config(tmp_path) -> Path:
     return make_world(tmp_path / "world", IMAGES)
 
 
-class Apart:
-    """eval.py in a process of its own, forked from one that has imported everything."""
-
-    def __init__(self, config: Path, work_dir: Path, *words: str, hold: str = "") -> None:
-        words = ("--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", "--workers", "0", *words)
-        self.said = config.parent / "stderr"
-        slowly = {"DUMMY_HOLD": hold, "DUMMY_SECONDS": "0.02"}
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(
-            ["helpers.dummy_dataset", "proxyclip.engine.evaluation.evaluate", "mmseg.models", "mmseg.evaluation"]
-        )
-        self.process = context.Process(target=run_apart, args=(list(words), self.said, slowly))
-        self.process.start()
-
-    def poll(self) -> int | None:
-        return self.process.exitcode
-
-    def end(self, number: int) -> tuple[int | None, str]:
-        """Send it a signal; its exit code and what it has said."""
-        os.kill(self.process.pid, number)
-        self.process.join(120)
-        return self.poll(), self.said.read_text()
-
-
 @pytest.fixture(scope="module", autouse=True)
-def paths():
-    """For the process that others are forked from."""
+def fork_server():
+    """Process that imports everything once; `EvalProcess` is forked from it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{ROOT / 'tests'}")
+        multiprocessing.get_context("forkserver").set_forkserver_preload(PRELOADED)
         yield
 
 
-def saved(work_dir: Path) -> list[Path]:
+class EvalProcess:
+    """eval.py in a process of its own, with environment variables; its stderr is in a file."""
+
+    def __init__(self, config: Path, work_dir: Path, *arguments: str, **variables: str) -> None:
+        argv = ["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", "--workers", "0", *arguments]
+        self.stderr = config.parent / f"stderr-{variables.get('RANK', '0')}"
+        context = multiprocessing.get_context("forkserver")
+        self.process = context.Process(target=run_eval, args=(argv, self.stderr, variables))
+        self.process.start()
+
+    def wait(self) -> tuple[int | None, str]:
+        """Return exit code and stderr, once it has ended."""
+        self.process.join(120)
+        return self.process.exitcode, self.stderr.read_text()
+
+    def send(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+
+def start_pair(config: Path, work_dir: Path, *arguments: str, **variables: str) -> list[EvalProcess]:
+    """Start one evaluation in two processes."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    variables |= {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    return [
+        EvalProcess(config, work_dir, "--launcher", "pytorch", *arguments, RANK=rank, LOCAL_RANK=rank, **variables)
+        for rank in "01"
+    ]
+
+
+def list_saved(work_dir: Path) -> list[Path]:
     return sorted((work_dir / "unfinished").glob("*/*.npz"))
 
 
-def wait_for(process: subprocess.Popen | Apart, work_dir: Path, files: int) -> None:
-    while len(saved(work_dir)) < files:
-        assert process.poll() is None, f"it ended with {process.poll()}"
+def wait_for_files(run: EvalProcess, work_dir: Path, count: int) -> None:
+    while len(list_saved(work_dir)) < count:
+        assert run.process.exitcode is None, f"it ended with {run.process.exitcode}"
         time.sleep(0.002)
 
 
-def only_record(work_dir: Path) -> dict:
+def load_only_record(work_dir: Path) -> dict:
     (path,) = (work_dir / "records").glob("*.json")
     return json.loads(path.read_text())
 
 
 def metric_bytes(work_dir: Path) -> bytes:
-    """The part of the record that the images decide."""
-    return json.dumps(extract_metrics(only_record(work_dir)), sort_keys=True).encode()
+    """Return the part of the record that the images decide."""
+    return json.dumps(extract_metrics(load_only_record(work_dir)), sort_keys=True).encode()
 
 
-def test_killed_at_three_random_moments_the_record_is_the_same(config, tmp_path, capfd):
+@pytest.mark.slow
+def test_run_killed_at_three_random_moments_has_the_same_record(config, tmp_path, capfd):
     assert evaluate(config, tmp_path / "calm") == 0
-    work_dir, seed = tmp_path / "killed", random.randrange(1 << 30)
+    work_dir = tmp_path / "killed"
+    seed = random.randrange(1 << 30)
     print(f"seed {seed}")
-    draw, before = random.Random(seed), 0
+    draw = random.Random(seed)
+    before = 0
     for _ in range(3):
-        process = Apart(config, work_dir, "--save-every", "1", hold=LAST)
-        wait_for(process, work_dir, min(before + draw.randint(1, 6), IMAGES - 1))
+        run = EvalProcess(config, work_dir, "--save-every", "1", DUMMY_HOLD=LAST, DUMMY_SECONDS="0.02")
+        wait_for_files(run, work_dir, before + draw.randint(1, 3))
         time.sleep(draw.uniform(0, 0.02))
-        assert process.end(signal.SIGKILL)[0] == -signal.SIGKILL and not (work_dir / "records").exists()
-        assert before <= len(saved(work_dir)) < IMAGES
-        before = len(saved(work_dir))
+        run.send(signal.SIGKILL)
+        assert run.wait()[0] == -signal.SIGKILL and not (work_dir / "records").exists()
+        assert before <= len(list_saved(work_dir)) < IMAGES
+        before = len(list_saved(work_dir))
     capfd.readouterr()
     assert evaluate(config, work_dir, "--save-every", "1") == 0
     assert f"going on after {before} of {IMAGES} images" in capfd.readouterr().out
     assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm")
-    one, other = only_record(tmp_path / "calm"), only_record(work_dir)
-    assert one["metrics_sha256"] == other["metrics_sha256"] and one["identity"] == other["identity"]
-    assert one["gallery"] == other["gallery"] and (one["resumed_images"], other["resumed_images"]) == (0, before)
+    calm, resumed = load_only_record(tmp_path / "calm"), load_only_record(work_dir)
+    assert {name for name in calm if calm[name] != resumed[name]} <= {
+        "resumed_images", "options", "start", "end", "times", "images_per_second", "peak_memory_mib", "command",
+        "config", "config_sha256",  # with the work dir
+    }  # fmt: skip
+    assert (calm["resumed_images"], resumed["resumed_images"]) == (0, before)
     assert not (work_dir / "unfinished").exists()
 
 
-def test_sigterm_saves_and_two_processes_go_on(config, tmp_path):
+@pytest.mark.slow
+def test_sigterm_saves_counts_and_two_processes_resume(config, tmp_path):
     assert evaluate(config, tmp_path / "calm") == 0
     work_dir = tmp_path / "stopped"
-    process = Apart(config, work_dir, "--save-every", "7", hold=LAST)
-    wait_for(process, work_dir, 1)
-    code, said = process.end(signal.SIGTERM)
-    assert code == 130 and "the same command goes on after them" in said and "Traceback" not in said
-    words = ["bash", str(ROOT / "dist_test.sh"), str(config), "2", "--work-dir", str(work_dir), "--device", "cpu"]
-    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "tests")}
-    done = subprocess.run(words, env=environment, capture_output=True, text=True)
-    assert done.returncode == 0 and "going on after" in done.stdout, done.stderr
-    assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm") and only_record(work_dir)["processes"] == 2
+    run = EvalProcess(config, work_dir, "--save-every", "4", DUMMY_HOLD=LAST, DUMMY_SECONDS="0.02")
+    wait_for_files(run, work_dir, 1)
+    run.send(signal.SIGTERM)
+    code, stderr = run.wait()
+    assert code == 130 and "the same command goes on after them" in stderr and "Traceback" not in stderr
+    assert [process.wait()[0] for process in start_pair(config, work_dir)] == [0, 0]
+    record = load_only_record(work_dir)
+    assert record["processes"] == 2 and 4 <= record["resumed_images"] < IMAGES
+    assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm")
 
 
-def test_fresh_starts_anew(config, tmp_path, capfd):
-    assert evaluate(config, tmp_path, "--save-every", "5", "--cfg-options", "model.fail=late") == 1
-    assert "error: ZeroDivisionError" in (said := capfd.readouterr().err) and "images are scored and saved" in said
-    assert saved(tmp_path)
+@pytest.mark.slow
+def test_killed_process_ends_the_other_and_counts_of_both_are_resumed(config, tmp_path):
+    first, second = start_pair(config, tmp_path, "--save-every", "1", DUMMY_HOLD=LAST)  # an image of the second
+    wait_for_files(first, tmp_path, IMAGES - 1)
+    second.send(signal.SIGKILL)
+    code, stderr = first.wait()
+    assert code == 1 and "another process of this run ended early" in stderr and "Traceback" not in stderr
+    assert not (tmp_path / "records").exists()
+    assert evaluate(config, tmp_path) == 0 and load_only_record(tmp_path)["resumed_images"] == IMAGES - 1
+
+
+def test_fresh_ignores_saved_counts(config, tmp_path, capfd):
+    assert evaluate(config, tmp_path, "--save-every", "3", "--cfg-options", "model.fail=late") == 1
+    stderr = capfd.readouterr().err
+    assert "error: ZeroDivisionError" in stderr and "images are scored and saved" in stderr and list_saved(tmp_path)
     assert evaluate(config, tmp_path, "--cfg-options", "model.fail=late", "--fresh") == 1
     assert "going on after" not in capfd.readouterr().out
 
 
-def damage(config: Path, name: str) -> bytes:
+def damage_image(config: Path, name: str) -> bytes:
+    """Cut an image file in half, and return its former content."""
     path = config.parent / "data" / "images" / name
-    whole = path.read_bytes()
-    path.write_bytes(whole[: len(whole) // 2])
-    return whole
+    content = path.read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    return content
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["0", "2"])
-def test_a_damaged_image_in_the_middle(config, tmp_path, capfd, workers):
+def test_damaged_image_is_named_skipped_and_scored_once_repaired(config, tmp_path, capfd, workers):
     assert evaluate(config, tmp_path / "calm") == 0
-    work_dir, words = tmp_path / "out", ("--no-check", "--workers", workers)
-    whole = damage(config, "3.png")
-    assert evaluate(config, work_dir, *words) == 1
-    said = capfd.readouterr().err
-    assert "images/3.png" in said and "--skip-bad" in said and "Traceback" not in said
-    assert f"17 of {IMAGES} images are scored and saved" in said  # in the order of names: 0, 1, 10 to 19, 2, 20 to 23
-    assert evaluate(config, work_dir, *words, "--skip-bad") == 0
-    said = capfd.readouterr()
-    assert "going on after 17" in said.out and "left out: " in said.err and "without 1 image" in said.out
-    run = only_record(work_dir)
-    assert [one["file"] for one in run["left_out"]] == ["3.png"] and "cannot be read" in run["left_out"][0]["why"]
-    bad = run["per_image"]["file"].index("3.png")
-    assert run["per_image"]["mIoU"][bad] is None and len(run["per_image"]["mIoU"]) == IMAGES
-    (config.parent / "data" / "images" / "3.png").write_bytes(whole)
+    work_dir = tmp_path / "out"
+    arguments = ("--no-check", "--workers", workers)
+    content = damage_image(config, "3.png")
+    assert evaluate(config, work_dir, *arguments) == 1
+    stderr = capfd.readouterr().err
+    assert "images/3.png" in stderr and "--skip-bad" in stderr and "Traceback" not in stderr
+    assert f"5 of {IMAGES} images are scored and saved" in stderr  # in the order of names: 0, 1, 10, 11, 2
+    assert evaluate(config, work_dir, *arguments, "--skip-bad") == 0
+    output = capfd.readouterr()
+    assert "going on after 5" in output.out and "left out: " in output.err and "without 1 image" in output.out
+    run = load_only_record(work_dir)
+    assert [image["file"] for image in run["left_out"]] == ["3.png"] and "cannot be read" in run["left_out"][0]["why"]
+    assert run["per_image"]["mIoU"][run["per_image"]["file"].index("3.png")] is None
+    assert len(run["per_image"]["mIoU"]) == IMAGES
+    (config.parent / "data" / "images" / "3.png").write_bytes(content)
     assert evaluate(config, work_dir) == 0
     assert f"going on after {IMAGES - 1} of {IMAGES}" in capfd.readouterr().out
     runs = load_records(work_dir)
     assert [len(run["left_out"]) for run in runs] == [1, 0] and runs[0]["identity"] != runs[1]["identity"]
-    assert runs[1]["metrics"] == only_record(tmp_path / "calm")["metrics"]
+    assert runs[1]["metrics"] == load_only_record(tmp_path / "calm")["metrics"]
 
 
-def test_a_label_map_of_another_size_can_be_left_out(config, tmp_path, capfd):
-    from PIL import Image
-
+def test_label_map_of_another_size_can_be_skipped(config, tmp_path, capfd):
     Image.new("L", (9, 9)).save(config.parent / "data" / "labels" / "5.png")
     assert evaluate(config, tmp_path, "--no-check") == 1
     assert "5.png is (9, 9) but the prediction" in capfd.readouterr().err
     assert evaluate(config, tmp_path, "--no-check", "--skip-bad") == 0
-    assert [one["file"] for one in only_record(tmp_path)["left_out"]] == ["5.png"]
+    assert [image["file"] for image in load_only_record(tmp_path)["left_out"]] == ["5.png"]
 
 
-def test_nothing_but_damaged_images(config, tmp_path, capfd):
+def test_only_damaged_images_are_an_error(config, tmp_path, capfd):
     for i in range(IMAGES):
-        damage(config, f"{i}.png")
+        damage_image(config, f"{i}.png")
     assert evaluate(config, tmp_path, "--no-check", "--skip-bad") == 1
     assert f"None of {IMAGES} images can be scored; the first: " in capfd.readouterr().err
-
-
-def test_one_of_two_processes_is_killed(config, tmp_path):
-    """The other one ends too, and says why; what both had saved is taken up."""
-    words = ["bash", str(ROOT / "dist_test.sh"), str(config), "2", "--work-dir", str(tmp_path), "--device", "cpu"]
-    environment = os.environ | {"PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "tests"), "DUMMY_HOLD": LAST}
-    process = subprocess.Popen([*words, "--save-every", "1"], env=environment, stderr=subprocess.PIPE, text=True)
-    wait_for(process, tmp_path, 3)
-    children = subprocess.run(["pgrep", "-f", f"eval.py.*{tmp_path}"], capture_output=True, text=True).stdout.split()
-    ranks = [pid for pid in children if rank(pid) is not None]
-    assert len(ranks) == 2
-    os.kill(int(max(ranks, key=lambda pid: str(rank(pid)))), signal.SIGKILL)
-    process.communicate(timeout=120)
-    assert process.returncode != 0 and not (tmp_path / "records").exists()
-    known = len(saved(tmp_path))
-    assert known >= 3 and evaluate(config, tmp_path) == 0 and only_record(tmp_path)["resumed_images"] == known
-
-
-def rank(pid: str) -> str | None:
-    try:
-        words = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
-    except OSError:
-        return None
-    return next((word.partition("=")[2] for word in words if word.startswith("RANK=")), None)

@@ -1,4 +1,4 @@
-"""Counts on disk: what is taken up, what is not, and a disk that is full for a while."""
+"""Counts on disk: those that fit are loaded, and a full disk costs none."""
 
 import errno
 
@@ -8,7 +8,7 @@ from proxyclip.engine.evaluation.resume import Journal
 from proxyclip.utils.io import replace_file
 
 
-def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):
+def test_journal_loads_only_counts_that_fit(tmp_path, capsys):
     def counts(n: int):
         return np.arange(n), np.full(n, 3)
 
@@ -27,8 +27,8 @@ def test_the_journal_takes_up_what_fits_only(tmp_path, capsys):
     assert "its images are evaluated again" in capsys.readouterr().err
 
 
-def test_a_full_disk_does_not_stop_the_counting(tmp_path, monkeypatch, capsys):
-    journal, write = Journal(tmp_path / "a", ["x", "y"], 5, every=1), replace_file
+def test_journal_keeps_counts_while_the_disk_is_full(tmp_path, monkeypatch, capsys):
+    journal = Journal(tmp_path / "a", ["x", "y"], 5, every=1)
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -36,6 +36,6 @@ def test_a_full_disk_does_not_stop_the_counting(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("proxyclip.engine.evaluation.resume.replace_file", full)
     journal.add({0: (np.arange(2), np.ones(2, int))})
     assert not journal.save() and capsys.readouterr().err.count("No space left on device") == 1
-    monkeypatch.setattr("proxyclip.engine.evaluation.resume.replace_file", write)
+    monkeypatch.setattr("proxyclip.engine.evaluation.resume.replace_file", replace_file)
     journal.add({1: (np.arange(1), np.ones(1, int))})
     assert sorted(Journal(tmp_path / "a", ["x", "y"], 5).load()) == [0, 1]

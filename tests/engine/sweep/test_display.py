@@ -1,7 +1,5 @@
 """Console display of a sweep: the live table, or lines."""
 
-from __future__ import annotations
-
 import json
 import os
 import re
@@ -25,35 +23,36 @@ class Clock:
         return self.now
 
 
-def grid_of(states: list[str], folder: Path) -> list[Cell]:
-    """Cells in these states; what runs has done 25 of 100 images, at 5 images a second."""
+def make_cells(states: list[str], folder: Path) -> list[Cell]:
+    """Make cells in these states; running ones have done 25 of 100 images, at 5 images a second."""
     cells = []
     for number, state in enumerate(states, start=1):
-        cell = Cell("configs/cfg_some.py", number=number, named=(f"m{number}", "dino", "ViT"), state=state)
+        cell = Cell("configs/cfg_some.py", number=number, names=(f"m{number}", "dino", "ViT"), state=state)
         cell.progress = folder / f"{number}.json"
         if state == "running":
             cell.progress.write_text(json.dumps({"done": 25, "total": 100, "images_per_second": 5.0}))
         if state in ("done", "kept"):
             run = {"metrics": {"mIoU": 40 + number / 100}, "dataset": {"images": 100}, "images_per_second": 5.0}
-            cell.run, cell.seconds = run, 86.0
+            cell.run = run
+            cell.seconds = 86.0
         cells.append(cell)
     return cells
 
 
-def rendered(view: SweepDisplay, height: int = 24) -> str:
+def render_text(view: SweepDisplay, height: int = 24) -> str:
     view.console = Console(record=True, width=120, height=height, file=Path(os.devnull).open("w"))  # noqa: SIM115
     view.console.print(view.render())
     return view.console.export_text()
 
 
-def test_the_live_table(tmp_path):
-    cells = grid_of(["done", "running", "waiting", "failed", "kept"], tmp_path)
+def test_live_table_shows_states_rates_and_time_left(tmp_path):
+    cells = make_cells(["done", "running", "waiting", "failed", "kept"], tmp_path)
     clock = Clock()
     view = SweepDisplay(cells, lines=False, clock=clock)
-    assert "left" not in rendered(view).splitlines()[0]  # nothing is known yet
+    assert "left" not in render_text(view).splitlines()[0]  # nothing is known yet
     cells[1].progress.write_text(json.dumps({"done": 75, "total": 100, "images_per_second": 5.0}))
     clock.now = 15.0
-    text = rendered(view)
+    text = render_text(view)
     # 100 images and 75 less the 25 it began with make 150 in 15 s; 25 and 100 are ahead
     assert text.startswith("3/5 cells, 1 running, 1 failed, 15 s so far, about 12 s left")
     lines = {line.split()[2]: line for line in text.splitlines() if "cfg_some" in line}
@@ -63,13 +62,13 @@ def test_the_live_table(tmp_path):
     assert "failed" in lines["m4"] and "waiting" in lines["m3"] and "more" not in text
 
 
-def test_a_large_grid_fits_the_screen(tmp_path):
+def test_live_table_of_200_cells_fits_the_screen(tmp_path):
     states = ["kept"] * 60 + ["done"] * 30 + ["failed"] * 2 + ["running"] * 4 + ["waiting"] * 104
-    cells = grid_of(states, tmp_path)
+    cells = make_cells(states, tmp_path)
     view = SweepDisplay(cells, lines=False, clock=Clock())
     for cell in cells[:92]:
         view.update(cell)
-    text = rendered(view, height=24)
+    text = render_text(view, height=24)
     assert len(text.splitlines()) <= 24
     shown = [int(line.split()[0]) for line in text.splitlines() if "cfg_some" in line]
     assert set(shown) >= {91, 92, 93, 94, 95, 96, 90} and shown == sorted(shown)
@@ -91,10 +90,10 @@ def test_progress_that_cannot_be_read_is_none(tmp_path):
     assert read_progress(cell) == {"done": 1, "total": 2, "images_per_second": 0}
 
 
-def test_lines_where_there_is_no_terminal(tmp_path, capsys):
-    waiting, done, kept = grid_of(["waiting", "done", "kept"], tmp_path)
-    kept.progress, kept.seconds, kept.note = None, 0.0, ""
-    waiting.progress = None
+def test_lines_replace_the_table_without_a_terminal(tmp_path, capsys):
+    waiting, done, kept = make_cells(["waiting", "done", "kept"], tmp_path)
+    kept.seconds = 0.0
+    kept.progress = waiting.progress = None
     view = SweepDisplay([waiting, done, kept], lines=True)
     for cell in (waiting, kept):
         view.update(cell)

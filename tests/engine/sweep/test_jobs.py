@@ -1,6 +1,4 @@
-"""Child processes side by side: what they get of the machine, and that none outlives its parent."""
-
-from __future__ import annotations
+"""Child processes of a sweep: their environment, their output, and their end with the parent."""
 
 import os
 import signal
@@ -24,16 +22,17 @@ from proxyclip.engine.sweep.jobs import (
 from proxyclip.utils.paths import ROOT
 
 SLEEPER = "import os, sys, time; os.write(int(sys.argv[1]), b'r'); time.sleep(60)"
-DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-STUBBORN = DEAF + SLEEPER
+IGNORE_SIGTERM = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+STUBBORN = IGNORE_SIGTERM + SLEEPER
 FAMILY = (
-    f"import subprocess, sys; words = [sys.executable, '-c', {STUBBORN!r}, sys.argv[1]]; "
-    "subprocess.run(words, close_fds=False, start_new_session="
+    f"import subprocess, sys; argv = [sys.executable, '-c', {STUBBORN!r}, sys.argv[1]]; "
+    "subprocess.run(argv, close_fds=False, start_new_session="
 )
-LEFT_BEHIND, OWN_SESSION = FAMILY + "False)", DEAF + FAMILY + "True)"  # torchrun gives its processes sessions
+LEFT_BEHIND = FAMILY + "False)"
+OWN_SESSION = IGNORE_SIGTERM + FAMILY + "True)"  # as torchrun starts its processes
 
 
-def test_a_job_has_its_output_in_a_file_and_its_exit_code(tmp_path):
+def test_run_command_appends_output_and_returns_the_exit_code(tmp_path):
     log = tmp_path / "logs" / "one.log"
     code = "import os, sys; print(os.environ['WHAT'], sys.stdin.read()); sys.exit('gone')"
     for number in (1, 2):
@@ -55,14 +54,14 @@ def test_a_job_has_its_output_in_a_file_and_its_exit_code(tmp_path):
         ("error: another process of this run ended early; see.\n", 1, "another process of this run ended early; see."),
         ("no word of it", 3, "exit code 3"),
         ("", -signal.SIGKILL, "ended by SIGKILL: out of memory, perhaps"),
-        ("", -signal.SIGSEGV, "ended by SIGSEGV"),
-    ],
+        ("", -signal.SIGSEGV, "ended by SIGSEGV")
+    ]
 )  # fmt: skip
-def test_why_a_job_failed(text, code, message):
+def test_describe_failure(text, code, message):
     assert describe_failure(text, code) == message
 
 
-def test_what_jobs_have_of_the_machine(monkeypatch):
+def test_job_slots_share_gpus_and_cores(monkeypatch):
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr("proxyclip.engine.sweep.jobs.count_cores", lambda: 16)
     assert job_slots() == [{}]
@@ -81,7 +80,7 @@ def test_what_jobs_have_of_the_machine(monkeypatch):
     assert job_slots(jobs=99)[0]["OMP_NUM_THREADS"] == "1"
 
 
-def test_one_slot_works_in_this_thread_and_in_order():
+def test_one_slot_runs_in_this_thread_and_in_order():
     seen = []
     run_in_slots([3, 1, 2], [{}], lambda item, slot: seen.append((item, threading.current_thread())))
     assert seen == [(item, threading.main_thread()) for item in (3, 1, 2)]
@@ -90,13 +89,13 @@ def test_one_slot_works_in_this_thread_and_in_order():
 def test_nothing_starts_after_a_signal():
     seen = []
 
-    def do(item, slot):
+    def run_item(item, slot):
         seen.append(item)
         os.kill(os.getpid(), signal.SIGTERM)
 
     before = signal.getsignal(signal.SIGTERM)
     with forward_stop_signals():
-        run_in_slots([1, 2, 3], [{}], do)
+        run_in_slots([1, 2, 3], [{}], run_item)
         assert stop_requested.is_set()
     assert seen == [1] and signal.getsignal(signal.SIGTERM) is before and not stop_requested.is_set()
 
@@ -111,34 +110,33 @@ def test_nothing_starts_after_a_signal():
     ],
     ids=["listens", "stubborn", "left behind", "own session"],
 )
-def test_a_signal_ends_the_jobs(tmp_path, monkeypatch, program, grace, number):
-    """At once where they listen, else after the time of grace, and what they have started with them."""
+def test_signal_ends_jobs_and_their_children(tmp_path, monkeypatch, program, grace, number):
     monkeypatch.setattr("proxyclip.engine.sweep.jobs.KILL_AFTER_SECONDS", grace)
-    hear, say = os.pipe()
+    reader, writer = os.pipe()
     start = subprocess.Popen
-    monkeypatch.setattr(jobs.subprocess, "Popen", lambda words, **more: start(words, pass_fds=[say], **more))
+    monkeypatch.setattr(jobs.subprocess, "Popen", lambda argv, **more: start(argv, pass_fds=[writer], **more))
     codes = []
 
-    def end():
-        os.read(hear, 1)
-        os.read(hear, 1)
+    def interrupt_both():
+        os.read(reader, 1)
+        os.read(reader, 1)
         os.kill(os.getpid(), signal.SIGINT)
 
-    told = threading.Thread(target=end)
-    told.start()
+    thread = threading.Thread(target=interrupt_both)
+    thread.start()
     with forward_stop_signals():
-        words = [sys.executable, "-c", program, str(say)]
-        run_in_slots([1, 2], [{}, {}], lambda item, _: codes.append(run_command(words, os.environ, tmp_path / "a")))
-    told.join()
-    os.close(say)
-    assert os.read(hear, 1) == b""  # nobody is left who could write
-    os.close(hear)
+        argv = [sys.executable, "-c", program, str(writer)]
+        run_in_slots([1, 2], [{}, {}], lambda item, _: codes.append(run_command(argv, os.environ, tmp_path / "a")))
+    thread.join()
+    os.close(writer)
+    assert os.read(reader, 1) == b""  # no process with the other end is left
+    os.close(reader)
     assert codes == [-number] * 2
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells the children")
-def test_children_are_told_when_their_parent_is_killed(tmp_path):
-    hear, say = os.pipe()
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux signals children")
+def test_children_get_sigterm_when_their_parent_is_killed(tmp_path):
+    reader, writer = os.pipe()
     child = (
         "import signal, sys; from pathlib import Path\n"
         f"signal.signal(signal.SIGTERM, lambda *_: sys.exit(Path({str(tmp_path / 'saved')!r}).write_text('yes')))\n"
@@ -146,13 +144,14 @@ def test_children_are_told_when_their_parent_is_killed(tmp_path):
     code = (
         "import os, subprocess, sys; from pathlib import Path; from proxyclip.engine.sweep import jobs\n"
         "start = subprocess.Popen\n"
-        f"jobs.subprocess.Popen = lambda words, **more: start(words, pass_fds=[{say}], **more)\n"
-        f"jobs.launch([sys.executable, '-c', sys.argv[1], '{say}'], os.environ, Path({str(tmp_path / 'log')!r}))\n"
+        f"jobs.subprocess.Popen = lambda argv, **more: start(argv, pass_fds=[{writer}], **more)\n"
+        f"argv = [sys.executable, '-c', sys.argv[1], '{writer}']\n"
+        f"jobs.run_command(argv, os.environ, Path({str(tmp_path / 'log')!r}))\n"
     )
-    parent = subprocess.Popen([sys.executable, "-c", code, child + SLEEPER], cwd=ROOT, pass_fds=[say])
-    os.close(say)
-    assert os.read(hear, 1) == b"r"
+    parent = subprocess.Popen([sys.executable, "-c", code, child + SLEEPER], cwd=ROOT, pass_fds=[writer])
+    os.close(writer)
+    assert os.read(reader, 1) == b"r"
     parent.kill()
-    assert os.read(hear, 1) == b""
-    os.close(hear)
+    assert os.read(reader, 1) == b""
+    os.close(reader)
     assert parent.wait() == -signal.SIGKILL and (tmp_path / "saved").read_text() == "yes"

@@ -1,15 +1,10 @@
-"""train.py and dist_train.sh with a model of a few weights: killed, resumed, shared by processes, and gone wrong."""
-
-from __future__ import annotations
+"""Trainings of a model of a few weights: resuming, checkpoints, several processes, errors."""
 
 import errno
 import json
-import multiprocessing
 import os
 import shutil
-import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -17,6 +12,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from helpers.dummy_trained import DummyTrained
+from helpers.train_runs import fork, read_losses, run_two_processes
 from mmengine.config import Config
 from mmengine.fileio import LocalBackend
 from mmseg.registry import MODELS
@@ -24,7 +20,7 @@ from mmseg.registry import MODELS
 from proxyclip.cli.train import main, parse_train_options
 from proxyclip.engine.training.checkpoint import find_latest_checkpoint, list_checkpoints
 from proxyclip.models.trained.nonfinite import check_finite_losses
-from proxyclip.models.trained.state_dict import read_checkpoint_state
+from proxyclip.models.trained.state_dict import load_checkpoint_file
 from proxyclip.utils.paths import ROOT
 
 CONFIG = """
@@ -59,11 +55,14 @@ default_hooks = dict(logger=dict(type='LoggerHook', interval=4), checkpoint=dict
 
 @MODELS.register_module(force=True)
 class Learner(DummyTrained):
-    """A 1x1 convolution that learns, and does at iteration `at` (from 1) what `trouble` says."""
+    """A 1x1 convolution that learns; iteration `at`, from 1, has a fault: "hold", "stop", "loss" or "gradient"."""
 
-    def __init__(self, dropout: float = 0.0, trouble: str = "", at: int = 0, **kwargs) -> None:
+    def __init__(self, dropout: float = 0.0, fault: str = "", at: int = 0, **kwargs) -> None:
         super().__init__(**kwargs)
-        self.dropout, self.trouble, self.at, self.calls = dropout, trouble, at, 0
+        self.dropout = dropout
+        self.fault = fault
+        self.at = at
+        self.calls = 0
 
     def init_weights(self) -> None:
         self.calls = 0
@@ -71,18 +70,19 @@ class Learner(DummyTrained):
     def loss(self, inputs, data_samples):
         self.calls += 1
         if "LEARNER_DUMP" in os.environ:
-            place = Path(os.environ["LEARNER_DUMP"]) / f"{os.environ.get('RANK', 'one')}_{self.calls}.pt"
-            torch.save(self.state_dict(), place)
+            file = Path(os.environ["LEARNER_DUMP"]) / f"{os.environ.get('RANK', 'one')}_{self.calls}.pt"
+            torch.save(self.state_dict(), file)
         labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
         scores = self.conv(F.dropout(inputs, self.dropout))
         loss = F.cross_entropy(scores.float(), labels, ignore_index=255, reduction="sum") / labels.numel()
-        if self.calls == self.at and self.trouble == "hold":
+        fault = self.fault if self.calls == self.at else ""
+        if fault == "hold":
             time.sleep(600)
-        if self.calls == self.at and self.trouble == "stop":
+        if fault == "stop":
             raise KeyboardInterrupt
-        if self.calls == self.at and self.trouble == "loss":
+        if fault == "loss":
             loss = loss * float("nan")
-        if self.calls == self.at and self.trouble == "gradient":
+        if fault == "gradient":
             loss = loss + (loss - loss.detach()).sqrt()
         return {"loss_ce": loss, "bits": torch.tensor(8.0 * scores.element_size())}
 
@@ -106,44 +106,28 @@ def place(world, own_environment, monkeypatch):
     monkeypatch.chdir(world)
 
 
-def run(out: str, *words: str) -> int:
-    return main(["cfg_learner.py", "--work-dir", out, "--device", "cpu", *words])
+def run(out: str, *arguments: str, config: str = "cfg_learner") -> int:
+    return main([f"{config}.py", "--work-dir", out, "--device", "cpu", *arguments])
 
 
 def folder(out: str) -> Path:
     return Path(out) / "train" / "cfg_learner"
 
 
-def lines(out: str) -> list[dict]:
-    return [json.loads(line) for line in (folder(out) / "losses.jsonl").read_text().splitlines()]
-
-
-def fork(target, *args) -> multiprocessing.Process:
-    """A process with everything imported already."""
-    process = multiprocessing.get_context("fork").Process(target=target, args=args)
-    process.start()
-    return process
-
-
 @pytest.fixture(scope="module")
 def whole(world) -> str:
-    """A training that nothing disturbed."""
-    old = Path.cwd()
-    os.chdir(world)
-    try:
+    """Work dir of an uninterrupted training."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(world)
         assert run("whole", "--no-eval") == 0
-    finally:
-        os.chdir(old)
     return "whole"
 
 
-def held(out: str) -> None:
-    run(out, "--no-eval", "--resume", "--cfg-options", "model.trouble=hold", "model.at=6")
-
-
-def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, capfd):
-    """SIGKILL in iteration 6, then --resume with another number of loading processes."""
-    victim = fork(held, "killed")
+@pytest.mark.slow
+def test_resume_after_sigkill_equals_an_uninterrupted_training(whole, capfd):
+    """Kill iteration 6, then resume with another number of loading processes."""
+    options = ("--no-eval", "--resume", "--cfg-options", "model.fault=hold", "model.at=6")
+    victim = fork(run, "killed", *options)
     limit = time.time() + 60
     while find_latest_checkpoint(folder("killed")) != folder("killed") / "iter_4.pth":
         assert victim.is_alive() and time.time() < limit
@@ -152,53 +136,51 @@ def test_a_killed_training_goes_on_as_if_nothing_had_been(whole, capfd):
     victim.join()
     assert [path.name for path in list_checkpoints(folder("killed")).values()] == ["iter_2.pth", "iter_4.pth"]
     assert run("killed", "--no-eval") == 1
-    assert "--resume goes on after it, --fresh deletes them" in (said := capfd.readouterr()).err
+    assert "--resume goes on after it, --fresh deletes them" in capfd.readouterr().err
     assert run("killed", "--resume", "--workers", "1") == 0
-    said = capfd.readouterr()
-    assert (
-        "WARNING" not in said.out
-        and "arning" not in said.err
-        and f"going on after {folder('killed') / 'iter_4.pth'}" in said.out
-    )
-    assert "8/8  loss_ce" in said.out and "after iteration 5: aAcc" in said.out
-    assert lines("killed") == lines(whole) and [line["iter"] for line in lines(whole)] == list(range(1, 9))
-    states = [read_checkpoint_state(folder(out) / "iter_8.pth")[0] for out in ("killed", whole)]
-    assert all(torch.equal(value, states[1][name]) for name, value in states[0].items())
+    captured = capfd.readouterr()
+    assert "WARNING" not in captured.out and "arning" not in captured.err
+    assert f"going on after {folder('killed') / 'iter_4.pth'}" in captured.out
+    assert "8/8  loss_ce" in captured.out and "after iteration 5: aAcc" in captured.out
+    losses = read_losses(folder("killed"))
+    assert losses == read_losses(folder(whole)) and [line["iter"] for line in losses] == list(range(1, 9))
+    assert weights_of(folder("killed") / "iter_8.pth") == weights_of(folder(whole) / "iter_8.pth")
     (record,) = (json.loads(path.read_text()) for path in Path("killed/records").glob("*.json"))
     assert record["trained"]["checkpoint"] == "iter_8.pth" and record["trained"]["iteration"] == 8
     command = f"python eval.py --config cfg_learner.py --checkpoint {folder('killed') / 'iter_8.pth'} --work-dir killed"
-    assert command in said.out and f"mIoU {record['metrics']['mIoU']:.2f}" in said.out
+    assert command in captured.out and f"mIoU {record['metrics']['mIoU']:.2f}" in captured.out
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before(whole, capfd):
+def test_resume_names_a_damaged_checkpoint_and_the_previous_one(whole, capfd):
     shutil.copytree(whole, "damaged")
     bad, good = folder("damaged") / "iter_8.pth", folder("damaged") / "iter_6.pth"
     bad.write_bytes(bad.read_bytes()[:-100])
     assert run("damaged", "--no-eval", "--resume") == 1
     assert f"{bad} cannot be read" in (error := capfd.readouterr().err) and f"--resume --load-from {good}" in error
-    words = ("--load-from", str(good), "--cfg-options", "optim_wrapper.optimizer.lr=0.01")
-    assert run("damaged", "--no-eval", "--resume", *words) == 0
-    before, after = ([line["lr"] for line in lines(out)] for out in (whole, "damaged"))
+    arguments = ("--load-from", str(good), "--cfg-options", "optim_wrapper.optimizer.lr=0.01")
+    assert run("damaged", "--no-eval", "--resume", *arguments) == 0
+    before, after = ([line["lr"] for line in read_losses(folder(out))] for out in (whole, "damaged"))
     assert after[:6] == before[:6] and after[6:] == pytest.approx([rate / 10 for rate in before[6:]])
     assert run("damaged", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
-    assert list(list_checkpoints(folder("damaged"))) == [1] and len(lines("damaged")) == 1
+    assert list(list_checkpoints(folder("damaged"))) == [1] and len(read_losses(folder("damaged"))) == 1
 
 
-@pytest.mark.parametrize("trouble", ["loss", "gradient"])
-def test_weights_that_are_no_numbers_are_never_kept(trouble, capfd):
-    options = [f"model.trouble={trouble}", "model.at=3", "default_hooks.checkpoint.interval=1"]
-    assert run(trouble, "--no-eval", "--amp", "--cfg-options", *options) == 1
-    error, last = capfd.readouterr().err, folder(trouble) / "iter_2.pth"
+@pytest.mark.parametrize("fault", ["loss", "gradient"])
+def test_train_never_saves_nonfinite_weights(fault, capfd):
+    options = [f"model.fault={fault}", "model.at=3", "default_hooks.checkpoint.interval=1"]
+    assert run(fault, "--no-eval", "--amp", "--cfg-options", *options) == 1
+    error = capfd.readouterr().err
+    last = folder(fault) / "iter_2.pth"
     assert "Iteration 3 failed: " in error and f"The last checkpoint is {last}" in error and "without --amp" in error
-    assert {"loss": "loss_ce = nan", "gradient": "such as conv.weight"}[trouble] in error
+    assert {"loss": "loss_ce = nan", "gradient": "such as conv.weight"}[fault] in error
     assert "optim_wrapper.optimizer.lr=0.05" in error and "Traceback" not in error
-    state, meta = read_checkpoint_state(last)
-    assert meta["iter"] == 2 and list(list_checkpoints(folder(trouble))) == [1, 2]
-    assert all(value.isfinite().all() and value.dtype == torch.float32 for value in state.values())
-    assert [line["bits"] for line in lines(trouble)][:2] == [16, 16]
+    checkpoint = load_checkpoint_file(last)
+    assert checkpoint["meta"]["iter"] == 2 and list(list_checkpoints(folder(fault))) == [1, 2]
+    assert all(v.isfinite().all() and v.dtype == torch.float32 for v in checkpoint["state_dict"].values())
+    assert [line["bits"] for line in read_losses(folder(fault))][:2] == [16, 16]
 
 
-def test_a_full_disk_costs_no_checkpoint(monkeypatch, capfd):
+def test_full_disk_leaves_older_checkpoints(monkeypatch, capfd):
     put = LocalBackend.put
 
     def full(backend, content, path):
@@ -209,107 +191,92 @@ def test_a_full_disk_costs_no_checkpoint(monkeypatch, capfd):
 
     monkeypatch.setattr(LocalBackend, "put", full)
     assert run("full", "--no-eval", "--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=1") == 1
-    error, last = capfd.readouterr().err, folder("full") / "iter_2.pth"
+    error = capfd.readouterr().err
+    last = folder("full") / "iter_2.pth"
     assert "the disk is full. Make room" in error and f"{last} is saved" in error
-    assert read_checkpoint_state(last)[1]["iter"] == 2 and find_latest_checkpoint(folder("full")) == last
+    assert load_checkpoint_file(last)["meta"]["iter"] == 2 and find_latest_checkpoint(folder("full")) == last
     assert [file.name for file in folder("full").glob("*iter_*")] == ["iter_2.pth"]
 
 
-def test_a_stopped_training_says_how_to_go_on(capfd):
-    assert run("stopped", "--resume", "--cfg-options", "model.trouble=stop", "model.at=4") == 130
-    said = capfd.readouterr()
-    assert f"{folder('stopped') / 'iter_2.pth'} is saved; the same command with --resume goes on after it" in said.err
-    assert "there is no checkpoint to resume: starting from the beginning" in said.out and len(lines("stopped")) == 3
+def test_interrupted_training_names_its_checkpoint(capfd):
+    assert run("stopped", "--resume", "--cfg-options", "model.fault=stop", "model.at=4") == 130
+    captured = capfd.readouterr()
+    assert f"{folder('stopped') / 'iter_2.pth'} is saved; the same command with --resume goes on after" in captured.err
+    assert "there is no checkpoint to resume: starting from the beginning" in captured.out
+    assert len(read_losses(folder("stopped"))) == 3
 
 
 @pytest.fixture
 def second(world) -> str:
-    """A config that starts from the training of another one."""
+    """Name of a config that starts from the training of another one."""
     text = "_base_ = './cfg_learner.py'\nstarts_from = 'cfg_learner/iter_6.pth'\ntrain_cfg = dict(max_iters=2)\n"
     (world / "cfg_second.py").write_text(text)
-    return "cfg_second.py"
-
-
-def start(config: str, out: str, *words: str) -> int:
-    return main([config, "--work-dir", out, "--device", "cpu", "--no-eval", *words])
+    return "cfg_second"
 
 
 def weights_of(file: Path) -> list:
-    return [value.tolist() for value in read_checkpoint_state(file)[0].values()]
+    return [value.tolist() for value in load_checkpoint_file(file)["state_dict"].values()]
 
 
-def iterations(folder: Path) -> list[int]:
-    return [json.loads(line)["iter"] for line in (folder / "losses.jsonl").read_text().splitlines()]
-
-
-def test_a_config_starts_from_another_training(whole, second, capfd):
-    """Weights alone: iterations are counted from 1, and the learning rate is this config's, here none."""
+def test_starts_from_loads_weights_alone(whole, second, capfd):
+    """Count iterations from 1, at the learning rate of this config, here 0."""
     shutil.copytree(whole, "both")
-    own, still = Path("both/train/cfg_second"), ("--cfg-options", "optim_wrapper.optimizer.lr=0")
-    assert start(second, "both", *still) == 0
-    usual, other = folder("both") / "iter_6.pth", folder("both") / "iter_8.pth"
-    assert f"starting from {usual}\n" in capfd.readouterr().out and iterations(own) == [1, 2]
+    own = Path("both/train/cfg_second")
+    options = ("--no-eval", "--cfg-options", "optim_wrapper.optimizer.lr=0")
+    assert run("both", *options, config=second) == 0
+    usual = folder("both") / "iter_6.pth"
+    other = folder("both") / "iter_8.pth"
+    assert f"starting from {usual}\n" in capfd.readouterr().out
+    assert [line["iter"] for line in read_losses(own)] == [1, 2]
     assert weights_of(own / "iter_2.pth") == weights_of(usual) != weights_of(other)
-    assert start(second, "both", "--fresh", "--load-from", str(other), *still) == 0
+    assert run("both", "--fresh", "--load-from", str(other), *options, config=second) == 0
     assert f"starting from {other}\n" in capfd.readouterr().out
     assert weights_of(own / "iter_2.pth") == weights_of(other)
 
 
-def test_to_resume_is_to_go_on_with_the_training_itself(whole, second, capfd):
-    """Not with the one it starts from, which is at iteration 6 of 2."""
+def test_resume_continues_the_own_training_not_starts_from(whole, second, capfd):
+    """Resume at the own checkpoint, not at iteration 6 of the training that it starts from."""
     shutil.copytree(whole, "again")
     own = Path("again/train/cfg_second")
-    assert start(second, "again", "--resume", "--cfg-options", "model.trouble=stop", "model.at=2") == 130
-    said = capfd.readouterr().out
-    assert "there is no checkpoint to resume: starting from the beginning" in said
-    assert f"starting from {folder('again') / 'iter_6.pth'}\n" in said and not list_checkpoints(own)
-    assert start(second, "again", "--resume") == 0 and list(list_checkpoints(own)) == [2]
-    assert start(second, "again", "--resume", "--cfg-options", "train_cfg.max_iters=4") == 0
-    assert f"going on after {own / 'iter_2.pth'}\n" in capfd.readouterr().out and iterations(own) == [1, 2, 3, 4]
+    options = ("--no-eval", "--resume")
+    assert run("again", *options, "--cfg-options", "model.fault=stop", "model.at=2", config=second) == 130
+    output = capfd.readouterr().out
+    assert "there is no checkpoint to resume: starting from the beginning" in output
+    assert f"starting from {folder('again') / 'iter_6.pth'}\n" in output and not list_checkpoints(own)
+    assert run("again", *options, config=second) == 0 and list(list_checkpoints(own)) == [2]
+    assert run("again", *options, "--cfg-options", "train_cfg.max_iters=4", config=second) == 0
+    assert f"going on after {own / 'iter_2.pth'}\n" in capfd.readouterr().out
+    assert [line["iter"] for line in read_losses(own)] == [1, 2, 3, 4]
 
 
-def test_the_training_to_start_from_is_named(second, capfd):
-    assert start(second, "alone") == 1
+def test_train_names_the_missing_training_to_start_from(second, capfd):
+    assert run("alone", "--no-eval", config=second) == 1
     error = capfd.readouterr().err
     assert f"cfg_second.py starts from {folder('alone') / 'iter_6.pth'}, a checkpoint of another training" in error
     assert "python train.py configs/trained/cfg_learner.py, or say another one with --load-from FILE" in error
     assert not Path("alone/train/cfg_second").exists()
 
 
-def test_checkpoints_that_are_kept():
-    """Iterations 1 and 3 are saved out of turn, and outlive those that come after them; --fresh deletes all."""
-    words = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
-    assert run("kept", "--no-eval", "--cfg-options", *words) == 0
+def test_checkpoint_hook_keeps_named_iterations():
+    """Save iterations 1 and 3 besides those of the interval, and never delete them but by --fresh."""
+    options = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
+    assert run("kept", "--no-eval", "--cfg-options", *options) == 0
     assert list(list_checkpoints(folder("kept"))) == [1, 3, 8]
-    assert read_checkpoint_state(folder("kept") / "iter_3.pth")[1]["iter"] == 3
+    assert load_checkpoint_file(folder("kept") / "iter_3.pth")["meta"]["iter"] == 3
     assert find_latest_checkpoint(folder("kept")) == folder("kept") / "iter_8.pth"
     assert run("kept", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
     assert list(list_checkpoints(folder("kept"))) == [1]
 
 
-def one_of_two(rank: int, port: int) -> None:
-    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2"}
-    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "LEARNER_DUMP": "dumps"}
-    torch.set_num_threads(1)
-    words = ("--launcher", "pytorch", "--cfg-options", "train_dataloader.batch_size=1", "model.dropout=0")
-    sys.exit(run("two", *words, "train_cfg.max_iters=3", "train_cfg.val_interval=2"))
-
-
-def test_two_processes_are_one_with_the_double_batch(monkeypatch, capfd):
+def test_two_processes_equal_one_with_the_double_batch(monkeypatch, capfd):
     Path("dumps").mkdir()
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    both = [fork(one_of_two, rank, port) for rank in (0, 1)]
-    for process in both:
-        process.join()
-    assert [process.exitcode for process in both] == [0, 0]
-    assert capfd.readouterr().out.count("checkpoint: ") == 1 and len(list(Path("two/records").glob("*.json"))) == 1
     monkeypatch.setenv("LEARNER_DUMP", "dumps")
-    options = ("model.dropout=0", "train_cfg.max_iters=3", "train_cfg.val_interval=2")
-    assert run("one", "--no-eval", "--cfg-options", *options) == 0
+    options = ("--cfg-options", "model.dropout=0", "train_cfg.max_iters=3", "train_cfg.val_interval=2")
+    run_two_processes(lambda: run("two", "--launcher", "pytorch", *options, "train_dataloader.batch_size=1"))
+    assert capfd.readouterr().out.count("checkpoint: ") == 1 and len(list(Path("two/records").glob("*.json"))) == 1
+    assert run("one", "--no-eval", *options) == 0
     for call in (2, 3):
-        first, second, alone = (torch.load(f"dumps/{who}_{call}.pt", weights_only=True) for who in (0, 1, "one"))
+        first, second, alone = (torch.load(f"dumps/{rank}_{call}.pt", weights_only=True) for rank in (0, 1, "one"))
         for name, value in first.items():
             assert torch.equal(value, second[name])
             torch.testing.assert_close(value, alone[name], rtol=1e-5, atol=1e-7)
@@ -330,33 +297,31 @@ WRONG = {
 
 
 @pytest.mark.parametrize("text", WRONG)
-def test_wrong_words_are_one_message(text, capfd):
+def test_train_reports_bad_options_in_one_message(text, capfd):
     assert main([*WRONG[text], "--work-dir", "wrong", "--device", "cpu"]) == 1
     error = capfd.readouterr().err
     assert text in error and error.startswith("error: ") and "Traceback" not in error
 
 
-def test_the_command_line(capfd):
+def test_train_exit_codes(capfd):
     assert main(["cfg_learn.py", "--work-dir", "wrong"]) == 2
     assert "There is no config 'cfg_learn.py'" in capfd.readouterr().err
-    for words, code in ((["--help"], 0), (["--resume", "--fresh"], 2), (["a.py", "--config", "b.py"], 2)):
+    for arguments, code in ((["--help"], 0), (["--resume", "--fresh"], 2), (["a.py", "--config", "b.py"], 2)):
         with pytest.raises(SystemExit) as stop:
-            main(words)
+            main(arguments)
         assert stop.value.code == code
     assert parse_train_options(["--config", "b.py"]).config == "b.py"
 
 
-def test_one_launcher_starts_both_programs(tmp_path):
+def test_launch_scripts_start_torchrun(tmp_path):
     stub = tmp_path / "python"
     stub.write_text('#!/bin/sh\n[ "$2" = "${2#import os}" ] && shift 2 && echo "$@" || echo 4\n')
     stub.chmod(0o755)
     for name, program in (("dist_train.sh", "train.py"), ("dist_test.sh", "eval.py")):
         environment = {**os.environ, "PYTHON": str(stub)}
         call = ["bash", str(ROOT / name)]
-        done = subprocess.run(
-            [*call, "c.py", "2", "--amp"], env=environment, capture_output=True, text=True, check=True
-        )
-        wanted = f"--standalone --nproc-per-node 2 {ROOT / program} --config c.py --launcher pytorch --amp"
-        assert done.stdout.strip() == wanted
+        output = subprocess.check_output([*call, "c.py", "2", "--amp"], env=environment, text=True)
+        launched = f"--standalone --nproc-per-node 2 {ROOT / program} --config c.py --launcher pytorch --amp"
+        assert output.strip() == launched
         done = subprocess.run(call, capture_output=True, text=True)
         assert done.returncode == 2 and f"bash {name} CONFIG [GPUS] [any {program} argument ...]" in done.stdout
