@@ -3,21 +3,14 @@
 No weights, no data and no GPU are needed.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from proxyclip.cli import run_cli
 from proxyclip.engine.config.options import EvalOptions, declare_cfg_options
 from proxyclip.utils.arguments import build_parser, option, read_options
-
-if TYPE_CHECKING:  # imported late: --help needs no PyTorch
-    from torch import nn
-
-    from proxyclip.models.trained.flops import ImageShape
 
 MERGED_PARTS = {"decode head, with recovery": ("decode head", "recovery")}  # one part in published_sizes.json
 
@@ -38,9 +31,9 @@ class ModelCost:
 
     model: str
     classes: int
-    shape: ImageShape
+    shape: tuple[int, int]
     windows: int
-    window: ImageShape
+    window: tuple[int, int]
     parts: tuple[PartCost, ...]
 
     @property
@@ -50,10 +43,8 @@ class ModelCost:
         return PartCost("total", *sums)
 
 
-def count_model_cost(model: Mapping[str, Any], shape: ImageShape | None = None) -> ModelCost:
-    """Count parameters and MACs of one image with all classes, in evaluation mode.
-
-    Part names come from the model's own `sizes`.
+def count_model_cost(model: Mapping[str, Any], shape: tuple[int, int] | None = None) -> ModelCost:
+    """Count parameters and MACs of one image with all classes, in evaluation mode; parts are those of `model.sizes`.
 
     Args:
         model: config of a model that is trained; `mmseg.registry.MODELS` has to know it.
@@ -76,7 +67,10 @@ def count_model_cost(model: Mapping[str, Any], shape: ImageShape | None = None) 
     segmentor: Any = MODELS.build(resolve_model_type(model))
     if not isinstance(segmentor, TrainedSegmentor):
         raise ValueError(f"Expected {type(segmentor).__name__} to be a TrainedSegmentor, which says its `sizes`")
-    h, w = shape or _training_crop(model)
+    size = shape or (model.get("data_preprocessor") or {}).get("size")
+    if size is None:
+        raise ValueError("The config has no crop, model.data_preprocessor.size: say --shape HEIGHT WIDTH")
+    h, w = size
     if h < 1 or w < 1:
         raise ValueError(f"Expected the shape of an image to be at least 1 x 1, but got {h} x {w}")
     trainable = {id(weight) for weight in segmentor.parameters() if weight.requires_grad}
@@ -86,8 +80,8 @@ def count_model_cost(model: Mapping[str, Any], shape: ImageShape | None = None) 
         parts = tuple(
             PartCost(
                 name,
-                _count_parameters(weights),
-                _count_parameters(weight for weight in weights if id(weight) in trainable),
+                sum(weight.numel() for weight in weights),
+                sum(weight.numel() for weight in weights if id(weight) in trainable),
                 macs and macs * window_count,
             )
             for name, weights, macs in model_parts
@@ -95,25 +89,12 @@ def count_model_cost(model: Mapping[str, Any], shape: ImageShape | None = None) 
     return ModelCost(type(segmentor).__name__, len(segmentor.vocabulary), (h, w), window_count, window, parts)
 
 
-def _training_crop(model: Mapping[str, Any]) -> ImageShape:
-    size = (model.get("data_preprocessor") or {}).get("size")
-    if size is None:
-        raise ValueError("The config has no crop, model.data_preprocessor.size: say --shape HEIGHT WIDTH")
-    return tuple(size)
-
-
-def _count_parameters(weights: Iterable[nn.Parameter]) -> int:
-    return sum(weight.numel() for weight in weights)
-
-
 @dataclass(frozen=True)
 class FlopsOptions:
     """Options of `flops`."""
 
     config: str = option(
-        flags=("config",),
-        metavar="CONFIG",
-        help="config file, such as configs/trained/clip_rc/voc20_inductive.py",
+        flags=("config",), metavar="CONFIG", help="config file, such as configs/trained/clip_rc/voc20_inductive.py"
     )
     shape: tuple[int, ...] = option(
         (),
@@ -139,8 +120,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip flo
 
 
 def _run_flops(options: FlopsOptions) -> None:
-    from proxyclip.engine.config.load import activate_scope, config_name, merge_config, register_modules
+    from proxyclip.engine.config.load import config_name, merge_config
     from proxyclip.engine.config.overrides import check_model_arguments
+    from proxyclip.engine.config.registration import activate_scope, register_modules
     from proxyclip.engine.evaluation.console import silence_libraries
 
     silence_libraries()
@@ -160,8 +142,8 @@ def _run_flops(options: FlopsOptions) -> None:
         _print_comparison(cost, row)
 
 
-def _find_published_row(name: str, shape: ImageShape) -> dict[str, Any] | None:
-    """Published figures of this very model and shape, or None."""
+def _find_published_row(name: str, shape: tuple[int, int]) -> dict[str, Any] | None:
+    """Return the published figures of this very model and shape, or None."""
     from proxyclip.models.trained.flops import PUBLISHED_SIZES_FILE
 
     rows = json.loads(PUBLISHED_SIZES_FILE.read_text(encoding="utf-8"))["rows"]
@@ -173,13 +155,7 @@ def _print_model_cost(name: str, cost: ModelCost) -> None:
     _print_rich_table(
         ("part", "parameters", "trainable", "GMACs", "GFLOPs"),
         [
-            (
-                part.name,
-                f"{part.parameters:,}",
-                f"{part.trainable:,}",
-                _format_giga(part.macs),
-                _format_giga(part.macs, 2),
-            )
+            (part.name, f"{part.parameters:,}", f"{part.trainable:,}", *(_format_giga(part.macs, n) for n in (1, 2)))
             for part in (*cost.parts, cost.total)
         ],
     )
@@ -200,30 +176,19 @@ def _print_comparison(cost: ModelCost, row: dict[str, Any]) -> None:
     rows: list[list[Any]] = []
     for name, published in row["parts"].items():
         own_parts = [costs[part] for part in MERGED_PARTS.get(name, (name,))]
-        rows.append(
-            [
-                name,
-                *_own_and_published(own_parts, published, "trainable"),
-                *_own_and_published(own_parts, published, "macs"),
-            ]
-        )
-    sums = [sum(values[column] for values in rows) for column in range(1, 5)]
+        rows.append([name])
+        for key in ("trainable", "macs"):
+            rows[-1] += [sum(getattr(part, key) or 0 for part in own_parts), published[key]]
+    rows.append(["total", *(sum(column) for column in list(zip(*rows, strict=True))[1:])])
     print(f"\nBeside {row['source']}:")
     _print_rich_table(
         ("part", "trainable", "published", "GMACs", "published"),
-        [
-            (name, f"{own:,}", f"{other:,}", _format_giga(own_macs), _format_giga(other_macs))
-            for name, own, other, own_macs, other_macs in (*rows, ["total", *sums])
-        ],
+        [(name, f"{own:,}", f"{other:,}", *map(_format_giga, macs)) for name, own, other, *macs in rows],
     )
-    for amount, why in row["differences"]["trainable"]:
-        print(f"{amount:+,} trainable: {why}")
-    for amount, why in row["differences"]["macs"]:
-        print(f"{amount / 1e9:+.3f} GMACs: {why}")
-
-
-def _own_and_published(own_parts: Iterable[PartCost], published: dict[str, int], key: str) -> tuple[int, int]:
-    return sum(getattr(part, key) or 0 for part in own_parts), published[key]
+    for amount, reason in row["differences"]["trainable"]:
+        print(f"{amount:+,} trainable: {reason}")
+    for amount, reason in row["differences"]["macs"]:
+        print(f"{amount / 1e9:+.3f} GMACs: {reason}")
 
 
 def _format_shape(shape: Iterable[int]) -> str:

@@ -1,6 +1,4 @@
-"""Parameters and FLOPs: against the published code's figures, every difference computed by hand, and by the shape."""
-
-from __future__ import annotations
+"""Parameters and FLOPs: published figures, differences computed by hand, shapes, messages."""
 
 import json
 from dataclasses import replace
@@ -12,8 +10,9 @@ from mmseg.registry import MODELS
 from torch import nn
 
 from proxyclip.cli.flops import ModelCost, PartCost, count_model_cost, main
-from proxyclip.engine.config.load import activate_scope, merge_config, register_modules
+from proxyclip.engine.config.load import merge_config
 from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.trained.base import TrainedSegmentor
 from proxyclip.models.trained.flops import PUBLISHED_SIZES_FILE, count_macs, use_fake_tensors
@@ -27,6 +26,14 @@ CASES = {"voc20": (VOC, 20, 10), "coco_stuff164k": (COCO, 171, 100)}  # figures,
 E, D, BLOCKS, PATCHES, REGIONS, HIDDEN = 768, 512, 12, 1024, 16, 2048
 TOWER = 86192640  # parameters of CLIP's image tower
 UNUSED = 8 * (4 * D * D + 4 * D + 2 * D)  # self-attention and norm, in two streams of three layers and of one
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_device_guard():
+    """Keep fake tensors from registering a CUDA guard, after which no process that has trained can be forked."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch._C, "_ensureCUDADeviceGuardSet", lambda: None)
+        yield
 
 
 def model_of(name: str, *changes: str):
@@ -65,33 +72,33 @@ def decoder(classes: int) -> int:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_parameters_of_clip_rc(counted, name):
-    reference, found = CASES[name][0], parts(counted[name])
+def test_count_model_cost_has_the_published_parameters(counted, name):
+    reference, actual = CASES[name][0], parts(counted[name])
     for part, key in (("image encoder", "backbone"), ("text encoder", "text_encoder")):
         assert (
-            found[part].parameters == reference[key]["total"] and found[part].trainable == reference[key]["trainable"]
+            actual[part].parameters == reference[key]["total"] and actual[part].trainable == reference[key]["trainable"]
         )
-    assert found["image encoder"].trainable == {"voc20": 684288, "coco_stuff164k": 1513728}[name]
-    decoders = found["decode head"].parameters + found["recovery"].parameters
+    assert actual["image encoder"].trainable == {"voc20": 684288, "coco_stuff164k": 1513728}[name]
+    decoders = actual["decode head"].parameters + actual["recovery"].parameters
     assert decoders == 27844096 == reference["decode_head"]["total"] - UNUSED
     assert reference["trainable_unused(self_attn,norm1)"] == UNUSED
-    assert found["recovery"].parameters == reference["recovery"] - UNUSED // 4
-    assert all(found[part].trainable == found[part].parameters for part in ("decode head", "recovery"))
+    assert actual["recovery"].parameters == reference["recovery"] - UNUSED // 4
+    assert all(actual[part].trainable == actual[part].parameters for part in ("decode head", "recovery"))
     assert counted[name].total.trainable == reference["total_trainable"] - UNUSED
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_macs_of_clip_rc(counted, name):
+def test_count_model_cost_has_the_macs_computed_by_hand(counted, name):
     _, classes, prompts = CASES[name]
-    found = parts(counted[name])
-    assert found["image encoder"].macs == encoder(prompts) and found["decode head"].macs == decoder(classes)
-    assert found["text encoder"].macs is found["recovery"].macs is None
+    actual = parts(counted[name])
+    assert actual["image encoder"].macs == encoder(prompts) and actual["decode head"].macs == decoder(classes)
+    assert actual["text encoder"].macs is actual["recovery"].macs is None
     assert counted[name].total.macs == encoder(prompts) + decoder(classes)
 
 
 def elementwise(classes: int, prompts: int) -> tuple[int, int]:
-    """What fvcore counts in the published image encoder and after it, and PyTorch does not: 5 a value of a norm, 4 of a
-    bilinear resize, and half of the products that queries are made of, to four digits."""
+    """FLOPs that only fvcore counts in the published image encoder and after it: 5 a value of a norm, 4 of a bilinear
+    resize, and half of the products that queries are made of, to four digits."""
     tokens, queries = 1 + prompts + PATCHES + REGIONS, classes * REGIONS
     norms = 5 * E * (tokens - prompts + 2 * BLOCKS * tokens + tokens - REGIONS + tokens)
     positions = 4 * PATCHES * E
@@ -101,33 +108,35 @@ def elementwise(classes: int, prompts: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_differences_from_the_published_code(counted, name):
+def test_published_sizes_explain_every_difference(counted, name):
     reference, classes, prompts = CASES[name]
     queries, tokens = classes * REGIONS, 1 + prompts + PATCHES + REGIONS
     attention, projected = BLOCKS * 2 * tokens * tokens * E, prompts * E * D
     late = (queries - classes) * PATCHES * D
     within, after = elementwise(classes, prompts)
     gmacs = {part: round(number * 1e9) for part, number in reference["GMACs_fvcore"].items()}
-    found = parts(counted[name])
-    assert found["image encoder"].macs == gmacs["backbone"] + attention - projected - within
-    assert found["decode head"].macs == gmacs["total"] - gmacs["backbone"] - late - after
+    actual = parts(counted[name])
+    assert actual["image encoder"].macs == gmacs["backbone"] + attention - projected - within
+    assert actual["decode head"].macs == gmacs["total"] - gmacs["backbone"] - late - after
     row = next(row for row in PUBLISHED if f"trained/clip_rc/{name}_inductive" in row["configs"])
-    given = row["differences"]
-    assert [amount for amount, _ in given["macs"]] == [attention, -late, -projected, -within - after]
-    assert f" {(gmacs['total'] + attention) / 1e9:.2f}" in given["macs"][0][1]
-    assert [amount for amount, _ in given["trainable"]] == [-UNUSED]
+    differences = row["differences"]
+    assert all((ROOT / "configs" / f"{config}.py").is_file() for config in row["configs"])
+    assert [amount for amount, _ in differences["macs"]] == [attention, -late, -projected, -within - after]
+    assert f" {(gmacs['total'] + attention) / 1e9:.2f}" in differences["macs"][0][1]
+    assert [amount for amount, _ in differences["trainable"]] == [-UNUSED]
     for part, key in (
         ("image encoder", "backbone"), ("decode head, with recovery", "decode_head"), ("text encoder", "text_encoder"),
     ):  # fmt: skip
-        said = row["parts"][part]
-        assert [said["parameters"], said["trainable"]] == [reference[key]["total"], reference[key]["trainable"]]
-    said = [part["macs"] for part in row["parts"].values()]
-    assert said == [gmacs["backbone"], gmacs["total"] - gmacs["backbone"], gmacs["text"]]
-
-
-def test_published_configs_exist():
-    for row in PUBLISHED:
-        assert all((ROOT / "configs" / f"{name}.py").is_file() for name in row["configs"])
+        published = row["parts"][part]
+        assert [published["parameters"], published["trainable"]] == [
+            reference[key]["total"],
+            reference[key]["trainable"],
+        ]
+    assert [part["macs"] for part in row["parts"].values()] == [
+        gmacs["backbone"],
+        gmacs["total"] - gmacs["backbone"],
+        gmacs["text"],
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +146,7 @@ def tiny():
 
 @MODELS.register_module(force=True)
 class Pixels(TrainedSegmentor):
-    """A method of one's own that says nothing of its parts."""
+    """Custom method without `sizes`."""
 
     def __init__(self, name_path, checkpoint=None):
         super().__init__(checkpoint, name_path=name_path, background=False, templates=(), precision="fp32",
@@ -148,36 +157,36 @@ class Pixels(TrainedSegmentor):
         return self.conv(inputs)
 
 
-def test_a_method_of_ones_own(tmp_path):
+def test_count_model_cost_of_a_custom_method(tmp_path):
     (tmp_path / "cls.txt").write_text("sky\nsand\n")
-    found = count_model_cost(dict(type="Pixels", name_path=str(tmp_path / "cls.txt")), (10, 20))
-    assert found.parts == (PartCost("model", 8, 8, 10 * 20 * 3 * 2),) and found.classes == 2
+    actual = count_model_cost(dict(type="Pixels", name_path=str(tmp_path / "cls.txt")), (10, 20))
+    assert actual.parts == (PartCost("model", 8, 8, 10 * 20 * 3 * 2),) and actual.classes == 2
     with pytest.raises(ValueError, match="DummyTrained to be a TrainedSegmentor, which says its `sizes`"):
         count_model_cost(dict(type="DummyTrained"), (10, 20))
 
 
-def test_windows(tiny):
-    """As many as an evaluation has, which counts the same."""
+def test_count_model_cost_counts_windows(tiny):
+    """Count as many windows and MACs as an evaluation has."""
     model, shape = model_of("clip_rc/tinyworld_inductive"), (96, 97)
     built = MODELS.build(model).eval().requires_grad_(False)
     sizes = {(96, 96): 1, (50, 30): 1, shape: 2, (1, 144): 2, (192, 240): 12}
     assert {size: built.sizes(size).windows for size in sizes} == sizes
-    found = count_model_cost(model, shape)
-    assert (found.windows, found.window) == (2, (96, 96)) and (tiny.windows, tiny.shape) == (1, (96, 96))
-    assert found.total.macs == 2 * tiny.total.macs and found.total.parameters == tiny.total.parameters
+    actual = count_model_cost(model, shape)
+    assert (actual.windows, actual.window) == (2, (96, 96)) and (tiny.windows, tiny.shape) == (1, (96, 96))
+    assert actual.total.macs == 2 * tiny.total.macs and actual.total.parameters == tiny.total.parameters
     with use_fake_tensors():
         list(built.sizes(shape).model_parts)  # puts the outline of CLIP in
-        assert count_macs(built.encode_decode, torch.zeros(1, 3, *shape)) == found.total.macs
+        assert count_macs(built.encode_decode, torch.zeros(1, 3, *shape)) == actual.total.macs
 
 
-def test_parity_and_setting(tiny):
+def test_count_model_cost_depends_on_recovery_alone(tiny):
     changes = ("model.parity=paper", "model.setting=fully", "model.loss_weights.recovery=0")
-    found = count_model_cost(model_of("clip_rc/tinyworld_inductive", *changes))
-    assert found.parts == tuple(part for part in tiny.parts if part.name != "recovery") != tiny.parts
+    actual = count_model_cost(model_of("clip_rc/tinyworld_inductive", *changes))
+    assert actual.parts == tuple(part for part in tiny.parts if part.name != "recovery") != tiny.parts
 
 
-def test_attention_is_counted():
-    """With a mask and without: PyTorch has one operation for all of it on a CPU, of which it counts nothing."""
+def test_count_macs_includes_attention():
+    """Count with and without a mask: on a CPU PyTorch has one operation for it all, of which it counts nothing."""
     layer = nn.MultiheadAttention(32, 4, batch_first=True).eval().requires_grad_(False)
     macs = 10 * 4 * 32 * 32 + 2 * 10 * 10 * 32
     with use_fake_tensors():
@@ -187,21 +196,21 @@ def test_attention_is_counted():
     assert torch.backends.mha.get_fastpath_enabled()  # as it was
 
 
-def test_a_student_beside_its_teacher():
-    """SegFormer-b0 (sizes of docs/training.md), with a CLIP that looks at each picture once for the class weight."""
+def test_count_model_cost_lists_the_teacher_of_a_student():
+    """Count SegFormer-b0 (sizes of docs/training.md), with a CLIP for the class weight."""
     model = dict(model_of("maskclip_plus/zero_shot/voc20_segformer_b0"), class_weight=dict(tau=1.0))
-    found = parts(count_model_cost(model, (64, 96)))
-    assert [*found] == ["backbone", "decode head", "class weight", "teacher", "text encoder"]
-    assert [round(found[part].parameters / 1e6, 1) for part in ("backbone", "decode head")] == [3.3, 1.3]
-    assert [found[part].parameters for part in ("class weight", "teacher", "text encoder")] == [TOWER, TOWER, 63428096]
-    assert [part.trainable for part in found.values()] == [*(found[p].parameters for p in [*found][:2]), 0, 0, 0]
-    assert [part.macs is None for part in found.values()] == [False, False, False, True, True]
+    actual = parts(count_model_cost(model, (64, 96)))
+    assert [*actual] == ["backbone", "decode head", "class weight", "teacher", "text encoder"]
+    assert [round(actual[part].parameters / 1e6, 1) for part in ("backbone", "decode head")] == [3.3, 1.3]
+    assert [actual[part].parameters for part in ("class weight", "teacher", "text encoder")] == [TOWER, TOWER, 63428096]
+    assert [part.trainable for part in actual.values()] == [*(actual[p].parameters for p in [*actual][:2]), 0, 0, 0]
+    assert [part.macs is None for part in actual.values()] == [False, False, False, True, True]
     tokens = 1 + 14 * 14
     blocks = BLOCKS * (tokens * E * 12 * E + 2 * tokens * tokens * E)
-    assert found["class weight"].macs == 14 * 14 * E * E + blocks + E * D + 20 * D  # the class token is projected
+    assert actual["class weight"].macs == 14 * 14 * E * E + blocks + E * D + 20 * D  # the class token is projected
 
 
-def test_a_student_sees_the_whole_image():
+def test_count_model_cost_of_a_student_scales_with_the_image():
     model = dict(model_of("maskclip_plus/tinyworld_deeplab"))
     model["student"] = dict(type="deeplab_tiny", decoder=dict(type="SumASPP"))
     space = get_clip_config(model["teacher"]["model_type"])["embed_dim"]
@@ -212,47 +221,47 @@ def test_a_student_sees_the_whole_image():
     assert parts(large)["decode head"].macs == 12 * 24 * (4 * 9 * 128 * space + 19 * space)
 
 
-def run(capsys, *words: str) -> tuple[int, str]:
-    code = main([*words])
+def run(capsys, *arguments: str) -> tuple[int, str]:
+    code = main([*arguments])
     captured = capsys.readouterr()
     return code, captured.out + captured.err
 
 
 @pytest.fixture
 def stand_in(counted, monkeypatch):
-    """What was counted above, once, for any model; for another shape as if it took two windows."""
-    one = counted["voc20"]
+    """Return the cost counted above for any model; for another shape as if it took two windows."""
+    cost = counted["voc20"]
     monkeypatch.setattr(
         "proxyclip.cli.flops.count_model_cost",
-        lambda model, shape: one if shape in (None, one.shape) else replace(one, shape=shape, windows=2),
+        lambda model, shape: cost if shape in (None, cost.shape) else replace(cost, shape=shape, windows=2),
     )
 
 
-@pytest.mark.parametrize("words", [(), ("--shape", "512"), ("--shape", "512", "512")], ids=str)
-def test_what_is_printed(capsys, stand_in, words):
-    code, said = run(capsys, "configs/trained/clip_rc/voc20_transductive.py", *words)
+@pytest.mark.parametrize("arguments", [(), ("--shape", "512"), ("--shape", "512", "512")], ids=str)
+def test_flops_prints_own_and_published_counts(capsys, stand_in, arguments):
+    code, output = run(capsys, "configs/trained/clip_rc/voc20_transductive.py", *arguments)
     assert code == 0
     for number in ("684,288", "27,844,096", "28,528,384", "36,941,568", "126.39", "252.78", "106.37", "-8,413,184"):
-        assert number in said
-    assert "windows" not in said
+        assert number in output
+    assert "windows" not in output
 
 
-@pytest.mark.parametrize("words", [("--shape", "512", "683"), ("--cfg-options", "model.prompts=20")], ids=str)
-def test_other_shapes_and_models_have_no_published_figures(capsys, stand_in, words):
-    code, said = run(capsys, "configs/trained/clip_rc/voc20_inductive.py", *words)
-    assert code == 0 and "126.39" in said and "published" not in said
-    assert ("2 windows of 512 x 512, 63.20 GMACs each" in said) == ("--shape" in words)
+@pytest.mark.parametrize("arguments", [("--shape", "512", "683"), ("--cfg-options", "model.prompts=20")], ids=str)
+def test_flops_compares_the_published_shape_and_model_alone(capsys, stand_in, arguments):
+    code, output = run(capsys, "configs/trained/clip_rc/voc20_inductive.py", *arguments)
+    assert code == 0 and "126.39" in output and "published" not in output
+    assert ("2 windows of 512 x 512, 63.20 GMACs each" in output) == ("--shape" in arguments)
 
 
-def test_json(capsys):
-    code, said = run(capsys, "configs/trained/maskclip_plus/tinyworld_deeplab.py", "--json", "--shape", "64", "96")
-    found = json.loads(said)
-    assert code == 0 and found["shape"] == [64, 96] and found["published"] is None
-    assert found["total"]["macs"] == sum(part["macs"] or 0 for part in found["parts"])
+def test_flops_json(capsys):
+    code, output = run(capsys, "configs/trained/maskclip_plus/tinyworld_deeplab.py", "--json", "--shape", "64", "96")
+    actual = json.loads(output)
+    assert code == 0 and actual["shape"] == [64, 96] and actual["published"] is None
+    assert actual["total"]["macs"] == sum(part["macs"] or 0 for part in actual["parts"])
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "message"),
+    ("arguments", "code", "message"),
     [
         (["configs/cfg_voc20.py"], 1, "ProxyCLIPSegmentation is not trained"),
         (["configs/trained/maskclip_plus/tinyworld_teacher.py"], 1, "MaskCLIPTeacher is not trained"),
@@ -272,12 +281,12 @@ def test_json(capsys):
         ),
     ],
 )
-def test_errors(capsys, words, code, message):
-    got, said = run(capsys, *words)
-    assert got == code and message in said and "Traceback" not in said
+def test_flops_errors(capsys, arguments, code, message):
+    exit_code, output = run(capsys, *arguments)
+    assert exit_code == code and message in output and "Traceback" not in output
 
 
-def test_three_numbers_are_no_shape(capsys):
+def test_flops_refuses_three_sides(capsys):
     with pytest.raises(SystemExit):
         main(["configs/trained/clip_rc/tinyworld_inductive.py", "--shape", "1", "2", "3"])
     assert "HEIGHT WIDTH" in capsys.readouterr().err

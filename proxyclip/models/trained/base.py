@@ -1,7 +1,5 @@
 """Base classes of trained segmentors: checkpoint weights, whole-image prediction, loss checks."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -19,10 +17,10 @@ from proxyclip.models.clip.text import TextCLIP
 from proxyclip.models.sliding.windows import plan_windows, stitch_tiles
 from proxyclip.models.trained.flops import ImageShape, ModelPart, ModelSizes, count_macs
 from proxyclip.models.trained.nonfinite import check_finite_losses
-from proxyclip.models.trained.state_dict import load_matching_tensors, read_checkpoint_state
+from proxyclip.models.trained.state_dict import load_checkpoint_file, load_matching_tensors
 from proxyclip.utils.paths import find_existing_path
 
-PARITIES = ("paper", "upstream")
+PARITIES = ("paper", "upstream")  # "upstream" has the quirks of the published code
 
 
 class WholeImageSegmentor(OpenVocabSegmentor):
@@ -109,8 +107,8 @@ class WholeImageSegmentor(OpenVocabSegmentor):
 class TrainedSegmentor(WholeImageSegmentor):
     """A model whose weights `train.py` makes, and an evaluation takes from a checkpoint.
 
-    Subclasses give `logits` and `loss`, and `init_weights` for what only training needs: MMEngine's Runner calls it
-    once, when the model is on its device, and never in an evaluation. What it adds must not be a submodule, so that
+    Subclasses implement `logits` and `loss`, and `init_weights` for what only training needs: MMEngine's Runner calls
+    it once, when the model is on its device, and never in an evaluation. What it adds must not be a submodule, so that
     it is neither trained nor stored.
 
     Args:
@@ -135,9 +133,9 @@ class TrainedSegmentor(WholeImageSegmentor):
         if self.checkpoint is None:
             raise ValueError(f"{type(self).__name__} is a trained model: expected --checkpoint FILE, of train.py")
         path = find_existing_path(self.checkpoint, "checkpoint")
-        state, meta = read_checkpoint_state(path)
-        self.load_trained_state(state, path)
-        self.iteration = meta.get("iter")
+        checkpoint = load_checkpoint_file(path)
+        self.load_trained_state(checkpoint["state_dict"], path)
+        self.iteration = checkpoint["meta"].get("iter")
         super().prepare(device)
         self.eval().requires_grad_(False)
         self.cast_for_inference(self.dtype)
@@ -167,7 +165,7 @@ class TrainedSegmentor(WholeImageSegmentor):
         return super().parse_losses(losses)
 
 
-def check_parity(parity: str) -> None:
-    """Refuse an unknown parity: "paper", or "upstream" with the quirks of the published code."""
-    if parity not in PARITIES:
-        raise ValueError(f"Expected parity to be one of {', '.join(PARITIES)}, but got {parity!r}")
+def check_choice(name: str, value: str, choices: Sequence[str]) -> None:
+    """Refuse an option `name` whose value is none of its choices."""
+    if value not in choices:
+        raise ValueError(f"Expected {name} to be one of {', '.join(choices)}, but got {value!r}")

@@ -4,8 +4,6 @@ PyTorch's FlopCounterMode counts on fake tensors, which have a shape and no numb
 those of attention among them. Norms, activations, softmax and resizing are not counted.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import deepcopy
@@ -29,10 +27,7 @@ PUBLISHED_SIZES_FILE = Path(__file__).with_name("published_sizes.json")
 
 
 class ModelPart(NamedTuple):
-    """Parameters of a part of a model, and its MACs for one window.
-
-    MACs are None where only training has the part.
-    """
+    """Parameters of a part of a model, and its MACs for one window; None where only training has the part."""
 
     name: str
     weights: Sequence[nn.Parameter]
@@ -40,9 +35,9 @@ class ModelPart(NamedTuple):
 
 
 class ModelSizes(NamedTuple):
-    """Windows of an evaluation (number, (h, w)), and the parts of a model."""
+    """Windows of an evaluation, and the parts of a model."""
 
-    windows: int
+    windows: int  # for one image
     window: ImageShape
     model_parts: Iterable[ModelPart]
 
@@ -55,9 +50,7 @@ def count_macs(forward: Callable[..., Any], *inputs: Any) -> int:
 
 
 def build_clip_without_weights(model_type: str) -> Any:
-    """Build a CLIP of open_clip without weights.
-
-    Under `use_fake_tensors` it takes no memory.
+    """Build a CLIP of open_clip without weights; under `use_fake_tensors` it takes no memory.
 
     Raises:
         TypeError: a CLIP that this toolkit cannot open.
@@ -71,24 +64,16 @@ def build_clip_without_weights(model_type: str) -> Any:
 
 
 def get_text_tower_part(clip: Any) -> ModelPart:
-    """Return the text tower of a CLIP as a part.
-
-    An evaluation does not run it, for the checkpoint has the text features.
-    """
-    weights = [
-        weight
-        for name, weight in clip.named_parameters()
-        if not name.startswith("visual.") and name not in CLIP_SCALE_PARAMETERS
-    ]
-    return ModelPart("text encoder", weights, None)
+    """Return the text tower of a CLIP as a part that evaluations do not run: the checkpoint has the text features."""
+    others = ("visual.", *CLIP_SCALE_PARAMETERS)
+    return ModelPart("text encoder", [w for name, w in clip.named_parameters() if not name.startswith(others)], None)
 
 
 @contextmanager
 def use_fake_tensors() -> Iterator[None]:
-    """Create tensors without data in the block, and run attention as plain products.
+    """Create tensors without data in the block, and run attention as plain products, which the counter knows.
 
-    The counter may not know fused attention. The device "meta" is no alternative: PyTorch has no autocast on it, not
-    even a disabled one.
+    The device "meta" is no alternative: PyTorch has no autocast on it, not even a disabled one.
     """
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)

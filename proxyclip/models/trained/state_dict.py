@@ -1,7 +1,5 @@
 """Read the weights of a training checkpoint and load them into a model."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from proxyclip.models.weights import WeightsError, short_reason
 
 
 def load_checkpoint_file(path: Path | str) -> dict[str, Any]:
-    """Load a whole checkpoint of train.py on the CPU; nothing in the file is executed.
+    """Load a whole checkpoint of train.py on the CPU: `state_dict`, `meta` and more; nothing in it is executed.
 
     Raises:
         WeightsError: there is no such file, it is damaged or cut short, or no checkpoint of train.py.
@@ -33,21 +31,11 @@ def load_checkpoint_file(path: Path | str) -> dict[str, Any]:
     return checkpoint
 
 
-def read_checkpoint_state(path: Path | str) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the model's tensors by name, on the CPU, and `meta`: `iter` and more.
-
-    Raises:
-        WeightsError: see `load_checkpoint_file`.
-    """
-    checkpoint = load_checkpoint_file(path)
-    return checkpoint["state_dict"], checkpoint["meta"]
-
-
 def load_matching_tensors(model: torch.nn.Module, state: Mapping[str, Tensor], path: Path, whole: bool) -> list[str]:
-    """Load tensors that match into a model; return the names of its own left out.
+    """Load tensors that match into a model; return the names of its own that are left out.
 
     Args:
-        path: of the file that `state` is from, for messages.
+        path: file of `state`, for messages.
         whole: refuse a file that is not of this very model.
 
     Raises:

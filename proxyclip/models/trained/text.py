@@ -4,8 +4,6 @@ Both are in the checkpoint: the text features, so that an evaluation needs no te
 an evaluation can refuse another split.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,15 +40,10 @@ class TextSegmentor(TrainedSegmentor):
         self.text = self.clip.embed(self.names, self.templates)
         self.words = hash_names_and_templates(self.names, self.templates).to(device)
 
-    @property
-    def has_stale_text(self) -> bool:
-        """True if the text features belong to other names or templates than the model's."""
-        return self._is_other_text(self.words)
-
     def on_weights_loaded(self, path: Path) -> None:
         """Compute stale text features anew."""
         super().on_weights_loaded(path)
-        if self.has_stale_text:
+        if self._is_other_text(self.words):
             self.embed()
 
     def load_trained_state(self, state: dict[str, Tensor], path: Path) -> None:
@@ -76,7 +69,7 @@ class SplitSegmentor(TextSegmentor):
     With other names than those of the training, it is unknown which classes are seen.
 
     Args:
-        all_seen: whether it is trained with labels of all classes, whatever the data set says.
+        all_seen: train with labels of all classes, also of those that the data set calls unseen.
     """
 
     seen: Tensor  # (names,) int8: 1, 0 or UNKNOWN_SPLIT
@@ -114,7 +107,7 @@ class SplitSegmentor(TextSegmentor):
         self.seen[list(unseen)] = 0
 
     def check_eval_split(self, unseen: Sequence[int] | None) -> None:
-        """Refuse to evaluate classes as unseen whose labels the training had.
+        """Refuse to evaluate seen classes of the training as unseen.
 
         Raises:
             ValueError: there are such classes; names them.
@@ -128,13 +121,13 @@ class SplitSegmentor(TextSegmentor):
 
     def on_weights_loaded(self, path: Path) -> None:
         """Reset the split of weights with other names, then update the text features."""
-        if self._has_other_names(self.words):
+        if self._is_other_text(self.words, NAME_DIGEST_BYTES):
             self.seen.fill_(UNKNOWN_SPLIT)
         super().on_weights_loaded(path)
 
     def load_trained_state(self, state: dict[str, Tensor], path: Path) -> None:
         """Load the tensors of a checkpoint, without its split if the names are other ones."""
-        if "words" in state and self._has_other_names(state["words"]):
+        if "words" in state and self._is_other_text(state["words"], NAME_DIGEST_BYTES):
             state = state | {"seen": torch.full_like(self.seen, UNKNOWN_SPLIT)}
         super().load_trained_state(state, path)
 
@@ -142,9 +135,6 @@ class SplitSegmentor(TextSegmentor):
         """Replace the classes; none of the new ones counts as seen."""
         super().set_vocabulary(vocabulary, text)
         self.seen = self.seen.new_full((len(vocabulary.names),), UNKNOWN_SPLIT)
-
-    def _has_other_names(self, digests: Tensor) -> bool:
-        return self._is_other_text(digests, NAME_DIGEST_BYTES)
 
     def _join_names(self, ids: Sequence[int]) -> str:
         return ", ".join(self.names[i] for i in ids)

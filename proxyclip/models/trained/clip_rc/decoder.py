@@ -1,12 +1,8 @@
-"""Decoder of CLIP-RC, and the recovery of its input in training.
-
-It has queries of every region and class, and two streams of cross-attention.
+"""Decoder of CLIP-RC, with queries of every region and class, and the recovery of its input in training.
 
 Zhang et al., "Exploring Regional Clues in CLIP for Zero-Shot Semantic Segmentation" (CVPR 2024): region alignment and
 recovery decoder. The relationship descriptor is that of Zhou et al., "ZegCLIP" (arXiv 2212.03588).
 """
-
-from __future__ import annotations
 
 import copy
 from typing import NamedTuple
@@ -63,9 +59,7 @@ class CrossAttentionLayer(nn.Module):
 
 
 class TwoStreamLayers(nn.Module):
-    """Layers of cross-attention between queries and patches.
-
-    Both streams attend to the other one as the previous layer left it.
+    """Layers of cross-attention between queries and patches, each to the other stream as the previous layer left it.
 
     The layers of a stream are initialized as copies of each other.
     """
@@ -85,7 +79,7 @@ class TwoStreamLayers(nn.Module):
 
 
 class RegionDecoder(nn.Module):
-    """Features of an image and text rows -> logits of the classes.
+    """Decode features of an image and text rows to logits of the classes.
 
     Args:
         dim: D, of the image-text space; it has to be a multiple of `heads`.
@@ -149,10 +143,7 @@ def build_region_queries(features: RegionFeatures, text: Tensor) -> Tensor:
 
 
 def init_truncated_normal(module: nn.Module) -> None:
-    """Initialize matrices from a normal distribution of deviation 0.02, biases with 0.
-
-    It is truncated at -2 and 2, as in timm, which has no effect. Norms stay at 1 and 0.
-    """
+    """Initialize matrices from a normal distribution of deviation 0.02, truncated at -2 and 2, and biases with 0."""
     for part in module.modules():
         if isinstance(part, nn.Linear):
             nn.init.trunc_normal_(part.weight, std=0.02)
@@ -160,10 +151,7 @@ def init_truncated_normal(module: nn.Module) -> None:
 
 
 def init_paper_weights(decoder: RegionDecoder) -> None:
-    """Initialize as the published code intends but never does.
-
-    Weights are small, and the MLPs of the patch stream begin as zero.
-    """
+    """Initialize as the published code intends but never does: small, MLPs of the patch stream with zeros."""
     init_truncated_normal(decoder)
     for layer in decoder.streams.patches.children():
         nn.init.zeros_(layer.get_parameter("ffn2.weight"))

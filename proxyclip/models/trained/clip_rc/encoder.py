@@ -1,12 +1,8 @@
-"""Image encoder of CLIP-RC: a frozen CLIP ViT with deep prompts and region tokens.
-
-Each region token attends to one region of the image.
+"""Image encoder of CLIP-RC: a frozen CLIP ViT with deep prompts, and tokens that attend to one image region each.
 
 Zhang et al., "Exploring Regional Clues in CLIP for Zero-Shot Semantic Segmentation" (CVPR 2024): the region-level
 bridge. Deep prompts are those of Jia et al., "Visual Prompt Tuning" (arXiv 2203.12119).
 """
-
-from __future__ import annotations
 
 import math
 from typing import Any, NamedTuple
@@ -16,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from proxyclip.models.clip.dense import DenseCLIP, load_clip
-from proxyclip.models.weights import fingerprint_module
+from proxyclip.models.weights.reading import fingerprint_module
 
 
 class RegionFeatures(NamedTuple):
@@ -28,14 +24,11 @@ class RegionFeatures(NamedTuple):
 
 
 def region_mask(grid: int, prompts: int, regions: int, device: torch.device | None = None) -> Tensor:
-    """Build the attention mask (T, T) bool, True = blocked.
+    """Build the attention mask (T, T) bool, True = blocked, on the device and without a host wait.
 
-    T = 1 + prompts + grid ** 2 + regions.
-
-    It is built on the device, without a host wait. Tokens are in the order class, prompts, patches (row-major), regions
-    (row-major). A region and the patches of its cell see each other and themselves; a region sees nothing else, and
-    nothing else sees it. All others see each other. A cell has grid // sqrt(regions) patches a side; patches that are
-    left over see no region.
+    T = 1 + prompts + grid ** 2 + regions tokens, in the order class, prompts, patches (row-major), regions (row-major).
+    A region and the patches of its cell see each other and themselves; a region sees nothing else, and nothing else
+    sees it. All others see each other. A cell has grid // sqrt(regions) patches a side; other patches see no region.
 
     Raises:
         ValueError: the number of regions is no square, or there are more of them than patches.
@@ -101,15 +94,12 @@ class RegionTower(nn.Module):
         self._attention_masks: dict[tuple[int, int, torch.device], Tensor] = {}
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> RegionTower:
+    def train(self, mode: bool = True) -> Any:
         """Stay in evaluation mode."""
         return super().train(False)
 
     def attention_mask(self, grid: int, prompts: int, device: torch.device) -> Tensor:
-        """Return the additive form (T, T) of `region_mask`, float32.
-
-        It is built once per grid, number of prompts and device.
-        """
+        """Return the additive form (T, T) of `region_mask`, float32, built once per grid, prompts and device."""
         key = (grid, prompts, device)
         if key not in self._attention_masks:
             with torch.inference_mode(False):  # a later training step may save it for backward
@@ -165,7 +155,9 @@ def encode_with_prompts(
     k = prompts.first.shape[1]
     m = len(tower.regions)
     x = visual.conv1(images).flatten(2).mT
-    table = tower.positions if len(tower.positions) == 1 + grid**2 else _resize_position_table(tower, grid)
+    table: Tensor = tower.positions
+    if len(table) != 1 + grid**2:
+        table = init_position_and_region_tokens(table, table[0], grid, 1)[0]
     cls_token = visual.class_embedding + table[:1]
     if parity == "upstream":
         cls_token = cls_token + visual.class_embedding
@@ -186,14 +178,8 @@ def encode_with_prompts(
     return RegionFeatures(patches, x[:, 0], regions)
 
 
-def _resize_position_table(tower: RegionTower, grid: int) -> Tensor:
-    return init_position_and_region_tokens(tower.positions, tower.positions[0], grid, 1)[0]
-
-
 class LazyRegionTower:
-    """CLIP and its region tokens, loaded on first use.
-
-    It is no module, so that a model which holds it neither trains nor stores it.
+    """CLIP and its region tokens, loaded on first use; no module, so that no model trains or stores it.
 
     Args:
         model_type, clip_type: as in `clip.load_clip`. grid: patches a side of a training crop. regions: M.
@@ -222,7 +208,7 @@ class LazyRegionTower:
 
 
 def count_patches_per_side(crop: int, vision: dict[str, Any]) -> int:
-    """Count the patches a side of a square crop, of an open_clip `vision_cfg`.
+    """Count the patches a side of a square crop for an open_clip `vision_cfg`.
 
     Raises:
         ValueError: the crop is no whole number of patches, or the tower is no ViT of square patches.

@@ -1,12 +1,8 @@
 """Losses of CLIP-RC (focal, dice, recovery) and labels of each training setting.
 
-Classes do not exclude each other: each has a sigmoid of its own.
-
-Focal loss: Lin et al. (arXiv 1708.02002). Both are divided by the number of classes present, as in ZegCLIP
-(arXiv 2212.03588).
+Each class has a sigmoid of its own. Focal loss: Lin et al. (arXiv 1708.02002); it and dice are divided by the number of
+classes present, as in ZegCLIP (arXiv 2212.03588).
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 
@@ -23,9 +19,7 @@ FOCAL_GAMMA = 2.0
 
 
 def focal_and_dice_loss(logits: Tensor, labels: Tensor, ignore: int, parity: str) -> tuple[Tensor, Tensor]:
-    """Compute focal and dice loss of logits (N, C, H, W).
-
-    Labels (N, H, W) are ids below C, or `ignore`.
+    """Compute focal and dice loss of logits (N, C, H, W) and labels (N, H, W): ids below C, or `ignore`.
 
         focal = 1/Z sum_n sum_c mean over pixels of a (1 - p_t)^2 BCE
         dice  = 1/Z sum_n sum_{c present in n} 1 - (2 sum pY + 1) / (sum p + sum Y + 1)
@@ -54,30 +48,21 @@ def focal_and_dice_loss(logits: Tensor, labels: Tensor, ignore: int, parity: str
 
 
 def _focal(scores: Tensor, target: Tensor) -> Tensor:
-    """Focal loss of one image: logits (C, P), targets (C, P).
-
-    It is the mean over pixels and the sum over classes.
-    """
+    """Compute the focal loss of one image from logits and targets (C, pixels): mean over pixels, sum over classes."""
     if not scores.numel():
         return scores.sum()
     return sigmoid_focal_loss(scores, target, FOCAL_ALPHA, FOCAL_GAMMA).mean(1).sum()
 
 
 def _dice(scores: Tensor, target: Tensor) -> Tensor:
-    """Dice loss of one image, summed over its present classes: both (P_n, pixels)."""
+    """Compute the dice loss of one image, summed over its present classes, from logits and targets (P, pixels)."""
     p = scores.sigmoid()
     return (1 - (2 * (p * target).sum(1) + 1) / (p.sum(1) + target.sum(1) + 1)).sum()
 
 
 def recovery_l1_loss(recovered: Tensor, original: Tensor) -> Tensor:
-    """Mean absolute difference to the original features, which get no gradient."""
+    """Compute the mean absolute difference to the original features, which get no gradient."""
     return (recovered.float() - original.detach().float()).abs().mean()
-
-
-def check_setting(setting: str) -> None:
-    """Refuse an unknown setting."""
-    if setting not in TRAINING_SETTINGS:
-        raise ValueError(f"Expected setting to be one of {', '.join(TRAINING_SETTINGS)}, but got {setting!r}")
 
 
 def build_label_table(setting: str, seen: Sequence[int], ignore: int) -> Tensor:
@@ -95,23 +80,16 @@ def build_label_table(setting: str, seen: Sequence[int], ignore: int) -> Tensor:
     return table
 
 
-def apply_label_table(labels: Tensor, table: Tensor) -> Tensor:
-    """Map labels (N, H, W) by a table (256,); -1, unlabeled, stays."""
-    table = table.to(labels.device)
-    return torch.where(labels == UNLABELED, UNLABELED, table[labels.clamp(min=0)])
-
-
-def assign_unseen_labels(labels: Tensor, logits: Tensor, unseen: Sequence[int]) -> Tensor:
-    """Assign the best unseen class of logits (N, C, H, W) to unlabeled pixels."""
-    ids = torch.as_tensor(unseen, device=labels.device)
-    return torch.where(labels == UNLABELED, ids[logits[:, ids].argmax(1)], labels)
-
-
 def build_training_labels(
     labels: Tensor, logits: Tensor, setting: str, seen: Sequence[int], unseen: Sequence[int], ignore: int
 ) -> Tensor:
-    """Map labels (N, H, W) to the channels of logits (N, C, H, W), or `ignore`."""
-    labels = apply_label_table(labels, build_label_table(setting, seen, ignore))
+    """Map labels (N, H, W) to the channels of logits (N, C, H, W), or `ignore`.
+
+    In the transductive setting unlabeled pixels get their best unseen class.
+    """
+    table = build_label_table(setting, seen, ignore).to(labels.device)
+    labels = torch.where(labels == UNLABELED, UNLABELED, table[labels.clamp(min=0)])
     if setting == "transductive":
-        labels = assign_unseen_labels(labels, logits, unseen)
+        ids = torch.as_tensor(unseen, device=labels.device)
+        labels = torch.where(labels == UNLABELED, ids[logits[:, ids].argmax(1)], labels)
     return torch.where(labels == UNLABELED, ignore, labels)

@@ -3,8 +3,6 @@
 Zhang et al., "Exploring Regional Clues in CLIP for Zero-Shot Semantic Segmentation" (CVPR 2024).
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,26 +20,32 @@ from proxyclip.models.base_segmentor import RowChunkFunction, record_arguments
 from proxyclip.models.clip.dense import DenseCLIP
 from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.segmentors.maskclip import IMAGENET_NORMALIZATION
-from proxyclip.models.sliding.pixel_windows import average_window_scores
 from proxyclip.models.sliding.windows import check_window_size, plan_windows, stitch_tiles
-from proxyclip.models.trained.base import check_parity
+from proxyclip.models.trained.base import PARITIES, check_choice
 from proxyclip.models.trained.clip_rc.decoder import DecoderOutput, RecoveryDecoder, RegionDecoder, init_paper_weights
 from proxyclip.models.trained.clip_rc.encoder import (
     DeepPrompts,
     LazyRegionTower,
     RegionFeatures,
+    RegionTower,
     count_patches_per_side,
     encode_with_prompts,
     region_mask,
 )
-from proxyclip.models.trained.clip_rc.flops import measure_clip_rc
 from proxyclip.models.trained.clip_rc.losses import (
+    TRAINING_SETTINGS,
     build_training_labels,
-    check_setting,
     focal_and_dice_loss,
     recovery_l1_loss,
 )
-from proxyclip.models.trained.flops import ImageShape, ModelSizes
+from proxyclip.models.trained.flops import (
+    ImageShape,
+    ModelPart,
+    ModelSizes,
+    build_clip_without_weights,
+    count_macs,
+    get_text_tower_part,
+)
 from proxyclip.models.trained.text import SplitSegmentor
 from proxyclip.models.weights import WeightsError
 
@@ -52,9 +56,8 @@ DEFAULT_LOSS_WEIGHTS = dict(mask=100.0, dice=1.0, recovery=2.0)
 class CLIPRC(SplitSegmentor):
     """CLIP-RC, zero-shot segmentation with regional tokens.
 
-    A checkpoint has prompts, decoder, text features and the split; CLIP itself is loaded again.
-
-    SplitHook sets the unseen classes by `split`, from the metainfo of the training's data set.
+    A checkpoint has prompts, decoder, text features and the split; CLIP itself is loaded again. SplitHook sets the
+    unseen classes by `split`, from the metainfo of the training's data set.
 
     Args:
         model_type, clip_type: CLIP, as in `clip.load_clip`; a ViT.
@@ -100,15 +103,16 @@ class CLIPRC(SplitSegmentor):
         precision: str = "fp32",
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        check_parity(parity)
-        check_setting(setting)
+        check_choice("parity", parity, PARITIES)
+        check_choice("setting", setting, TRAINING_SETTINGS)
         check_window_size(slide_crop, slide_stride)
         config = get_clip_config(model_type)
         width = config["embed_dim"]
         vision = config["vision_cfg"]
+        normalization = IMAGENET_NORMALIZATION if parity == "upstream" else {}
         super().__init__(
             checkpoint, width, setting == "fully", name_path=name_path, background=False, templates=templates,
-            precision=precision, data_preprocessor=(IMAGENET_NORMALIZATION if parity != "paper" else {}) | (data_preprocessor or {}),
+            precision=precision, data_preprocessor=normalization | (data_preprocessor or {}),
         )  # fmt: skip
         grid = count_patches_per_side(slide_crop, vision)
         region_mask(grid, prompts, regions)  # refuses an impossible number of regions
@@ -202,8 +206,21 @@ class CLIPRC(SplitSegmentor):
         return scores
 
     def slide(self, image: Tensor) -> Tensor:
-        """Average the scores of windows over an image (3, H, W): (names, H, W)."""
-        return average_window_scores(image, self.crop, self.stride, self.scores)
+        """Average the scores of windows in pixel space over an image (3, H, W) of any size: (names, H, W) float32.
+
+        A side below a window is zero-padded, and the padding is cut off again.
+        """
+        h, w = image.shape[1:]
+        image = F.pad(image, (0, max(self.crop - w, 0), 0, max(self.crop - h, 0)))
+        rows, columns = plan_windows(tuple(image.shape[1:]), self.crop, self.stride, 1)
+        total = image.new_zeros(len(self.names), *image.shape[1:], dtype=torch.float32)
+        counts = torch.zeros_like(total[0])
+        for y in rows.starts:
+            for x in columns.starts:
+                window = (..., slice(y, y + self.crop), slice(x, x + self.crop))
+                total[window] += self.scores(image[None][window])[0]
+                counts[window] += 1
+        return (total / counts)[:, :h, :w]
 
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
@@ -254,5 +271,20 @@ class CLIPRC(SplitSegmentor):
             )
 
     def sizes(self, shape: ImageShape) -> ModelSizes:
-        """List parameters and MACs of each part for one image, in windows."""
-        return measure_clip_rc(self, shape)
+        """List parameters and MACs of each part for one image; a smaller one is padded to one window."""
+        rows, columns = plan_windows([max(side, self.crop) for side in shape], self.crop, self.stride, 1)
+        return ModelSizes(len(rows.starts) * len(columns.starts), (self.crop, self.crop), self._iter_parts())
+
+    def _iter_parts(self) -> Iterator[ModelPart]:
+        clip = build_clip_without_weights(self.frozen.name[0])
+        tower = RegionTower(DenseCLIP(clip, lambda texts: torch.zeros(0)), self.frozen.grid, self.frozen.regions)
+        self.frozen.tower = tower
+        # the tower's own position table is the one for the crop
+        visual = [weight for name, weight in clip.visual.named_parameters() if name != "positional_embedding"]
+        window = torch.zeros(1, 3, self.crop, self.crop)
+        macs = count_macs(self.extract_feat, window)
+        yield ModelPart("image encoder", [*visual, tower.positions, tower.regions, *self.prompts.parameters()], macs)
+        yield ModelPart("decode head", [*self.decode_head.parameters()], count_macs(self.scores, window) - macs)
+        yield get_text_tower_part(clip)
+        if self.recovery is not None:
+            yield ModelPart("recovery", [*self.recovery.parameters()], None)

@@ -1,12 +1,8 @@
-"""Class weight: similarity of the whole image to each class.
-
-It is a factor of the image's dense scores.
+"""Class weight: similarity of the whole image to each class, a factor of its dense scores.
 
 A later addition to MaskCLIP's code: the softmax over classes of the similarity of CLIP's global image feature to the
 text features.
 """
-
-from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
@@ -86,15 +82,3 @@ def check_tau(tau: float) -> None:
     """Refuse a temperature that is not above 0."""
     if not tau > 0:
         raise ValueError(f"Expected class_weight.tau above 0, but got {tau}; class_weight=None is off")
-
-
-def get_sample_files(samples: Sequence[Any] | None) -> list[str]:
-    """List the image files of samples.
-
-    Raises:
-        ValueError: a sample has no `img_path`.
-    """
-    files = [sample.metainfo.get("img_path") for sample in samples or ()]
-    if not files or None in files:
-        raise ValueError("class_weight looks at the image files, so that every sample must have its img_path")
-    return files

@@ -1,19 +1,22 @@
-"""Decode modules of the students: backbone features -> vectors like the text's.
+"""Decode modules of the students: backbone features -> vectors like the text's, which is the classifier on them.
 
-They have no classifier of their own, that is the text. DeepLabv2's sum of atrous convolutions (Chen et al., arXiv
-1606.00915) is written here as MaskCLIP+ has it (Zhou et al., arXiv 2112.01071): batch norm and ReLU on each branch. The
+DeepLabv2's sum of atrous convolutions (Chen et al., arXiv
+1606.00915) is here as MaskCLIP+ has it (Zhou et al., arXiv 2112.01071): batch norm and ReLU on each branch. The
 others are decode heads of MMSegmentation whose classifier is the identity: DeepLabv3+ (arXiv 1802.02611), SegFormer
 (arXiv 2105.15203), or any other. Names in the state dict are MMSegmentation's.
 
 Parts of a student are configured like MMSegmentation's models: `dict(type=..., **options)`.
 """
 
-from __future__ import annotations
-
+import functools
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import mmseg.models  # noqa: F401  fills the registry
+import torch
+import torch.nn.functional as F
+from mmengine.model import BaseModule
 from mmseg.models.decode_heads.aspp_head import ASPPModule
 from mmseg.models.decode_heads.decode_head import BaseDecodeHead
 from mmseg.registry import MODELS
@@ -58,10 +61,51 @@ class SumASPP(nn.Module):
 
     def forward(self, features: Sequence[Tensor]) -> Tensor:
         """Decode feature maps [(N, C_i, h_i, w_i)] to (N, D, h, w) of map `in_index`."""
-        first, *others = (branch(features[self.in_index]) for branch in self.aspp_modules)
-        for other in others:
-            first = first + other
-        return first
+        return functools.reduce(operator.add, (branch(features[self.in_index]) for branch in self.aspp_modules))
+
+
+class TextHead(BaseModule):
+    """Classifier logit_c(i) = <F_i, T_c> of plain features and fixed unit rows T, without bias and temperature.
+
+    Args:
+        decoder: backbone features -> F (N, D, h, w).
+        channels: D.
+        background: a learned vector of unit length as class 0, before the classes of the text.
+        unit_features: make F unit, too.
+    """
+
+    def __init__(
+        self, decoder: nn.Module, channels: int, background: bool = False, unit_features: bool = False
+    ) -> None:
+        super().__init__()
+        self.decoder = decoder
+        self.unit_features = unit_features
+        self.background = nn.Parameter(torch.randn(channels)) if background else None
+
+    def matrix(self, text: Tensor) -> Tensor:
+        """Stack the unit rows of all classes (classes, D), the background's first."""
+        if self.background is None:
+            return text
+        return torch.cat([F.normalize(self.background, dim=0)[None], text])
+
+    def forward(self, features: Any) -> Tensor:
+        """Decode backbone features to F (N, D, h, w)."""
+        return self.decoder(features)
+
+    def classify(self, dense: Tensor, text: Tensor, weights: Tensor | None = None) -> Tensor:
+        """Compute logits (N, classes, h, w) of F (N, D, h, w), always in float32.
+
+        Args:
+            text: unit rows (C, D).
+            weights: factors of the classes of `text` (N, C); the background keeps its logit.
+        """
+        with torch.autocast(dense.device.type, enabled=False):
+            dense = F.normalize(dense.float(), dim=1) if self.unit_features else dense.float()
+            logits = torch.einsum("ndhw,cd->nchw", dense, self.matrix(text))
+            if weights is None:
+                return logits
+            first = logits.shape[1] - weights.shape[1]
+            return torch.cat([logits[:, :first], logits[:, first:] * weights[..., None, None]], 1)
 
 
 def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int) -> nn.Module:
@@ -69,8 +113,8 @@ def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int
 
     Args:
         config: `type` is a name of MMSegmentation's registry, or a file my/own.py with one class. A decode head of
-            MMSegmentation loses its classifier and, where `dropout_ratio` is not given, its dropout. `in_channels` and
-            `c1_in_channels` follow from the backbone where they are not given.
+            MMSegmentation loses its classifier and, where `dropout_ratio` is not set, its dropout. `in_channels` and
+            `c1_in_channels` follow from the backbone where they are not set.
         features: channels of the backbone's feature maps.
         channels: D, of the result; options of that meaning are refused.
 
@@ -94,7 +138,7 @@ def build_decoder(config: dict[str, Any], features: Sequence[int], channels: int
 
 
 def resolve_student_part(part: str, config: dict[str, Any]) -> tuple[type, dict[str, Any]]:
-    """Find the class of a part of a student, and split off its options.
+    """Resolve the class of a part of a student, and split off its options.
 
     Args:
         part: its name, for messages.

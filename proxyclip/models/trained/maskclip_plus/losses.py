@@ -1,9 +1,4 @@
-"""Losses and pseudo labels of MaskCLIP+ (arXiv 2112.01071).
-
-Each is in the paper's form and in the published code's.
-"""
-
-from __future__ import annotations
+"""Losses and pseudo labels of MaskCLIP+ (arXiv 2112.01071), in the forms of the paper and of the published code."""
 
 from collections.abc import Sequence
 
@@ -15,30 +10,28 @@ from proxyclip.data.transforms import UNLABELED
 
 
 def mean_cross_entropy(logits: Tensor, labels: Tensor, ignore: int, parity: str) -> Tensor:
-    """Mean cross-entropy of logits (N, C, H, W) at labels (N, H, W).
-
-    It is 0 where every pixel is ignored.
+    """Compute the mean cross-entropy of logits (N, C, H, W) at labels (N, H, W); 0 where every pixel is ignored.
 
     The mean is over scored pixels; "upstream" divides by all pixels, ignored ones included.
     """
-    total = F.cross_entropy(logits, labels, ignore_index=ignore, reduction="sum")
-    return total / (labels.numel() if parity == "upstream" else (labels != ignore).sum().clamp(min=1))
+    return F.cross_entropy(logits, labels, ignore_index=ignore, reduction="sum") / _count_pixels(labels, ignore, parity)
 
 
 @torch.no_grad()
 def pixel_accuracy(logits: Tensor, labels: Tensor, ignore: int, parity: str) -> Tensor:
-    """Percent of pixels whose best class is the label.
-
-    Pixels are counted as in `mean_cross_entropy`.
-    """
+    """Compute the percentage of pixels, counted as in `mean_cross_entropy`, whose best class is the label."""
     correct = (logits.argmax(1) == labels) & (labels != ignore)
-    return 100 * correct.sum() / (labels.numel() if parity == "upstream" else (labels != ignore).sum().clamp(min=1))
+    return 100 * correct.sum() / _count_pixels(labels, ignore, parity)
+
+
+def _count_pixels(labels: Tensor, ignore: int, parity: str) -> Tensor | int:
+    return labels.numel() if parity == "upstream" else (labels != ignore).sum().clamp(min=1)
 
 
 def distillation_loss(
     dense: Tensor, teacher: Tensor, labels: Tensor, ignore: int, labelled: bool, parity: str
 ) -> Tensor:
-    """Mean absolute difference between student features and unit teacher features.
+    """Compute the mean absolute difference between student features and unit teacher features.
 
     Args:
         dense: student features F (N, D, h, w); "upstream" takes no gradient from them, so that the term trains nothing.

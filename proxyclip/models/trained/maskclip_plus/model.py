@@ -3,15 +3,14 @@
 Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), sections 3.1 to 3.3.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
+from open_clip.utils import to_2tuple
 from torch import Tensor
 
 from proxyclip.data.templates import maskclip_template
@@ -21,9 +20,16 @@ from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.clip.text import TextCLIP
 from proxyclip.models.segmentors.maskclip import CLIP_LOGIT_SCALE, IMAGENET_NORMALIZATION
 from proxyclip.models.trained.base import WholeImageSegmentor
-from proxyclip.models.trained.flops import ImageShape, ModelSizes
-from proxyclip.models.trained.maskclip_plus.flops import measure_maskclip_plus
-from proxyclip.models.trained.maskclip_plus.head import TextHead
+from proxyclip.models.trained.flops import (
+    ImageShape,
+    ModelPart,
+    ModelSizes,
+    build_clip_without_weights,
+    count_macs,
+    get_text_tower_part,
+)
+from proxyclip.models.trained.maskclip_plus.class_weight import compute_class_weights
+from proxyclip.models.trained.maskclip_plus.decoders import TextHead
 from proxyclip.models.trained.maskclip_plus.losses import (
     distillation_loss,
     fill_pseudo_labels,
@@ -99,9 +105,7 @@ class MaskCLIPTeacher(WholeImageSegmentor):
 
 @MODELS.register_module()
 class MaskCLIPPlus(TextSegmentor):
-    """A student with text features as its classifier.
-
-    An evaluation needs its checkpoint, no CLIP.
+    """A student with text features as its classifier; an evaluation needs its checkpoint, no CLIP.
 
     Args:
         teacher, key_smoothing, prompt_denoising, templates: of the teacher, as in `MaskCLIPTeacher`.
@@ -155,7 +159,7 @@ class MaskCLIPPlus(TextSegmentor):
         self.parity = parity
         self.ignore = ignore_index
         self.conf_thresh = conf_thresh
-        self.distill = None if distill is None else dict(weight=1.0, labelled=False) | distill
+        self.distill: OptionDict | None = None if distill is None else dict(weight=1.0, labelled=False) | distill
         self.stage: str | None = GUIDED  # of a training iteration; set by `StageHook`
         self.arguments = describe_teacher(teacher)
 
@@ -199,9 +203,13 @@ class MaskCLIPPlus(TextSegmentor):
             ValueError: there are labels that must be suppressed, or samples lack the ids of the suppressed classes.
         """
         labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples])
-        ids = self._get_suppressed_ids(data_samples)
-        dense = self.extract_feat(inputs)
-        return self.step(inputs, labels, ids, dense, self._weights(data_samples))
+        suppressed_ids = {tuple(sample.metainfo.get("suppressed", ())) for sample in data_samples}
+        if len(suppressed_ids) != 1 or not (ids := suppressed_ids.pop()):
+            raise ValueError(
+                "Expected training samples that say which classes are unlabelled: SuppressLabels in the pipeline, and "
+                "PackSegInputs(meta_keys=('img_path', 'suppressed'))"
+            )
+        return self.step(inputs, labels, ids, self.extract_feat(inputs), self._weights(data_samples))
 
     def step(
         self, inputs: Tensor, labels: Tensor, ids: Sequence[int], dense: Tensor, weights: Tensor | None = None
@@ -214,7 +222,11 @@ class MaskCLIPPlus(TextSegmentor):
         check_labels_suppressed(labels, ids)
         losses = {}
         if self.distill is not None:
-            losses["loss_distill"] = self._distill(inputs, labels, dense)
+            features, _ = self.guide.features(inputs, self.data_preprocessor)
+            term = distillation_loss(
+                dense.float(), features, labels, self.ignore, self.distill["labelled"], self.parity
+            )
+            losses["loss_distill"] = self.distill["weight"] * term
         else:
             labels = self.add_pseudo_labels(inputs, labels, ids, dense)
         labels = torch.where(labels == UNLABELED, self.ignore, labels)
@@ -225,7 +237,7 @@ class MaskCLIPPlus(TextSegmentor):
 
     @torch.no_grad()
     def add_pseudo_labels(self, inputs: Tensor, labels: Tensor, ids: Sequence[int], dense: Tensor) -> Tensor:
-        """Fill unlabeled pixels with pseudo labels of the stage; none between stages."""
+        """Fill unlabeled pixels with pseudo labels of the stage; leave them so between stages."""
         if self.stage not in (GUIDED, SELF_TRAINING) or not (labels == UNLABELED).any():
             return labels
         rows = self.decode_head.matrix(self.text).detach()[list(ids)]
@@ -237,27 +249,36 @@ class MaskCLIPPlus(TextSegmentor):
         return fill_pseudo_labels(labels, scores, ids, self.conf_thresh, self.parity)
 
     def sizes(self, shape: ImageShape) -> ModelSizes:
-        """List parameters and MACs of each part for one image, the teacher's too."""
-        return measure_maskclip_plus(self, shape)
+        """List parameters and MACs of each part for one image, the teacher's too.
 
-    def _distill(self, inputs: Tensor, labels: Tensor, dense: Tensor) -> Tensor:
-        options: Any = self.distill
-        features, _ = self.guide.features(inputs, self.data_preprocessor)
-        term = distillation_loss(dense.float(), features, labels, self.ignore, options["labelled"], self.parity)
-        return options["weight"] * term
+        Raises:
+            ValueError: the student cannot take such an image.
+        """
+        return ModelSizes(1, shape, self._iter_parts(shape))
+
+    def _iter_parts(self, shape: ImageShape) -> Iterator[ModelPart]:
+        image = torch.zeros(1, 3, *shape)
+        try:
+            backbone_macs = count_macs(self.backbone, image)
+            head_macs = count_macs(self.encode_decode, image) - backbone_macs
+        except RuntimeError as error:
+            raise ValueError(f"The student cannot take an image of {shape[0]} x {shape[1]}: {error}") from error
+        yield ModelPart("backbone", [*self.backbone.parameters()], backbone_macs)
+        yield ModelPart("decode head", [*self.decode_head.parameters()], head_macs)
+        if self.guide.weight_cfg is not None:
+            name = self.guide.weight_cfg.get("model_type", "ViT-B-16")
+            weight_clip = build_clip_without_weights(name)
+            clip_image = torch.zeros(1, 3, *to_2tuple(get_clip_config(name)["vision_cfg"]["image_size"]))
+            text = torch.zeros_like(self.text)
+            macs = count_macs(lambda: compute_class_weights(weight_clip.encode_image(clip_image), text, 1.0))
+            yield ModelPart("class weight", [*weight_clip.visual.parameters()], macs)
+        clip = build_clip_without_weights(self.guide.cfg["model_type"])
+        yield ModelPart("teacher", [*clip.visual.parameters()], None)
+        yield get_text_tower_part(clip)
 
     def _weights(self, samples: Sequence[SegDataSample] | None) -> Tensor | None:
         weights = self.guide.get_sample_weights(samples)
         return None if weights is None else weights * weights.shape[1]
-
-    def _get_suppressed_ids(self, samples: Sequence[SegDataSample]) -> list[int]:
-        suppressed_ids = {tuple(sample.metainfo.get("suppressed", ())) for sample in samples}
-        if len(suppressed_ids) != 1 or not (ids := suppressed_ids.pop()):
-            raise ValueError(
-                "Expected training samples that say which classes are unlabelled: SuppressLabels in the pipeline, and "
-                "PackSegInputs(meta_keys=('img_path', 'suppressed'))"
-            )
-        return list(ids)
 
 
 def describe_teacher(teacher: OptionDict) -> dict[str, Any]:

@@ -6,8 +6,6 @@ of the transformers library: `nvidia/mit-b0` ... `nvidia/mit-b5`. Their licence,
 SegFormer, allows non-commercial use only. Nothing is executed while a file is read.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -16,9 +14,10 @@ from mmengine.logging import print_log
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 
-from proxyclip.models.weights import WeightsError, load_weights_into
+from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.catalogue import UNKNOWN_LICENSE, WEIGHTS_FILES, WEIGHTS_SUFFIXES, WeightsEntry
 from proxyclip.models.weights.fetch import fetch_weights
+from proxyclip.models.weights.reading import load_weights_into
 from proxyclip.utils.hashing import hash_file
 from proxyclip.utils.paths import find_existing_path
 
@@ -59,7 +58,7 @@ def load_pretrained(backbone: nn.Module, name: str | None) -> str:
         Text for a record: name, file and hash of the weights.
 
     Raises:
-        WeightsError: the weights cannot be had, read, or are of another architecture; the message says what to do.
+        WeightsError: the weights cannot be had, read, or are of another architecture; the message has the remedy.
         ValueError: an unknown name. FileNotFoundError: no such file or folder.
     """
     if name is None:
@@ -78,10 +77,7 @@ def load_pretrained(backbone: nn.Module, name: str | None) -> str:
 
 
 def convert_backbone_state(state: dict[str, Tensor], backbone: nn.Module) -> dict[str, Tensor]:
-    """Rename the tensors of a file like those of an MMSegmentation backbone.
-
-    Classifiers are left out already.
-    """
+    """Rename the tensors of a file, less its classifiers, like those of an MMSegmentation backbone."""
     own_state = backbone.state_dict()
     if set(own_state) <= set(state):
         return state
@@ -97,10 +93,7 @@ def convert_backbone_state(state: dict[str, Tensor], backbone: nn.Module) -> dic
 
 
 def _convert_mit_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Convert MiT from transformers' layout.
-
-    Names differ, queries, keys and values are separate, and 1x1 convolutions are linear layers.
-    """
+    """Convert MiT from transformers' layout: other names, separate query, key and value, linear 1x1 convolutions."""
     renamed: dict[str, Tensor] = {}
     for key, value in state.items():
         for pattern, name in MIT_KEY_PATTERNS:
@@ -115,7 +108,7 @@ def _convert_mit_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _locate_weights(name: str) -> Path:
-    """Locate the weights file of a name; download it if it is on the hub and not here."""
+    """Locate the weights file of a name; download it if it is on the hub alone."""
     if name.startswith("local-dir:"):
         folder = find_existing_path(name.removeprefix("local-dir:"), "folder of pretrained weights")
         path = next((folder / file for file in BACKBONE_WEIGHT_FILES if (folder / file).is_file()), None)
@@ -127,11 +120,22 @@ def _locate_weights(name: str) -> Path:
     if name.endswith(WEIGHTS_SUFFIXES):
         return find_existing_path(name, "file of pretrained weights")
     repository = _parse_repository(name)
-    licence = next((v for start, v in BACKBONE_LICENSES.items() if repository.startswith(start)), UNKNOWN_LICENSE)
+    terms = next((v for start, v in BACKBONE_LICENSES.items() if repository.startswith(start)), UNKNOWN_LICENSE)
     try:
-        return fetch_weights(WeightsEntry(repository, "vfm", None, licence, repository), say=_log_first_line)
+        return fetch_weights(
+            WeightsEntry(repository, "vfm", None, terms, repository),
+            write_line=lambda text: print_log(text.splitlines()[0], logger="current"),
+        )
     except WeightsError as error:
-        raise WeightsError(_missing_weights_message(repository, str(error))) from error
+        reason = str(error).partition("\n  on a machine")[0]  # the rest is about an evaluation
+        raise WeightsError(
+            f"The student's ImageNet weights {repository!r} cannot be had.\n"
+            f"  why:    {reason}\n"
+            f"  file:   {' or '.join(BACKBONE_WEIGHT_FILES)} of https://huggingface.co/{repository}\n"
+            f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
+            f"  use it: model.student.pretrained=local-dir:FOLDER, or model.student.pretrained=FILE\n"
+            f"  or:     model.student.pretrained=None, to start from random weights"
+        ) from error
 
 
 def _parse_repository(name: str) -> str:
@@ -147,19 +151,3 @@ def _parse_repository(name: str) -> str:
             f"file ({', '.join(WEIGHTS_SUFFIXES)}) or None, but got {name!r}"
         )
     return str(known.hf_hub_id)
-
-
-def _log_first_line(text: str) -> None:
-    print_log(text.splitlines()[0], logger="current")
-
-
-def _missing_weights_message(repository: str, why: str) -> str:
-    why = why.partition("\n  on a machine")[0]  # the rest is about an evaluation
-    return (
-        f"The student's ImageNet weights {repository!r} cannot be had.\n"
-        f"  why:    {why}\n"
-        f"  file:   {' or '.join(BACKBONE_WEIGHT_FILES)} of https://huggingface.co/{repository}\n"
-        f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
-        f"  use it: model.student.pretrained=local-dir:FOLDER, or model.student.pretrained=FILE\n"
-        f"  or:     model.student.pretrained=None, to start from random weights"
-    )

@@ -9,8 +9,8 @@ Named students:
     segformer_tiny, deeplab_tiny           for the tiny world: small images, from random weights, on a CPU
 
 A student is configured as `dict(type=NAME, backbone=dict(...), decoder=dict(...), pretrained=...)`, where all but
-`type` are optional and change the named student: `backbone=dict(drop_path_rate=0.2)`. A `backbone`
-or `decoder` of another `type` replaces the named one. A custom student has no `type`:
+`type` are optional and change the named student: `backbone=dict(drop_path_rate=0.2)`. A `backbone` or `decoder` of
+another `type` replaces the named one. A custom student has no `type`:
 
     student=dict(
         backbone=dict(type="HRNet", ...),                          # of MMSegmentation, or type="my/backbone.py"
@@ -22,8 +22,6 @@ A custom file defines one class: the backbone returns a list of feature maps (N,
 (N, 3, H, W), the decoder takes it and returns (N, D, h, w); its argument `channels` is D, and its optional argument
 `in_channels` is C_i of the map `in_index` (by default the last).
 """
-
-from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -103,25 +101,26 @@ def build_student(spec: Mapping[str, Any], channels: int) -> tuple[nn.Module, nn
     """
     options = dict(spec)
     name = options.pop("type", None)
-    named = _find_student(name) if "type" in spec else {}
-    _check_student_options(name, named, options)
-    parts = {part: _override_part(named.get(part, {}), options.get(part) or {}) for part in ("backbone", "decoder")}
-    cls, arguments = resolve_student_part("backbone", parts["backbone"])
-    backbone = cls(**arguments)
-    decoder = build_decoder(parts["decoder"], probe_feature_channels(backbone), channels)
-    pretrained = options.get("pretrained", "default")
-    return backbone, decoder, named.get("pretrained") if pretrained == "default" else pretrained
-
-
-def _find_student(name: Any) -> dict[str, Any]:
-    if name not in STUDENTS:
+    if "type" in spec and name not in STUDENTS:
         closest = closest_match(name, STUDENTS)
         hint = f" Did you mean {closest!r}?" if closest else ""
         raise ValueError(
             f"Expected a student of {', '.join(STUDENTS)}, or backbone=dict(...) and decoder=dict(...) without a type, "
             f"but got {name!r}.{hint}"
         )
-    return STUDENTS[name]
+    named = STUDENTS.get(name, {})
+    _check_student_options(name, named, options)
+    parts = {}
+    for part in ("backbone", "decoder"):
+        base = named.get(part, {})
+        changes = options.get(part) or {}
+        is_same_type = changes.get("type", base.get("type")) == base.get("type")
+        parts[part] = {**base, **changes} if is_same_type else dict(changes)
+    cls, arguments = resolve_student_part("backbone", parts["backbone"])
+    backbone = cls(**arguments)
+    decoder = build_decoder(parts["decoder"], probe_feature_channels(backbone), channels)
+    pretrained = options.get("pretrained", "default")
+    return backbone, decoder, named.get("pretrained") if pretrained == "default" else pretrained
 
 
 def _check_student_options(name: str | None, named: Mapping[str, Any], options: Mapping[str, Any]) -> None:
@@ -142,12 +141,6 @@ def _check_student_options(name: str | None, named: Mapping[str, Any], options: 
         part_cfg = options.get(part, {} if named else None)
         if not isinstance(part_cfg, Mapping):
             raise TypeError(f"Expected student.{part}=dict(...), but got {part_cfg!r}")
-
-
-def _override_part(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Apply changes to the config of a part; changes of another type replace it."""
-    same = changes.get("type", base.get("type")) == base.get("type")
-    return {**base, **changes} if same else dict(changes)
 
 
 def probe_feature_channels(backbone: nn.Module) -> list[int]:

@@ -4,8 +4,6 @@ Zhou, Loy and Dai, "Extract Free Dense Labels from CLIP" (arXiv 2112.01071), sec
 to its value path, so that every position keeps its own feature in the image-text space.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +23,8 @@ from proxyclip.models.segmentors.maskclip import (
     apply_prompt_denoising,
     apply_published_tower_settings,
 )
-from proxyclip.models.trained.base import check_parity
-from proxyclip.models.trained.maskclip_plus.class_weight import ClassWeight, check_tau, get_sample_files
+from proxyclip.models.trained.base import PARITIES, check_choice
+from proxyclip.models.trained.maskclip_plus.class_weight import ClassWeight, check_tau
 
 OptionDict = dict[str, Any]
 
@@ -43,13 +41,13 @@ class Teacher(nn.Module):
         self.clip = clip
         self.requires_grad_(False).eval()
 
-    def train(self, mode: bool = True) -> Teacher:
+    def train(self, mode: bool = True) -> Any:
         """Stay in evaluation mode (frozen BatchNorm)."""
         return super().train(False)
 
 
 class ViTTeacher(Teacher):
-    """A ViT: values of the last block through its output projection, unmixed.
+    """Teacher of a ViT: values of the last block through its output projection, unmixed.
 
     Args:
         residual: keep the residual connection and the MLP of the last block, as MaskCLIP does; comparisons of later
@@ -75,7 +73,7 @@ class ViTTeacher(Teacher):
 
 
 class ResNetTeacher(Teacher):
-    """A ModifiedResNet: value and output projection of its attention pool.
+    """Teacher of a ModifiedResNet: value and output projection of its attention pool.
 
     Args:
         attention_pooling: the whole attention pool instead, without positions, and without its mean token at the end.
@@ -111,9 +109,7 @@ def _apply_attention_pool(pool: Any, tokens: Tensor) -> Tensor:
 
 
 class LazyTeacher:
-    """Teacher and the CLIP that weighs classes, loaded on first use.
-
-    It is no module, so that a model which holds it neither trains, nor stores, nor counts them.
+    """Teacher and the CLIP that weighs classes, loaded on first use; no module, so that no model trains or stores them.
 
     Args:
         teacher: arguments of `build_teacher`; class_weight: of `ClassWeight`, or None.
@@ -129,11 +125,11 @@ class LazyTeacher:
         key_smoothing: float,
         prompt_denoising: float,
     ) -> None:
-        check_parity(parity)
+        check_choice("parity", parity, PARITIES)
         if class_weight is not None:
             check_tau(class_weight.get("tau", 0))
-        self.spec = teacher
-        self.weight_spec = class_weight
+        self.cfg = teacher
+        self.weight_cfg = class_weight
         self.parity = parity
         self.refinement = dict(key_smoothing=key_smoothing, prompt_denoising=prompt_denoising)
         self.teacher: Teacher | None = None
@@ -142,17 +138,26 @@ class LazyTeacher:
     def open(self, device: torch.device) -> Teacher:
         """Return the teacher, loaded on the first call."""
         if self.teacher is None:
-            self.teacher = build_teacher(**self.spec, parity=self.parity).to(device)
+            self.teacher = build_teacher(**self.cfg, parity=self.parity).to(device)
         return self.teacher
 
     def load_class_weight(self, names: Sequence[str], templates: Sequence[str], device: torch.device) -> None:
         """Load the CLIP that weighs classes, if one is configured."""
-        if self.weight_spec is not None and self.weights is None:
-            self.weights = ClassWeight(names, templates, **self.weight_spec).to(device)
+        if self.weight_cfg is not None and self.weights is None:
+            self.weights = ClassWeight(names, templates, **self.weight_cfg).to(device)
 
     def get_sample_weights(self, samples: Sequence[SegDataSample] | None) -> Tensor | None:
-        """Compute weights of the classes for samples (N, C); None without class weight."""
-        return None if self.weights is None else self.weights(get_sample_files(samples))
+        """Compute weights of the classes for samples (N, C); None without class weight.
+
+        Raises:
+            ValueError: a sample has no `img_path`.
+        """
+        if self.weights is None:
+            return None
+        files = [sample.metainfo.get("img_path") for sample in samples or ()]
+        if not files or None in files:
+            raise ValueError("class_weight looks at the image files, so that every sample must have its img_path")
+        return self.weights(files)
 
     @torch.no_grad()
     def score(
@@ -199,10 +204,10 @@ def build_teacher(
         residual: of a ViT; attention_pooling: of a ResNet.
 
     Raises:
-        WeightsError: the weights cannot be had; the message says where to get them.
+        WeightsError: the weights cannot be had; the message has the source.
         TypeError: a CLIP with another image tower. ValueError: an unknown name, tag or parity.
     """
-    check_parity(parity)
+    check_choice("parity", parity, PARITIES)
     model, tokenizer = load_open_clip(model_type, clip_type, resnets=True)
     if isinstance(model.visual, ModifiedResNet):
         return ResNetTeacher(TextCLIP(model, tokenizer), attention_pooling)
@@ -219,9 +224,7 @@ def compute_teacher_scores(
     prompt_denoising: float = 0.0,
     parity: str = "paper",
 ) -> Tensor:
-    """Score the rows of `text`, refined.
-
-    The order is class weight, prompt denoising, key smoothing.
+    """Score the rows of `text`, refined by class weight, prompt denoising and key smoothing, in this order.
 
     Args:
         features: (N, D, h, w); keys: (N, h*w, E), of a teacher.
@@ -235,7 +238,6 @@ def compute_teacher_scores(
     scores = torch.einsum("ndhw,cd->nchw", F.normalize(features.float(), dim=1), text)
     if weights is not None:
         scores = scores * weights[..., None, None]
-    refined = apply_key_smoothing(
-        apply_prompt_denoising(scores.flatten(2), prompt_denoising), keys, key_smoothing, parity
-    )
+    denoised = apply_prompt_denoising(scores.flatten(2), prompt_denoising)
+    refined = apply_key_smoothing(denoised, keys, key_smoothing, parity)
     return refined.unflatten(2, tuple(scores.shape[2:]))

@@ -1,6 +1,4 @@
-"""The configs of CLIP-RC: the published settings, words and splits; trainings that begin where another was half-way."""
-
-from __future__ import annotations
+"""Configs of CLIP-RC: published settings, vocabularies and splits, and the tables of docs/clip_rc.md."""
 
 import functools
 import json
@@ -24,243 +22,173 @@ from proxyclip.engine.training.train import train
 from proxyclip.results.published import load_published_rows
 from proxyclip.utils.paths import ROOT
 
-HOME = ROOT / "configs/trained/clip_rc"
+CONFIG_FOLDER = ROOT / "configs/trained/clip_rc"
 PAGE = ROOT / "docs/clip_rc.md"
 LISTS = json.loads((HERE / "trained/class_lists.json").read_text())
 SIZES = json.loads((HERE / "trained/test_resize.json").read_text())
 SETTINGS = ("inductive", "transductive", "fully")
-# data: its class, vocabulary, key and templates of the reference's lists, images a process, prompts, data root
+# data: its class, vocabulary, key and templates of the reference's lists, data root
 DATA = {
-    "voc20": ("PascalVOC20Dataset", "voc20", "voc20", "voc", 8, 10, "VOCdevkit/VOC2012"),
-    "coco_stuff164k": ("COCOStuffDataset", "coco_stuff", "coco_stuff171", "coco", 2, 100, "coco_stuff164k"),
-    "context60": ("PascalContext60Dataset", "context60", "context60", "voc", 8, 10, "VOCdevkit/VOC2010"),
+    "voc20": ("PascalVOC20Dataset", "voc20", "voc20", "voc", "VOCdevkit/VOC2012"),
+    "coco_stuff164k": ("COCOStuffDataset", "coco_stuff", "coco_stuff171", "coco", "coco_stuff164k"),
+    "context60": ("PascalContext60Dataset", "context60", "context60", "voc", "VOCdevkit/VOC2010"),
 }
-# images and labels of training, its list; of evaluation
-FILES = {
-    "voc20": (
-        ("JPEGImages", "SegmentationClassAug", "ImageSets/Segmentation/trainaug.txt"),
-        ("JPEGImages", "SegmentationClass", "ImageSets/Segmentation/val.txt"),
-    ),
-    "coco_stuff164k": tuple((f"images/{split}2017", f"annotations/{split}2017", "") for split in ("train", "val")),
-    "context60": tuple(
-        ("JPEGImages", "SegmentationClassContext", f"ImageSets/SegmentationContext/{split}.txt")
-        for split in ("train", "val")
-    ),
-}
-# config: iterations, and weights of mask, dice and recovery loss; nothing is published for Context, which has VOC's
-OF_VOC = {"inductive": (40000, 100, 1, 2), "transductive": (20000, 100, 1, 2), "fully": (40000, 100, 1, 0)}
-RUNS = {
-    **{f"{data}_{setting}": run for data in ("voc20", "context60") for setting, run in OF_VOC.items()},
-    "coco_stuff164k_inductive": (80000, 200, 3, 50),
-    "coco_stuff164k_transductive": (40000, 200, 3, 50),
-    "coco_stuff164k_fully": (80000, 100, 1.5, 1),
-}
-LOADED = ["LoadImageFromFile", "MyLoadAnnotations"]
-TURNED = ["RandomResize", "RandomCrop", "RandomFlip", "PhotoMetricDistortion", "PackSegInputs"]
+NAMES = [f"{data}_{setting}" for data in DATA for setting in SETTINGS]
 
 
 @functools.cache
 def load(name: str) -> Config:
-    return Config.fromfile(HOME / f"{name}.py")
+    return Config.fromfile(CONFIG_FOLDER / f"{name}.py")
 
 
-def parts(name: str) -> tuple[str, str]:
+def split_name(name: str) -> tuple[str, str]:
     """(data, setting) of a config's name."""
     data, _, setting = name.rpartition("_")
     return data, setting
 
 
-def built(dataset):
-    """A data set of a config that looks at no file."""
-    with DefaultScope.overwrite_default_scope("mmseg"):
-        return DATASETS.build({**dataset, "lazy_init": True, "pipeline": []})
+def test_configs_exist_for_each_dataset_and_setting():
+    files = {path.stem for path in CONFIG_FOLDER.glob("*.py") if not path.stem.startswith("tinyworld_")}
+    assert files == set(NAMES)
 
 
-def test_all_are_known():
-    assert {path.stem for path in HOME.glob("*.py") if not path.stem.startswith("tinyworld_")} == set(RUNS)
-    assert set(RUNS) == {f"{data}_{setting}" for data in DATA for setting in SETTINGS}
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_model(name):
-    cfg, (data, setting) = load(name), parts(name)
-    _, words, _, templates, _, prompts, _ = DATA[data]
-    _, mask, dice, recovery = RUNS[name]
-    assert cfg.custom_imports == dict(imports=["proxyclip.engine.training", "proxyclip.models.trained.clip_rc"])
-    assert cfg.model == dict(
-        type="CLIPRC",
-        model_type="ViT-B-16",
-        clip_type="openai",
-        name_path=f"./configs/trained/clip_rc/cls_{words}.txt",
-        templates=LISTS[f"templates_cliprc_{templates}"],
-        setting=setting,
-        prompts=prompts,
-        regions=16,
-        decoder=dict(layers=3, heads=8, hidden=2048, dropout=0.1),
-        loss_weights=dict(mask=mask, dice=dice, recovery=recovery),
-        slide_crop=512,
-        slide_stride=426,
-        seen_bias=0.1,
-        parity="upstream",
-        checkpoint=None,
-        precision="fp32",
-        data_preprocessor=dict(size=(512, 512), pad_val=0, seg_pad_val=255),
-    )
+@pytest.mark.parametrize("name", NAMES)
+def test_config_has_published_templates_and_hides_unseen_labels(name):
+    cfg = load(name)
+    data, setting = split_name(name)
+    dataset_type, vocabulary, _, templates, _ = DATA[data]
     check_model_arguments(cfg)
-
-
-@pytest.mark.parametrize("name", RUNS)
-def test_data_and_preparation(name):
-    cfg, (data, setting) = load(name), parts(name)
-    kind, _, _, _, batch, _, _ = DATA[data]
-    train, test = cfg.train_dataloader.dataset, cfg.test_dataloader.dataset
-    hidden = setting != "fully"
-    assert train.type == test.type == kind
-    assert (train.get("zero_shot", False), test.zero_shot, test.test_mode) == (hidden, True, True)
-    assert train.pipeline[len(LOADED) : -len(TURNED)] == [dict(type="SuppressLabels", which="unseen")] * hidden
-    assert [step.type for step in (*train.pipeline[: len(LOADED)], *train.pipeline[-len(TURNED) :])] == LOADED + TURNED
-    resize, crop, flip, _, pack = train.pipeline[-len(TURNED) :]
-    assert resize == dict(type="RandomResize", scale=(2048, 512), ratio_range=(0.5, 2.0), keep_ratio=True)
-    assert crop == dict(type="RandomCrop", crop_size=(512, 512), cat_max_ratio=0.75) and flip.prob == 0.5
-    assert pack.meta_keys == ("img_path", "ori_shape", "img_shape")
-    steps = ["LoadImageFromFile", "ResizeShortestEdge", "MyLoadAnnotations", "PackSegInputs"]
-    assert [step.type for step in test.pipeline] == steps
-    assert (cfg.train_dataloader.batch_size, cfg.test_dataloader.batch_size) == (batch, 1)
-    assert (cfg.train_dataloader.sampler.type, cfg.train_dataloader.sampler.shuffle) == ("SeededSampler", True)
+    assert cfg.model.name_path.endswith(f"/cls_{vocabulary}.txt") and cfg.model.setting == setting
+    assert cfg.model.templates == LISTS[f"templates_cliprc_{templates}"]
+    train_set = cfg.train_dataloader.dataset
+    test_set = cfg.test_dataloader.dataset
+    is_zero_shot = setting != "fully"
+    assert train_set.type == test_set.type == dataset_type
+    assert (train_set.get("zero_shot", False), test_set.zero_shot) == (is_zero_shot, True)
+    suppressed = [step.which for step in train_set.pipeline if step.type == "SuppressLabels"]
+    assert suppressed == ["unseen"] * is_zero_shot
     assert cfg.val_dataloader == cfg.test_dataloader and cfg.val_evaluator == cfg.test_evaluator
-    for dataset, place in zip((train, test), FILES[data], strict=True):
-        assert (*dataset.data_prefix.values(), dataset.get("ann_file", "")) == place
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_length_hooks_and_optimiser(name):
-    cfg, length = load(name), RUNS[name][0]
-    assert cfg.train_cfg == dict(type="SeededTrainLoop", max_iters=length, val_interval=length // 10)
-    assert cfg.custom_hooks == [dict(type="SplitHook"), dict(type="VocabularyCheckHook")]
-    assert cfg.optim_wrapper == dict(
-        type="OptimWrapper",
-        constructor="ParityOptimWrapperConstructor",
-        optimizer=dict(type="AdamW", lr=2e-4, betas=(0.9, 0.999), weight_decay=0.01),
-    )
-    stored, optimizer = arrays("trained/lr_schedules"), torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2e-4)
-    (options,) = [{key: value for key, value in one.items() if key != "type"} for one in cfg.param_scheduler]
-    assert cfg.param_scheduler[0].type == "WarmupPolyLR" and "end" not in options  # MMEngine: that of the loop
-    schedule = WarmupPolyLR(optimizer, end=length, **options)
-    curve = f"adamw_cliprc_{length // 1000}k"
-    got = [schedule.at(int(i), 2e-4) for i in stored[f"{curve}/iter"]]
-    assert got == pytest.approx(stored[f"{curve}/lr"].tolist(), rel=1e-6)
+@pytest.mark.parametrize("name", NAMES)
+def test_config_has_published_learning_rates(name):
+    cfg = load(name)
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=2e-4)
+    (scheduler,) = cfg.param_scheduler
+    assert scheduler.type == "WarmupPolyLR" and cfg.optim_wrapper.optimizer.lr == 2e-4
+    options = {key: value for key, value in scheduler.items() if key != "type"}
+    schedule = WarmupPolyLR(optimizer, end=cfg.train_cfg.max_iters, **options)
+    golden = arrays("trained/lr_schedules")
+    curve = f"adamw_cliprc_{cfg.train_cfg.max_iters // 1000}k"
+    rates = [schedule.at(int(i), 2e-4) for i in golden[f"{curve}/iter"]]
+    assert rates == pytest.approx(golden[f"{curve}/lr"].tolist(), rel=1e-6)
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_transductive_begins_where_inductive_is_half_way(data):
-    first, second, third = (load(f"{data}_{setting}") for setting in SETTINGS)
-    half = first.train_cfg.max_iters // 2
-    hook = first.default_hooks.checkpoint
-    assert second.starts_from == f"clip_rc/{data}_inductive/iter_{half}.pth"
-    assert tuple(hook.keep) == (half,) and half % first.train_cfg.val_interval == 0  # is saved, and stays
-    assert "interval" not in hook and hook.type == "CheckpointHook" and not hook.by_epoch
-    assert second.train_cfg.max_iters == half and second.resume is False
-    assert "starts_from" not in first and "starts_from" not in third
-    for cfg in (second, third):
-        assert "keep" not in cfg.default_hooks.checkpoint
+def test_transductive_config_starts_from_half_an_inductive_training(data):
+    inductive, transductive, fully = (load(f"{data}_{setting}") for setting in SETTINGS)
+    half = inductive.train_cfg.max_iters // 2
+    assert transductive.starts_from == f"clip_rc/{data}_inductive/iter_{half}.pth"
+    assert transductive.train_cfg.max_iters == half and transductive.resume is False
+    assert tuple(inductive.default_hooks.checkpoint.keep) == (half,)
+    assert half % inductive.train_cfg.val_interval == 0  # is saved
+    assert "starts_from" not in inductive and "starts_from" not in fully
 
 
-def test_a_transductive_training_without_the_other_one_says_what_to_do_first(tmp_path, own_environment):
-    for below in ("JPEGImages", "SegmentationClassAug", "SegmentationClass", "ImageSets/Segmentation"):
-        (tmp_path / "VOCdevkit/VOC2012" / below).mkdir(parents=True)
-    for one in ("trainaug", "val"):
-        (tmp_path / f"VOCdevkit/VOC2012/ImageSets/Segmentation/{one}.txt").touch()
-    options = TrainOptions(
-        "configs/trained/clip_rc/voc20_transductive.py",
-        work_dir=str(tmp_path / "out"),
-        data_root=str(tmp_path),
-        device="cpu",
-    )
-    with pytest.raises(FileNotFoundError, match=r"clip_rc/voc20_inductive/iter_20000\.pth") as failed:
+def test_train_without_the_inductive_checkpoint_names_the_command_for_it(tmp_path, own_environment):
+    root = tmp_path / "VOCdevkit/VOC2012"
+    for subfolder in ("JPEGImages", "SegmentationClassAug", "SegmentationClass", "ImageSets/Segmentation"):
+        (root / subfolder).mkdir(parents=True)
+    for split in ("trainaug", "val"):
+        (root / f"ImageSets/Segmentation/{split}.txt").touch()
+    config = "configs/trained/clip_rc/voc20_transductive.py"
+    options = TrainOptions(config, work_dir=str(tmp_path / "out"), data_root=str(tmp_path), device="cpu")
+    with pytest.raises(FileNotFoundError, match=r"clip_rc/voc20_inductive/iter_20000\.pth") as caught:
         train(options)
-    assert "python train.py configs/trained/clip_rc/voc20_inductive.py" in str(failed.value)
-    assert "--load-from" in str(failed.value)
+    assert "python train.py configs/trained/clip_rc/voc20_inductive.py" in str(caught.value)
+    assert "--load-from" in str(caught.value)
 
 
 @pytest.mark.parametrize("data", DATA)
-def test_a_name_a_class(data):
-    kind, words, key, *_ = DATA[data]
-    path = HOME / f"cls_{words}.txt"
-    read, classes = read_vocabulary(path), list(getattr(datasets, kind).METAINFO["classes"])
-    wanted = LISTS[key]["dataset_names"]
-    assert classes == list(read.names) == wanted == LISTS[key].get("cliprc_prompt_names", wanted)
-    assert not read.has_synonyms and path.read_text(encoding="utf-8") == "".join(f"{one}\n" for one in wanted)
-    assert (classes[0] == "background") == (data == "context60")
+def test_vocabulary_has_the_published_name_of_each_class(data):
+    dataset_type, _, key, *_ = DATA[data]
+    vocabulary = read_vocabulary(ROOT / load(f"{data}_inductive").model.name_path)
+    names = LISTS[key]["dataset_names"]
+    assert list(getattr(datasets, dataset_type).METAINFO["classes"]) == list(vocabulary.names) == names
+    assert names == LISTS[key].get("cliprc_prompt_names", names) and not vocabulary.has_synonyms
+    assert (names[0] == "background") == (data == "context60")
 
 
-@pytest.mark.parametrize("name", RUNS)
-def test_the_unseen_classes(name, monkeypatch):
+@pytest.mark.parametrize("name", NAMES)
+def test_datasets_have_the_published_unseen_classes(name, monkeypatch):
     monkeypatch.delenv("DATA_ROOT", raising=False)
-    (data, setting), cfg = parts(name), load(name)
-    wanted = LISTS[DATA[data][2]]["unseen"]
-    train, test = (built(loader.dataset).metainfo for loader in (cfg.train_dataloader, cfg.test_dataloader))
-    assert list(test["unseen"]) == wanted and 0 not in wanted
-    assert train.get("unseen") == (None if setting == "fully" else test["unseen"])
+    data, setting = split_name(name)
+    metainfo = []
+    for loader in (load(name).train_dataloader, load(name).test_dataloader):
+        with DefaultScope.overwrite_default_scope("mmseg"):
+            metainfo.append(DATASETS.build({**loader.dataset, "lazy_init": True, "pipeline": []}).metainfo)
+    train_info, test_info = metainfo
+    assert list(test_info["unseen"]) == LISTS[DATA[data][2]]["unseen"]
+    assert train_info.get("unseen") == (None if setting == "fully" else test_info["unseen"])
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size['h']}x{size['w']}")
-def test_images_of_an_evaluation_have_a_short_side_of_512(size):
-    spec = load("voc20_inductive").test_dataloader.dataset.pipeline[1]
+def test_test_pipelines_resize_the_short_side_to_512():
+    resize = load("voc20_inductive").test_dataloader.dataset.pipeline[1]
     with DefaultScope.overwrite_default_scope("mmseg"):
-        step = TRANSFORMS.build(spec)
-    got = step({"img": np.zeros((size["h"], size["w"], 3), np.uint8)})
-    assert list(got["img"].shape[:2]) == size["short512"]
-    for name in RUNS:
+        step = TRANSFORMS.build(resize)
+    for size in SIZES:
+        image = step({"img": np.zeros((size["h"], size["w"], 3), np.uint8)})["img"]
+        assert list(image.shape[:2]) == size["short512"]
+    for name in NAMES:
         pipeline = load(name).test_dataloader.dataset.pipeline
-        assert pipeline[1] == spec and describe_resize(pipeline) == "short side 512"
+        assert pipeline[1] == resize and describe_resize(pipeline) == "short side 512"
 
 
 @pytest.mark.parametrize("name", ["voc20_transductive", "coco_stuff164k_fully", "context60_inductive"])
-def test_there_is_one_place_for_the_data(name, monkeypatch):
-    below = DATA[parts(name)[0]][-1]
-    for given, place in ((None, "data"), ("/mnt/sets", "/mnt/sets")):
-        monkeypatch.delenv("DATA_ROOT", raising=False)
-        if given:
-            monkeypatch.setenv("DATA_ROOT", given)
-        cfg = Config.fromfile(HOME / f"{name}.py")
-        for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-            assert loader.dataset.data_root == f"{place}/{below}"
+def test_data_root_follows_the_environment(name, monkeypatch):
+    monkeypatch.setenv("DATA_ROOT", "/mnt/sets")
+    cfg = Config.fromfile(CONFIG_FOLDER / f"{name}.py")
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        assert loader.dataset.data_root == f"/mnt/sets/{DATA[split_name(name)[0]][-1]}"
 
 
-def rows(columns: int) -> dict[str, list[str]]:
-    """The rows of the page's tables of so many columns, by the config in the first, without its mark."""
-    found = [line.strip("|").split("|") for line in PAGE.read_text(encoding="utf-8").splitlines()]
-    cut = [[cell.strip(" `") for cell in row] for row in found if len(row) == columns]
-    return {row[0]: row[1:] for row in cut if row[0] in RUNS}
+def read_page_rows(columns: int) -> dict[str, list[str]]:
+    """Rows of the page's tables with so many columns, by the config in the first one."""
+    lines = [line.strip("|").split("|") for line in PAGE.read_text(encoding="utf-8").splitlines()]
+    rows = [[cell.strip(" `") for cell in line] for line in lines if len(line) == columns]
+    return {row[0]: row[1:] for row in rows if row[0] in NAMES}
 
 
-def test_the_page_has_the_settings():
-    said = rows(6)
-    assert set(said) == set(RUNS)
-    for name, (iterations, images, prompts, weights, start) in said.items():
+@pytest.mark.docs
+def test_page_has_the_settings_of_the_configs():
+    rows = read_page_rows(6)
+    assert set(rows) == set(NAMES)
+    for name, (iterations, images, prompts, weights, start) in rows.items():
         cfg = load(name)
         assert (int(iterations), int(images)) == (cfg.train_cfg.max_iters, cfg.train_dataloader.batch_size)
         assert int(prompts) == cfg.model.prompts
-        assert [float(one) for one in weights.split(" / ")] == list(cfg.model.loss_weights.values())
+        assert [float(weight) for weight in weights.split(" / ")] == list(cfg.model.loss_weights.values())
         assert start == cfg.get("starts_from", "CLIP").removeprefix("clip_rc/")
 
 
-def test_the_page_has_the_published_numbers():
-    said = rows(5)
-    known = {}
+@pytest.mark.docs
+def test_page_has_the_published_numbers():
+    published = {}
     for row in load_published_rows():
         if row["method"] == "clip_rc" and "tinyworld" not in row["mIoU"]:
             (pattern,), (data,) = row["configs"], row["mIoU"]
             name = pattern.format(dataset=data).rpartition("/")[2]
-            known[name] = [row[metric][data] for metric in ("aAcc", "mIoU_seen", "mIoU_unseen", "hIoU")]
-    assert len(known) == 6 and {name: [float(cell) for cell in row] for name, row in said.items()} == known
+            published[name] = [row[metric][data] for metric in ("aAcc", "mIoU_seen", "mIoU_unseen", "hIoU")]
+    assert len(published) == 6
+    assert {name: [float(cell) for cell in row] for name, row in read_page_rows(5).items()} == published
 
 
-def test_the_page_names_what_there_is():
+@pytest.mark.docs
+def test_page_names_existing_files():
     text = PAGE.read_text(encoding="utf-8")
-    named = re.findall(r"configs/trained/[\w/]+\.(?:py|txt)", text)
-    assert len(named) > 5
-    for name in named:
+    files = re.findall(r"configs/trained/[\w/]+\.(?:py|txt)", text)
+    assert len(files) > 5
+    for name in files:
         assert (ROOT / name).is_file() or "tinyworld_" in name, name
     for name in re.findall(r"train/clip_rc/(\w+)/iter_\d+\.pth", text):
-        assert name in RUNS or name.startswith("tinyworld_"), name
+        assert name in NAMES or name.startswith("tinyworld_"), name

@@ -1,6 +1,4 @@
-"""CLIP-RC: the published code's arrays, and what the register of its quirks says."""
-
-from __future__ import annotations
+"""CLIP-RC: arrays of the published code, and the quirks of its parity."""
 
 import json
 import re
@@ -23,8 +21,6 @@ from proxyclip.models.trained.clip_rc.encoder import (
     region_mask,
 )
 from proxyclip.models.trained.clip_rc.losses import (
-    apply_label_table,
-    assign_unseen_labels,
     build_label_table,
     build_training_labels,
     focal_and_dice_loss,
@@ -37,14 +33,14 @@ BASE, NOVEL = [0, 1, 3, 4, 6], [2, 5]
 LAYER = {"attn_q": "q", "attn_k": "k", "attn_v": "v", "attn_o": "o"}
 
 
-def linear(stored: dict[str, Tensor], name: str, into: nn.Module) -> None:
+def load_linear(stored: dict[str, Tensor], name: str, into: nn.Module) -> None:
     into.load_state_dict({"weight": stored[f"{name}_w"], "bias": stored[f"{name}_b"]})
 
 
-def stream(stored: dict[str, Tensor], name: str, layers: nn.ModuleList) -> None:
+def load_stream(stored: dict[str, Tensor], name: str, layers: nn.ModuleList) -> None:
     for number, layer in enumerate(layers):
         for part in ("attn_q", "attn_k", "attn_v", "attn_o", "ffn1", "ffn2", "ln1", "ln2"):
-            linear(stored, f"w/{name}/{number}/{part}", getattr(layer, LAYER.get(part, part)))
+            load_linear(stored, f"w/{name}/{number}/{part}", getattr(layer, LAYER.get(part, part)))
 
 
 @pytest.fixture(scope="module")
@@ -53,36 +49,40 @@ def clip(tmp_path_factory):
     return folder_of(tmp_path_factory.mktemp("cliprc") / "clip", ENCODER)
 
 
-def tower(clip: str) -> RegionTower:
-    found = RegionTower(load_clip(clip, None), 4, 4)
-    found.regions.data = tensors(ENCODER)["w/region_tokens"]
-    return found
+def make_tower(clip: str) -> RegionTower:
+    tower = RegionTower(load_clip(clip, None), 4, 4)
+    tower.regions.data = tensors(ENCODER)["w/region_tokens"]
+    return tower
 
 
-def prompts(dropout: float = 0.0) -> DeepPrompts:
-    stored, found = tensors(ENCODER), DeepPrompts(3, 32, 3, 8, dropout)
-    found.first.data, found.deep.data = stored["w/prompt/first"], stored["w/prompt/deep"]
-    linear(stored, "w/prompt/proj", found.project)
-    linear(stored, "w/prompt/ln", found.norm)
-    return found
+def make_prompts() -> DeepPrompts:
+    stored = tensors(ENCODER)
+    prompts = DeepPrompts(3, 32, 3, 8, 0.0)
+    prompts.first.data = stored["w/prompt/first"]
+    prompts.deep.data = stored["w/prompt/deep"]
+    load_linear(stored, "w/prompt/proj", prompts.project)
+    load_linear(stored, "w/prompt/ln", prompts.norm)
+    return prompts
 
 
-def decoder() -> RegionDecoder:
-    stored, found = tensors(HEAD), RegionDecoder(16, 3, 4, 64, 0.0)
-    stream(stored, "dq", found.streams.queries)
-    stream(stored, "dv", found.streams.patches)
-    linear(stored, "w/query_proj", found.query_proj)
-    linear(stored, "w/feat_proj", found.patch_proj)
-    return found
+def make_decoder() -> RegionDecoder:
+    stored = tensors(HEAD)
+    decoder = RegionDecoder(16, 3, 4, 64, 0.0)
+    load_stream(stored, "dq", decoder.streams.queries)
+    load_stream(stored, "dv", decoder.streams.patches)
+    load_linear(stored, "w/query_proj", decoder.query_proj)
+    load_linear(stored, "w/feat_proj", decoder.patch_proj)
+    return decoder
 
 
-def recovery() -> RecoveryDecoder:
-    stored, found = tensors(HEAD), RecoveryDecoder(16, 4, 64, 0.0)
-    stream(stored, "rq", found.streams.queries)
-    stream(stored, "rv", found.streams.patches)
+def make_recovery() -> RecoveryDecoder:
+    stored = tensors(HEAD)
+    recovery = RecoveryDecoder(16, 4, 64, 0.0)
+    load_stream(stored, "rq", recovery.streams.queries)
+    load_stream(stored, "rv", recovery.streams.patches)
     for name, part in (("q_in", "query_in"), ("v_in", "patch_in"), ("q_out", "query_out"), ("v_out", "patch_out")):
-        linear(stored, f"w/rec/{name}", getattr(found, part))
-    return found
+        load_linear(stored, f"w/rec/{name}", getattr(recovery, part))
+    return recovery
 
 
 def features(images: int = 2) -> RegionFeatures:
@@ -98,27 +98,29 @@ def names(tmp_path_factory):
 
 
 def build(clip: str, names: str, **options) -> CLIPRC:
-    """The reference's model: a tiny CLIP whose tower, prompts, decoder and text rows are put in."""
+    """Build the reference's model: a tiny CLIP with its tower, prompts, decoder and text rows."""
     model = CLIPRC(
         model_type=clip, name_path=names, prompts=3, regions=4, slide_crop=32, slide_stride=26,
         decoder=dict(layers=3, heads=4, hidden=64, dropout=0.0), **options,
     )  # fmt: skip
-    model.frozen.tower, model.prompts = tower(clip), prompts()
-    model.decode_head, model.recovery = decoder(), recovery()
+    model.frozen.tower = make_tower(clip)
+    model.prompts = make_prompts()
+    model.decode_head = make_decoder()
+    model.recovery = make_recovery()
     model.text = tensors(ENCODER)["text"]
     model.split(NOVEL)
     return model
 
 
 @pytest.mark.parametrize("name", arrays("trained/cliprc_attn_mask"))
-def test_masks(name):
+def test_region_mask_equals_the_reference(name):
     grid, number, regions = (int("".join(filter(str.isdigit, part))) for part in name.split("_"))
     mask = region_mask(grid, number, regions)
     assert torch.equal(mask, tensors("trained/cliprc_attn_mask")[name])
     assert not mask.all(1).any() and not mask[0, : 1 + number + grid**2].any()
 
 
-def test_first_tokens():
+def test_initial_position_and_region_tokens_equal_the_reference():
     stored = tensors("trained/cliprc_init")
     positions, regions = init_position_and_region_tokens(stored["pos_in"], stored["cls_in"], 16, 4)
     torch.testing.assert_close(positions, stored["pos_out"], **close)
@@ -126,22 +128,22 @@ def test_first_tokens():
     assert torch.equal(stored["class_out"], stored["cls_in"])  # the class embedding stays as it is
 
 
-def test_encoder(clip):
+def test_encode_with_prompts_equals_the_reference(clip):
     stored = tensors(ENCODER)
     with torch.no_grad():
-        found = encode_with_prompts(tower(clip), prompts().eval(), stored["image"])
-    for got, name in zip(found, ("patch_feat", "global_feat", "region_feat"), strict=True):
+        features = encode_with_prompts(make_tower(clip), make_prompts().eval(), stored["image"])
+    for got, name in zip(features, ("patch_feat", "global_feat", "region_feat"), strict=True):
         torch.testing.assert_close(got, stored[name], **close)
         torch.testing.assert_close(got.norm(dim=1), torch.ones_like(got[:, 0]))
 
 
-def test_head():
+def test_build_region_queries_equals_the_reference():
     stored = tensors(HEAD)
     assert torch.equal(build_region_queries(features(), stored["text"]), stored["query_tokens"])
 
 
 @torch.no_grad()
-def test_evaluation(clip, names):
+def test_scores_equal_the_reference(clip, names):
     image = tensors(ENCODER)["image"]
     model = build(clip, names).eval()
     check(model.scores(image), HEAD, "eval_inductive", 1e-5)
@@ -149,18 +151,18 @@ def test_evaluation(clip, names):
     check(model.scores(image), HEAD, "eval_selftrain", 1e-5)
 
 
-def test_training_outputs():
+def test_decoder_and_recovery_equal_the_reference():
     stored = tensors(HEAD)
-    decoded = decoder()(features(), stored["text"][BASE])
+    decoded = make_decoder()(features(), stored["text"][BASE])
     logits = nn.functional.interpolate(decoded.logits, size=(32, 32), mode="bilinear")
     check(logits.detach(), HEAD, "train_pred_logits", 1e-5)
     torch.testing.assert_close(decoded.first_queries, stored["train_query_tokens"], **close)
-    q, f = recovery()(decoded.queries, decoded.patches)
+    q, f = make_recovery()(decoded.queries, decoded.patches)
     torch.testing.assert_close(q, stored["train_rec_q"], **close)
     torch.testing.assert_close(f, stored["train_rec_feat"], **close)
 
 
-def test_losses():
+def test_focal_and_dice_loss_equal_the_reference():
     stored = tensors("trained/cliprc_losses")
     focal, dice = focal_and_dice_loss(stored["logits"], stored["label"].long(), 255, "upstream")
     torch.testing.assert_close(focal, stored["focal_raw"], **close)
@@ -168,15 +170,15 @@ def test_losses():
 
 
 @pytest.mark.parametrize("case", ["inductive", "inductive_allignore", "transductive", "fully"])
-def test_training_step(clip, names, case):
+def test_step_has_the_reference_losses_and_gradients(clip, names, case):
     stored = tensors(STEP)
     labels = stored["gt_raw_allignore" if "all" in case else "gt_raw"][:, 0].long()
     model = build(clip, names, setting=case.split("_")[0])
-    found = model.step(stored["image"], labels)
+    losses = model.step(stored["image"], labels)
     for name in ("loss_mask", "loss_dice", "recovery_loss_q", "recovery_loss_k", "acc_seg"):
-        torch.testing.assert_close(found[name].squeeze(), stored[f"{case}/{name}"].squeeze(), **close)
+        torch.testing.assert_close(losses[name].squeeze(), stored[f"{case}/{name}"].squeeze(), **close)
     if case == "inductive":
-        sum(value for name, value in found.items() if "loss" in name).backward()
+        sum(value for name, value in losses.items() if "loss" in name).backward()
         got = dict(
             prompt_first=model.prompts.first, prompt_deep=model.prompts.deep,
             query_proj_w=model.decode_head.query_proj.weight, feat_proj_w=model.decode_head.patch_proj.weight,
@@ -185,10 +187,12 @@ def test_training_step(clip, names, case):
             torch.testing.assert_close(parameter.grad, stored[f"inductive/grad_{name}"], **close)
 
 
+@pytest.mark.slow
 @torch.no_grad()
 @pytest.mark.parametrize("setting", ["inductive", "transductive"])
-def test_windows(clip, names, setting):
-    stored, model = tensors(SLIDE), build(clip, names, setting=setting).eval()
+def test_slide_equals_the_reference(clip, names, setting):
+    stored = tensors(SLIDE)
+    model = build(clip, names, setting=setting).eval()
     averaged = model.slide(stored["image"][0])
     check(averaged, SLIDE, f"{setting}/slide", 1e-5)
     strips = next(model.score(stored["image"]))((31, 48))
@@ -197,7 +201,7 @@ def test_windows(clip, names, setting):
     assert torch.equal(model.label(scores), stored[f"{setting}/label"][0].long())
 
 
-def test_label_tables():
+def test_build_label_table_equals_the_reference():
     stored = tensors(STEP)
     assert torch.equal(build_label_table("inductive", BASE, 255), stored["seen_map"].long())
     # The published table of the transductive setting leaves 200 as it is, a label that no data set here has.
@@ -209,79 +213,84 @@ def test_label_tables():
 
 
 @pytest.mark.parametrize("case", ["inductive", "transductive", "fully"])
-def test_labels_of_a_step(clip, names, case):
-    stored, model = tensors(STEP), build(clip, names, setting=case)
+def test_build_training_labels_equals_the_reference(clip, names, case):
+    stored = tensors(STEP)
+    model = build(clip, names, setting=case)
     logits = model.decode(stored["image"], model.text).logits
     logits = nn.functional.interpolate(logits, size=(32, 32), mode="bilinear")
     labels = build_training_labels(stored["gt_raw"][:, 0].long(), logits, case, BASE, NOVEL, 255)
     assert torch.equal(labels, stored[f"{case}/label"][:, 0].long())
 
 
-def test_guesses_fill_only_what_is_hidden():
-    labels = torch.tensor([[[0, -1], [255, -1]]])
+def test_build_training_labels_fills_unlabeled_pixels_only():
     logits = torch.zeros(1, 4, 2, 2)
     logits[0, 0] = 9  # a seen class, the best everywhere
-    logits[0, 2, 0, 1], logits[0, 3, 1, 1] = 1, 1
-    assert assign_unseen_labels(labels, logits, [2, 3]).tolist() == [[[0, 2], [255, 3]]]
-
-
-def test_hidden_labels_are_those_of_the_table():
-    """SuppressLabels hides in the pipeline what the table would turn into -1."""
-    labels = torch.tensor([0, 1, 2, 5, 6, 255])
-    hidden = torch.where(torch.isin(labels, torch.tensor(NOVEL)), -1, labels)
-    for setting in ("inductive", "transductive"):
-        numbers = build_label_table(setting, BASE, 255)
-        assert torch.equal(apply_label_table(labels, numbers), apply_label_table(hidden, numbers))
+    logits[0, 2, 0, 1] = 1
+    logits[0, 3, 1, 1] = 1
+    for unlabeled in (torch.tensor([[[0, -1], [255, -1]]]), torch.tensor([[[0, 2], [255, 3]]])):  # suppressed, or not
+        labels = build_training_labels(unlabeled, logits, "transductive", [0, 1], [2, 3], 255)
+        assert labels.tolist() == [[[0, 2], [255, 3]]]
+        labels = build_training_labels(unlabeled, logits, "inductive", [0, 1], [2, 3], 255)
+        assert labels.tolist() == [[[0, 255], [255, 255]]]
 
 
 @torch.no_grad()
-def test_a_region_hears_of_its_cell_alone(clip):
-    """In a tower of one block, other pixels of cell (0, 0) change region 0 and no other."""
-    one, few = tower(clip), prompts().eval()
-    blocks = one.clip.model.visual.transformer.resblocks
-    one.clip.model.visual.transformer.resblocks = blocks[:1]
+def test_region_token_depends_on_its_cell_alone(clip):
+    """Check in a tower of one block that other pixels of cell (0, 0) change region 0 alone."""
+    tower = make_tower(clip)
+    prompts = make_prompts().eval()
+    blocks = tower.clip.model.visual.transformer.resblocks
+    tower.clip.model.visual.transformer.resblocks = blocks[:1]
     image = tensors(ENCODER)["image"][:1]
     other = image.clone()
     other[..., :16, :16] += 1  # 2 x 2 patches of 8
-    first, second = encode_with_prompts(one, few, image).regions, encode_with_prompts(one, few, other).regions
+    first, second = (
+        encode_with_prompts(tower, prompts, image).regions,
+        encode_with_prompts(tower, prompts, other).regions,
+    )
     changed = (first - second).abs().amax(1)[0] > 1e-6
     assert changed.tolist() == [[True, False], [False, False]]
 
 
 @torch.no_grad()
-def test_the_class_embedding_counts_twice_upstream(clip):
-    """Adding it once is the published encoder with half of it, where the other half of the token is the position."""
-    one, few, image = tower(clip), prompts().eval(), tensors(ENCODER)["image"]
-    paper = encode_with_prompts(one, few, image, "paper")
-    assert not torch.allclose(paper.whole, encode_with_prompts(one, few, image).whole, atol=1e-3)
-    visual = one.clip.model.visual
+def test_class_embedding_is_added_twice_upstream(clip):
+    """Compare adding it once with adding half of it twice."""
+    tower = make_tower(clip)
+    prompts = make_prompts().eval()
+    image = tensors(ENCODER)["image"]
+    paper = encode_with_prompts(tower, prompts, image, "paper")
+    assert not torch.allclose(paper.whole, encode_with_prompts(tower, prompts, image).whole, atol=1e-3)
+    visual = tower.clip.model.visual
     visual.class_embedding.data /= 2
-    torch.testing.assert_close(encode_with_prompts(one, few, image), paper)
+    torch.testing.assert_close(encode_with_prompts(tower, prompts, image), paper)
 
 
 @torch.no_grad()
-def test_another_size_resizes_the_positions(clip):
-    one, few = tower(clip), prompts().eval()
-    assert encode_with_prompts(one, few, torch.randn(1, 3, 48, 48)).patches.shape == (1, 16, 6, 6)
+def test_encode_with_prompts_resizes_positions_and_refuses_other_shapes(clip):
+    tower = make_tower(clip)
+    prompts = make_prompts().eval()
+    assert encode_with_prompts(tower, prompts, torch.randn(1, 3, 48, 48)).patches.shape == (1, 16, 6, 6)
     with pytest.raises(ValueError, match="multiple of 8, but got 32 x 40"):
-        encode_with_prompts(one, few, torch.randn(1, 3, 32, 40))
+        encode_with_prompts(tower, prompts, torch.randn(1, 3, 32, 40))
     with pytest.raises(ValueError, match="multiple of 8, but got 36 x 36"):
-        encode_with_prompts(one, few, torch.randn(1, 3, 36, 36))
+        encode_with_prompts(tower, prompts, torch.randn(1, 3, 36, 36))
 
 
-def test_the_attention_mask_is_built_once_and_not_saved(clip, monkeypatch):
-    one, few, image = tower(clip), prompts().eval(), tensors(ENCODER)["image"]
-    keys = list(one.state_dict())
+def test_attention_mask_is_built_once_and_not_saved(clip, monkeypatch):
+    tower = make_tower(clip)
+    prompts = make_prompts().eval()
+    image = tensors(ENCODER)["image"]
+    keys = list(tower.state_dict())
     with torch.inference_mode():
-        encode_with_prompts(one, few, image)
+        encode_with_prompts(tower, prompts, image)
     monkeypatch.setattr(
         "proxyclip.models.trained.clip_rc.encoder.region_mask", None
     )  # would fail if it were called again
-    encode_with_prompts(one, few, image).patches.sum().backward()
-    assert list(one.state_dict()) == keys and few.first.grad is not None
+    encode_with_prompts(tower, prompts, image).patches.sum().backward()
+    assert list(tower.state_dict()) == keys and prompts.first.grad is not None
 
 
-def test_left_over_patches_see_no_region():
+def test_region_mask_excludes_left_over_patches():
     mask = region_mask(5, 0, 4)
     patches, regions = mask[1:26, 26:], mask[26:, 1:26]
     seen = (~patches).sum(1).view(5, 5)
@@ -292,15 +301,15 @@ def test_left_over_patches_see_no_region():
             region_mask(5, 0, wrong)
 
 
-def test_one_region_without_a_voice_is_the_descriptor_of_the_image():
+def test_build_region_queries_of_zero_region_is_the_image_descriptor():
     seen = RegionFeatures(torch.randn(2, 16, 4, 4), torch.randn(2, 16), torch.zeros(2, 16, 1, 1))
     text = torch.randn(3, 16)
     expected = torch.cat([seen.whole[:, None] * text, text.expand(2, 3, 16)], 2)
     assert torch.equal(build_region_queries(seen, text), expected)
 
 
-def test_both_streams_are_of_the_layer_before():
-    streams = decoder().streams
+def test_streams_attend_to_the_previous_layer():
+    streams = make_decoder().streams
     q, f = torch.randn(1, 3, 16), torch.randn(1, 5, 16)
     together, apart = streams(q, f), (q, f)
     for of_queries, of_patches in zip(streams.queries, streams.patches, strict=True):
@@ -309,41 +318,37 @@ def test_both_streams_are_of_the_layer_before():
     assert not torch.allclose(together[1], apart[1], atol=1e-3)
 
 
-def test_first_weights():
-    """Spread and bounds of the published model's at full size, and layers of a stream that begin alike."""
-    found = json.loads((HERE / "trained/cliprc_model_size.json").read_text()).values()
-    model, small, few = RegionDecoder(512), RecoveryDecoder(512), DeepPrompts(10, 768, 12, 16)
-    first, *others = model.streams.queries
+def test_initial_weights_have_the_published_spread():
+    """Compare spread and bounds at full size; layers of a stream begin alike."""
+    references = json.loads((HERE / "trained/cliprc_model_size.json").read_text()).values()
+    decoder = RegionDecoder(512)
+    recovery = RecoveryDecoder(512)
+    prompts = DeepPrompts(10, 768, 12, 16)
+    first, *others = decoder.streams.queries
     for layer in others:
         torch.testing.assert_close(layer.state_dict(), first.state_dict(), rtol=0, atol=0)
-    assert not torch.equal(first.q.weight, model.streams.patches[0].q.weight)
-    for stored in found:
+    assert not torch.equal(first.q.weight, decoder.streams.patches[0].q.weight)
+    for stored in references:
         assert stored["layers_identical_at_init"] and not stored["dq_equals_dv_at_init"]
-        assert small.query_out.weight.std().item() == pytest.approx(stored["rec_linear_std"], rel=0.01)
-        assert model.query_proj.weight.abs().max().item() == pytest.approx(stored["q_proj_absmax"], rel=0.01)
-        assert model.streams.patches[0].ffn2.weight.abs().max().item() == pytest.approx(
+        assert recovery.query_out.weight.std().item() == pytest.approx(stored["rec_linear_std"], rel=0.01)
+        assert decoder.query_proj.weight.abs().max().item() == pytest.approx(stored["q_proj_absmax"], rel=0.01)
+        assert decoder.streams.patches[0].ffn2.weight.abs().max().item() == pytest.approx(
             stored["linear2_v_absmax"], rel=0.01
         )
-        assert few.deep.abs().max().item() == pytest.approx(stored["prompt_val"], rel=0.01)
-    assert few.first.shape == (1, 10, 768) and few.deep.shape == (11, 10, 768)
+        assert prompts.deep.abs().max().item() == pytest.approx(stored["prompt_val"], rel=0.01)
+    assert prompts.first.shape == (1, 10, 768) and prompts.deep.shape == (11, 10, 768)
 
 
-def test_recovery_does_not_move_its_targets():
+def test_recovery_loss_has_no_gradient_for_its_targets():
     seen = RegionFeatures(*(part.requires_grad_() for part in features()))
-    decoded = decoder()(seen, tensors(HEAD)["text"])
-    found = recovery()(decoded.queries.detach(), decoded.patches.detach())
-    loss = recovery_l1_loss(found[0], decoded.first_queries) + recovery_l1_loss(found[1], decoded.first_patches)
+    decoded = make_decoder()(seen, tensors(HEAD)["text"])
+    q, f = make_recovery()(decoded.queries.detach(), decoded.patches.detach())
+    loss = recovery_l1_loss(q, decoded.first_queries) + recovery_l1_loss(f, decoded.first_patches)
     loss.backward()
     assert all(part.grad is None for part in seen)
 
 
-def test_weighted_losses():
-    stored = tensors("trained/cliprc_losses")
-    assert stored["focal_weighted"] == pytest.approx(100 * stored["focal_raw"])
-    assert stored["dice_weighted"] == stored["dice_raw"]
-
-
-def test_ignored_pixels_are_negatives_upstream_and_nothing_in_the_paper():
+def test_ignored_pixels_are_negatives_upstream_only():
     torch.manual_seed(0)
     logits, labels = torch.randn(2, 3, 8, 8), torch.randint(0, 3, (2, 8, 8))
     labels[0, :4] = 255
@@ -357,7 +362,7 @@ def test_ignored_pixels_are_negatives_upstream_and_nothing_in_the_paper():
         torch.testing.assert_close(first, second)
 
 
-def test_a_batch_without_labels():
+def test_losses_of_a_batch_without_labels_are_zero_in_paper_parity():
     logits = torch.zeros(1, 3, 8, 8, requires_grad=True)
     empty = torch.full((1, 8, 8), 255)
     focal, dice = focal_and_dice_loss(logits, empty, 255, "paper")
@@ -368,7 +373,7 @@ def test_a_batch_without_labels():
 
 
 @torch.no_grad()
-def test_windows_of_small_and_exact_images(clip, names):
+def test_slide_of_small_and_exact_images(clip, names):
     model = build(clip, names).eval()
     image = tensors(ENCODER)["image"]
     torch.testing.assert_close(model.slide(image[0]), model.scores(image[:1])[0])
@@ -379,7 +384,7 @@ def test_windows_of_small_and_exact_images(clip, names):
 
 
 @pytest.mark.parametrize(
-    ("options", "words"),
+    ("options", "message"),
     [
         (dict(loss_weights=dict(dise=2.0)), "loss_weights of mask, dice, recovery, but got {'dise': 2.0}"),
         (dict(setting="zero-shot"), "one of inductive, transductive, fully, but got 'zero-shot'"),
@@ -390,7 +395,7 @@ def test_windows_of_small_and_exact_images(clip, names):
         (dict(decoder=dict(heads=3)), "decoder.heads to divide 16"),
     ],
 )
-def test_options_that_make_no_sense(clip, names, options, words):
-    given = dict(model_type=clip, name_path=names, regions=4, slide_crop=32, slide_stride=26) | options
-    with pytest.raises(ValueError, match=re.escape(words)):
-        CLIPRC(**given)
+def test_constructor_refuses_bad_options(clip, names, options, message):
+    arguments = dict(model_type=clip, name_path=names, regions=4, slide_crop=32, slide_stride=26) | options
+    with pytest.raises(ValueError, match=re.escape(message)):
+        CLIPRC(**arguments)

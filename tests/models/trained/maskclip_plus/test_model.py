@@ -1,20 +1,20 @@
-"""MaskCLIP+: the published code's training steps, array by array, and what the register of its quirks says."""
-
-from __future__ import annotations
+"""MaskCLIP+: training steps of the published code, the quirks of its parity, checkpoints, the API."""
 
 import numpy as np
 import pytest
 import torch
 from helpers.reference import folder
 from helpers.trained_reference import RESNET, TINY, VIT, folder_of, tensors
+from mmengine.config import Config
 from mmengine.structures import PixelData
+from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
 from PIL import Image
 from torch import Tensor
 
+from proxyclip import Segmenter
 from proxyclip.cli.demo import main
 from proxyclip.data.transforms import SuppressLabels
-from proxyclip.engine.training.hooks import StageHook
 from proxyclip.models.trained.base import TrainedSegmentor
 from proxyclip.models.trained.maskclip_plus import MaskCLIPPlus, MaskCLIPTeacher
 from proxyclip.models.trained.maskclip_plus.class_weight import compute_class_weights
@@ -25,6 +25,9 @@ from proxyclip.models.trained.maskclip_plus.losses import (
     mean_cross_entropy,
     pixel_accuracy,
 )
+from proxyclip.tinyworld import CLASSES
+from proxyclip.tinyworld.scenes import draw_seeded_scene
+from proxyclip.utils.paths import ROOT
 
 TRAIN, WEIGHT = "trained/maskclip_plus_train", "trained/maskclip_classweight"
 ALL, UNSEEN, SHIFTED = list(range(7)), [5, 6], [6, 7]
@@ -55,7 +58,7 @@ CASES = {
 
 @pytest.fixture(scope="module")
 def towers(tmp_path_factory):
-    """The teachers' folders, and a vocabulary of seven names."""
+    """Folders of the teachers, and a vocabulary of seven names."""
     root = tmp_path_factory.mktemp("plus")
     (root / "cls.txt").write_text("\n".join("abcdefg"))
     full = (folder() / f"{RESNET}.npz").is_file()
@@ -64,7 +67,7 @@ def towers(tmp_path_factory):
 
 
 def build(towers, tower=VIT, parity="upstream", **options):
-    """The model of the reference: its decode module on its text features; the backbone is not asked."""
+    """Build the reference's model: its decode module and text features; the backbone is not used."""
     model = MaskCLIPPlus(
         teacher=dict(model_type=towers[tower]), student=dict(type="deeplab_tiny"), name_path=towers["names"],
         parity=parity, **options,
@@ -80,7 +83,7 @@ def build(towers, tower=VIT, parity="upstream", **options):
 
 
 def step(model, case, ids, stage):
-    """(losses, dense features, gradient) of the stored features in a case."""
+    """Return (losses, dense features, gradient) of the stored features in a case."""
     stored = tensors(TRAIN)
     image = stored["image_rn" if "_rn_" in case else "image"]
     labels = stored[f"{case}/gt_in"][:, 0].long()
@@ -93,7 +96,7 @@ def step(model, case, ids, stage):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_a_step_of_the_published_code(towers, case):
+def test_step_equals_the_reference(towers, case):
     ids, stage, options = CASES[case]
     tower = RESNET if "_rn_" in case else VIT
     if not towers[tower]:
@@ -115,18 +118,21 @@ def test_a_step_of_the_published_code(towers, case):
         labels = model.add_pseudo_labels(image, stored["gt_in"][:, 0].long(), ids, dense)
         labels = torch.where(labels == -1, 255, labels)
         assert torch.equal(labels, stored["label"][:, 0].long())
-    assert bool(calls) == (stage == GUIDED and case != "zs_nounlabeled"), "the teacher is asked where it must be"
+    assert bool(calls) == (stage == GUIDED and case != "zs_nounlabeled"), "the teacher runs where it must"
 
 
 @pytest.mark.parametrize("case", ["annofree_vit_kspd", "zs_self_it4"])
-def test_mixed_precision_leaves_scores_alone(towers, case, monkeypatch):
-    """The same features, from teacher or student, get the same pseudo labels and logits under autocast."""
+def test_scores_are_exact_under_autocast(towers, case, monkeypatch):
+    """Compute the same pseudo labels and logits of the same features under autocast."""
     ids, stage, options = CASES[case]
-    model, stored = build(towers, **options), tensors(TRAIN)
-    image, labels = stored["image"], stored[f"{case}/gt_in"][:, 0].long()
+    model = build(towers, **options)
+    stored = tensors(TRAIN)
+    image = stored["image"]
+    labels = stored[f"{case}/gt_in"][:, 0].long()
     with torch.no_grad():
-        dense, found = model.decode_head([stored["feat3"]]), model.guide.features(image, model.data_preprocessor)
-    monkeypatch.setattr(model.guide, "features", lambda *_: found)
+        dense = model.decode_head([stored["feat3"]])
+        features = model.guide.features(image, model.data_preprocessor)
+    monkeypatch.setattr(model.guide, "features", lambda *_: features)
     model.stage = stage
     plain = model.add_pseudo_labels(image, labels, ids, dense), model.decode_head.classify(dense, model.text)
     with torch.autocast("cpu", torch.bfloat16):
@@ -134,7 +140,7 @@ def test_mixed_precision_leaves_scores_alone(towers, case, monkeypatch):
     assert all(torch.equal(a, b) for a, b in zip(plain, mixed, strict=True))
 
 
-def test_evaluation_of_the_decode_module(towers):
+def test_decode_head_equals_the_reference(towers):
     stored, model = tensors(TRAIN), build(towers).eval()
     with torch.no_grad():
         dense = model.decode_head([stored["feat3"]])
@@ -143,8 +149,8 @@ def test_evaluation_of_the_decode_module(towers):
     torch.testing.assert_close(logits, stored["eval/logits"], rtol=1e-4, atol=1e-5)
 
 
-def test_class_weight_of_the_student(towers):
-    """Logits times the number of classes times the weight; pseudo labels as without."""
+def test_step_with_class_weight_equals_the_reference(towers):
+    """Multiply logits by the weight and the number of classes, and leave pseudo labels."""
     stored, model = tensors(WEIGHT), build(towers)
     weights = 7 * compute_class_weights(stored["image_global_feature"], stored["class_text_feature"], 1.0)
     case = {k.removeprefix("student_tau1/"): v for k, v in stored.items() if k.startswith("student_tau1/")}
@@ -168,48 +174,42 @@ def test_class_weight_of_the_student(towers):
         ("noann", False, "all"),
     ],
 )
-def test_label_maps(name, reduce, which):
+def test_suppress_labels_equals_the_reference(name, reduce, which):
     stored = tensors("trained/maskclip_plus_labels")
     raw = stored["raw"].numpy().astype(np.int32)
     if reduce:
         raw = np.where((raw == 0) | (raw == 255), 255, raw - 1)
     classes, unseen = (20, (15, 16, 17, 18, 19)) if reduce else (21, (16, 17, 18, 19, 20))
-    says = {"num_classes": classes, "unseen": unseen, "img": np.zeros((*stored["noann"].shape, 3), np.uint8)}
-    given = says if name == "noann" else {**says, "gt_seg_map": raw.astype(np.uint8)}
-    found = SuppressLabels(which)(given)
-    assert np.array_equal(found["gt_seg_map"], stored[name].numpy())
-    assert found["gt_seg_map"].dtype == np.int32
-    assert ("gt_seg_map" in found.get("seg_fields", ())) == (name == "noann")
+    results = {"num_classes": classes, "unseen": unseen, "img": np.zeros((*stored["noann"].shape, 3), np.uint8)}
+    if name != "noann":
+        results["gt_seg_map"] = raw.astype(np.uint8)
+    results = SuppressLabels(which)(results)
+    assert np.array_equal(results["gt_seg_map"], stored[name].numpy())
+    assert results["gt_seg_map"].dtype == np.int32
+    assert ("gt_seg_map" in results.get("seg_fields", ())) == (name == "noann")
 
 
-def test_labels_that_cannot_be_suppressed():
+def test_suppress_labels_refuses_unknown_classes():
     with pytest.raises(ValueError, match="zero_shot=True"):
         SuppressLabels("unseen")({"num_classes": 3, "img": np.zeros((2, 2, 3))})
     with pytest.raises(ValueError, match="or a list of ids, but got 'novel'"):
         SuppressLabels("novel")
 
 
-def quantities(towers, parity, case, **options):
-    ids, stage, more = CASES[case]
-    return step(build(towers, parity=parity, **(more | options)), case, ids, stage)
-
-
-def test_ignored_pixels_count_in_the_published_mean():
+def test_losses_count_ignored_pixels_upstream_only():
     logits, labels = torch.randn(1, 4, 6, 6), torch.randint(4, (1, 6, 6))
     labels[0, 3:] = 255
     scored = torch.nn.functional.cross_entropy(logits[:, :, :3], labels[:, :3])
     torch.testing.assert_close(mean_cross_entropy(logits, labels, 255, "paper"), scored)
     torch.testing.assert_close(mean_cross_entropy(logits, labels, 255, "upstream"), scored / 2)
-    nothing = torch.full_like(labels, 255)
-    assert (
-        mean_cross_entropy(logits, nothing, 255, "paper") == mean_cross_entropy(logits, nothing, 255, "upstream") == 0
-    )
+    ignored = torch.full_like(labels, 255)
+    assert all(mean_cross_entropy(logits, ignored, 255, parity) == 0 for parity in ("paper", "upstream"))
     best = logits.argmax(1)
     best[0, 3:] = 255
     assert pixel_accuracy(logits, best, 255, "paper") == 100 and pixel_accuracy(logits, best, 255, "upstream") == 50
 
 
-def test_a_threshold_leaves_known_labels_alone():
+def test_fill_pseudo_labels_threshold_keeps_known_labels():
     labels, scores = torch.tensor([[[0, -1, 255, 1]]]), torch.tensor([[[[0.1, 0.1, 0.1, 0.9]]]])
     assert fill_pseudo_labels(labels, scores, [2], 0.5).tolist() == [[[0, -1, 255, 1]]]
     assert fill_pseudo_labels(labels, scores, [2], 0.5, "upstream").tolist() == [[[-1, -1, -1, 1]]]
@@ -217,68 +217,32 @@ def test_a_threshold_leaves_known_labels_alone():
     assert labels.tolist() == [[[0, -1, 255, 1]]]
 
 
-def test_distillation_teaches_only_in_the_paper_s_form(towers):
-    """Published, its gradient is that of the cross-entropy alone, the one of a step between stages."""
-    gap = quantities(towers, "upstream", "zs_gap_it4")[2]
-    torch.testing.assert_close(quantities(towers, "upstream", "distill_labeledTrue")[2], gap)
+def test_distillation_has_a_gradient_in_paper_parity_only(towers):
+    """Compare with the gradient of a step between stages, which is that of the cross-entropy alone."""
+    upstream = build(towers, distill=dict(labelled=True))
     paper = build(towers, parity="paper", distill=dict(labelled=True))
-    plain = build(towers, parity="paper")
-    mine, without = step(paper, "distill_labeledTrue", UNSEEN, GUIDED), step(plain, "zs_gap_it4", UNSEEN, None)
-    assert not torch.allclose(mine[2], without[2])
+    gap = step(build(towers), "zs_gap_it4", UNSEEN, None)[2]
+    torch.testing.assert_close(step(upstream, "distill_labeledTrue", UNSEEN, GUIDED)[2], gap)
+    paper_gap = step(build(towers, parity="paper"), "zs_gap_it4", UNSEEN, None)[2]
+    assert not torch.allclose(step(paper, "distill_labeledTrue", UNSEEN, GUIDED)[2], paper_gap)
     none = torch.full((1, 4, 4), 255)
     assert distillation_loss(torch.ones(1, 2, 2, 2), torch.ones(1, 2, 2, 2), none, 255, True, "paper") == 0
 
 
-def test_the_teacher_sees_images_as_clip_wants_them(towers):
+def test_teacher_images_are_renormalized_in_paper_parity(towers):
     image = tensors(TRAIN)["image"]
-    paper, upstream = (build(towers, parity=p).guide for p in ("paper", "upstream"))
-    seen: dict[str, Tensor] = {}
-    shown = build(towers).data_preprocessor
-    for name, guide in (("paper", paper), ("upstream", upstream)):
-        teacher = guide.open(torch.device("cpu"))
-        teacher.forward = lambda images, name=name: seen.setdefault(name, images)
-        guide.features(image, shown)
-    assert torch.equal(seen["upstream"], image)
-    rgb = (image * shown.std + shown.mean) / 255
-    torch.testing.assert_close(teacher.clip.to_rgb(seen["paper"]), rgb)
+    inputs: dict[str, Tensor] = {}
+    for parity in ("paper", "upstream"):
+        model = build(towers, parity=parity)
+        teacher = model.guide.open(torch.device("cpu"))
+        teacher.forward = lambda images, parity=parity: inputs.setdefault(parity, images)
+        model.guide.features(image, model.data_preprocessor)
+    assert torch.equal(inputs["upstream"], image)
+    rgb = (image * model.data_preprocessor.std + model.data_preprocessor.mean) / 255
+    torch.testing.assert_close(teacher.clip.to_rgb(inputs["paper"]), rgb)
 
 
-def test_stages():
-    hook = StageHook(guided=(1, 3), self_training=(5, -1))
-    assert [hook.at(n) for n in (1, 3, 4, 5, 999)] == [GUIDED, GUIDED, None, SELF, SELF]
-    assert StageHook().at(10**6) == GUIDED and StageHook(guided=None).at(1) is None
-    assert StageHook(guided=(-1, -1)).at(1) is None
-    for wrong in (dict(guided=(1, -1), self_training=(2, -1)), dict(guided=(5, 9), self_training=(1, 5))):
-        with pytest.raises(ValueError, match="do not overlap"):
-            StageHook(**wrong)
-    with pytest.raises(ValueError, match="1 <= first <= last"):
-        StageHook(guided=(4, 3))
-
-
-class Runner:
-    """What the hook looks at."""
-
-    def __init__(self, model, iteration):
-        self.model, self.iter = model, iteration
-
-
-@pytest.mark.parametrize(("parity", "wanted"), [("paper", [GUIDED, SELF, SELF]), ("upstream", [GUIDED, SELF, GUIDED])])
-def test_how_iterations_are_counted(towers, parity, wanted):
-    """Iteration 2 after an evaluation, and iteration 4 after a resume: forwards are not iterations."""
-    model, hook = build(towers, parity=parity), StageHook(guided=(1, 2), self_training=(3, -1))
-    found = []
-    hook.before_train_iter(Runner(model, 0), 0)
-    found.append(model.stage)
-    for _ in range(2):
-        hook.before_val_iter(Runner(model, 1), 0)
-    hook.before_train_iter(Runner(model, 1 if parity == "upstream" else 2), 0)
-    found.append(model.stage)
-    resumed = StageHook(guided=(1, 2), self_training=(3, -1))
-    resumed.before_train_iter(Runner(model, 4), 0)
-    assert [*found, model.stage] == wanted
-
-
-def test_seen_labels_that_leak(towers):
+def test_step_refuses_labels_of_suppressed_classes(towers):
     labels = torch.zeros(2, 40, 52, dtype=torch.int64)
     labels[1, 3, 4] = 6
     model = build(towers)
@@ -286,17 +250,17 @@ def test_seen_labels_that_leak(towers):
         model.step(tensors(TRAIN)["image"], labels, UNSEEN, model.decode_head([tensors(TRAIN)["feat3"]]))
 
 
-def sample(labels, **says):
-    return SegDataSample(gt_sem_seg=PixelData(data=labels[None]), metainfo=says)
+def make_sample(labels, **metainfo):
+    return SegDataSample(gt_sem_seg=PixelData(data=labels[None]), metainfo=metainfo)
 
 
-def test_samples_say_what_is_unlabelled(towers):
+def test_loss_refuses_samples_without_suppressed_ids(towers):
     model = build(towers)
     with pytest.raises(ValueError, match="SuppressLabels"):
-        model.loss(torch.zeros(1, 3, 8, 8), [sample(torch.zeros(8, 8).long())])
+        model.loss(torch.zeros(1, 3, 8, 8), [make_sample(torch.zeros(8, 8).long())])
 
 
-def test_the_background_is_class_zero(towers):
+def test_background_is_class_zero_of_unit_length(towers):
     model = build(towers, background=True)
     head, text = model.decode_head, model.text
     with torch.no_grad():
@@ -315,14 +279,11 @@ def test_the_background_is_class_zero(towers):
     assert torch.equal(plain[:, 0], weighed[:, 0]) and torch.equal(2 * plain[:, 1:], weighed[:, 1:])
 
 
-TINY_NAMES = "car\nsky\ngrass\n"
-
-
 @pytest.fixture(scope="module")
 def student(tmp_path_factory):
-    """A student of the tiny world's CLIP, ready to be trained, and its vocabulary."""
+    """Student of the tiny world's CLIP, for a training, and its vocabulary."""
     names = tmp_path_factory.mktemp("student") / "cls.txt"
-    names.write_text(TINY_NAMES)
+    names.write_text("car\nsky\ngrass\n")
     torch.manual_seed(0)
     model = MaskCLIPPlus(
         teacher=dict(model_type=TINY, residual=False), student=dict(type="segformer_tiny"), name_path=str(names)
@@ -331,16 +292,15 @@ def student(tmp_path_factory):
     return model, names
 
 
-def test_the_teacher_is_no_part_of_the_model(student):
+def test_teacher_is_no_part_of_the_model(student):
     model, _ = student
     guide = model.guide.open(torch.device("cpu"))
-    theirs = {id(p) for p in guide.parameters()}
-    assert not theirs & {id(p) for p in model.parameters()}
+    assert not {id(p) for p in guide.parameters()} & {id(p) for p in model.parameters()}
     assert {name.split(".")[0] for name in model.state_dict()} == {"backbone", "decode_head", "text", "words"}
     buffers = {name: value.clone() for name, value in guide.state_dict().items()}
     labels = torch.full((2, 96, 96), -1)
     losses = model.train().loss(
-        torch.randn(2, 3, 96, 96), [sample(one, suppressed=(0, 1, 2), img_path="x.png") for one in labels]
+        torch.randn(2, 3, 96, 96), [make_sample(one, suppressed=(0, 1, 2), img_path="x.png") for one in labels]
     )
     losses["loss_ce"].backward()
     assert not guide.training and all(p.grad is None for p in guide.parameters())
@@ -349,30 +309,28 @@ def test_the_teacher_is_no_part_of_the_model(student):
     model.zero_grad()
 
 
-def test_a_student_learns_what_its_teacher_says(student):
-    """Twenty steps on two pictures of two colours: the loss halves, and the labels become the teacher's."""
+@pytest.mark.slow
+def test_student_learns_the_teacher_s_labels(student):
+    """Train twenty steps on two images of two colors: the loss halves, and the labels become the teacher's."""
     model, _ = student
-    colours = torch.tensor([[0.35, 0.6, 0.9], [0.2, 0.55, 0.2]]).view(2, 3, 1, 1)
-    rgb = colours.repeat(1, 1, 96, 96)
+    colors = torch.tensor([[0.35, 0.6, 0.9], [0.2, 0.55, 0.2]]).view(2, 3, 1, 1)
+    rgb = colors.repeat(1, 1, 96, 96)
     rgb[:, :, 48:] = rgb[:, :, 48:].flip(0)
-    shown = model.data_preprocessor
-    images = (255 * rgb - shown.mean) / shown.std
-    ids, samples = (
-        (0, 1, 2),
-        [sample(one, suppressed=(0, 1, 2), img_path="x.png") for one in torch.full((2, 96, 96), -1)],
-    )
-    optimiser = torch.optim.AdamW(model.parameters(), 2e-3)
+    preprocessor = model.data_preprocessor
+    images = (255 * rgb - preprocessor.mean) / preprocessor.std
+    unlabeled = torch.full((2, 96, 96), -1)
+    samples = [make_sample(labels, suppressed=(0, 1, 2), img_path="x.png") for labels in unlabeled]
+    optimizer = torch.optim.AdamW(model.parameters(), 2e-3)
     model.train()
-    found = []
+    losses = []
     for _ in range(20):
-        losses = model.loss(images, samples)
-        optimiser.zero_grad()
-        losses["loss_ce"].backward()
-        optimiser.step()
-        found.append(losses["loss_ce"].item())
-    assert found[-1] < found[0] / 2
+        losses.append(model.loss(images, samples)["loss_ce"])
+        optimizer.zero_grad()
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] / 2
     with torch.no_grad():
-        labels = model.add_pseudo_labels(images, torch.full((2, 96, 96), -1), ids, torch.empty(0))
+        labels = model.add_pseudo_labels(images, unlabeled, (0, 1, 2), torch.empty(0))
     assert (torch.stack(model.eval().predict(list(images))) == labels).float().mean() > 0.9
     model.train()
 
@@ -391,7 +349,7 @@ def loaded(names, checkpoint, **options):
     return model
 
 
-def test_an_evaluation_needs_the_checkpoint_alone(student, tmp_path, monkeypatch):
+def test_prepare_needs_no_clip(student, tmp_path, monkeypatch):
     model, names = student
     file = save(model, tmp_path / "iter_20.pth")
     monkeypatch.setattr("proxyclip.models.trained.maskclip_plus.teacher.build_teacher", None)  # no CLIP is loaded
@@ -406,8 +364,8 @@ def test_an_evaluation_needs_the_checkpoint_alone(student, tmp_path, monkeypatch
     model.train()
 
 
-def test_other_words_than_those_of_the_training(student, tmp_path):
-    """The student's features lie in the space of all words."""
+def test_prepare_embeds_other_names(student, tmp_path):
+    """Score other names: the student's features lie in the image-text space."""
     model, names = student
     file = save(model, tmp_path / "iter_20.pth")
     (tmp_path / "more.txt").write_text("sky\ngrass\ncar\nwater\n")
@@ -419,7 +377,7 @@ def test_other_words_than_those_of_the_training(student, tmp_path):
     assert new.shape[1] == 4
 
 
-def test_checkpoints_that_do_not_fit(student, tmp_path):
+def test_prepare_refuses_checkpoints_that_do_not_fit(student, tmp_path):
     model, names = student
     with pytest.raises(ValueError, match="--checkpoint FILE"):
         loaded(names, None)
@@ -434,8 +392,8 @@ def test_checkpoints_that_do_not_fit(student, tmp_path):
 
 
 @pytest.mark.parametrize("parity", ["paper", "upstream"])
-def test_the_teacher_alone(student, parity):
-    """MaskCLIPTeacher gives whole images the labels that guide a student."""
+def test_maskclip_teacher_predicts_whole_images(student, parity):
+    """Label whole images by MaskCLIPTeacher as a student is guided."""
     _, names = student
     teacher = MaskCLIPTeacher(
         teacher=dict(model_type=TINY, residual=False), name_path=str(names), parity=parity, key_smoothing=1.0
@@ -445,44 +403,38 @@ def test_the_teacher_alone(student, parity):
     samples = teacher.predict(images, [SegDataSample(metainfo=dict(ori_shape=(33, 47))) for _ in range(2)])
     scores = torch.nn.functional.interpolate(teacher.logits(images, None), size=(50, 96), mode="bilinear")
     scores = torch.nn.functional.interpolate(scores, size=(33, 47), mode="bilinear")
-    found = torch.stack([one.pred_sem_seg.data[0] for one in samples])
-    assert (found == scores.argmax(1)).float().mean() > 0.999
+    labels = torch.stack([sample.pred_sem_seg.data[0] for sample in samples])
+    assert (labels == scores.argmax(1)).float().mean() > 0.999
     imagenet = torch.allclose(teacher.data_preprocessor.mean.flatten()[0], torch.tensor(123.675))
     assert imagenet == (parity == "upstream")
     assert not issubclass(MaskCLIPTeacher, TrainedSegmentor)
 
 
-def test_a_student_in_the_api(tmp_path):
-    """The same labels as in an evaluation; for other words the teacher's CLIP is asked."""
-    from mmengine.config import Config
-    from mmseg.registry import MODELS
-
-    from proxyclip import Segmenter
-    from proxyclip.tinyworld import CLASSES
-    from proxyclip.tinyworld.scenes import draw_seeded_scene
-    from proxyclip.utils.paths import ROOT
-
+@pytest.mark.slow
+def test_segmenter_and_demo_take_a_student(tmp_path):
+    """Segment like an evaluation; other names need the teacher's CLIP."""
     config = ROOT / "configs/trained/maskclip_plus/tinyworld_segformer.py"
     torch.manual_seed(0)
     model = MODELS.build(Config.fromfile(config).model)
     model.init_weights()
     file = save(model, tmp_path / "iter_20.pth")
-    picture = draw_seeded_scene(7, 0).image
+    scene = draw_seeded_scene(7, 0).image
     segmenter = Segmenter(config=str(config), checkpoint=file)
-    found = segmenter(picture)
-    assert found.names == CLASSES and len(np.unique(found.labels)) > 1
-    inputs = segmenter._prepared([picture])
-    sizes = [SegDataSample(metainfo=dict(ori_shape=picture.shape[:2]))]
-    assert np.array_equal(segmenter._model.predict(inputs, sizes)[0].pred_sem_seg.data[0].numpy(), found.labels)
-    torch.testing.assert_close(found.probabilities.sum(0), np.ones(picture.shape[:2], np.float32))
+    result = segmenter(scene)
+    assert result.names == CLASSES and len(np.unique(result.labels)) > 1
+    inputs = segmenter._prepared([scene])
+    sizes = [SegDataSample(metainfo=dict(ori_shape=scene.shape[:2]))]
+    labels = segmenter._model.predict(inputs, sizes)[0].pred_sem_seg.data[0].numpy()
+    assert np.array_equal(labels, result.labels)
+    torch.testing.assert_close(result.probabilities.sum(0), np.ones(scene.shape[:2], np.float32))
     other = segmenter.fork().set_classes([["sea", "water"], "sky"], background=0.1)
-    assert other(picture).names == ("other", "sea", "sky")
-    assert np.array_equal(segmenter(picture).labels, found.labels)
+    assert other(scene).names == ("other", "sea", "sky")
+    assert np.array_equal(segmenter(scene).labels, result.labels)
     with pytest.raises(ValueError, match="train it first"):
         Segmenter(config=str(config))
-    Image.fromarray(picture).save(tmp_path / "scene.png")
-    words = [str(tmp_path / "scene.png"), "--config", str(config), "--checkpoint", file, "--out", str(tmp_path / "out")]
-    assert main(words) == 0
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "scene_mask.png")), found.labels)
+    Image.fromarray(scene).save(tmp_path / "scene.png")
+    options = ["--config", str(config), "--checkpoint", file, "--out", str(tmp_path / "out")]
+    assert main([str(tmp_path / "scene.png"), *options]) == 0
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "out" / "scene_mask.png")), result.labels)
     with pytest.raises(SystemExit):
         main(["--checkpoint", file])
