@@ -1,15 +1,4 @@
-"""Public API: segment one image with any class names.
-
-load.py          config, method, VFM and CLIP names -> segmentor and test pipeline
-words.py         class lists of any form -> vocabulary, background, threshold
-images.py        images of any form -> RGB arrays
-segmenter.py     Segmenter: loads once, segments many images
-segmentation.py  Segmentation: labels, probabilities, areas, figures, files
-attention.py     attention map of one pixel
-files.py         mask images, JSON, and the files of a segmentation
-"""
-
-from __future__ import annotations
+"""Public API: segment one image with any class names."""
 
 from typing import Any
 
@@ -34,9 +23,9 @@ def segment(image: ImageInput, classes: ClassesInput, **options: Any) -> Segment
         options: those of `Segmenter`, `background` and `threshold` among them.
 
     Example:
-        >>> found = segment("photo.jpg", ["horse", "grass", "sky"])
-        >>> found.labels.shape, found.areas
-        >>> found.picture().save("photo_seg.png")
+        >>> segmentation = segment("photo.jpg", ["horse", "grass", "sky"])
+        >>> segmentation.labels.shape, segmentation.areas
+        >>> segmentation.picture().save("photo_seg.png")
     """
     others = {name: options.pop(name) for name in ("background", "threshold") if name in options}
     parse_class_query(classes, **others)  # raise before the minutes a download may take

@@ -1,7 +1,5 @@
 """Build a segmentor and its test pipeline from config, method, VFM and CLIP names."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,15 +11,30 @@ from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor
 
 from proxyclip.engine.config.components import describe_method, resolve_model_type
-from proxyclip.engine.config.load import check_model_components, merge_config, prepare_trained_config, register_modules
+from proxyclip.engine.config.load import check_model_components, merge_config, prepare_trained_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments, set_model_args
+from proxyclip.engine.config.registration import register_modules
 from proxyclip.models.weights.catalogue import list_required_weights
 from proxyclip.models.weights.fetch import fetch_weights
 
 BASE_CONFIG = "configs/base_config.py"
-TINYWORLD_CONFIG = "configs/cfg_tinyworld.py"
 LOADING_TRANSFORMS = ("LoadImageFromFile", "MyLoadAnnotations", "LoadAnnotations", "PackSegInputs")
+
+
+class PreprocessPipeline:
+    """Test-time transforms between file and model, mostly a resize."""
+
+    def __init__(self, steps: list[dict[str, Any]]) -> None:
+        self.steps = [TRANSFORMS.build(step) for step in steps if step["type"] not in LOADING_TRANSFORMS]
+
+    def __call__(self, rgb: np.ndarray) -> Tensor:
+        """Transform (H, W, 3) uint8 RGB to (3, h, w) uint8 BGR for the preprocessor."""
+        bgr = np.ascontiguousarray(_widen_extreme_aspect(rgb)[..., ::-1])
+        results: dict[str, Any] = dict(img=bgr, img_shape=bgr.shape[:2], ori_shape=bgr.shape[:2])
+        for step in self.steps:
+            results = step(results)
+        return torch.from_numpy(np.ascontiguousarray(results["img"].transpose(2, 0, 1)))
 
 
 def build_segmentor(
@@ -34,7 +47,8 @@ def build_segmentor(
         options: arguments of the model, over those of the config.
 
     Raises:
-        ConfigNotFound, Unfit, ValueError: see `configs.load`. WeightsError: weights that cannot be had.
+        ConfigNotFound, IncompatibleComponents, ValueError: see `engine.config.load`. WeightsError: weights that cannot
+            be had.
     """
     if not MMLogger.check_instance_created("mmengine"):
         MMLogger.get_instance("mmengine", log_level="WARNING")
@@ -71,28 +85,11 @@ def download_missing_weights(model: Mapping[str, Any], vfm: str | None = None) -
 def _configured_vfm(model: Mapping[str, Any]) -> str | None:
     """VFM of a config as a value of --vfm; None without one, or with a weights file."""
     spec = model.get("vfm_model")
-    if not spec:
-        return None
     if isinstance(spec, str):
         spec = {"type": spec}
-    if spec.get("checkpoint") or model.get("checkpoint"):
+    if not spec or spec.get("checkpoint") or model.get("checkpoint"):
         return None
     return ",".join(filter(None, (spec["type"], spec.get("model"))))
-
-
-class PreprocessPipeline:
-    """Test-time transforms between file and model, mostly a resize."""
-
-    def __init__(self, steps: list[dict[str, Any]]) -> None:
-        self.steps = [TRANSFORMS.build(step) for step in steps if step["type"] not in LOADING_TRANSFORMS]
-
-    def __call__(self, rgb: np.ndarray) -> Tensor:
-        """Transform (H, W, 3) uint8 RGB to (3, h, w) uint8 BGR for the preprocessor."""
-        bgr = np.ascontiguousarray(_widen_extreme_aspect(rgb)[..., ::-1])
-        results: dict[str, Any] = dict(img=bgr, img_shape=bgr.shape[:2], ori_shape=bgr.shape[:2])
-        for step in self.steps:
-            results = step(results)
-        return torch.from_numpy(np.ascontiguousarray(results["img"].transpose(2, 0, 1)))
 
 
 def _widen_extreme_aspect(rgb: np.ndarray, max_ratio: int = 2048) -> np.ndarray:

@@ -1,13 +1,11 @@
 """Parse class lists, background and threshold."""
 
-from __future__ import annotations
-
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Any, TypeAlias, cast
 
 from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
 from proxyclip.utils.paths import find_existing_path
@@ -68,41 +66,49 @@ def parse_class_query(classes: ClassesInput, background: BackgroundInput = None,
     if background is not None:
         names = {BACKGROUND_CLASS: _synonyms(background, "the background"), **_require_absent(names, BACKGROUND_CLASS)}
     if not isinstance(classes, Vocabulary) and not _is_file(classes):  # of a file, reading it warns
-        _check_once(names)
+        _check_synonyms(names)
+    vocabulary = Vocabulary(tuple(names.values()), "your classes")
     if has_other or (threshold and background is None):
-        return ClassQuery(_vocabulary(names), (OTHER_CLASS, *_require_absent(names, OTHER_CLASS)), threshold)
-    return ClassQuery(_vocabulary(names), tuple(names), threshold)
+        return ClassQuery(vocabulary, (OTHER_CLASS, *_require_absent(names, OTHER_CLASS)), threshold)
+    return ClassQuery(vocabulary, tuple(names), threshold)
 
 
 def query_from_config(classes: Vocabulary, threshold: float) -> ClassQuery:
     """Make the query of a config: class 0 is the first line of its vocabulary file."""
-    return ClassQuery(classes, tuple(_label_name(names, classes.classes) for names in classes.classes), threshold)
+    first_names = [names[0] for names in classes.classes]
+    labels = (names[0] if first_names.count(names[0]) == 1 else ", ".join(names) for names in classes.classes)
+    return ClassQuery(classes, tuple(labels), threshold)
 
 
-def _parse_names(classes: ClassesInput) -> dict[str, tuple[str, ...]]:
+def _parse_names(classes: Any) -> dict[str, tuple[str, ...]]:
     """Name -> synonyms, in order."""
-    if isinstance(classes, Vocabulary):
-        entries: list = [list(names) for names in classes.classes]
-    elif _is_file(classes):
-        path = find_existing_path(cast(Path, classes), "file of classes")
-        entries = [list(names) for names in read_vocabulary(path).classes]
-    elif isinstance(classes, str):
-        entries = split_classes(classes)
-    elif isinstance(classes, Mapping):
-        return _require_distinct([(_clean_name(name), _synonyms(names, repr(name))) for name, names in classes.items()])
-    elif isinstance(classes, Sequence) and not isinstance(classes, (bytes, bytearray)):
-        entries = list(classes)
+    if isinstance(classes, Mapping):
+        entries = [(_clean_name(name), _synonyms(names, repr(name))) for name, names in classes.items()]
     else:
-        raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
-    synonyms = [_synonyms(entry, "a class") for entry in entries]
-    return _require_distinct([(names[0], names) for names in synonyms])
+        if _is_file(classes):
+            classes = read_vocabulary(find_existing_path(classes, "file of classes"))
+        if isinstance(classes, Vocabulary):
+            classes = classes.classes
+        elif isinstance(classes, str):
+            classes = split_classes(classes)
+        if not isinstance(classes, Sequence) or isinstance(classes, (bytes, bytearray)):
+            raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
+        synonyms = [_synonyms(entry, "a class") for entry in classes]
+        entries = [(names[0], names) for names in synonyms]
+    if not entries:
+        raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
+    unique = dict(entries)
+    if len(unique) < len(entries):
+        repeated = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
+        raise ValueError(f"Expected every class once, but {repeated!r} stands twice")
+    return unique
 
 
 def _is_file(classes: ClassesInput) -> bool:
     return isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt"))
 
 
-def _check_once(classes: Mapping[str, tuple[str, ...]]) -> None:
+def _check_synonyms(classes: Mapping[str, tuple[str, ...]]) -> None:
     """Raise for a synonym of two classes: only the first of them could ever win."""
     owner: dict[str, str] = {}
     for name, synonyms in classes.items():
@@ -114,16 +120,6 @@ def _check_once(classes: Mapping[str, tuple[str, ...]]) -> None:
             owner[synonym] = name
 
 
-def _require_distinct(entries: list[tuple[str, tuple[str, ...]]]) -> dict[str, tuple[str, ...]]:
-    if not entries:
-        raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
-    classes = dict(entries)
-    if len(classes) < len(entries):
-        repeated = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
-        raise ValueError(f"Expected every class once, but {repeated!r} stands twice")
-    return classes
-
-
 def split_classes(text: str) -> list[list[str]]:
     """Split text into classes (`;`, line end) and synonyms (`,`).
 
@@ -131,7 +127,7 @@ def split_classes(text: str) -> list[list[str]]:
     """
     parts = [part for line in text.splitlines() for part in line.split(";")]
     if len(parts) < 2:
-        return [[name.strip()] for name in text.split(",") if name.strip()]
+        parts = text.split(",")
     return [names for part in parts if (names := [name.strip() for name in part.split(",") if name.strip()])]
 
 
@@ -159,16 +155,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, Real) and not isinstance(value, bool)
 
 
-def _vocabulary(classes: Mapping[str, tuple[str, ...]]) -> Vocabulary:
-    return Vocabulary(tuple(classes.values()), "your classes")
-
-
 def _require_absent(classes: Mapping[str, tuple[str, ...]], reserved: str) -> Mapping[str, tuple[str, ...]]:
     if reserved in classes:
         raise ValueError(f"Expected no class of the name {reserved!r} beside the background, which is class 0")
     return classes
-
-
-def _label_name(names: Sequence[str], classes: Sequence[Sequence[str]]) -> str:
-    same = [other for other in classes if other[0] == names[0]]
-    return names[0] if len(same) == 1 else ", ".join(names)

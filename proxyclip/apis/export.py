@@ -1,20 +1,15 @@
 """Export a segmentation as mask image, COCO JSON or a folder."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from PIL import Image
 from pycocotools import mask as rle
 
 from proxyclip.utils.io import replace_file
-
-if TYPE_CHECKING:
-    from proxyclip.apis.segmentation import Segmentation
 
 EXPORT_IMAGE_FORMATS = {".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}
 EXPORT_SUFFIXES = (*EXPORT_IMAGE_FORMATS, ".json")
@@ -62,10 +57,10 @@ def make_mask_image(labels: np.ndarray, colors: np.ndarray) -> Image.Image:
     Raises:
         ValueError: a label that is no class, or more than 65536 classes.
     """
-    least, most = int(labels.min()), int(labels.max())
-    if least < 0 or most >= len(colors) or len(colors) > 65536:
+    if labels.min() < 0 or labels.max() >= len(colors) or len(colors) > 65536:
         raise ValueError(
-            f"Expected labels from 0 to {len(colors) - 1} of at most 65536 classes, but got {least} to {most}"
+            f"Expected labels from 0 to {len(colors) - 1} of at most 65536 classes, but got {labels.min()} to "
+            f"{labels.max()}"
         )
     if len(colors) > 256:
         return Image.fromarray(labels.astype(np.uint16))
@@ -74,65 +69,47 @@ def make_mask_image(labels: np.ndarray, colors: np.ndarray) -> Image.Image:
     return image
 
 
-def save_segmentation(segmentation: Segmentation, where: str | Path) -> dict[str, Path]:
-    """Write a segmentation to a folder, which is created, or to one file.
-
-    Files of the same name are replaced.
-
-    Args:
-        where: a folder for `<name>_seg.png` (image, overlay, legend), `<name>_overlay.png`, `<name>_mask.png` and
-            `<name>.json` (COCO's format, with the names of the classes and their areas in percent); or a file: the
-            overlay for .png, .jpg, .jpeg and .webp, the JSON for .json.
-
-    Returns:
-        The files by kind: "picture", "overlay", "mask", "json".
-
-    Raises:
-        ValueError: an ending that is not known. OSError: a place that cannot be written to; no file is left half.
-    """
+def save_segmentation(segmentation: Any, where: str | Path) -> dict[str, Path]:
+    """Do what `Segmentation.save` says."""
     where = Path(where).expanduser()
-    if where.is_dir() and where.suffix.lower() in EXPORT_SUFFIXES:
-        raise IsADirectoryError(f"Expected a file to write, but {where} is a folder: say a name for the file in it")
     if where.suffix.lower() in EXPORT_SUFFIXES:
+        if where.is_dir():
+            raise IsADirectoryError(f"Expected a file to write, but {where} is a folder: say a name for the file in it")
         kind = "json" if where.suffix.lower() == ".json" else "overlay"
         return {kind: _write(segmentation, kind, where)}
     if where.suffix and not where.is_dir():
         raise ValueError(
             f"Expected a folder or a file that ends in {', '.join(EXPORT_SUFFIXES)}, but got {where}; "
-            f"a folder whose name has a dot must exist"
+            "a folder whose name has a dot must exist"
         )
     if where.exists() and not where.is_dir():
         raise NotADirectoryError(f"Expected a folder, but {where} is a file: choose another place")
-    ends = {"picture": "_seg.png", "overlay": "_overlay.png", "mask": "_mask.png", "json": ".json"}
-    return {kind: _write(segmentation, kind, where / f"{segmentation.name}{end}") for kind, end in ends.items()}
+    endings = {"picture": "_seg.png", "overlay": "_overlay.png", "mask": "_mask.png", "json": ".json"}
+    return {kind: _write(segmentation, kind, where / f"{segmentation.name}{end}") for kind, end in endings.items()}
 
 
-def _write(segmentation: Segmentation, kind: str, path: Path) -> Path:
-    """One file, whole or not at all."""
+def _write(segmentation: Any, kind: str, path: Path) -> Path:
+    """Write one file, whole or not at all."""
     if path.is_dir():
         raise IsADirectoryError(f"Expected a file to write, but {path} is a folder: remove it or choose another place")
-    write = _json_writer(segmentation) if kind == "json" else _image_writer(getattr(segmentation, kind)(), path)
+    content = format_coco_json(segmentation) if kind == "json" else getattr(segmentation, kind)()
+
+    def write(temporary: Path) -> None:
+        if isinstance(content, str):
+            temporary.write_text(content, encoding="utf-8")
+        else:
+            content.save(temporary, EXPORT_IMAGE_FORMATS[path.suffix.lower()], quality=92)  # ignored for PNG
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         replace_file(path, write)
-    except (OSError, ValueError) as error:  # a ValueError: a picture that is too large for its kind of file, say
+    except (OSError, ValueError) as error:  # a ValueError: an image that is too large for its format, say
         reason = getattr(error, "strerror", None) or error
         raise OSError(f"{path} cannot be written ({reason}): choose another folder or kind of file") from error
     return path
 
 
-def format_coco_json(segmentation: Segmentation) -> str:
+def format_coco_json(segmentation: Any) -> str:
     """Format as COCO JSON, with the names of the classes and their areas in percent."""
     content = segmentation.to_coco() | dict(names=[*segmentation.names], areas=dict(segmentation.areas))
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"
-
-
-def _json_writer(segmentation: Segmentation) -> Callable[[Path], Any]:
-    text = format_coco_json(segmentation)
-    return lambda temporary: temporary.write_text(text, encoding="utf-8")
-
-
-def _image_writer(image: Image.Image, path: Path) -> Callable[[Path], Any]:
-    image_format = EXPORT_IMAGE_FORMATS[path.suffix.lower()]
-    options = {} if image_format == "PNG" else {"quality": 92}
-    return lambda temporary: image.save(temporary, image_format, **options)

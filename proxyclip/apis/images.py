@@ -3,8 +3,7 @@
 Files are decoded as in an evaluation.
 """
 
-from __future__ import annotations
-
+import contextlib
 import io
 import stat
 import warnings
@@ -33,6 +32,12 @@ def is_batch(images: Any) -> bool:
 def get_image_file_name(image: Any) -> str:
     """Return the file name of an image given as a path, else an empty text."""
     return Path(image).name if isinstance(image, (str, Path)) else ""
+
+
+def check_pixel(x: int, y: int, size: tuple[int, ...]) -> None:
+    """Raise ValueError for a pixel outside of an image of size (H, W)."""
+    if not (0 <= x < size[1] and 0 <= y < size[0]):
+        raise ValueError(f"Expected a pixel inside the picture of {size[1]} x {size[0]}, but got {x}, {y}")
 
 
 def to_rgb_array(image: Any) -> np.ndarray:
@@ -93,10 +98,9 @@ def _decode(data: bytes, name: str) -> np.ndarray:
             )
         # Which formats OpenCV turns depends on its version; a TIFF it turns in any case.
         flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        try:
+        bgr = None
+        with contextlib.suppress(cv2.error):
             bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        except cv2.error:
-            bgr = None
         if bgr is not None:
             return _apply_orientation(bgr[..., ::-1], 1 if file.format == "TIFF" else file.orientation)
         with PIL.Image.open(io.BytesIO(data)) as image:  # a format that this OpenCV does not know
@@ -123,9 +127,8 @@ def _from_pil(image: PIL.Image.Image, name: str = "") -> np.ndarray:
     try:
         turned = PIL.ImageOps.exif_transpose(image)
     except Exception as error:  # its file is read only now
-        raise _unreadable_image_error(
-            name or str(getattr(image, "filename", "")) or "the given PIL image", error
-        ) from error
+        name = name or str(getattr(image, "filename", "")) or "the given PIL image"
+        raise _unreadable_image_error(name, error) from error
     if turned.mode.startswith(("I", "F")):
         values = np.asarray(turned)
         sixteen = turned.mode.startswith("I;16") or (turned.mode == "I" and 255 < values.max(initial=0) < 65536)
@@ -159,12 +162,12 @@ def _from_array(values: np.ndarray) -> np.ndarray:
         raise ValueError(f"Expected an array (H, W) or (H, W, 3), but got {values.shape}: channels come last")
     if 0 in values.shape:
         raise ValueError(f"Expected a picture with pixels, but got an array of {values.shape}")
-    eight = _eight_bits(values)
-    channels = eight[..., :1] if eight.shape[2] < 3 else eight[..., :3]  # gray, gray and alpha, RGB, RGB and alpha
-    return np.array(np.broadcast_to(channels, (*eight.shape[:2], 3)), order="C")  # never the caller's own memory
+    pixels = _to_uint8(values)
+    channels = pixels[..., :1] if pixels.shape[2] < 3 else pixels[..., :3]  # gray, gray and alpha, RGB, RGB and alpha
+    return np.array(np.broadcast_to(channels, (*pixels.shape[:2], 3)), order="C")  # never the caller's own memory
 
 
-def _eight_bits(values: np.ndarray) -> np.ndarray:
+def _to_uint8(values: np.ndarray) -> np.ndarray:
     """Convert values of any type to uint8."""
     kind = values.dtype.kind
     if values.dtype == np.uint8:

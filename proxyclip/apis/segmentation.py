@@ -1,7 +1,5 @@
 """Segmentation: label map, probabilities and exports of one image."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,11 +14,58 @@ from torch import Tensor
 
 from proxyclip.apis.classes import ClassQuery
 from proxyclip.apis.export import convert_to_coco, make_mask_image, save_segmentation
+from proxyclip.apis.images import check_pixel
 from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
 from proxyclip.models.sliding.postprocess import labels_from_probabilities
 from proxyclip.visualization.figure import compute_class_shares, draw_figure, draw_legend
 from proxyclip.visualization.overlay import draw_overlay
 from proxyclip.visualization.palette import class_colors
+
+
+@dataclass(frozen=True)
+class ScoreMaps:
+    """Score maps of an image on the model's grid, with the model that made them.
+
+    Args:
+        row_chunks: size (H, W) -> score maps (names, rows, W) from the top.
+        inputs: model input (3, h, w).
+        size: (H, W) of the image.
+    """
+
+    model: Any
+    query: ClassQuery
+    row_chunks: RowChunkFunction
+    inputs: Tensor
+    size: tuple[int, int]
+
+    @torch.no_grad()
+    def labels(self) -> np.ndarray:
+        """Compute the labels (H, W) int32."""
+        if not self.query.has_other:
+            return _to_numpy(self.model.decide(self.row_chunks(self.size), self.inputs)[0], np.int32)
+        labels = []
+        for chunk in self._probabilities():
+            padded = torch.cat([chunk.new_full((1, *chunk.shape[1:]), -1.0), chunk])  # `other` never wins by itself
+            labels.append(_to_numpy(labels_from_probabilities(padded, self.query.threshold), np.int32))
+        return np.concatenate(labels)
+
+    @torch.no_grad()
+    def iter_probabilities(self) -> Iterator[np.ndarray]:
+        """Yield class probabilities (classes, rows, W) float32, `other` included."""
+        for chunk in self._probabilities():
+            probabilities = _to_numpy(chunk, np.float32)
+            yield np.pad(probabilities, ((1, 0), (0, 0), (0, 0))) if self.query.has_other else probabilities
+
+    def _probabilities(self) -> Iterator[Tensor]:
+        """Yield probabilities (classes, rows, W) without `other`; whole if refined."""
+        if not self.model.refine and type(self.model).decide is OpenVocabSegmentor.decide:
+            yield from map(self.model.classify, self.row_chunks(self.size))
+            return
+        model = copy.copy(self.model)
+        model.keep_logits = True
+        probabilities = model.decide(self.row_chunks(self.size), self.inputs)[1]
+        assert probabilities is not None
+        yield probabilities
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +119,7 @@ class Segmentation:
         Raises:
             ValueError: a pixel outside the image.
         """
-        height, width = self.labels.shape
-        if not (0 <= x < width and 0 <= y < height):
-            raise ValueError(f"Expected a pixel inside the picture of {width} x {height}, but got {x}, {y}")
+        check_pixel(x, y, self.labels.shape)
         for chunk in self._maps.iter_probabilities():  # from the top, until its row
             if y < chunk.shape[1]:
                 return chunk[:, y, x]
@@ -127,66 +170,24 @@ class Segmentation:
     def save(self, where: str | Path) -> dict[str, Path]:
         """Write all exports into a folder, or the overlay or JSON to a file.
 
+        Files of the same name are replaced, each whole or not at all.
+
         Args:
-            where: folder for figure, overlay, mask and JSON; or a file (.png, .jpg, .webp, .json).
+            where: folder, created if missing, for `<name>_seg.png` (image, overlay, legend), `<name>_overlay.png`,
+                `<name>_mask.png` and `<name>.json` (COCO's format, with class names and areas in percent); or a file:
+                the overlay for .png, .jpg, .jpeg and .webp, the JSON for .json.
 
         Returns:
-            The files, by kind.
+            The files by kind: "picture", "overlay", "mask", "json".
 
         Raises:
             OSError, ValueError: a path that cannot be written to, or an unknown suffix.
         """
-        return save_segmentation(self, Path(where))
+        return save_segmentation(self, where)
 
     def _repr_png_(self) -> bytes | None:
         return self.picture()._repr_png_()  # for notebooks
 
 
-@dataclass(frozen=True)
-class ScoreMaps:
-    """Score maps of an image on the model's grid, with the model that made them.
-
-    Args:
-        row_chunks: size (H, W) -> score maps (names, rows, W) from the top.
-        inputs: model input (3, h, w).
-        size: (H, W) of the image.
-    """
-
-    model: Any
-    query: ClassQuery
-    row_chunks: RowChunkFunction
-    inputs: Tensor
-    size: tuple[int, int]
-
-    @torch.no_grad()
-    def labels(self) -> np.ndarray:
-        """Compute the labels (H, W) int32."""
-        if not self.query.has_other:
-            return _array(self.model.decide(self.row_chunks(self.size), self.inputs)[0], np.int32)
-        return np.concatenate([_array(self._labels_or_other(chunk), np.int32) for chunk in self._probabilities()])
-
-    @torch.no_grad()
-    def iter_probabilities(self) -> Iterator[np.ndarray]:
-        """Yield class probabilities (classes, rows, W) float32, `other` included."""
-        for chunk in self._probabilities():
-            probabilities = _array(chunk, np.float32)
-            yield np.pad(probabilities, ((1, 0), (0, 0), (0, 0))) if self.query.has_other else probabilities
-
-    def _labels_or_other(self, chunk: Tensor) -> Tensor:
-        padded = torch.cat([chunk.new_full((1, *chunk.shape[1:]), -1.0), chunk])
-        return labels_from_probabilities(padded, self.query.threshold)
-
-    def _probabilities(self) -> Iterator[Tensor]:
-        """Yield probabilities (classes, rows, W) without `other`; whole if refined."""
-        if not self.model.refine and type(self.model).decide is OpenVocabSegmentor.decide:
-            yield from map(self.model.classify, self.row_chunks(self.size))
-            return
-        model = copy.copy(self.model)
-        model.keep_logits = True
-        probabilities = model.decide(self.row_chunks(self.size), self.inputs)[1]
-        assert probabilities is not None
-        yield probabilities
-
-
-def _array(values: Tensor, dtype: type) -> np.ndarray:
+def _to_numpy(values: Tensor, dtype: type) -> np.ndarray:
     return values.cpu().numpy().astype(dtype, copy=False)

@@ -1,1 +1,1 @@
-"""Draw label maps, attention and probabilities. Needs NumPy, OpenCV and Pillow only."""
+"""Draw label maps, attention and probabilities with NumPy, OpenCV and Pillow."""

@@ -1,9 +1,7 @@
-"""Figures: image, label maps and legend on one sheet, legends alone, and images inside of HTML.
+"""Figures of image, label maps and legend, legends alone, and data URIs.
 
-Arrays are (h, w, 3) uint8 RGB. What has the size of the image is drawn in `overlay.py`.
+Drawings are (h, w, 3) uint8 RGB; those of the image's size are in `overlay.py`.
 """
-
-from __future__ import annotations
 
 import base64
 import io
@@ -17,15 +15,18 @@ from PIL import Image, ImageDraw
 from proxyclip.visualization.overlay import draw_overlay
 from proxyclip.visualization.text import find_font, measure_text, wrap_text
 
-MIN_PANEL_SIDE, MAX_PANEL_SIDE = 480, 4096  # longest side of a panel in pixels: images outside of it are resized
-LEGEND_TEXT_COLOR, LEGEND_MUTED_COLOR, FIGURE_BACKGROUND = (31, 41, 51), (128, 134, 142), (255, 255, 255)
+MIN_PANEL_SIDE = 480  # longest side of a panel in pixels: smaller images are enlarged
+MAX_PANEL_SIDE = 4096  # larger ones are reduced
+LEGEND_TEXT_COLOR = (31, 41, 51)
+LEGEND_MUTED_COLOR = (128, 134, 142)
+FIGURE_BACKGROUND = (255, 255, 255)
 _MAX_NAME_WIDTH = 16  # in sizes of the letters; longer names are broken into lines
 _LINE_HEIGHT = 1.35  # in sizes of the letters
 _MAX_COLUMNS = 4  # beside an image
 
 
 class LegendEntry(NamedTuple):
-    """An entry of a legend, of several lines where the name is long."""
+    """Entry of a legend, of several lines if the name is long."""
 
     lines: list[str]
     color: tuple[int, ...] | None
@@ -41,7 +42,9 @@ def draw_legend(
     size: float = 15,
     height: int | None = None,
 ) -> np.ndarray:
-    """Draw the classes that occur with colors and shares, largest first, and in gray the number of the others.
+    """Draw a legend: color, name and share of classes, the largest first.
+
+    Classes that do not occur are counted in gray.
 
     Args:
         names: of the K classes; long ones are broken into lines.
@@ -49,7 +52,7 @@ def draw_legend(
         shares: (K,) shares of the image, from 0 to 1. Default: all classes in their order, without numbers.
         width: pixels; as many columns as it holds. Default: as wide as the names need.
         size: of the letters in pixels.
-        height: pixels; more columns are begun where the classes need more, four at most. It may be exceeded.
+        height: pixels above which more columns are used, four at most.
     """
     fixed = 2 * size if shares is None else 3 * size + measure_text("100.0%", size)  # swatch, gaps and number
     max_width = _MAX_NAME_WIDTH * size if width is None else max(size, min(_MAX_NAME_WIDTH * size, width - fixed))
@@ -59,10 +62,10 @@ def draw_legend(
     gap = round(2 * size)
     heights = [round((len(entry.lines) - 1 + 1.3) * _LINE_HEIGHT * size) for entry in entries]
     if width is not None:
-        columns = _balance_columns(heights, max(1, (width + gap) // (column_width + gap)))
+        count = max(1, (width + gap) // (column_width + gap))
     else:
-        needed = 1 if height is None else len(_fill_columns(heights, height))
-        columns = _balance_columns(heights, min(_MAX_COLUMNS, needed))
+        count = 1 if height is None else min(_MAX_COLUMNS, len(_fill_columns(heights, height)))
+    columns = _balance_columns(heights, count)
     sheet_height = max(sum(heights[i] for i in column) for column in columns)
     sheet_width = width or (column_width + gap) * len(columns) - gap
     sheet = Image.new("RGB", (sheet_width, sheet_height), FIGURE_BACKGROUND)
@@ -76,11 +79,9 @@ def draw_legend(
 
 
 def draw_figure(image: np.ndarray, labels: np.ndarray, names: Sequence[str], colors: np.ndarray) -> np.ndarray:
-    """Draw image, overlay and legend side by side, or one below the other where the image is wide.
+    """Draw image, overlay and legend side by side, or stacked if the image is wide.
 
-    Small images are enlarged, those with a side above 4096 pixels are reduced.
-
-    Args: see `draw_overlay`.
+    Small images are enlarged, those with a side above 4096 pixels are reduced. For the arguments see `draw_overlay`.
     """
     shares = compute_class_shares(labels, len(names))
     image = resize_to_range(image, MIN_PANEL_SIDE, MAX_PANEL_SIDE)
@@ -99,7 +100,7 @@ def draw_figure(image: np.ndarray, labels: np.ndarray, names: Sequence[str], col
 def draw_comparison(
     image: np.ndarray, label_maps: Mapping[str, np.ndarray], names: Sequence[str], colors: np.ndarray
 ) -> np.ndarray:
-    """Draw an image and label maps of it side by side, over a legend of all their classes.
+    """Draw an image and label maps side by side, over a legend of all their classes.
 
     Args:
         image: (H, W, 3) uint8 RGB, resized as by `draw_figure`.
@@ -119,13 +120,15 @@ def draw_comparison(
 
 
 def compute_class_shares(labels: np.ndarray, classes: int) -> np.ndarray:
-    """(K,) share of each class in all pixels, from 0 to 1."""
+    """Compute the share (K,) of each class in all pixels, from 0 to 1."""
     counts = np.bincount(labels[(labels >= 0) & (labels < classes)], minlength=classes)
     return counts / max(1, labels.size)
 
 
 def resize_to_range(values: np.ndarray, min_side: int, max_side: int) -> np.ndarray:
-    """Enlarge an image or a map by a whole number, or reduce it, until its longer side is in the range.
+    """Resize an image or a map until its longer side is in a range.
+
+    Enlargements are by a whole number.
 
     Args:
         values: (H, W, 3), interpolated, or (H, W), of which pixels are taken.
@@ -142,7 +145,12 @@ def resize_to_range(values: np.ndarray, min_side: int, max_side: int) -> np.ndar
 
 
 def image_to_data_uri(image: Image.Image, kind: str, **options: Any) -> str:
-    """Encode an image as a data URI; `kind` is png, webp or jpeg, `options` are those of `ImageInput.save`."""
+    """Encode an image as a data URI.
+
+    Args:
+        kind: png, webp or jpeg.
+        options: those of `Image.save`.
+    """
     file = io.BytesIO()
     image.save(file, kind, **options)
     return make_data_uri(file.getvalue(), f"image/{kind}")
@@ -158,14 +166,15 @@ def _panel_text_size(h: int, w: int) -> float:
 
 
 def _resize_labels(labels: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """Nearest pixels of an (H, W) map."""
+    """Resize an (H, W) map to the nearest pixels."""
     rows, columns = (np.arange(new) * old // new for new, old in zip(shape, labels.shape, strict=True))
     return labels[np.ix_(rows, columns)]
 
 
 def _arrange_panels(rows: Sequence[Mapping[str, np.ndarray]], size: float) -> np.ndarray:
-    """Rows of panels by title on a sheet; `size` is that of the titles in pixels."""
-    margin, bar = round(size), round(1.7 * size)
+    """Arrange rows of panels by title on a sheet; `size` is the titles' in pixels."""
+    margin = round(size)
+    bar = round(1.7 * size)
     cells = [
         [(max(p.shape[1], round(measure_text(title, size, bold=True))), bar + p.shape[0]) for title, p in row.items()]
         for row in rows
@@ -187,17 +196,11 @@ def _arrange_panels(rows: Sequence[Mapping[str, np.ndarray]], size: float) -> np
 
 
 def _make_entries(
-    names: Sequence[str],
-    colors: np.ndarray,
-    shares: Sequence[float] | np.ndarray | None,
-    size: float,
-    max_width: float,
+    names: Sequence[str], colors: np.ndarray, shares: Sequence[float] | np.ndarray | None, size: float, max_width: float
 ) -> list[LegendEntry]:
-    if shares is None:
-        texts = dict.fromkeys(range(len(names)), "")
-    else:
-        shares = np.asarray(shares, float)
-        order = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] > 0]
+    texts = dict.fromkeys(range(len(names)), "")
+    if shares is not None:
+        order = [int(i) for i in np.argsort(-np.asarray(shares, float), kind="stable") if shares[i] > 0]
         texts = {i: f"{shares[i]:.1%}" if shares[i] >= 5e-4 else "<0.1%" for i in order}
     entries = [
         LegendEntry(wrap_text(names[i], size, max_width), tuple(colors[i].tolist()), text) for i, text in texts.items()
@@ -210,11 +213,13 @@ def _make_entries(
 
 
 def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, x: int, y: int, width: int, size: float) -> None:
-    """One entry: swatch, name, and the share at the right."""
+    """Draw an entry: swatch, name, and the share at the right."""
     middle = y + 0.65 * _LINE_HEIGHT * size
-    text_color = LEGEND_MUTED_COLOR if entry.color is None else LEGEND_TEXT_COLOR
-    left = x if entry.color is None else x + 2 * size
+    text_color = LEGEND_MUTED_COLOR
+    left: float = x
     if entry.color is not None:
+        text_color = LEGEND_TEXT_COLOR
+        left += 2 * size
         box = (x, middle - 0.5 * size, x + 1.4 * size, middle + 0.5 * size)
         draw.rounded_rectangle(box, 0.2 * size, entry.color, LEGEND_MUTED_COLOR, max(1, round(size / 15)))
     for number, line in enumerate(entry.lines):
@@ -223,7 +228,7 @@ def _draw_entry(draw: ImageDraw.ImageDraw, entry: LegendEntry, x: int, y: int, w
 
 
 def _fill_columns(heights: Sequence[int], limit: float) -> list[list[int]]:
-    """Indices of entries in columns of at most `limit` pixels, or of one entry."""
+    """Distribute entries over columns of at most `limit` pixels, or of one entry."""
     columns: list[list[int]] = [[]]
     filled = 0
     for i, height in enumerate(heights):
@@ -236,7 +241,7 @@ def _fill_columns(heights: Sequence[int], limit: float) -> list[list[int]]:
 
 
 def _balance_columns(heights: Sequence[int], count: int) -> list[list[int]]:
-    """Indices of entries in at most `count` columns that are about equally high."""
+    """Distribute entries over at most `count` columns of about equal height."""
     limit = sum(heights) / count
     while len(columns := _fill_columns(heights, limit)) > count:
         limit += min(heights)

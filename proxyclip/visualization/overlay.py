@@ -1,6 +1,7 @@
-"""Label maps, attention and probabilities as colors of the image's size. Arrays are (H, W, 3) uint8 RGB."""
+"""Draw label maps, attention and probabilities at the image's size.
 
-from __future__ import annotations
+Drawings are (H, W, 3) uint8 RGB.
+"""
 
 from collections.abc import Sequence
 
@@ -11,7 +12,8 @@ from PIL import Image, ImageDraw
 from proxyclip.visualization.palette import hex_to_rgb
 from proxyclip.visualization.text import find_font, measure_text, place_region_labels, printable_text
 
-DARK_LINE_COLOR, LIGHT_LINE_COLOR = (16, 21, 28), (255, 255, 255)
+DARK_LINE_COLOR = (16, 21, 28)
+LIGHT_LINE_COLOR = (255, 255, 255)
 HATCH_COLORS = ("#8a8f98", "#c3c7cd")
 _PLACING_SIDE = 512  # longest side in pixels of the copy on which names are placed
 _LINE_HEIGHT = 1.6  # in sizes of the letters, halo and stacked accents included
@@ -25,7 +27,7 @@ def draw_overlay(
     alpha: float = 0.6,
     with_names: bool = True,
 ) -> np.ndarray:
-    """Draw classes over an image, a thin line between them, and names on the larger regions.
+    """Draw classes over an image, with outlines, and names on the larger regions.
 
     Args:
         image: (H, W, 3) uint8 RGB.
@@ -33,7 +35,7 @@ def draw_overlay(
         names: of the K classes.
         colors: (K, 3) uint8 RGB.
         alpha: 0 shows the image, 1 the colors only; the larger it is, the grayer is the image below them.
-        with_names: a name is left out where it has no room.
+        with_names: a name is left out if it does not fit on its region.
 
     Raises:
         ValueError: shapes that do not go together, or an alpha outside of 0 to 1.
@@ -41,8 +43,8 @@ def draw_overlay(
     _check_shapes(image, labels)
     if len(names) != len(colors) or not 0 <= alpha <= 1:
         raise ValueError(
-            f"Expected a colour for each name and an alpha from 0 to 1, but got {len(names)} names, "
-            f"{len(colors)} colours and alpha {alpha}"
+            f"Expected a color for each name and an alpha from 0 to 1, but got {len(names)} names, "
+            f"{len(colors)} colors and alpha {alpha}"
         )
     known = (labels >= 0) & (labels < len(colors))
     colors = np.vstack([colors, [0, 0, 0]]).astype(np.uint8)
@@ -76,7 +78,7 @@ def draw_label_layer(
 
 
 def draw_attention(image: np.ndarray, values: np.ndarray, point: tuple[int, int]) -> np.ndarray:
-    """Draw an attention map from black (none) over red to yellow, over the image in gray.
+    """Draw an attention map from black over red to yellow, over the gray image.
 
     The brightest color is what one pixel of 200 of the window exceeds, so that a single peak does not hide the rest.
 
@@ -92,27 +94,28 @@ def draw_attention(image: np.ndarray, values: np.ndarray, point: tuple[int, int]
     (h, w), (x, y) = values.shape, point
     if not (0 <= x < w and 0 <= y < h):
         raise ValueError(f"Expected a point inside of the image, 0 <= x < {w} and 0 <= y < {h}, but got ({x}, {y})")
-    x0, y0, x1, y1 = _bounding_box(np.isfinite(values))
-    inside = np.s_[y0:y1, x0:x1]
+    finite = np.isfinite(values)
+    left, top, box_w, box_h = cv2.boundingRect((finite | ~finite.any()).astype(np.uint8))
+    inside = np.s_[top : top + box_h, left : left + box_w]
     window = np.asarray(values[inside], np.float32)
-    top = float(np.percentile(window, 99.5)) or float(window.max()) or 1.0
+    brightest = float(np.percentile(window, 99.5)) or float(window.max()) or 1.0
     gray = _to_gray(image)
     drawn = cv2.addWeighted(gray, 0.4, np.full_like(gray, 255), 0.25, 0)
-    drawn[inside] = cv2.addWeighted(gray[inside], 0.4, _apply_colormap(window / top, cv2.COLORMAP_INFERNO), 0.7, 0)
+    heat = _apply_colormap(window / brightest, cv2.COLORMAP_INFERNO)
+    drawn[inside] = cv2.addWeighted(gray[inside], 0.4, heat, 0.7, 0)
     frame, line = (max(1, round(np.sqrt(h * w) / part)) for part in (400, 220))
     sheet = Image.fromarray(drawn)
     draw = ImageDraw.Draw(sheet)
-    draw.rectangle((x0, y0, x1 - 1, y1 - 1), outline=LIGHT_LINE_COLOR, width=frame)
-    reach, gap = 6 * line + 4, 2 * line
+    draw.rectangle((left, top, left + box_w - 1, top + box_h - 1), outline=LIGHT_LINE_COLOR, width=frame)
     for color, width, margin in ((DARK_LINE_COLOR, 3 * line, line), (LIGHT_LINE_COLOR, line, 0)):
         for dx, dy in ((1, 0), (-1, 0), (0, 1), (0, -1)):
-            ends = [(x + dx * r, y + dy * r) for r in (gap - margin, reach + margin)]
+            ends = [(x + dx * r, y + dy * r) for r in (2 * line - margin, 6 * line + 4 + margin)]
             draw.line(ends, fill=color, width=width)
     return np.array(sheet)
 
 
 def draw_probability(values: np.ndarray) -> np.ndarray:
-    """Draw (H, W) probabilities from 0 (dark blue) over green to 1 (yellow), on one scale for all images."""
+    """Draw (H, W) probabilities from 0, dark blue, over green to 1, yellow."""
     if values.ndim != 2:
         raise ValueError(f"Expected probabilities of shape (H, W), but got {values.shape}")
     return _apply_colormap(values, cv2.COLORMAP_VIRIDIS)
@@ -131,12 +134,13 @@ def _to_gray(image: np.ndarray) -> np.ndarray:
 
 
 def _draw_outlines(drawn: np.ndarray, labels: np.ndarray, colors: np.ndarray) -> None:
-    """Lines between classes, in place: light between dark colors, dark between light ones."""
+    """Draw lines between classes in place, light or dark to contrast with both."""
     edge = np.zeros(labels.shape, bool)
     edge[:, :-1] = labels[:, :-1] != labels[:, 1:]
     edge[:-1] |= labels[:-1] != labels[1:]
     y, x = np.nonzero(edge)
-    below, right = np.minimum(y + 1, len(labels) - 1), np.minimum(x + 1, labels.shape[1] - 1)
+    below = np.minimum(y + 1, len(labels) - 1)
+    right = np.minimum(x + 1, labels.shape[1] - 1)
     brightness = colors @ np.array([0.299, 0.587, 0.114])
     around = np.stack([brightness[labels[at]] for at in ((y, x), (below, x), (y, right))])
     bright = around.min(0) + around.max(0) > 240
@@ -148,7 +152,7 @@ def _draw_outlines(drawn: np.ndarray, labels: np.ndarray, colors: np.ndarray) ->
 
 
 def _draw_region_labels(drawn: np.ndarray, labels: np.ndarray, known: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """Names in light letters with a dark halo, placed on a reduced copy."""
+    """Draw names in light letters with a dark halo, placed on a reduced copy."""
     h, w = labels.shape
     step = -(-max(h, w) // _PLACING_SIDE)
     size = max(11, round(0.036 * np.sqrt(h * w)))
@@ -171,15 +175,7 @@ def _draw_region_labels(drawn: np.ndarray, labels: np.ndarray, known: np.ndarray
     return np.array(sheet)
 
 
-def _bounding_box(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Smallest (x0, y0, x1, y1) that holds all of a mask; the whole of an empty one."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return 0, 0, mask.shape[1], mask.shape[0]
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
 def _apply_colormap(values: np.ndarray, colormap: int) -> np.ndarray:
-    """Values from 0 to 1 in one of OpenCV's color maps."""
+    """Color values from 0 to 1 by one of OpenCV's color maps."""
     levels = np.round(255 * np.clip(np.nan_to_num(values), 0, 1)).astype(np.uint8)
     return np.ascontiguousarray(cv2.applyColorMap(levels, colormap)[..., ::-1])

@@ -1,6 +1,4 @@
-"""Colors of classes: one palette for the images of evaluations, reports and single segmentations."""
-
-from __future__ import annotations
+"""Colors of classes, the same in evaluations, reports and single segmentations."""
 
 from collections.abc import Iterable
 from functools import cache
@@ -16,12 +14,11 @@ CLASS_PALETTE = (
     "#0066ee", "#ddccff", "#bbaa77", "#557744", "#ff66dd", "#cc6666", "#663355", "#88dd55",
 )  # fmt: skip
 NEUTRAL_COLOR = "#8a8f98"  # of the background
-_STEP = 17  # between the levels of a channel among which further colors are chosen
 _AVOIDED = ("#000000", "#ffffff", "#808080", NEUTRAL_COLOR)
 
 
 def class_colors(count: int, background: bool = False) -> np.ndarray:
-    """(count, 3) uint8 RGB: CLASS_PALETTE, then each color the farthest from all before it.
+    """Return class colors (count, 3) uint8 RGB, first those of CLASS_PALETTE.
 
     The first colors do not depend on `count`, and all differ up to two thousand.
 
@@ -34,39 +31,39 @@ def class_colors(count: int, background: bool = False) -> np.ndarray:
 
 
 def assign_palette_slots(classes: Iterable[int]) -> dict[int, int]:
-    """Class -> index in CLASS_PALETTE: its id modulo the length, or the next that is free among these classes."""
+    """Map class ids to indices of CLASS_PALETTE, without repetition if possible.
+
+    The index is the id modulo the length, or the next that is free among these classes.
+    """
+    count = len(CLASS_PALETTE)
+    free = set(range(count))
     slots: dict[int, int] = {}
-    free = list(range(len(CLASS_PALETTE)))
     for class_id in sorted(classes):
-        slot = class_id % len(CLASS_PALETTE)
-        if free and slot not in free:
-            slot = next((other for other in free if other > slot), free[0])
-        slots[class_id] = slot
-        if slot in free:
-            free.remove(slot)
+        slots[class_id] = min(free or range(count), key=lambda slot: (slot - class_id) % count)
+        free.discard(slots[class_id])
     return slots
 
 
 def hex_to_rgb(colors: Iterable[str]) -> np.ndarray:
-    """`#rrggbb` strings -> (n, 3) uint8."""
+    """Convert `#rrggbb` strings to (n, 3) uint8."""
     return np.array([[*bytes.fromhex(color[1:])] for color in colors], np.uint8).reshape(-1, 3)
 
 
 @cache
 def _extend_palette() -> np.ndarray:
-    """CLASS_PALETTE and all further colors of a coarse grid, each the farthest in CIELAB from those before it."""
-    levels = np.arange(0, 256, _STEP, dtype=np.uint8)
-    choices = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
-    lightness, a, b = _to_lab(choices).T
-    choices = choices[(lightness > 28) & (lightness < 92) & (np.hypot(a, b) < 75)]  # none black, pale or glaring
-    lab, base = _to_lab(choices), hex_to_rgb(CLASS_PALETTE)
-    used = _to_lab(np.concatenate([base, hex_to_rgb(_AVOIDED)]))
+    """CLASS_PALETTE, then the colors of a coarse grid, the farthest in CIELAB first."""
+    levels = np.arange(0, 256, 17, dtype=np.uint8)
+    colors = np.stack(np.meshgrid(levels, levels, levels, indexing="ij"), -1).reshape(-1, 3)
+    lightness, a, b = _to_lab(colors).T
+    colors = colors[(lightness > 28) & (lightness < 92) & (np.hypot(a, b) < 75)]  # none black, pale or glaring
+    lab = _to_lab(colors)
+    used = _to_lab(hex_to_rgb([*CLASS_PALETTE, *_AVOIDED]))
     distance = np.min([((lab - color) ** 2).sum(1) for color in used], axis=0)
     order = []
     while distance.any():
         order.append(int(distance.argmax()))
         distance = np.minimum(distance, ((lab - lab[order[-1]]) ** 2).sum(1))
-    return np.concatenate([base, choices[order]])
+    return np.concatenate([hex_to_rgb(CLASS_PALETTE), colors[order]])
 
 
 def _to_lab(colors: np.ndarray) -> np.ndarray:

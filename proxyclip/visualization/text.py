@@ -1,8 +1,6 @@
-"""Text in images: fonts with the glyphs of a text, line wrapping, and class names on large regions."""
+"""Text in images: fonts, line wrapping, and class names on large regions."""
 
-from __future__ import annotations
-
-import shutil
+import contextlib
 import subprocess
 import unicodedata
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +18,7 @@ _MIN_REGION_SHARE = 0.012  # of the image; smaller regions are not named
 
 
 class RegionLabel(NamedTuple):
-    """A class name to draw; x is its middle, y its base line, both and the size in pixels."""
+    """Class name at its middle x and base line y; these and the size are in pixels."""
 
     text: str
     x: float
@@ -29,28 +27,28 @@ class RegionLabel(NamedTuple):
 
 
 def find_font(text: str, size: float, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """Font for a text, `size` pixels high: DejaVu Sans, or one of the system's where DejaVu lacks glyphs.
+    """Find a font for a text, `size` pixels high.
 
-    Glyphs that no font of the system has become boxes.
+    It is DejaVu Sans, or one of the system's if DejaVu lacks glyphs; those that none has become boxes.
     """
     path, index = _find_font_file("".join(sorted({c for c in text if ord(c) > 0x2FF})), bold)
     return _load_font(path, max(1, round(size)), index)
 
 
 def printable_text(text: str) -> str:
-    """Text on one line that can be drawn: line breaks, tabs and unprintable characters become spaces."""
+    """Replace line breaks, tabs and unprintable characters by single spaces."""
     return " ".join("".join(" " if unicodedata.category(c) in _UNPRINTABLE else c for c in text).split())
 
 
 def measure_text(text: str, size: float, bold: bool = False) -> float:
-    """Width in pixels of a text of one line."""
+    """Measure the width in pixels of a text of one line."""
     return find_font(text, size, bold).getlength(text)
 
 
 def wrap_text(text: str, size: float, max_width: float, max_lines: int = 6) -> list[str]:
-    """Text in lines of at most `max_width` pixels, broken between words, or inside one that is too long by itself.
+    """Break a text into lines of at most `max_width` pixels.
 
-    With more than `max_lines` lines the last one ends in an ellipsis.
+    A word is broken only if it is too long for a line. With more than `max_lines` lines, the last ends in an ellipsis.
     """
     lines = [""]
     for word in printable_text(text).split(" "):
@@ -70,7 +68,7 @@ def wrap_text(text: str, size: float, max_width: float, max_lines: int = 6) -> l
 
 
 def truncate_text(text: str, size: float, max_width: float) -> str:
-    """Beginning of a text that fits into `max_width` pixels, with an ellipsis where it is cut."""
+    """Cut a text to `max_width` pixels, with an ellipsis."""
     start = text.rstrip(ELLIPSIS)
     if text == start and measure_text(text, size) <= max_width:
         return text
@@ -80,7 +78,7 @@ def truncate_text(text: str, size: float, max_width: float) -> str:
 
 
 def shorten_class_name(name: str, max_length: int = 16) -> str:
-    """First synonym of a class name, cut where it is still too long."""
+    """Return the first synonym of a class name, cut if it is still too long."""
     first = name.split(",")[0].split(";")[0].strip() or name
     return first if len(first) <= max_length else f"{first[: max_length - 1].rstrip()}{ELLIPSIS}"
 
@@ -92,7 +90,7 @@ def place_region_labels(
     size: float | None = None,
     measure: Callable[[str], float] | None = None,
 ) -> list[RegionLabel]:
-    """Names of the large regions, largest first, each as far from the edge as can be; none over another.
+    """Place the names of the large regions, far from their edges, without overlaps.
 
     Args:
         labels: (H, W) class indices.
@@ -115,7 +113,7 @@ def place_region_labels(
 
 
 def _find_large_regions(labels: np.ndarray, scored: np.ndarray) -> Iterator[tuple[int, float, float, float, int]]:
-    """Area, depth, x and y of the middle of the deepest part, and class of each large connected region."""
+    """Yield area, depth, center (x, y) and class of each large connected region."""
     min_area = _MIN_REGION_SHARE * labels.size
     classes, areas = np.unique(labels[scored], return_counts=True)
     for class_id in classes[areas >= min_area].tolist():
@@ -126,15 +124,9 @@ def _find_large_regions(labels: np.ndarray, scored: np.ndarray) -> Iterator[tupl
             if area >= min_area:
                 inside = components[top : top + h, left : left + w] == component
                 depth = cv2.distanceTransform(np.pad(inside.astype(np.uint8), 1), cv2.DIST_L2, 3)[1:-1, 1:-1]
-                y, x = _find_center(depth > 0.95 * depth.max())
+                deepest = np.argwhere(depth > 0.95 * depth.max())
+                y, x = deepest[((deepest - deepest.mean(0)) ** 2).sum(1).argmin()].tolist()
                 yield area, float(depth.max()), float(left + x), float(top + y), class_id
-
-
-def _find_center(mask: np.ndarray) -> tuple[int, int]:
-    """(y, x) of the pixel of a mask that is nearest to the mean of all of them."""
-    pixels = np.argwhere(mask)
-    y, x = pixels[((pixels - pixels.mean(0)) ** 2).sum(1).argmin()].tolist()
-    return y, x
 
 
 @lru_cache(maxsize=64)
@@ -144,17 +136,24 @@ def _load_font(path: str, size: int, index: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=1024)
 def _find_font_file(characters: str, bold: bool) -> tuple[str, int]:
-    """Path and face of the font with the most of these characters, matplotlib's own DejaVu Sans at a tie."""
+    """Path and face of matplotlib's DejaVu Sans, or of fontconfig's font if better."""
     import matplotlib
 
     dejavu = str(Path(matplotlib.get_data_path(), "fonts/ttf", f"DejaVuSans{'-Bold' * bold}.ttf"))
     missing = _count_missing(dejavu, characters)
-    system = _find_system_font(characters, bold) if missing else None
-    return system if system and _count_missing(system[0], characters) < missing else (dejavu, 0)
+    if missing:
+        pattern = f"sans:charset={' '.join(f'{ord(c):x}' for c in characters)}{':bold' * bold}"
+        command = ["fc-match", "--format=%{file}\n%{index}", pattern]
+        with contextlib.suppress(OSError, subprocess.SubprocessError):  # without fontconfig, the former
+            output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
+            path, _, index = output.partition("\n")
+            if _count_missing(path, characters) < missing:
+                return path, int(index or 0) & 0xFFFF  # the upper bits name an instance of a variable font
+    return dejavu, 0
 
 
 def _count_missing(path: str, characters: str) -> int:
-    """Number of characters the first face of a font file lacks; all of them where it cannot be read."""
+    """Number of characters the first face of a font file lacks, all if unreadable."""
     from matplotlib.ft2font import FT2Font
 
     try:
@@ -162,17 +161,3 @@ def _count_missing(path: str, characters: str) -> int:
     except (OSError, RuntimeError):
         return len(characters)
     return sum(ord(c) not in glyphs for c in characters)
-
-
-def _find_system_font(characters: str, bold: bool) -> tuple[str, int] | None:
-    """Path and face of fontconfig's font for these characters; None without fontconfig."""
-    if not shutil.which("fc-match"):
-        return None
-    pattern = f"sans:charset={' '.join(f'{ord(c):x}' for c in characters)}{':bold' * bold}"
-    command = ["fc-match", "--format=%{file}\n%{index}", pattern]
-    try:
-        output = subprocess.run(command, capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return None
-    path, _, index = output.partition("\n")
-    return path, int(index or 0) & 0xFFFF  # the upper bits name an instance of a variable font

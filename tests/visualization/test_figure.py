@@ -1,7 +1,5 @@
 """Figures: legends, image and overlay on one sheet, label maps side by side."""
 
-from __future__ import annotations
-
 import cv2
 import numpy as np
 import pytest
@@ -29,11 +27,11 @@ def gray(h: int, w: int, value: int = 120) -> np.ndarray:
 
 def swatches(sheet: np.ndarray, colors: np.ndarray) -> list[int]:
     """The colors that occur in a legend, from the top."""
-    rows = [np.flatnonzero((sheet == one).all(2).any(1)) for one in colors]
+    rows = [np.flatnonzero((sheet == color).all(2).any(1)) for color in colors]
     return sorted((i for i, row in enumerate(rows) if len(row)), key=lambda i: rows[i][0])
 
 
-def test_a_legend_has_what_occurs_by_size():
+def test_draw_legend_sorts_present_classes_by_share():
     colors = class_colors(5)
     sheet = draw_legend("abcde", colors, [0.2, 0, 0.7, 0.1, 0])
     assert swatches(sheet, colors) == [2, 0, 3]
@@ -43,14 +41,14 @@ def test_a_legend_has_what_occurs_by_size():
     assert (full == LEGEND_TEXT_COLOR).all(2)[-20:].any() and len(full) < len(sheet)
 
 
-def test_a_legend_without_shares_has_all_in_their_order():
+def test_draw_legend_without_shares_keeps_the_order():
     colors = class_colors(4)
     sheet = draw_legend("abcd", colors)
     assert swatches(sheet, colors) == [0, 1, 2, 3]
     assert sheet.shape[1] < draw_legend("abcd", colors, np.full(4, 0.25)).shape[1]
 
 
-def test_a_legend_follows_its_names():
+def test_draw_legend_fits_its_names():
     def legend(*names, **more):
         return draw_legend(names, class_colors(len(names)), np.full(len(names), 1 / len(names)), **more)
 
@@ -81,7 +79,7 @@ def find(sheet: np.ndarray, part: np.ndarray) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("h, w, stacked", [(480, 640, False), (700, 200, False), (300, 600, False), (200, 600, True)])
-def test_a_sheet_shows_image_and_overlay(h, w, stacked):
+def test_draw_figure_shows_image_overlay_and_legend(h, w, stacked):
     image, labels = noise(h, w)
     sheet = draw_figure(image, labels, NAMES, COLORS)
     (x, y), (right, below) = find(sheet, image), find(sheet, draw_overlay(image, labels, NAMES, COLORS))
@@ -92,14 +90,14 @@ def test_a_sheet_shows_image_and_overlay(h, w, stacked):
 
 
 @pytest.mark.parametrize("h, w", [(1, 1), (1, 5000), (5000, 1), (13, 9), (150, 4500)])
-def test_a_sheet_of_any_form(h, w):
+def test_draw_figure_of_any_size(h, w):
     sheet = draw_figure(*noise(h, w), NAMES, COLORS)
     assert sheet.dtype == np.uint8 and max(sheet.shape) < 3 * MAX_PANEL_SIDE
     assert (sheet[[0, -1]] == 255).all() and (sheet[:, [0, -1]] == 255).all()
     assert swatches(sheet, COLORS)
 
 
-def test_a_comparison_shows_all_label_maps_and_classes():
+def test_draw_comparison_shows_all_label_maps_and_classes():
     image, labels = noise(480, 300)
     truth = np.where(labels, 2, -1)
     sheet = draw_comparison(image, {"Ground truth": truth, "Prediction": labels}, NAMES, COLORS)
@@ -113,12 +111,12 @@ def test_a_comparison_shows_all_label_maps_and_classes():
 
 
 @pytest.mark.parametrize("h, w", [(1, 1), (1, 300), (300, 1)])
-def test_a_comparison_of_any_form(h, w):
+def test_draw_comparison_of_any_size(h, w):
     image, labels = noise(h, w)
     assert swatches(draw_comparison(image, {"a": labels, "馬\ud800": labels}, NAMES, COLORS), COLORS)
 
 
-def test_small_images_are_enlarged_pixel_by_pixel():
+def test_resize_to_range_enlarges_by_whole_numbers():
     labels = np.array([[0, 1], [2, 0]])
     assert np.array_equal(resize_to_range(labels, 480, 4096), np.kron(labels, np.ones((240, 240), int)))
     for size, resized in (((480, 320), (480, 320)), ((20, 8192), (10, 4096))):

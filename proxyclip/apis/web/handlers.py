@@ -1,25 +1,14 @@
 """Event handlers of the page, from values of controls to updates."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from proxyclip.apis.web.inference import (
-    EXAMPLE_SCENES,
-    TINYWORLD_CLASSES_TEXT,
-    SegmentRequest,
-    UploadedImage,
-    compute_pane_probabilities,
-    draw_example,
-    format_example_classes,
-    probe_pixel,
-    read_upload,
-    segment_panes,
-)
+from proxyclip.apis.web import inference
+from proxyclip.apis.web.inference import UploadedImage
 from proxyclip.apis.web.model_cache import ModelCache, ModelChoice
 from proxyclip.apis.web.render import (
     render_message,
@@ -27,7 +16,7 @@ from proxyclip.apis.web.render import (
     render_probability,
     render_probe,
     render_segmentation,
-    render_welcome,
+    render_template,
 )
 from proxyclip.apis.web.session import PaneResult, ResultStore
 from proxyclip.engine.errors import format_error
@@ -48,18 +37,18 @@ class PageHandlers:
     def upload(self, path: str | None, shown: str) -> tuple:
         """Show an uploaded image; its file is deleted, and the box is empty for the next."""
         try:
-            image = read_upload(path or "")
+            image = inference.read_upload(path or "")
         except (OSError, ValueError) as error:
-            return None, self._show_error(error), _hidden(), render_welcome(), None, self._forget(shown)
+            return None, self._show_error(error), _hidden(), render_template("welcome"), None, self._forget(shown)
         finally:
             Path(path or "-").unlink(missing_ok=True)
         return self._show_image(image, shown)
 
     def example(self, classes: str, shown: str, event: gr.EventData) -> tuple:
         """Show an example; its classes fill an empty box."""
-        number = _event_number(event, "index") % len(EXAMPLE_SCENES)
-        image = draw_example(number)
-        return *self._show_image(image, shown), classes.strip() or format_example_classes(number)
+        number = _event_number(event, "index") % len(inference.EXAMPLE_SCENES)
+        image = inference.draw_example(number)
+        return *self._show_image(image, shown), classes.strip() or inference.format_example_classes(number)
 
     def segment(
         self, picture: UploadedImage | None, shown: str, toys: bool, classes: str, background: str,
@@ -68,10 +57,11 @@ class PageHandlers:
     ) -> tuple:  # fmt: skip
         """Segment the image; after an error the previous result stays."""
         choices = [ModelChoice(method, vfm, toys), ModelChoice(method2, vfm2, toys)][: 2 if compare else 1]
-        params = [(name, float(value)) for name, value in (("beta", beta), ("gamma", gamma)) if value is not None]
+        params = {name: float(value) for name, value in (("beta", beta), ("gamma", gamma)) if value is not None}
         try:
-            request = SegmentRequest(classes, background, threshold or 0.0, tuple(choices), tuple(params))
-            panes = segment_panes(self.models, picture, request)
+            panes = inference.segment_panes(
+                self.models, picture, choices, classes, background, threshold or 0.0, **params
+            )
             html = render_segmentation(panes)
         except Exception as error:
             can_switch = isinstance(error, WeightsError) and not toys
@@ -86,42 +76,28 @@ class PageHandlers:
     def select(self, shown: str, event: gr.EventData) -> tuple:
         """Show the probability of a class, or the segmentation for index -1."""
         index = _event_number(event, "index")
-        return self._answer(lambda panes: self._render_class(panes, index), shown)
+        return self._answer(render_segmentation if index < 0 else partial(render_probability, index=index), shown)
 
     def click(self, shown: str, event: gr.EventData) -> tuple:
         """Show class probabilities and attention of a pixel."""
-        x = _event_number(event, "x")
-        y = _event_number(event, "y")
-        return self._answer(lambda panes: render_probe(panes, probe_pixel(self.models, panes, x, y)), shown)
-
-    def fit_vfm(self, toys: bool, method: str, vfm: str) -> str:
-        """Return the VFM for a method, see `ModelCache.fit_vfm`."""
-        return self.models.fit_vfm(method, vfm, toys)
+        return self._answer(partial(render_probe, x=_event_number(event, "x"), y=_event_number(event, "y")), shown)
 
     def toggle_sliders(self, toys: bool, compare: bool, *names: str) -> Any:
         """Show the sliders if one of the panes has them."""
         choices = [ModelChoice(names[0], names[1], toys), ModelChoice(names[2], names[3], toys)][: 2 if compare else 1]
-        return gr.update(visible=any(self._tunable(choice) for choice in choices))
+        return gr.update(visible=any(map(self.models.tunable, choices)))
 
     def switch_world(self, toys: bool, classes: str, *methods: str) -> tuple:
         """Offer the VFMs of the other models; example classes fill an empty box."""
         offer = self.models.list_available(toys)
         vfms = [self.models.fit_vfm(method, offer.first.vfm, toys) for method in methods]
-        text = classes.strip() or (TINYWORLD_CLASSES_TEXT if toys else "")
+        text = classes.strip() or (inference.TINYWORLD_CLASSES_TEXT if toys else "")
         return *(gr.update(choices=[*offer.vfms], value=vfm) for vfm in vfms), text
-
-    def switch_to_tinyworld(self) -> tuple:
-        """Switch to the tiny world, for missing weights of the other models."""
-        return True, render_message(""), _hidden()
-
-    def _render_class(self, panes: list[PaneResult], index: int) -> str:
-        if index < 0:
-            return render_segmentation(panes)
-        return render_probability(panes, index, compute_pane_probabilities(self.models, panes, index))
 
     def _answer(self, draw: Callable[[list[PaneResult]], str], shown: str) -> tuple:
         try:
-            return render_message(""), draw(self.result_store.get(shown))
+            with self.models.lock:
+                return render_message(""), draw(self.result_store.get(shown))
         except Exception as error:
             return self._show_error(error), gr.skip()
 
@@ -132,13 +108,6 @@ class PageHandlers:
     def _forget(self, shown: str) -> str:
         self.result_store.drop(shown)
         return ""
-
-    def _tunable(self, choice: ModelChoice) -> bool:
-        try:
-            self.models.check(choice)
-        except ValueError:
-            return False
-        return bool(self.models.tunable(choice))
 
     def _show_error(self, error: Exception) -> str:
         return render_message(format_error(error))

@@ -1,12 +1,11 @@
 """Inference for the page: uploaded images, examples, segmentation requests."""
 
-from __future__ import annotations
-
 import dataclasses
 import io
 import re
 import time
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,8 +14,8 @@ import PIL.Image
 
 from proxyclip.apis.classes import parse_class_query, split_classes
 from proxyclip.apis.images import to_rgb_array
-from proxyclip.apis.web.model_cache import TUNABLE_PARAMS, ModelCache, ModelChoice
-from proxyclip.apis.web.session import PaneResult, PixelProbe
+from proxyclip.apis.web.model_cache import ModelCache, ModelChoice
+from proxyclip.apis.web.session import PaneResult
 from proxyclip.apis.web.settings import WebSettings
 from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.tinyworld.scenes import CLASSES, draw_seeded_scene
@@ -29,27 +28,10 @@ EXAMPLE_SCENES = ((21, 0), (2, 5), (2, 17), (7, 3))  # scenes of the tiny world:
 
 @dataclass(frozen=True)
 class UploadedImage:
-    """An image of the session: its name, and the bytes of its file as uploaded."""
+    """Image of a session: its name, and the bytes of its file as uploaded."""
 
     name: str
     data: bytes
-
-
-@dataclass(frozen=True)
-class SegmentRequest:
-    """Values of the controls when the button is pressed.
-
-    Attributes:
-        classes, background: text of the boxes.
-        panes: the models of each pane.
-        params: names and values of the sliders.
-    """
-
-    classes: str
-    background: str
-    threshold: float
-    panes: tuple[ModelChoice, ...]
-    params: tuple[tuple[str, float], ...] = ()
 
 
 def read_upload(path: str | Path) -> UploadedImage:
@@ -66,8 +48,6 @@ def read_upload(path: str | Path) -> UploadedImage:
 
 def draw_example(number: int) -> UploadedImage:
     """Draw an example, a scene of the tiny world, as an uploaded image."""
-    if not 0 <= number < len(EXAMPLE_SCENES):
-        raise ValueError(f"Expected an example from 0 to {len(EXAMPLE_SCENES) - 1}, but got {number}")
     file = io.BytesIO()
     PIL.Image.fromarray(draw_seeded_scene(*EXAMPLE_SCENES[number]).image).save(file, "PNG")
     return UploadedImage(f"scene_{number + 1}", file.getvalue())
@@ -105,26 +85,46 @@ def decode_upload(image: UploadedImage) -> np.ndarray:
         raise ValueError(f"The picture {image.name} {reason}") from None
 
 
-def segment_panes(models: ModelCache, image: UploadedImage | None, request: SegmentRequest) -> list[PaneResult]:
-    """Segment an image in every pane.
+def segment_panes(
+    models: ModelCache,
+    image: UploadedImage | None,
+    choices: Sequence[ModelChoice],
+    classes: str,
+    background: str = "",
+    threshold: float = 0.0,
+    **params: float,
+) -> list[PaneResult]:
+    """Segment an image with the models of every pane.
+
+    Args:
+        classes, background: text of the boxes.
+        params: values of the sliders; those that a method does not have are left out.
 
     Raises:
         ValueError: no image, no classes, too many, or models that do not go together. WeightsError: see `ModelCache`.
     """
     if image is None:
         raise ValueError("Choose a picture first: drop one above, or take an example")
-    classes = split_classes(request.classes)  # always a list: text that ends in .txt would be read as a file
-    if not classes:
+    names = split_classes(classes)  # always a list: text that ends in .txt would be read as a file
+    if not names:
         raise ValueError('Say what to look for: one or more classes, such as "horse; grass; sky"')
-    query = parse_class_query(classes, split_background(request.background) or None, request.threshold)
+    query_arguments = (names, (background or "").strip(" ,;\n") or None, threshold)
+    query = parse_class_query(*query_arguments)
     if len(query.vocabulary.names) > MAX_CLASS_NAMES:
         raise ValueError(f"Expected at most {MAX_CLASS_NAMES} names, but got {len(query.vocabulary.names)}")
-    for choice in request.panes:
+    for choice in choices:
         models.check(choice)
     rgb = decode_upload(image)
+    panes = []
     with models.lock:
-        panes = [_segment_pane(models, image.name, rgb, request, choice) for choice in request.panes]
-    return [dataclasses.replace(pane, has_other=query.has_other) for pane in panes]
+        for choice in choices:
+            segmenter = models.segmenter(choice)
+            start = time.perf_counter()
+            segmenter.set_classes(*query_arguments)
+            segmenter.tune(**{name: value for name, value in params.items() if name in segmenter.tunable})
+            segmentation = dataclasses.replace(segmenter(rgb), name=image.name)
+            panes.append(PaneResult(choice, segmenter, segmentation, time.perf_counter() - start, query.has_other))
+    return panes
 
 
 def initial_inputs(settings: WebSettings) -> tuple[str, str, float]:
@@ -133,59 +133,12 @@ def initial_inputs(settings: WebSettings) -> tuple[str, str, float]:
     Raises:
         ValueError: a vocabulary file that cannot be read as one.
     """
-    classes, background, threshold = settings.classes or "", settings.background or "", settings.threshold
+    classes = settings.classes or ""
+    background = settings.background or ""
     if classes and Path(classes).is_file():
         lines = [", ".join(names) for names in read_vocabulary(Path(classes)).classes]
         classes = "; ".join(lines) + ";" * (len(lines) == 1)  # alone, commas would be between classes
     try:
         return classes, "", float(background)
     except ValueError:
-        return classes, background, threshold
-
-
-def split_background(text: str) -> list[str]:
-    """Split background names at commas, semicolons and line ends."""
-    return [name.strip() for name in re.split(r"[,;\n]", text or "") if name.strip()]
-
-
-def probe_pixel(models: ModelCache, panes: list[PaneResult], x: int, y: int) -> PixelProbe:
-    """Compute class probabilities and the attention map of one pixel in every pane.
-
-    Raises:
-        ValueError: outside of the image.
-    """
-    with models.lock:
-        probabilities = [pane.segmentation.at(x, y) for pane in panes]
-        return PixelProbe(x, y, probabilities, [_attention_or_none(pane, x, y) for pane in panes])
-
-
-def compute_pane_probabilities(models: ModelCache, panes: list[PaneResult], index: int) -> list[np.ndarray]:
-    """Compute the probability (H, W) of one class in every pane.
-
-    Raises:
-        ValueError: no such class.
-    """
-    with models.lock:
-        return [pane.segmentation.probability(index) for pane in panes]
-
-
-def _segment_pane(
-    models: ModelCache, name: str, rgb: np.ndarray, request: SegmentRequest, choice: ModelChoice
-) -> PaneResult:
-    segmenter = models.segmenter(choice)
-    start = time.perf_counter()
-    background = split_background(request.background) or None
-    segmenter.set_classes(split_classes(request.classes), background, request.threshold)
-    params = {name: value for name, value in request.params if name in TUNABLE_PARAMS and name in segmenter.tunable}
-    if params:
-        segmenter.tune(**params)
-    segmentation = dataclasses.replace(segmenter(rgb), name=name)
-    return PaneResult(choice, segmenter, segmentation, time.perf_counter() - start)
-
-
-def _attention_or_none(pane: PaneResult, x: int, y: int) -> np.ndarray | None:
-    """Attention map of a pixel (NaN outside of its window), None without one."""
-    try:
-        return pane.segmenter.attention(pane.segmentation.image, x, y)
-    except ValueError:
-        return None
+        return classes, background, settings.threshold

@@ -1,7 +1,5 @@
 """LRU cache of segmenters, shared by all sessions, and the models on offer."""
 
-from __future__ import annotations
-
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -11,15 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from proxyclip.apis import Segmenter
-from proxyclip.apis.build import BASE_CONFIG, TINYWORLD_CONFIG
+from proxyclip.apis.build import BASE_CONFIG
 from proxyclip.apis.web.settings import WebSettings
 from proxyclip.engine.config.components import BASE_SEGMENTOR, IncompatibleComponents, component_names, describe_method
 from proxyclip.engine.config.load import describe_method_file, list_methods, merge_config
-from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.registry import list_plugins, load_plugin_class
 
-MAX_LOADED_MODELS = 3
 TUNABLE_PARAMS = ("beta", "gamma")
 NO_VFM = "none"
 TINYWORLD_VFMS = ("tiny", "tiny-mae", "clip", NO_VFM)
@@ -58,10 +55,7 @@ class ModelCache:
     """
 
     def __init__(
-        self,
-        settings: WebSettings,
-        max_size: int = MAX_LOADED_MODELS,
-        on_evict: Callable[[ModelChoice], None] | None = None,
+        self, settings: WebSettings, max_size: int = 3, on_evict: Callable[[ModelChoice], None] = lambda _: None
     ) -> None:
         self.settings = settings
         self.max_size = max_size
@@ -89,29 +83,39 @@ class ModelCache:
         with self.lock:
             if choice not in self._loaded:
                 while len(self._loaded) >= self.max_size:
-                    evicted, _ = self._loaded.popitem(last=False)
-                    if self.on_evict:
-                        self.on_evict(evicted)
-                self._loaded[choice] = self._load(choice)
+                    self.on_evict(self._loaded.popitem(last=False)[0])
+                settings = self.settings
+                options: dict[str, Any] = dict(refine=[*settings.refine]) if settings.refine else {}
+                options |= dict(device=settings.device, precision=settings.precision)
+                self._loaded[choice] = Segmenter(**self._choice_arguments(choice), **options)
             self._loaded.move_to_end(choice)
             return self._loaded[choice].fork()
 
     def fit_vfm(self, method: str, vfm: str, tiny: bool = False) -> str:
-        """Return the VFM for a method: none if it uses none, else the given or first one."""
+        """Return the VFM for a method: none if it uses none, else this or the first one."""
         if method not in self.list_available(tiny).methods:
             return vfm
         needs_vfm = describe_method_file(method).guided
         if needs_vfm is False:
             return NO_VFM
-        return self._first_vfm(tiny) if needs_vfm and vfm == NO_VFM else vfm
+        if needs_vfm and vfm == NO_VFM:
+            offer = self.list_available(tiny)
+            return next(name for name in (offer.first.vfm, *offer.vfms) if name != NO_VFM)
+        return vfm
 
     def tunable(self, choice: ModelChoice) -> dict[str, float]:
-        """Return proxy attention's parameters and first values, without loading."""
+        """Return proxy attention's parameters and first values, without loading.
+
+        There are none for a method and a VFM that do not go together.
+        """
+        try:
+            self.check(choice)
+        except ValueError:
+            return {}
         with self.lock:
             if choice in self._loaded:
                 return {k: v for k, v in self._loaded[choice].tunable.items() if k in TUNABLE_PARAMS}
-            arguments = self._arguments(choice)
-            model = merge_config(EvalOptions(**{k: v for k, v in arguments.items() if k != "clip"})).model
+            model = merge_config(EvalOptions(**self._choice_arguments(choice) | dict(clip=None))).model
         if model["type"] != BASE_SEGMENTOR:
             return {}
         params = {name: model[name] for name in TUNABLE_PARAMS}
@@ -133,47 +137,35 @@ class ModelCache:
             raise IncompatibleComponents(f"{choice.method} needs a VFM: choose another one than {NO_VFM!r}")
 
     def _offer(self, tiny: bool) -> AvailableModels:
-        settings = self._own_settings(tiny)
-        cfg = merge_config(EvalOptions(self._config(tiny), method=settings.method, vfm=settings.vfm))
+        config, settings = self._world_settings(tiny)
+        cfg = merge_config(EvalOptions(config, method=settings.method, vfm=settings.vfm))
         method, vfm, _ = component_names(cfg.model, describe_method(cfg.model).name, settings.vfm)
-        vfms = TINYWORLD_VFMS if tiny else _families()
+        vfms = TINYWORLD_VFMS if tiny else _list_vfms()
         first = ModelChoice(settings.method or method, vfm, tiny)
         return AvailableModels(_prepend_missing(first.method, list_methods()), _prepend_missing(vfm, vfms), first)
 
-    def _load(self, choice: ModelChoice) -> Segmenter:
-        settings = self.settings
-        options: dict[str, Any] = dict(refine=[*settings.refine]) if settings.refine else {}
-        return Segmenter(**self._arguments(choice), device=settings.device, precision=settings.precision, **options)
-
-    def _arguments(self, choice: ModelChoice) -> dict[str, Any]:
+    def _choice_arguments(self, choice: ModelChoice) -> dict[str, Any]:
         """Arguments of `Segmenter`: the config, with another method or VFM if chosen."""
         first = self.list_available(choice.tiny).first
-        settings = self._own_settings(choice.tiny)
+        config, settings = self._world_settings(choice.tiny)
         same_method = choice.method == first.method
         same_vfm = choice.vfm == first.vfm and (same_method or describe_method_file(choice.method).guided is True)
         return dict(
-            config=self._config(choice.tiny),
+            config=config,
             clip=settings.clip,
             method=settings.method if same_method else choice.method,
             vfm=settings.vfm if same_vfm else choice.vfm,
         )
 
-    def _first_vfm(self, tiny: bool) -> str:
-        offer = self.list_available(tiny)
-        return next(name for name in (offer.first.vfm, *offer.vfms) if name != NO_VFM)
-
-    def _own_settings(self, tiny: bool) -> WebSettings:
-        """Settings of the command line, or defaults for the tiny world beside it."""
-        return self.settings if tiny == is_tinyworld_only(self.settings) else WebSettings()
-
-    def _config(self, tiny: bool) -> str:
-        if tiny and not (self.settings.config and is_tinyworld_only(self.settings)):
-            return TINYWORLD_CONFIG
-        return self.settings.config or BASE_CONFIG
+    def _world_settings(self, tiny: bool) -> tuple[str, WebSettings]:
+        """Config and settings: those of the command line, or of the tiny world."""
+        only = is_tinyworld_only(self.settings)
+        settings = WebSettings() if tiny and not only else self.settings
+        return settings.config or (TINYWORLD_CONFIG if tiny or only else BASE_CONFIG), settings
 
 
 @cache
-def _families() -> tuple[str, ...]:
+def _list_vfms() -> tuple[str, ...]:
     """List every VFM with its sizes, then none; those of the tiny world are left out."""
     names = []
     for family in list_plugins("vfm"):

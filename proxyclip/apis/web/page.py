@@ -1,7 +1,5 @@
 """Controls of the page, their handlers, theme and style sheet."""
 
-from __future__ import annotations
-
 import os
 from typing import Any
 
@@ -12,19 +10,13 @@ import gradio as gr
 from proxyclip.apis.web.handlers import PageHandlers
 from proxyclip.apis.web.inference import TINYWORLD_CLASSES_TEXT, initial_inputs
 from proxyclip.apis.web.model_cache import TUNABLE_PARAMS, ModelCache, is_tinyworld_only
-from proxyclip.apis.web.render import (
-    ASSETS_DIR,
-    read_script,
-    render_examples,
-    render_header,
-    render_message,
-    render_welcome,
-)
+from proxyclip.apis.web.render import read_script, render_examples, render_message, render_template
+from proxyclip.tinyworld import CLASSES
 
 SECONDS_PER_HOUR = 3600
 DEFAULT_PROXY_PARAMS = dict(beta=1.2, gamma=3.0)
-MODEL_EVENT_OPTIONS: dict[str, Any] = dict(concurrency_limit=1, concurrency_id="model", api_visibility="private")
-UI_EVENT_OPTIONS: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")
+MODEL_EVENT: dict[str, Any] = dict(concurrency_limit=1, concurrency_id="model", api_visibility="private")
+UI_EVENT: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")
 CONTROL_HELP = dict(
     classes='";" between classes, "," between synonyms: horse; grass, lawn; sky',
     background="What everything else is, such as: wall, ceiling. Empty: every pixel gets a class.",
@@ -32,8 +24,21 @@ CONTROL_HELP = dict(
     beta="Higher: each patch looks at fewer, more similar places.",
     gamma="Higher: the most similar places count for more.",
 )
-FONT_FAMILY = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif")
-MONO_FONT_FAMILY = ("ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace")
+FONTS = ["system-ui", "-apple-system", "Segoe UI", "Roboto", "Helvetica Neue", "Noto Sans", "Arial", "sans-serif"]
+MONO_FONTS = ["ui-monospace", "SF Mono", "Cascadia Mono", "Menlo", "Consolas", "DejaVu Sans Mono", "monospace"]
+THEME_COLORS = dict(  # light and dark
+    body_background_fill=("#ffffff", "#12161c"),
+    body_text_color=("#1b2330", "#e4e8ee"),
+    block_background_fill=("transparent", "transparent"),
+    block_label_text_color=("#5b6678", "#9ca8b8"),
+    block_info_text_color=("#5b6678", "#9ca8b8"),
+    input_background_fill=("#f5f7f9", "#1a2028"),
+    input_border_color=("#dde2e9", "#2d3641"),
+    button_primary_background_fill=("#1d5fa6", "#2b6cb0"),
+    button_primary_background_fill_hover=("#174d88", "#3a7cc2"),
+    button_primary_text_color=("#ffffff", ""),
+    slider_color=("#1d5fa6", "#74b3f2"),
+)
 
 
 def build_page(models: ModelCache) -> gr.Blocks:
@@ -45,7 +50,7 @@ def build_page(models: ModelCache) -> gr.Blocks:
         analytics_enabled=False,
         delete_cache=(SECONDS_PER_HOUR // 6, SECONDS_PER_HOUR),
     ) as blocks:
-        _html("head", render_header(tiny))
+        _html("head", render_template("header", toy=tiny, words=len(CLASSES)))
         with gr.Row(elem_id="page"):
             with gr.Column(elem_id="controls", min_width=280):
                 controls = _inputs(models, tiny) | _models(models, tiny) | _numbers(models)
@@ -63,6 +68,10 @@ def _html(name: str, text: str, script: str | None = None) -> gr.HTML:
     return gr.HTML(text, elem_id=name, js_on_load=script, apply_default_css=False)
 
 
+def _described(name: str) -> dict[str, Any]:
+    return dict(info=CONTROL_HELP[name], elem_id=name)
+
+
 def _inputs(models: ModelCache, tiny: bool) -> dict[str, Any]:
     """Image, classes, button."""
     classes = initial_inputs(models.settings)[0] or (TINYWORLD_CLASSES_TEXT if tiny else "")
@@ -72,10 +81,9 @@ def _inputs(models: ModelCache, tiny: bool) -> dict[str, Any]:
         classes=gr.Textbox(
             classes,
             label="What to look for",
-            info=CONTROL_HELP["classes"],
             placeholder="horse; grass, lawn; sky",
             max_lines=6,
-            elem_id="classes",
+            **_described("classes"),
         ),
         go=gr.Button("Segment", variant="primary", elem_id="go"),
     )
@@ -85,9 +93,7 @@ def _models(models: ModelCache, tiny: bool) -> dict[str, Any]:
     """Method and VFM of one pane, or of two."""
     offer = models.list_available()
     first = offer.first
-    second = next(name for name in offer.methods if name != first.method)
-    if "sclip" in offer.methods and first.method != "sclip":
-        second = "sclip"
+    second = next(name for name in ("sclip", *offer.methods) if name in offer.methods and name != first.method)
     controls: dict[str, Any] = {}
     with gr.Row(elem_classes="pair"):
         controls["method"] = gr.Dropdown(offer.methods, value=first.method, label="Method", min_width=100)
@@ -110,17 +116,11 @@ def _numbers(models: ModelCache) -> dict[str, Any]:
     values |= {name: value for name in TUNABLE_PARAMS if (value := getattr(models.settings, name)) is not None}
     controls: dict[str, Any] = {}
     with gr.Accordion("Background", open=bool(background or threshold), elem_id="more"):
-        controls["background"] = gr.Textbox(
-            background, label="Background words", info=CONTROL_HELP["background"], elem_id="background"
-        )
-        controls["threshold"] = gr.Slider(
-            0, 1, threshold, step=0.01, label="Threshold", info=CONTROL_HELP["threshold"], elem_id="threshold"
-        )
+        controls["background"] = gr.Textbox(background, label="Background words", **_described("background"))
+        controls["threshold"] = gr.Slider(0, 1, threshold, step=0.01, label="Threshold", **_described("threshold"))
     with gr.Accordion("Proxy attention", open=True, visible=bool(tunable), elem_id="numbers") as controls["numbers"]:
         for name, low, high, step in (("beta", 0, 3, 0.05), ("gamma", 0.5, 10, 0.1)):
-            controls[name] = gr.Slider(
-                low, high, values[name], step=step, label=name, info=CONTROL_HELP[name], elem_id=name
-            )
+            controls[name] = gr.Slider(low, high, values[name], step=step, label=name, **_described(name))
     return controls
 
 
@@ -129,7 +129,7 @@ def _results() -> dict[str, Any]:
     return dict(
         message=_html("message", render_message("")),
         rescue=gr.Button("Use the tiny world instead", visible=False, size="sm", elem_id="rescue"),
-        result=_html("result", render_welcome(), read_script("viewer")),
+        result=_html("result", render_template("welcome"), read_script("viewer")),
     )
 
 
@@ -140,76 +140,36 @@ def _connect_handlers(actions: PageHandlers, controls: dict[str, Any]) -> None:
         return [controls[name] for name in names.split()]
 
     request = pick("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma")
-    run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **MODEL_EVENT_OPTIONS)
+    run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **MODEL_EVENT)
     run |= dict(show_progress="full", show_progress_on=controls["result"])
     gr.on([controls["go"].click, controls["classes"].submit, controls["background"].submit], actions.segment, **run)
     for name in ("threshold", *TUNABLE_PARAMS):
         controls[name].input(actions.rerun, trigger_mode="always_last", **run)
-    look: dict[str, Any] = dict(
-        inputs=controls["shown"], outputs=pick("message result"), show_progress="minimal", **MODEL_EVENT_OPTIONS
-    )
-    controls["result"].select(actions.select, **look)
-    controls["result"].click(actions.click, **look)
+    answer: dict[str, Any] = dict(outputs=pick("message result"), show_progress="minimal", **MODEL_EVENT)
+    controls["result"].select(actions.select, controls["shown"], **answer)
+    controls["result"].click(actions.click, controls["shown"], **answer)
 
     uploaded = pick("file message rescue result picture shown")
     controls["file"].upload(actions.upload, pick("file shown"), uploaded, api_visibility="private")
-    controls["examples"].select(
-        actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **UI_EVENT_OPTIONS
-    )
+    controls["examples"].select(actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **UI_EVENT)
 
     models = pick("toys compare method vfm method2 vfm2")
-    controls["compare"].change(
-        lambda on: gr.update(visible=on), controls["compare"], controls["right"], **UI_EVENT_OPTIONS
-    )
+    controls["compare"].change(lambda on: gr.update(visible=on), controls["compare"], controls["right"], **UI_EVENT)
     for method, vfm in (("method", "vfm"), ("method2", "vfm2")):
-        controls[method].input(actions.fit_vfm, pick(f"toys {method} {vfm}"), controls[vfm], **UI_EVENT_OPTIONS)
-    gr.on(
-        [control.change for control in models], actions.toggle_sliders, models, controls["numbers"], **UI_EVENT_OPTIONS
-    )
+        controls[method].input(actions.models.fit_vfm, pick(f"{method} {vfm} toys"), controls[vfm], **UI_EVENT)
+    gr.on([control.change for control in models], actions.toggle_sliders, models, controls["numbers"], **UI_EVENT)
     controls["toys"].change(
-        actions.switch_world, pick("toys classes method method2"), pick("vfm vfm2 classes"), **UI_EVENT_OPTIONS
+        actions.switch_world, pick("toys classes method method2"), pick("vfm vfm2 classes"), **UI_EVENT
     )
-    controls["rescue"].click(actions.switch_to_tinyworld, None, pick("toys message rescue"), **UI_EVENT_OPTIONS)
-
-
-def read_stylesheet() -> str:
-    """Read the style sheet."""
-    return (ASSETS_DIR / "style.css").read_text(encoding="utf-8")
+    tinyworld = (True, render_message(""), gr.update(visible=False))
+    controls["rescue"].click(lambda: tinyworld, None, pick("toys message rescue"), **UI_EVENT)
 
 
 def build_theme() -> gr.themes.Base:
     """Build the theme: gradio's plain one, with system fonts, so nothing is fetched."""
     theme = gr.themes.Base(
-        primary_hue="blue",
-        neutral_hue="slate",
-        text_size="md",
-        radius_size="sm",
-        font=list(FONT_FAMILY),
-        font_mono=list(MONO_FONT_FAMILY),
+        primary_hue="blue", neutral_hue="slate", text_size="md", radius_size="sm", font=FONTS, font_mono=MONO_FONTS
     )
-    return theme.set(
-        body_background_fill="#ffffff",
-        body_background_fill_dark="#12161c",
-        body_text_color="#1b2330",
-        body_text_color_dark="#e4e8ee",
-        block_background_fill="transparent",
-        block_background_fill_dark="transparent",
-        block_border_width="0px",
-        block_shadow="none",
-        block_label_text_color="#5b6678",
-        block_label_text_color_dark="#9ca8b8",
-        block_info_text_color="#5b6678",
-        block_info_text_color_dark="#9ca8b8",
-        block_title_text_weight="600",
-        input_background_fill="#f5f7f9",
-        input_background_fill_dark="#1a2028",
-        input_border_color="#dde2e9",
-        input_border_color_dark="#2d3641",
-        button_primary_background_fill="#1d5fa6",
-        button_primary_background_fill_hover="#174d88",
-        button_primary_background_fill_dark="#2b6cb0",
-        button_primary_background_fill_hover_dark="#3a7cc2",
-        button_primary_text_color="#ffffff",
-        slider_color="#1d5fa6",
-        slider_color_dark="#74b3f2",
-    )
+    light = {name: colors[0] for name, colors in THEME_COLORS.items()}
+    dark = {f"{name}_dark": colors[1] for name, colors in THEME_COLORS.items() if colors[1]}
+    return theme.set(**light, **dark, block_border_width="0px", block_shadow="none", block_title_text_weight="600")

@@ -1,16 +1,15 @@
 """HTTP server of the page."""
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import importlib.util
 import os
 import socket
 import tempfile
+import unittest.mock
 import webbrowser
 from collections.abc import Iterator
-from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from proxyclip.apis.web.settings import WebSettings
@@ -22,33 +21,14 @@ OPEN_HOST_WARNING = (
 )
 
 
+@dataclass(frozen=True)
 class Server:
-    """HTTP server of the page, as a context manager.
+    """HTTP server of the page, see `open_server`."""
 
-    At its end the port is free, and all uploaded files are deleted.
-
-    Raises:
-        ImportError, OSError: see `serve`.
-    """
-
-    def __init__(self, settings: WebSettings) -> None:
-        if importlib.util.find_spec("gradio") is None:
-            raise ImportError(MISSING_GRADIO)
-        self.settings = settings
-        self.stack = ExitStack()
-
-    def __enter__(self) -> Server:
-        with ExitStack() as stack:
-            self.socket = stack.enter_context(open_socket(self.settings.host, self.settings.port))
-            uploads = tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True)
-            self.folder = stack.enter_context(uploads)
-            stack.enter_context(_set_env("GRADIO_TEMP_DIR", self.folder))
-            self.uvicorn = self._uvicorn()
-            self.stack = stack.pop_all()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.stack.close()
+    settings: WebSettings
+    socket: socket.socket
+    uploads: str
+    uvicorn: Any
 
     @property
     def url(self) -> str:
@@ -73,11 +53,25 @@ class Server:
         """End `run` from another thread."""
         self.uvicorn.should_exit = True
 
-    def _uvicorn(self) -> Any:
+
+@contextlib.contextmanager
+def open_server(settings: WebSettings) -> Iterator[Server]:
+    """Open the port and build the page; at the end all uploaded files are deleted.
+
+    Raises:
+        ImportError, OSError: see `serve_page`.
+    """
+    if importlib.util.find_spec("gradio") is None:
+        raise ImportError(MISSING_GRADIO)
+    with (
+        open_socket(settings.host, settings.port) as listener,
+        tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True) as uploads,
+        unittest.mock.patch.dict(os.environ, GRADIO_TEMP_DIR=uploads),
+    ):
         import uvicorn
 
-        config = uvicorn.Config(build_app(self.settings), log_level="critical", timeout_graceful_shutdown=1)
-        return uvicorn.Server(config)
+        config = uvicorn.Config(build_app(settings), log_level="critical", timeout_graceful_shutdown=1)
+        yield Server(settings, listener, uploads, uvicorn.Server(config))
 
 
 def build_app(settings: WebSettings) -> Any:
@@ -89,7 +83,8 @@ def build_app(settings: WebSettings) -> Any:
     from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from proxyclip.apis.web.model_cache import ModelCache
-    from proxyclip.apis.web.page import build_page, build_theme, gr, read_stylesheet
+    from proxyclip.apis.web.page import build_page, build_theme, gr
+    from proxyclip.apis.web.render import ASSETS_DIR
 
     app = fastapi.FastAPI(openapi_url=None)
     if settings.host in ("127.0.0.1", "localhost"):  # no other site can have its name point here and read along
@@ -109,7 +104,7 @@ def build_app(settings: WebSettings) -> Any:
         mcp_server=False,
         enable_monitoring=False,
         theme=build_theme(),
-        css=read_stylesheet(),
+        css_paths=ASSETS_DIR / "style.css",
     )
 
 
@@ -120,34 +115,15 @@ def open_socket(host: str, port: int) -> socket.socket:
         OSError: the port is taken, with one that is free, or the address is none of this machine.
     """
     try:
-        kind = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=kind)
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family)
     except OverflowError:
         raise OSError(f"Expected a port from 0 to 65535, but got {port}") from None
     except socket.gaierror as error:
         raise OSError(f"There is no address {host!r} ({error.strerror}): leave out --host") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise OSError(
-                f"Port {port} is taken, perhaps by another such page: say --port {_find_free_port(host)}"
-            ) from None
+            with socket.create_server((host, 0), family=family) as other:
+                free_port = other.getsockname()[1]
+            raise OSError(f"Port {port} is taken, perhaps by another such page: say --port {free_port}") from None
         raise OSError(f"{host}:{port} cannot be used ({error.strerror}): choose another --host or --port") from None
-
-
-def _find_free_port(host: str) -> int:
-    with socket.create_server((host, 0), family=socket.getaddrinfo(host, 0)[0][0]) as other:
-        return int(other.getsockname()[1])
-
-
-@contextlib.contextmanager
-def _set_env(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable inside the block."""
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            os.environ.pop(name, None)
-        else:
-            os.environ[name] = before

@@ -1,12 +1,9 @@
 """Results of the page, and their store on the server."""
 
-from __future__ import annotations
-
 import secrets
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from proxyclip.apis import Segmentation, Segmenter
 from proxyclip.apis.web.model_cache import ModelChoice
@@ -20,27 +17,17 @@ class PaneResult:
     """One segmentation of the image, with the models that made it.
 
     Attributes:
-        seconds: inference time, loading left out.
+        seconds: inference time, without loading.
         has_other: class 0 is `other`, which has no names and no probability.
-        render_cache: data URIs by kind.
+        render_cache: data URIs by name.
     """
 
     choice: ModelChoice
     segmenter: Segmenter
     segmentation: Segmentation
     seconds: float
-    has_other: bool = False
+    has_other: bool
     render_cache: dict[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PixelProbe:
-    """Class probabilities (K,) and attention (H, W) or None of a pixel, for each pane."""
-
-    x: int
-    y: int
-    probabilities: list[np.ndarray]
-    attention: list[np.ndarray | None]
 
 
 class ResultStore:
@@ -60,7 +47,7 @@ class ResultStore:
         """Keep a result and return its key; drop the oldest if there are too many."""
         key = secrets.token_urlsafe(16)
         self._results[key] = panes
-        while len(self._results) > 1 and (len(self._results) > self.max_size or self._pixels() > self.max_pixels):
+        while len(self._results) > 1 and (len(self._results) > self.max_size or self._count_pixels() > self.max_pixels):
             self._results.popitem(last=False)
         return key
 
@@ -80,12 +67,12 @@ class ResultStore:
             if any(pane.choice == choice for pane in panes):
                 self.drop(key)
 
-    def _pixels(self) -> int:
+    def _count_pixels(self) -> int:
         return sum(pane.segmentation.labels.size for panes in list(self._results.values()) for pane in panes)
 
 
-def compute_agreement(panes: list[PaneResult]) -> float | None:
-    """Percent of the pixels that get the same class in both panes; None for one pane."""
+def compute_agreement(panes: Sequence[PaneResult]) -> float | None:
+    """Compute the percent of pixels of the same class in both panes, None for one."""
     if len(panes) < 2:
         return None
     return 100 * float((panes[0].segmentation.labels == panes[1].segmentation.labels).mean())

@@ -1,7 +1,5 @@
 """Options of the web page."""
 
-from __future__ import annotations
-
 import ipaddress
 from dataclasses import dataclass
 

@@ -1,14 +1,12 @@
-"""The web page in a real browser: a picture goes in, and what comes out is what the API says of it."""
-
-from __future__ import annotations
+"""Web page in a browser: uploads, results, clicks and errors."""
 
 import re
 import shutil
-import threading
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.web_server import serve_in_thread
 from PIL import Image
 
 from proxyclip.apis.web import WebSettings
@@ -19,21 +17,15 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 if CHROMIUM is None:
     pytest.skip("no Chromium on this machine", allow_module_level=True)
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")  # what gradio calls, not what we call
-WORDS = "grass, lawn; brick wall; boat; butterfly; water; snowman"
-X, Y = 40, 60  # a pixel of the picture
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")  # its own calls
+CLASSES = "grass, lawn; brick wall; boat; butterfly; water; snowman"
+X, Y = 40, 60  # a pixel of the image
 
 
 @pytest.fixture(scope="module")
 def address():
-    from proxyclip.apis.web.server import Server
-
-    with Server(WebSettings(tiny=True, port=0)) as running:
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        yield running.url
-        running.stop()
-        thread.join()
+    with serve_in_thread(WebSettings(tiny=True, port=0)) as server:
+        yield server.url
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +38,7 @@ def browser():
 
 @pytest.fixture
 def visit(browser, address):
-    """Opens the page as somebody new; what it asked for is in `requests`, what went wrong in `errors`."""
+    """Open the page in a new session, with its `requests` and JavaScript `errors`."""
     contexts = []
 
     def visit(url: str = address, width: int = 1300, height: int = 900, **options):
@@ -67,30 +59,30 @@ def visit(browser, address):
 
 
 @pytest.fixture(scope="module")
-def picture(tmp_path_factory) -> Path:
+def image(tmp_path_factory) -> Path:
     from proxyclip.apis.web.inference import draw_example
 
-    path = tmp_path_factory.mktemp("picture") / "garden.png"
+    path = tmp_path_factory.mktemp("image") / "garden.png"
     path.write_bytes(draw_example(1).data)
     return path
 
 
 @pytest.fixture(scope="module")
-def expected(picture):
+def expected(image):
     from proxyclip import Segmenter
 
-    segmenter = Segmenter(WORDS, config="configs/cfg_tinyworld.py")
-    return segmenter, segmenter(picture)
+    segmenter = Segmenter(CLASSES, config="configs/cfg_tinyworld.py")
+    return segmenter, segmenter(image)
 
 
 def upload(page, path: Path) -> None:
     page.set_input_files("#file input[type=file]", path)
 
 
-def segment(page, path: Path, words: str = WORDS) -> None:
+def segment(page, path: Path, classes: str = CLASSES) -> None:
     upload(page, path)
     page.wait_for_selector(".preview img")
-    page.fill("#classes textarea", words)
+    page.fill("#classes textarea", classes)
     page.press("#classes textarea", "Enter")
     page.wait_for_selector(".result.overlay")
 
@@ -107,57 +99,59 @@ def click_pixel(page, x: int, y: int) -> None:
     page.locator(".stage").first.click(position=place)
 
 
-def test_from_a_picture_to_a_mask(visit, picture, expected, tmp_path):
-    page, found = visit(), expected[1]
-    segment(page, picture)
+def test_page_segments_and_downloads_the_mask(visit, image, expected, tmp_path):
+    page = visit()
+    segmentation = expected[1]
+    segment(page, image)
     assert page.locator(".classes [data-class]").count() == 6
     names = page.locator(".classes ul .name").all_inner_texts()
-    assert names == [*found.areas]
-    assert f"{found.areas['boat']:.1f} %" in page.locator("[data-name=boat]").inner_text()
+    assert names == [*segmentation.areas]
+    assert f"{segmentation.areas['boat']:.1f} %" in page.locator("[data-name=boat]").inner_text()
     with page.expect_download() as download:
         page.click("text=Mask (PNG)")
     assert download.value.suggested_filename == "garden_mask.png"
     download.value.save_as(tmp_path / "mask.png")
-    assert np.array_equal(np.array(Image.open(tmp_path / "mask.png")), found.labels)
+    assert np.array_equal(np.array(Image.open(tmp_path / "mask.png")), segmentation.labels)
 
-    # Nothing but this machine was asked, and nothing failed.
+    # All requests were to this machine, and nothing failed.
     assert {url.split("/")[2].split(":")[0] for url in page.requests if url.startswith(("http", "ws"))} == {"127.0.0.1"}
     assert all(url.startswith(("http://127.0.0.1", "data:", "blob:")) for url in page.requests)
     assert not page.errors
 
 
-def test_classes_and_pixels_can_be_asked(visit, picture, expected):
+def test_page_shows_probabilities_and_attention(visit, image, expected):
     from proxyclip.apis.web.render import encode_attention, encode_jpeg, resize_for_display
     from proxyclip.visualization.overlay import draw_probability
 
-    page, (segmenter, found) = visit(), expected
-    segment(page, picture)
+    page = visit()
+    segmenter, segmentation = expected
+    segment(page, image)
 
-    # The pointer on a class darkens the others; on the picture it says the class.
+    # The pointer on a class darkens the others; on the image it says the class.
     page.hover("[data-name=boat]")
     pixels = "shade => [...shade.getContext('2d').getImageData(0, 0, shade.width, shade.height).data]"
-    shade = np.array(page.locator(".shade").evaluate(pixels)).reshape(*found.labels.shape, 4)
-    assert np.array_equal(shade[..., 3] == 0, found.labels == found.index("boat"))
+    shade = np.array(page.locator(".shade").evaluate(pixels)).reshape(*segmentation.labels.shape, 4)
+    assert np.array_equal(shade[..., 3] == 0, segmentation.labels == segmentation.index("boat"))
     page.locator(".stage").hover(position=dict(x=5, y=5))
-    assert page.locator(".tip").inner_text() == found.names[found.labels[0, 0]]
+    assert page.locator(".tip").inner_text() == segmentation.names[segmentation.labels[0, 0]]
 
-    # A click on a class: its probability, in the colours of the map.
+    # A click on a class: its probability, in the colors of the map.
     page.click("[data-name=boat]")
     page.wait_for_selector(".result.probability")
     assert page.locator("h2").inner_text() == "Probability of boat"
-    wanted = draw_probability(resize_for_display(found.probability("boat")))
-    assert page.locator(".layer").get_attribute("src") == encode_jpeg(wanted)
+    drawn = draw_probability(resize_for_display(segmentation.probability("boat")))
+    assert page.locator(".layer").get_attribute("src") == encode_jpeg(drawn)
 
     # A click on a pixel: where its patch looks, and the classes there.
     click_pixel(page, X, Y)
     page.wait_for_selector(".result.attention")
     assert page.locator("h2").inner_text() == f"Pixel {X}, {Y}: where its patch looks"
-    looks = segmenter.attention(found.image, X, Y)
-    assert page.locator(".layer").get_attribute("src") == encode_attention(found.image, looks, (X, Y))
+    looks = segmenter.attention(segmentation.image, X, Y)
+    assert page.locator(".layer").get_attribute("src") == encode_attention(segmentation.image, looks, (X, Y))
     rows = page.locator(".pixel tbody tr").all_inner_texts()
-    best = int(found.probabilities[:, Y, X].argmax())
-    assert rows[0].split("\t")[0] == found.names[best]
-    assert f"{100 * found.probabilities[best, Y, X]:.1f} %" in rows[0]
+    best = int(segmentation.probabilities[:, Y, X].argmax())
+    assert rows[0].split("\t")[0] == segmentation.names[best]
+    assert f"{100 * segmentation.probabilities[best, Y, X]:.1f} %" in rows[0]
 
     # Escape goes back; arrow keys and Enter ask as the pointer does.
     page.keyboard.press("Escape")
@@ -170,9 +164,9 @@ def test_classes_and_pixels_can_be_asked(visit, picture, expected):
     assert not page.errors
 
 
-def test_two_sides_and_sliders(visit, picture):
+def test_page_compares_two_models_and_has_sliders(visit, image):
     page = visit()
-    segment(page, picture)
+    segment(page, image)
     before = page.locator(".layer").get_attribute("src")
     page.fill("#beta input[type=number]", "0.2")
     page.keyboard.press("Tab")
@@ -206,15 +200,15 @@ def choose(page, label: str, word: str) -> None:
     page.get_by_role("option", name=word, exact=True).click()
 
 
-def test_errors_are_words(visit, picture, tmp_path):
+def test_page_shows_errors(visit, image, tmp_path):
     page = visit()
     page.click("#go")
     assert "Choose a picture first" in message(page)
     broken = tmp_path / "broken.png"
-    broken.write_bytes(picture.read_bytes()[:5000])
+    broken.write_bytes(image.read_bytes()[:5000])
     upload(page, broken)
     page.wait_for_selector("text=The picture broken cannot be read")
-    upload(page, picture)
+    upload(page, image)
     page.wait_for_selector(".preview img")
     page.fill("#classes textarea", " ")
     page.click("#go")
@@ -226,15 +220,15 @@ def test_errors_are_words(visit, picture, tmp_path):
     assert page.locator("#message .message").count() == 0 and not page.errors
 
 
-def test_somebody_else_sees_nothing_of_it(visit, picture):
+def test_page_sessions_are_separate(visit, image):
     mine, theirs = visit(), visit()
-    segment(mine, picture)
+    segment(mine, image)
     theirs.click("#go")
     assert "Choose a picture first" in message(theirs)
     assert theirs.locator(".result, .preview").count() == 0
 
 
-def test_narrow_and_dark(visit):
+def test_page_on_narrow_and_dark_screens(visit):
     page = visit(width=420, color_scheme="dark")
     page.click("[data-example='2']")
     page.wait_for_selector(".preview img")
@@ -247,34 +241,25 @@ def test_narrow_and_dark(visit):
     assert max(map(int, re.findall(r"\d+", background)[:3])) < 60
 
 
-def test_missing_weights_offer_the_tiny_world(visit, picture, monkeypatch):
-    from proxyclip.apis.segmenter import Segmenter
-    from proxyclip.apis.web.server import Server
+def test_page_offers_the_tiny_world_for_missing_weights(visit, image, monkeypatch):
+    from proxyclip import Segmenter
     from proxyclip.models.weights import WeightsError
-
-    real = Segmenter
 
     def segmenter(config: str, **options):
         if "tiny" not in config:
             raise WeightsError("The weights of ViT-B-16 are not on this machine")
-        return real(config=config, **options)
+        return Segmenter(config=config, **options)
 
     monkeypatch.setattr("proxyclip.apis.web.model_cache.Segmenter", segmenter)
-    with Server(WebSettings(port=0)) as running:
-        thread = threading.Thread(target=running.run)
-        thread.start()
-        try:
-            page = visit(running.url)
-            upload(page, picture)
-            page.wait_for_selector(".preview img")
-            page.fill("#classes textarea", WORDS)
-            page.click("#go")
-            assert "ViT-B-16 are not on this machine" in message(page)
-            page.click("#rescue")
-            page.wait_for_selector("#message .message", state="detached")
-            page.wait_for_function("document.querySelector('#vfm input').value === 'tiny'")
-            page.click("#go")
-            page.wait_for_selector(".result.overlay")
-        finally:
-            running.stop()
-            thread.join()
+    with serve_in_thread(WebSettings(port=0)) as server:
+        page = visit(server.url)
+        upload(page, image)
+        page.wait_for_selector(".preview img")
+        page.fill("#classes textarea", CLASSES)
+        page.click("#go")
+        assert "ViT-B-16 are not on this machine" in message(page)
+        page.click("#rescue")
+        page.wait_for_selector("#message .message", state="detached")
+        page.wait_for_function("document.querySelector('#vfm input').value === 'tiny'")
+        page.click("#go")
+        page.wait_for_selector(".result.overlay")
