@@ -1,9 +1,10 @@
-# make eval   set everything up and evaluate the embedded tiny world (no GPU, minutes; network for the set-up only)
-# make demo   set everything up and segment a picture: make demo ARGS='photo.jpg --classes "horse; grass; sky"'
-# make web    the same on a page in the browser
-# make train  set everything up and train a small student on the tiny world: make train ARGS="CONFIG --data-root DIR"
-# make test   set everything up and run the tests, in two processes
-# make lint   formatter, linter and type checker
+# make eval        set everything up and evaluate the embedded tiny world (no GPU, minutes; network for the set-up only)
+# make demo        set everything up and segment a picture: make demo ARGS='photo.jpg --classes "horse; grass; sky"'
+# make web         the same on a page in the browser
+# make train       set everything up and train a small student on the tiny world: make train ARGS="CONFIG --data-root DIR"
+# make test        set everything up and run all tests, in two processes
+# make test-fast   the tests of an edit: no slow ones, none of the documents; under 90 s
+# make lint        formatter, linter and type checker
 #
 # The first of them makes the environment in .venv, later ones reuse it. PYTHON chooses the interpreter it is made
 # with; ARGS is handed on:  make eval ARGS="--limit 4"   make test ARGS="-k proxy"
@@ -18,7 +19,7 @@ extra = $$(sed -n 's/^$(1) = \[\(.*\)\]/\1/p' pyproject.toml | sed 's/", *"/ /g;
 # An environment whose Python no longer starts is made anew.
 $(shell $(BIN)/python -c '' 2>/dev/null || rm -f $(VENV)/.installed*)
 
-.PHONY: eval demo web train test lint setup setup-web setup-dev clean
+.PHONY: eval demo web train test test-fast lint setup setup-web setup-dev clean
 
 eval: setup
 	$(BIN)/python eval.py $(ARGS)
@@ -34,6 +35,9 @@ train: setup
 
 test: setup-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+test-fast: setup-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow and not docs" $(ARGS)
 
 lint: setup-dev
 	$(BIN)/python -m ruff check .

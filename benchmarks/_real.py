@@ -38,7 +38,7 @@ class Row:
 
     @property
     def verdict(self) -> str:
-        """`good` in words."""
+        """`good` as text."""
         return "" if self.good is None else "pass" if self.good else "falls short"
 
 
@@ -90,7 +90,7 @@ def bare(folder: Path, side: int, dtype: torch.dtype, device: torch.device | str
 
 
 def sample(size: tuple[int, int]) -> SegDataSample:
-    """What `predict` wants to know of an image: the size (h, w) of its labels."""
+    """Make the sample of an image that `predict` takes: the size (h, w) of its labels."""
     return SegDataSample(metainfo=dict(ori_shape=size))
 
 

@@ -1,4 +1,4 @@
-"""How fast datasets/check.py looks into a data set, and what more threads bring: `python benchmarks/check.py`.
+"""Speed of datasets/check.py by number of threads: `python benchmarks/check.py`.
 
 Drawn photographs and label maps of COCO's size (640 x 480) and of Cityscapes' (2048 x 1024) in a temporary folder; the
 median of three rounds, each with every number of threads, so that they share the state of the machine.
@@ -47,8 +47,8 @@ def draw(folder: Path, size: tuple[int, int], suffix: str, count: int) -> None:
 def seconds(folder: Path, workers: int) -> float:
     """One check in a process of its own; the time its report gives, without the start of Python."""
     report = folder / "report.json"
-    words = ["--config", "configs/cfg_folder.py", "--data-root", str(folder), "--workers", str(workers)]
-    command = [sys.executable, str(ROOT / "datasets/check.py"), *words, "--report", str(report)]
+    arguments = ["--config", "configs/cfg_folder.py", "--data-root", str(folder), "--workers", str(workers)]
+    command = [sys.executable, str(ROOT / "datasets/check.py"), *arguments, "--report", str(report)]
     subprocess.run(command, check=True, cwd=ROOT, capture_output=True)
     return json.loads(report.read_text())["seconds"]
 

@@ -1,4 +1,4 @@
-"""What the toolkit reaches on a GPU: `python benchmarks/gpu.py`.
+"""Speed and memory of the toolkit on a GPU: `python benchmarks/gpu.py`.
 
 Random weights of the real architectures (CLIP ViT-B/16, DINO ViT-B/8), random images that lie on the device already, in
 the sizes, windows and vocabularies of the data sets' configs. `predict` is timed against timm's and open_clip's own
@@ -47,7 +47,7 @@ SHAPES = {
 BATCHES = (1, 2, 4, 8, 16, 32, 64)
 GAIN = 1.03  # what doubling the batch must bring, or it is not doubled again
 GOALS = {"voc21": 250.0}  # images/s at the best batch
-RATIO = 1.15  # most that predict may take of the time of the bare forwards, at the best batch
+RATIO = 1.15  # of predict, at most, to the time of the bare forwards, at the best batch
 PEAKS = {"H200": 989.0, "H100": 989.0, "A100": 312.0}  # dense TFLOP/s in half precision
 OTHERS = ("MIG", "NVL", "H100 PCIe")  # in the names of those that have another peak
 BACKENDS = ("FLASH_ATTENTION", "EFFICIENT_ATTENTION", "CUDNN_ATTENTION", "MATH")
@@ -56,11 +56,11 @@ MODES = ("default", "max-autotune-no-cudagraphs")
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What all measurements share: the models' folder, the device, the least seconds, and whether all is tiny."""
+    """Settings of all measurements: the models' folder, the device, seconds a measurement, and tiny models."""
 
     folder: Path
     device: torch.device
-    least: float
+    min_seconds: float
     small: bool
 
     def judge(self, row: Row, goal: str, good: bool) -> Row:
@@ -76,12 +76,12 @@ class Setting:
         return result
 
     def times(self, *functions: Callable[[], Any]) -> list[float]:
-        """Median seconds of each function, warmed up and in turns, until the slowest has had `least` seconds."""
+        """Median seconds of each function, warmed up and in turns, until the slowest has had `min_seconds`."""
         waiting = [partial(self.wait, function) for function in functions]
         for function in waiting:
             function()
         slowest = max(seconds(function) for function in waiting)
-        return medians(waiting, min(max(math.ceil(self.least / slowest), 3), 500))
+        return medians(waiting, min(max(math.ceil(self.min_seconds / slowest), 3), 500))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,7 @@ def flops(forwards: Callable[[Tensor], None], tile: Tensor) -> int:
 
 
 def waits(function: Callable[[], Any]) -> int:
-    """How often a call makes the host wait for the GPU."""
+    """Count how often a call makes the host wait for the GPU."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
@@ -176,8 +176,8 @@ def of_peak(speed: float, device: torch.device, precision: str) -> str:
     """A speed in TFLOP/s, and its share of what the device has in this precision, `-` where that is not known."""
     name = named(device)
     known = precision in ("fp16", "bf16") and not any(word in name for word in OTHERS)
-    most = next((most for part, most in PEAKS.items() if part in name), None) if known else None
-    return f"{speed:.3g} ({'-' if most is None else f'{100 * speed / most:.1f} %'})"
+    peak = next((peak for part, peak in PEAKS.items() if part in name), None) if known else None
+    return f"{speed:.3g} ({'-' if peak is None else f'{100 * speed / peak:.1f} %'})"
 
 
 def measure(setting: Setting, case: Case, precision: str) -> Generator[Row, None, int]:
@@ -225,8 +225,8 @@ def against(
         yield Row(f"{at}: TFLOP/s (of peak), {what}, batch {batch}", of_peak(speed, device, precision), speed)
     waiting = Row(f"{at}: host waits in {count} windows", "-")
     if device.type == "cuda" and waits(torch.ones((), device=device).item):  # whether this torch tells
-        found = waits(scoring)
-        waiting = setting.judge(dataclasses.replace(waiting, measured=str(found), value=found), "0", not found)
+        count = waits(scoring)
+        waiting = setting.judge(dataclasses.replace(waiting, measured=str(count), value=count), "0", not count)
     yield waiting
 
 
@@ -258,15 +258,15 @@ COMPARISONS: dict[str, Callable[..., Iterator[Row]]] = dict(sdpa=sdpa, compile=c
 
 
 def tried(setting: Setting, figure: str, batch: int, plain: Callable, variant: Callable) -> Row:
-    """What a variant reaches beside the usual way, or why it does not run."""
+    """Time a variant against the usual way; where it fails, its message is the figure."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # which kernels are not there, and why
             first = seconds(partial(setting.wait, variant))
             usual, other = setting.times(plain, variant)
     except Exception as error:  # whatever a compiler or a kernel says
-        said = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Row(figure, f"fails: {said[:60]}")
+        message = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Row(figure, f"fails: {message[:60]}")
     measured = f"{batch / other:.1f} images/s ({usual / other:.2f}x; first call {first:.1f} s)"
     return Row(figure, measured, batch / other)
 

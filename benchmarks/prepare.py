@@ -1,4 +1,4 @@
-"""How many images a second the prepare_*.py scripts convert, by number of processes.
+"""Images a second that the prepare_*.py scripts convert, by number of processes.
 
     python benchmarks/prepare.py [--count 600] [--workers 1 2]
 
@@ -31,12 +31,12 @@ VARIANTS = 8  # different pictures; the others are links to them
 def blobs(width: int, height: int, values: list[int], seed: int) -> np.ndarray:
     """(height, width) uint8: round patches of these values."""
     rng = np.random.default_rng(seed)
-    found = np.full((height, width), values[0], np.uint8)
+    pixels = np.full((height, width), values[0], np.uint8)
     rows, columns = np.ogrid[:height, :width]
     for value in rng.choice(values, 30):
         y, x, radius = rng.integers(height), rng.integers(width), rng.integers(height // 20, height // 3)
-        found[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = value
-    return found
+        pixels[(rows - y) ** 2 + (columns - x) ** 2 < radius**2] = value
+    return pixels
 
 
 def photo(width: int, height: int, seed: int) -> Image.Image:
@@ -82,13 +82,13 @@ def fill(root: Path, make, count: int) -> None:
 
 
 def seconds(script: str, source: Path, workers: int, fresh: bool) -> float:
-    """How long a run takes, with nothing done yet or all."""
+    """Time a run, with nothing done yet or all."""
     out = source.with_name("out")
     if fresh:
         shutil.rmtree(out, ignore_errors=True)
-    words = [sys.executable, str(SCRIPTS / f"{script}.py"), str(source), "-o", str(out), "--workers", str(workers)]
+    command = [sys.executable, str(SCRIPTS / f"{script}.py"), str(source), "-o", str(out), "--workers", str(workers)]
     start = time.perf_counter()
-    subprocess.run(words, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     return time.perf_counter() - start
 
 
@@ -114,9 +114,9 @@ def main() -> None:
             for what, fresh in (("", True), (", all kept", False)):
                 times: dict[int, list[float]] = {workers: [] for workers in args.workers}
                 for _ in range(3):
-                    for workers, found in times.items():
-                        found.append(seconds(title.partition(",")[0], source, workers, fresh))
-                speed = [count / statistics.median(found) for found in times.values()]
+                    for workers, durations in times.items():
+                        durations.append(seconds(title.partition(",")[0], source, workers, fresh))
+                speed = [count / statistics.median(durations) for durations in times.values()]
                 print(f"{title + what:43}" + "".join(f"{s:>12.1f}{s / speed[0]:>7.2f}" for s in speed), flush=True)
 
 

@@ -1,4 +1,4 @@
-"""How close the toolkit comes to what the two backbones alone cost: `python benchmarks/run.py`.
+"""Cost of the toolkit beside that of the two backbones alone: `python benchmarks/run.py`.
 
 Random weights of the real architectures (CLIP ViT-B/16, DINO ViT-B/8) on this machine's CPU, `predict` of images as the
 protocol resizes them (336 x 448, two windows of 336). Every speed is a ratio of medians taken in turns in one process;
@@ -35,7 +35,7 @@ from torch import Tensor
 
 from proxyclip.data.templates import openai_imagenet_template
 from proxyclip.data.vocabulary import read_vocabulary
-from proxyclip.engine.config.load import EvalOptions
+from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.evaluation.evaluate import evaluate
 from proxyclip.models.clip import text as clip_text
 from proxyclip.models.clip.prompts import embed_class_names
@@ -49,7 +49,7 @@ INPUT, CROP = (336, 448), 336
 
 @dataclass(frozen=True)
 class Setting:
-    """What all parts are given."""
+    """Settings of all parts."""
 
     folder: Path
     rounds: int
@@ -172,11 +172,11 @@ def memory(setting: Setting) -> Iterator[Row]:
             ("COCO-Object, 480x640", OBJECT, (480, 640), 200),
         ):
             with multiprocessing.get_context("spawn").Pool(1) as pool:
-                found = pool.apply(_peak, (Path(folder), names, size))
-            if found is None:
+                peak = pool.apply(_peak, (Path(folder), names, size))
+            if peak is None:
                 yield Row(f"memory above the backbones, {what}", "not measured: Linux only")
             else:
-                yield at_most(f"memory above the backbones, {what}", found, goal, " MB")
+                yield at_most(f"memory above the backbones, {what}", peak, goal, " MB")
 
 
 def _peak(folder: Path, names: Path, size: tuple[int, int]) -> float | None:
@@ -202,10 +202,10 @@ def loop(setting: Setting) -> Iterator[Row]:
     spent = 0.0
     predict = SlidingSegmentor.predict
 
-    def timed(self: Any, *words: Any) -> Any:
+    def timed(self: Any, *arguments: Any) -> Any:
         nonlocal spent
         start = time.perf_counter()
-        out = predict(self, *words)
+        out = predict(self, *arguments)
         spent += time.perf_counter() - start
         return out
 
@@ -225,9 +225,16 @@ def scale(setting: Setting) -> Iterator[Row]:
         rates = {}
         for processes in (1, 2):
             options = _options(setting, data)
-            words = ["--data-root", str(data), "--clip", str(options.clip), "--vfm", str(options.vfm), "--no-check"]
-            words += ["--work-dir", str(data / f"{processes}"), "--workers", "0", "--cfg-options", *options.cfg_options]
-            command = ["bash", str(ROOT / "dist_test.sh"), options.config, str(processes), *words]
+            arguments = ["--data-root", str(data), "--clip", str(options.clip), "--vfm", str(options.vfm), "--no-check"]
+            arguments += [
+                "--work-dir",
+                str(data / f"{processes}"),
+                "--workers",
+                "0",
+                "--cfg-options",
+                *options.cfg_options,
+            ]
+            command = ["bash", str(ROOT / "dist_test.sh"), options.config, str(processes), *arguments]
             threads = dict(OMP_NUM_THREADS="1", MKL_NUM_THREADS="1", PYTHON=sys.executable)
             subprocess.run(command, check=True, cwd=ROOT, env=os.environ | threads, capture_output=True)
             (record,) = (data / f"{processes}" / "records").glob("*.json")
@@ -261,13 +268,13 @@ def draw(folder: Path, count: int) -> None:
 
 
 def approximations(setting: Setting) -> Iterator[Row]:
-    """What the optional shortcuts cost on the tiny world, in mIoU, and what they save."""
+    """Cost of the optional shortcuts on the tiny world, in mIoU, and their gain in speed."""
     limit = 2 if setting.small else None
     taken = {"exact": (), "vfm=image": ("model.approximate.vfm=image",), "stride=96": ("model.approximate.stride=96",)}
     records = {}
     with tempfile.TemporaryDirectory() as folder:
-        for name, words in taken.items():
-            options = EvalOptions(work_dir=folder, cfg_options=words, limit=limit, check=False)
+        for name, cfg_options in taken.items():
+            options = EvalOptions(work_dir=folder, cfg_options=cfg_options, limit=limit, check=False)
             records[name] = evaluate(options)
     exact = records.pop("exact")
     yield Row("tiny world, exact", f"mIoU {exact['metrics']['mIoU']:.2f}, {exact['images_per_second']:.2f} images/s")

@@ -1,4 +1,4 @@
-"""What a training step of MaskCLIP+ costs, and where its time goes: `python benchmarks/training.py`.
+"""Time and memory of a training step of MaskCLIP+, part by part: `python benchmarks/training.py`.
 
 The students on ADE20K's 150 classes without annotations, with a ViT-B/16 as teacher: random weights of the real
 architectures, random images, on a CPU or a GPU. The column `tinyworld` is the config that train.py takes by default.
@@ -40,7 +40,7 @@ from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 import proxyclip.models.trained.maskclip_plus  # noqa: F401  registers the model
-from proxyclip.engine.config.load import activate_scope, register_modules
+from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.engine.evaluation.console import make_console, silence_libraries
 from proxyclip.engine.training.optim import enable_mixed_precision
 from proxyclip.models.clip.loading import get_clip_config
@@ -56,13 +56,13 @@ USUAL = {"cpu": dict(batch=2, crop=256, rounds=3), "cuda": dict(batch=4, crop=51
 PARTS = ("teacher", "student forward", "loss and pseudo labels", "backward", "optimiser", "preparing images")
 TEACHER, STUDENT, LOSS, BACKWARD, OPTIMISER, PREPARING = PARTS
 COMPARISONS = ("labels", "networks", "amp", "memory")
-RATIO = 1.25  # most that a step may take of the time of the bare networks
+RATIO = 1.25  # of a step, at most, to the time of the bare networks
 WARM_SIDE = 64  # pixels, of the step before the one whose memory is measured
 
 
 @dataclasses.dataclass(frozen=True)
 class Setting:
-    """What all measurements share: the teacher's folder, the device, images a step, their side, rounds, all tiny."""
+    """Settings of all measurements: teacher's folder, device, images a step, their side, rounds, tiny models."""
 
     folder: Path
     device: torch.device
@@ -73,7 +73,7 @@ class Setting:
 
     @property
     def cuda(self) -> bool:
-        """Whether there is a GPU to wait for."""
+        """Device is a GPU, to be waited for."""
         return self.device.type == "cuda"
 
     def now(self) -> float:
@@ -112,8 +112,8 @@ class Case:
         """A batch as the loader gives it: nothing is labelled, or everything, and then with no class hidden in it."""
         shape, low = (self.batch, 1, side, side), 1 if labelled else -1
         labels = torch.randint(low, self.classes if labelled else 0, shape)
-        said = dict(suppressed=(0,) if labelled else tuple(range(self.classes)), img_shape=(side, side))
-        samples = [SegDataSample(metainfo=said, gt_sem_seg=PixelData(data=one)) for one in labels]
+        metainfo = dict(suppressed=(0,) if labelled else tuple(range(self.classes)), img_shape=(side, side))
+        samples = [SegDataSample(metainfo=metainfo, gt_sem_seg=PixelData(data=one)) for one in labels]
         images = torch.randint(256, (self.batch, 3, side, side), dtype=torch.uint8)
         return dict(inputs=list(images), data_samples=samples)
 
@@ -238,10 +238,10 @@ def parameters(case: Case) -> Iterator[Row]:
 
 
 def memory(setting: Setting, name: str) -> Iterator[Row]:
-    """What a process that makes steps takes at most, beside what it takes before them."""
-    words = ["--peak", name, "--models", str(setting.folder), "--device", setting.device.type]
-    words += ["--batch", str(setting.batch), "--crop", str(setting.crop), *(["--small"] if setting.small else [])]
-    done = subprocess.run([sys.executable, __file__, *words], check=True, stdout=subprocess.PIPE, text=True)
+    """Peak memory of a process that makes steps, beside its memory before them."""
+    arguments = ["--peak", name, "--models", str(setting.folder), "--device", setting.device.type]
+    arguments += ["--batch", str(setting.batch), "--crop", str(setting.crop), *(["--small"] if setting.small else [])]
+    done = subprocess.run([sys.executable, __file__, *arguments], check=True, stdout=subprocess.PIPE, text=True)
     for what, value in json.loads(done.stdout).items():
         yield Row(what, "Linux only") if value is None else figure(what, value, " GB")
 
@@ -249,16 +249,16 @@ def memory(setting: Setting, name: str) -> Iterator[Row]:
 def peak(case: Case) -> dict[str, float | None]:
     """GB at most in a step of this process, and before it: of the GPU where there is one, else resident."""
     cuda = case.setting.cuda
-    found: dict[str, float | None] = {}
+    gigabytes: dict[str, float | None] = {}
     for what, amp in (("", False), (" with --amp", True))[: 2 if cuda else 1]:
         wrapper = case.wrapper(amp)
         case.step(wrapper, WARM_SIDE)()  # what libraries and the optimiser set up once
         step = case.step(wrapper)
         gc.collect()
-        before, most = (_cuda if cuda else _resident)(step)
-        found |= {f"memory before a step{what}": before, f"memory in a step{what}": most}
+        before, peak_memory = (_cuda if cuda else _resident)(step)
+        gigabytes |= {f"memory before a step{what}": before, f"memory in a step{what}": peak_memory}
         del wrapper, step
-    return found
+    return gigabytes
 
 
 def _cuda(step: Callable[[], Any]) -> tuple[float, float]:
@@ -314,29 +314,32 @@ def main(argv: Sequence[str] | None = None) -> None:
     if args.peak:
         print(json.dumps(peak(Case(args.peak, Setting(args.models, *shared)))))
         return
-    begin, found = time.perf_counter(), {}
+    begin, rows_by_name = time.perf_counter(), {}
     with tempfile.TemporaryDirectory() as place:
         write_models(Path(place), args.small)
         for name in args.students:
             print(f"{name} ...", file=sys.stderr, flush=True)
             setting = Setting(Path(place), *shared)
             figures = [*measure(setting, name, args.only), *(memory(setting, name) if "memory" in args.only else [])]
-            found[name] = {row.figure: row for row in figures}
+            rows_by_name[name] = {row.figure: row for row in figures}
             gc.collect()
             if args.json:
-                told = {student: [dataclasses.asdict(row) for row in each.values()] for student, each in found.items()}
-                args.json.write_text(json.dumps(told, indent=1), "utf-8")
-    make_console().print(tabled(found))
+                figures_by_student = {
+                    student: [dataclasses.asdict(row) for row in each.values()]
+                    for student, each in rows_by_name.items()
+                }
+                args.json.write_text(json.dumps(figures_by_student, indent=1), "utf-8")
+    make_console().print(tabled(rows_by_name))
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {threads} threads"
-    fallen = sum(row.good is False for each in found.values() for row in each.values())
+    fallen = sum(row.good is False for each in rows_by_name.values() for row in each.values())
     print(f"{where}, torch {torch.__version__}; {fallen} fall short ({time.perf_counter() - begin:.0f} s in all)")
 
 
-def tabled(found: dict[str, dict[str, Row]]) -> Table:
+def tabled(rows_by_name: dict[str, dict[str, Row]]) -> Table:
     """Figures as rows, students as columns, and the goal."""
-    table = Table("figure", *found, "goal", box=SIMPLE_HEAD, pad_edge=False)
-    for name in next(iter(found.values())):
-        rows = [each[name] for each in found.values()]
+    table = Table("figure", *rows_by_name, "goal", box=SIMPLE_HEAD, pad_edge=False)
+    for name in next(iter(rows_by_name.values())):
+        rows = [each[name] for each in rows_by_name.values()]
         cells = [f"{row.measured} ({row.verdict})" if row.good is False else row.measured for row in rows]
         table.add_row(name, *cells, next((row.goal for row in rows if row.goal), ""))
     return table

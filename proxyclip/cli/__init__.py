@@ -4,8 +4,6 @@ Each module has a `main(argv, prog)` that parses, runs and returns an exit code;
 heavy is imported before the arguments are parsed.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
@@ -64,10 +62,10 @@ def run_cli(
         debug: print the traceback too.
         work_dir: folder for the log of the traceback; without one there is no log.
         interrupted: message after Ctrl-C, where the interruption has none of its own.
-        errors: exit codes by class of error; other classes are not caught. By default all are, with the code of their
-            attribute `exit_code`, as of a config that does not exist, or 1.
+        errors: exit codes by class of error; other classes are not caught. By default all are, with their attribute
+            `exit_code` or 1.
         describe: formats an error; default `format_error`.
-        label: word before the message.
+        label: stands before the message.
     """
     try:
         return run() or 0
@@ -76,17 +74,14 @@ def run_cli(
         return EXIT_INTERRUPTED
     except Exception as error:
         codes = {Exception: getattr(error, "exit_code", EXIT_FAILED)} if errors is None else errors
-        code = next((codes[kind] for kind in codes if isinstance(error, kind)), None)
+        code = next((code for error_class, code in codes.items() if isinstance(error, error_class)), None)
         if code is None:
             raise
-        log_dir = work_dir if code == EXIT_FAILED else None
-        _print_error(error, debug=debug, log_dir=log_dir, describe=describe, label=label)
+        _print_error(error, debug, work_dir if code == EXIT_FAILED else None, describe, label)
         return code
 
 
-def _print_error(
-    error: Exception, *, debug: bool, log_dir: str | None, describe: Callable[[Exception], str] | None, label: str
-) -> None:
+def _print_error(error: Exception, debug: bool, log_dir: str | None, describe: Callable | None, label: str) -> None:
     log = None
     try:
         if describe is not str:
@@ -113,11 +108,12 @@ def _print_error(
 
 
 def _format_usage(prog: str) -> str:
-    lines = [f"  {name:<9}{help_text}" for name, (_, help_text) in COMMANDS.items()]
-    return "\n".join([
-        f"usage: {prog} COMMAND [ARGUMENT ...]\n",
-        "Open-vocabulary segmentation: ProxyCLIP and its relatives on one evaluation skeleton.\n",
-        "commands:",
-        *lines,
-        f"\n{prog} COMMAND --help lists the arguments of a command.",
-    ])  # fmt: skip
+    commands = "\n".join(f"  {name:<9}{help_text}" for name, (_, help_text) in COMMANDS.items())
+    return f"""usage: {prog} COMMAND [ARGUMENT ...]
+
+Open-vocabulary segmentation: ProxyCLIP and its relatives on one evaluation skeleton.
+
+commands:
+{commands}
+
+{prog} COMMAND --help lists the arguments of a command."""

@@ -48,7 +48,8 @@ def main(argv: Sequence[str] | None = None, prog: str = "python datasets/check.p
 
 def _run_check(options: CheckOptions) -> int:
     from proxyclip.data.check import check_dataset
-    from proxyclip.engine.config.load import activate_scope, config_name, register_modules
+    from proxyclip.engine.config.load import config_name
+    from proxyclip.engine.config.registration import activate_scope, register_modules
     from proxyclip.engine.evaluation.console import silence_libraries
     from proxyclip.utils.io import replace_file
 
@@ -60,10 +61,9 @@ def _run_check(options: CheckOptions) -> int:
     suffix = "-train" if options.train else ""
     file = Path(options.report or f"work_dirs/check/{config_name(cfg)}{suffix}.json")
     _print_report(report)
-    text = json.dumps(report, indent=1)
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        replace_file(file, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+        replace_file(file, lambda temporary: temporary.write_text(json.dumps(report, indent=1), encoding="utf-8"))
     except OSError as error:
         print(f"error: the report {file} cannot be written ({error}): choose another --report", file=sys.stderr)
         return EXIT_FAILED
@@ -92,13 +92,12 @@ def _print_report(report: dict[str, Any]) -> None:
     print(f"{report['config']}: {report['dataset']}, split {report['split']}, in {report['data_root']}")
     rate = report["images"] / report["seconds"] if report["seconds"] else 0
     print(f"{report['images']} images of {expected}, {rate:.1f} images/s, {len(report['labels'])} classes with pixels")
-    kinds = Counter((problem["level"], problem["kind"]) for problem in report["problems"])
-    for (level, kind), count in sorted(kinds.items()):
-        print(f"{level}: {kind} ({count})")
-        problems = [p for p in report["problems"] if (p["level"], p["kind"]) == (level, kind)]
+    issues = [FileIssue(**problem) for problem in report["problems"]]
+    for (level, issue_type), count in sorted(Counter((issue.level, issue.kind) for issue in issues).items()):
+        print(f"{level}: {issue_type} ({count})")
         max_count = MAX_PRINTED_ISSUES.get(level, 3)
-        for problem in problems[:max_count]:
-            print(f"    {FileIssue(**problem)}")
+        for issue in [issue for issue in issues if (issue.level, issue.kind) == (level, issue_type)][:max_count]:
+            print(f"    {issue}")
         if count > max_count:
             print(f"    ... all {count} are in the report")
     print(f"{report['errors']} errors: {'not fit' if report['errors'] else 'fit'} to be scored")

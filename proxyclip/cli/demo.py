@@ -14,6 +14,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +39,10 @@ def parse_point(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected column,row in pixels, such as 120,80, but got {text!r}") from None
     return x, y
+
+
+def _model_option(metavar: str | None, help: str, **settings: Any) -> Any:
+    return option(None, group="model", metavar=metavar, help=help, **settings)
 
 
 @dataclass(frozen=True)
@@ -75,44 +80,23 @@ class DemoOptions:
     )
     threshold: float = option(0.0, group="words", metavar="P", help="beside words: less probable pixels are background")
 
-    method: str | None = option(
-        None,
-        group="model",
-        metavar="NAME",
-        help="a name of configs/method, such as naclip, or my/own.py (default: proxy)",
+    method: str | None = _model_option(
+        "NAME", "a name of configs/method, such as naclip, or my/own.py (default: proxy)"
     )
-    clip: str | None = option(
-        None,
-        group="model",
-        metavar="NAME",
-        help="ViT-L-14; ViT-H-14,TAG; ViT-B-16,FILE; local-dir:FOLDER (default: ViT-B/16)",
+    clip: str | None = _model_option(
+        "NAME", "ViT-L-14; ViT-H-14,TAG; ViT-B-16,FILE; local-dir:FOLDER (default: ViT-B/16)"
     )
-    vfm: str | None = option(
-        None,
-        group="model",
-        metavar="NAME",
-        help="dino, dino-s16, sam-b, my/own.py; NAME,FILE; NAME,local-dir:FOLDER; none",
-    )
-    beta: float | None = option(
-        None, group="model", help="proxy attention: how much of the mean similarity is subtracted (1.2)"
-    )
-    gamma: float | None = option(None, group="model", help="proxy attention: how sharp it is (3.0)")
+    vfm: str | None = _model_option("NAME", "dino, dino-s16, sam-b, my/own.py; NAME,FILE; NAME,local-dir:FOLDER; none")
+    beta: float | None = _model_option(None, "proxy attention: how much of the mean similarity is subtracted (1.2)")
+    gamma: float | None = _model_option(None, "proxy attention: how sharp it is (3.0)")
     refine: tuple[str, ...] = option((), group="model", metavar="STEP", help="pamr (sharper edges), area (no specks)")
-    config: str | None = option(
-        None, group="model", metavar="FILE", help="a config whose model, resize and windows are used"
-    )
-    checkpoint: str | None = option(
-        None,
-        group="model",
-        metavar="FILE",
-        help="with the --config of a model that train.py has trained: its weights",
+    config: str | None = _model_option("FILE", "a config whose model, resize and windows are used")
+    checkpoint: str | None = _model_option(
+        "FILE", "with the --config of a model that train.py has trained: its weights"
     )
     device: str = option("auto", group="model", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
-    precision: str | None = option(
-        None,
-        group="model",
-        choices=("auto", "fp32", "fp16", "bf16"),
-        help="of the networks (default: the config's, auto)",
+    precision: str | None = _model_option(
+        None, "of the networks (default: the config's, auto)", choices=("auto", "fp32", "fp16", "bf16")
     )
     offline: bool = option(False, group="model", help="use what is on this machine, fetch nothing (HF_HUB_OFFLINE=1)")
 
@@ -124,7 +108,7 @@ class DemoOptions:
 
     @property
     def uses_tinyworld(self) -> bool:
-        """Whether the tiny world's model is used: on request, or because there is no image either."""
+        """Use of the tiny world's model: on request, or because there is no image either."""
         return self.tiny or (not self.images and self.config is None and self.clip is None)
 
 
@@ -144,15 +128,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "demo.py") -> int:
     """Segment every image, or serve the page, and return the exit code: 0, or 1 where an image failed."""
     options = parse_demo_options(argv, prog)
     if options.offline:
-        disable_network()
-
-    def run() -> int:
-        if options.web:
-            return serve_demo(options)
-        return EXIT_FAILED if run_demo(options) else 0
-
+        os.environ["HF_HUB_OFFLINE"] = "1"  # read by Hugging Face's library when it is imported
     return run_cli(
-        run,
+        lambda: serve_demo(options) if options.web else min(run_demo(options), EXIT_FAILED),
         debug=options.debug,
         interrupted="interrupted: what was written stays",
         errors={Exception: EXIT_FAILED},
@@ -176,16 +154,16 @@ def run_demo(options: DemoOptions) -> int:
     for file, name in zip(files, make_unique_names(files), strict=True):
         try:
             segmentation = replace(segmenter(file), name=name)
-            written = save_demo_outputs(segmentation, segmenter, options)
+            paths = save_demo_outputs(segmentation, segmenter, options)
         except (OSError, ValueError) as error:
-            print(f"error: {_name_file(file, error)}", file=sys.stderr)
+            print(f"error: {error}" if file.name in str(error) else f"error: {file}: {error}", file=sys.stderr)
             failures += 1
             continue
         rows.append((str(file), segmentation.areas))
         if len(files) <= MAX_AREA_TABLES:
             print(file)
             make_console().print(build_area_table(segmentation))
-            print(*written, sep="\n", flush=True)
+            print(*paths, sep="\n", flush=True)
         else:
             shares = ", ".join(f"{class_name} {share:.1f} %" for class_name, share in segmentation.areas.items())
             print(f"{file}: {shares}", flush=True)
@@ -198,18 +176,18 @@ def run_demo(options: DemoOptions) -> int:
 def find_images(arguments: Iterable[str]) -> list[Path]:
     """List the files of paths, folders and patterns (`photos/*.jpg`, `photos/**/*.png`), each once.
 
+    A path that does not exist is kept, for a message of its own.
+
     Raises:
-        FileNotFoundError: a folder or a pattern without images. A path that does not exist stays, for one message of
-            its own.
+        FileNotFoundError: a folder or a pattern without images.
     """
     files: dict[Path, None] = {}
     for argument in arguments:
         path = Path(argument).expanduser()
         if path.is_dir():
-            matches = sorted(p for p in path.iterdir() if _is_image(p))
+            matches = sorted(filter(_is_image, path.iterdir()))
         elif not path.exists() and glob.has_magic(argument):
-            paths = glob.iglob(str(path), recursive=True)  # noqa: PTH207
-            matches = sorted(Path(p) for p in paths if _is_image(Path(p)))
+            matches = sorted(filter(_is_image, map(Path, glob.iglob(str(path), recursive=True))))  # noqa: PTH207
         else:
             matches = [path]
         if not matches:
@@ -224,18 +202,13 @@ def _is_image(path: Path) -> bool:
 
 
 def make_unique_names(files: Sequence[Path]) -> list[str]:
-    """Name the results of each file: its own name without suffix, with a number where another file has it already."""
-    taken: set[str] = set()
-    names = []
+    """Name the results of each file: its own name without suffix, with a number where another file has it."""
+    names: dict[str, str] = {}  # by lower case: some file systems take both for one
     for file in files:
-        name = file.stem
-        number = 1
-        while name.lower() in taken:  # some file systems take both for one
-            number += 1
-            name = f"{file.stem}-{number}"
-        taken.add(name.lower())
-        names.append(name)
-    return names
+        candidates = (f"{file.stem}-{number}" for number in count(2))
+        name = next(name for name in chain([file.stem], candidates) if name.lower() not in names)
+        names[name.lower()] = name
+    return list(names.values())
 
 
 def draw_demo_scene(folder: Path, seed: int) -> Path:
@@ -258,31 +231,19 @@ def build_demo_segmenter(options: DemoOptions) -> Segmenter:
         print(f"No --classes: looking for what {classes} lists. Name your own: --classes 'horse; grass; sky'")
     from proxyclip.apis import Segmenter
 
+    names: str | Path | None = classes
+    if classes is not None and (classes.endswith(".txt") or Path(classes).is_file()):
+        names = find_existing_path(classes, "file of classes")
+    shared = ("clip", "vfm", "method", "device", "threshold")
+    settings: dict[str, Any] = {name: getattr(options, name) for name in shared}
     optional = {"config": config, "precision": options.precision, "checkpoint": options.checkpoint}
-    settings: dict[str, Any] = {name: value for name, value in optional.items() if value}
+    settings |= {name: value for name, value in optional.items() if value}
     if options.refine:
         settings["refine"] = list(options.refine)
-    segmenter = Segmenter(
-        _resolve_classes(classes),
-        clip=options.clip,
-        vfm=options.vfm,
-        method=options.method,
-        device=options.device,
-        background=parse_background(options.background),
-        threshold=options.threshold,
-        **settings,
-    )
+    segmenter = Segmenter(names, background=parse_background(options.background), **settings)
     parameters = {"beta": options.beta, "gamma": options.gamma}
     changes = {name: value for name, value in parameters.items() if value is not None}
     return segmenter.tune(**changes) if changes else segmenter
-
-
-def _resolve_classes(classes: str | None) -> str | Path | None:
-    """Return the path of a class file, or the text of class names as it is."""
-    if classes is None:
-        return None
-    is_file = classes.endswith(".txt") or Path(classes).is_file()
-    return find_existing_path(classes, "file of classes") if is_file else classes
 
 
 def parse_background(text: str | None) -> float | str | None:
@@ -295,21 +256,16 @@ def parse_background(text: str | None) -> float | str | None:
 
 def save_demo_outputs(segmentation: Segmentation, segmenter: Segmenter, options: DemoOptions) -> list[Path]:
     """Write the files of one image, with --attention the map of the patch too, and return their paths."""
-    written = list(segmentation.save(options.out).values())
-    if options.attention is not None:
-        written.append(_save_attention(segmentation, segmenter, options.attention, Path(options.out)))
-    return written
-
-
-def _save_attention(segmentation: Segmentation, segmenter: Segmenter, point: tuple[int, int], out: Path) -> Path:
     from PIL import Image
 
     from proxyclip.visualization.overlay import draw_attention
 
-    path = out / f"{segmentation.name}_attention.png"
-    values = segmenter.attention(segmentation.image, *point)
-    Image.fromarray(draw_attention(segmentation.image, values, point)).save(path)
-    return path
+    paths = list(segmentation.save(options.out).values())
+    if options.attention is not None:
+        paths.append(Path(options.out, f"{segmentation.name}_attention.png"))
+        values = segmenter.attention(segmentation.image, *options.attention)
+        Image.fromarray(draw_attention(segmentation.image, values, options.attention)).save(paths[-1])
+    return paths
 
 
 def build_area_table(segmentation: Segmentation) -> Any:
@@ -331,12 +287,8 @@ def write_areas_csv(rows: Iterable[tuple[str, dict[str, float]]], names: Sequenc
     with path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", *names])
-        writer.writerows([name, *(f"{areas.get(one, 0.0):.3f}" for one in names)] for name, areas in rows)
+        writer.writerows([file_name, *(f"{areas.get(name, 0.0):.3f}" for name in names)] for file_name, areas in rows)
     return path
-
-
-def _name_file(file: Path, error: Exception) -> str:
-    return str(error) if file.name in str(error) else f"{file}: {error}"
 
 
 def format_demo_error(error: BaseException) -> str:
@@ -350,8 +302,8 @@ def format_demo_error(error: BaseException) -> str:
     return text
 
 
-def serve_demo(options: DemoOptions) -> int:
-    """Serve the page until Ctrl-C, and return the exit code."""
+def serve_demo(options: DemoOptions) -> None:
+    """Serve the page until Ctrl-C."""
     from proxyclip.apis.web import serve_page
     from proxyclip.apis.web.settings import WebSettings
     from proxyclip.engine.evaluation.console import silence_libraries
@@ -359,9 +311,3 @@ def serve_demo(options: DemoOptions) -> int:
     silence_libraries()
     names = [item.name for item in fields(WebSettings) if hasattr(options, item.name)]
     serve_page(WebSettings(**{name: getattr(options, name) for name in names}))
-    return 0
-
-
-def disable_network() -> None:
-    """Keep Hugging Face's library off the network; it reads the variable when it is imported."""
-    os.environ["HF_HUB_OFFLINE"] = "1"

@@ -1,7 +1,5 @@
 """Evaluate one config: `python eval.py --config configs/cfg_voc21.py`. Without arguments: the embedded tiny world."""
 
-from __future__ import annotations
-
 import argparse
 import os
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ cell is in WORK_DIR/logs/eval_all. The exit code is 1 if a cell failed, if a con
 data, or if --strict is not met; 130 after Ctrl-C.
 """
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -90,10 +88,7 @@ def _check_options(parser: argparse.ArgumentParser, options: SweepOptions) -> No
 
 
 def _strip_sbatch_dashes(parser: argparse.ArgumentParser, argv: Sequence[str] | None) -> list[str]:
-    """Strip the dashes of sbatch's options, which argparse would take for its own.
-
-    Options of this command keep theirs.
-    """
+    """Strip the dashes of sbatch's options, which argparse would take for its own; this command's keep theirs."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     inside = False
     for i, argument in enumerate(arguments):

@@ -1,7 +1,5 @@
 """One HTML page of all results."""
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -44,11 +42,6 @@ def _write_report(options: ReportOptions) -> None:
 
     folder = Path(options.work_dir)
     target = Path(options.output) if options.output else folder / "report.html"
-    text = build_report(
-        folder,
-        runs=options.runs or None,
-        compare=options.compare or None,
-        pictures=options.pictures,
-    )
+    text = build_report(folder, runs=options.runs or None, compare=options.compare or None, pictures=options.pictures)
     replace_file(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
     print(f"{target} ({target.stat().st_size / 2**20:.1f} MiB)")

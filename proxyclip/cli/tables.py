@@ -1,7 +1,5 @@
 """Rebuild results.xlsx, results.csv and results.md of a work dir from its records."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path

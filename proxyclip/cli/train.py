@@ -4,8 +4,6 @@ Checkpoints go to WORK_DIR/train/NAME; the last one is evaluated as eval.py does
 config: a small student on the embedded tiny world.
 """
 
-from __future__ import annotations
-
 import argparse
 from collections.abc import Sequence
 
@@ -17,9 +15,8 @@ from proxyclip.utils.arguments import add_arguments, read_options
 
 def parse_train_options(argv: Sequence[str] | None = None, prog: str = "train.py") -> TrainOptions:
     """Parse the command line; nothing heavy is imported for it."""
-    parser = argparse.ArgumentParser(
-        prog, description=__doc__, allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    form = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog, description=__doc__, allow_abbrev=False, formatter_class=form)
     parser.add_argument("--config", dest="named_config", metavar="CONFIG", help="the same, as eval.py takes it")
     add_arguments(parser, TrainOptions)
     add_local_rank(parser)

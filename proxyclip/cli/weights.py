@@ -1,7 +1,5 @@
 """Pretrained weights: list what there is, fetch it, verify what is kept."""
 
-from __future__ import annotations
-
 import argparse
 import json
 import sys
@@ -52,36 +50,29 @@ def _build_parser(prog: str) -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="list | fetch | verify")
     command = commands.add_parser("list", help="all CLIPs and VFMs with a short name, and which are on this machine")
     command.add_argument("--json", action="store_true", help="the same for programs")
-    command.set_defaults(run=_run_list)
+    command.set_defaults(run=lambda arguments: print_weights_json() if arguments.json else print_weights_list())
     command = commands.add_parser("fetch", help="download weights and check them")
     add = command.add_argument
     add("names", nargs="+", metavar="NAME", help="words of --clip or --vfm, such as ViT-B-16 or dino")
     add("--to", type=Path, metavar="FOLDER", help="put them and their config there, for local-dir:FOLDER")
     add("--offline", action="store_true", help="fetch nothing, only say what is here")
     command.set_defaults(run=_run_fetch)
-    command = commands.add_parser(
-        "verify", help="check hash and form of what is kept; exit code 1 if something is wrong"
-    )
+    help_text = "check hash and form of what is kept; exit code 1 if something is wrong"
+    command = commands.add_parser("verify", help=help_text)
     command.add_argument("names", nargs="*", metavar="NAME|FILE|FOLDER", help="what to check; default all that is kept")
     command.set_defaults(run=_run_verify)
     return parser
 
 
-def _run_list(arguments: argparse.Namespace) -> None:
-    print_weights_json() if arguments.json else print_weights_list()
-
-
 def _run_fetch(arguments: argparse.Namespace) -> int:
     from proxyclip.models.weights.fetch import fetch_weights
 
-    chosen = [
-        find_weights_entry(name) for name in arguments.names
-    ]  # an unknown name is an error before anything is fetched
-    if arguments.to and len(chosen) > 1:
+    entries = [find_weights_entry(name) for name in arguments.names]  # unknown names are errors before any download
+    if arguments.to and len(entries) > 1:
         names = ", ".join(arguments.names)
         raise ValueError(f"--to expected one name, since the folder is one model's, but got {names}")
     code = 0
-    for entry in chosen:
+    for entry in entries:
         try:
             fetch_weights(entry, arguments.to, arguments.offline)
         except WeightsError as error:
@@ -106,16 +97,15 @@ def print_weights_list() -> None:
 
     console = _make_wide_console()
     catalogue = list_weights_entries()
-    for kind, title in WEIGHTS_TABLE_TITLES.items():
+    for entry_type, title in WEIGHTS_TABLE_TITLES.items():
         table = Table(title=title, title_justify="left")
         table.add_column("name", no_wrap=True)
         table.add_column("size", justify="right", no_wrap=True)
-        table.add_column("licence")
-        table.add_column("here")
-        table.add_column("checked by")
+        for column in ("licence", "here", "checked by"):
+            table.add_column(column)
         table.add_column("source", overflow="fold")
         for entry in catalogue:
-            if entry.kind == kind:
+            if entry.kind == entry_type:
                 table.add_row(*map(escape, _weights_row(entry)), style=None if entry.place else "dim")
         console.print(table)
     print(f"Files of the hub are kept in   {constants.HF_HUB_CACHE}   (HF_HUB_CACHE, HF_HOME)")
@@ -124,25 +114,19 @@ def print_weights_list() -> None:
 
 
 def _weights_row(entry: WeightsEntry) -> tuple[str, ...]:
-    if entry.place is None:
-        location = "-"
-    else:
-        location = "hub cache" if entry.hub else "in the package" if entry.file else "own folder"
-    name = f"{entry.name} ({', '.join(a for a in entry.also if ',' not in a)})".replace(" ()", "")
+    location = "hub cache" if entry.hub else "in the package" if entry.file else "own folder"
+    name = f"{entry.name} ({', '.join(alias for alias in entry.also if ',' not in alias)})".replace(" ()", "")
     size = format_size(entry.bytes, exact=not entry.hub)
-    return name, size, entry.licence, location, _format_hash(entry), entry.hub or entry.source
+    digest, _ = _find_hash(entry)
+    checked_by = f"{digest[:8]}..." if digest else "hub's record" if entry.hub else "-"
+    return name, size, entry.licence, location if entry.place else "-", checked_by, entry.hub or entry.source
 
 
-def _format_hash(entry: WeightsEntry) -> str:
-    known = _known_hash(entry)
-    return f"{known[0][:8]}..." if known else "hub's record" if entry.hub else "-"
-
-
-def _known_hash(entry: WeightsEntry) -> tuple[str, str] | None:
-    """Return the expected hash of an entry's file and its source, or None."""
+def _find_hash(entry: WeightsEntry) -> tuple[str | None, str | None]:
+    """Return the expected hash of an entry's file and its source, or None twice."""
     if entry.sha256:
         return entry.sha256, entry.sha256_from
-    return find_expected_hash(entry.place, entry) if entry.place else None
+    return (entry.place and find_expected_hash(entry.place, entry)) or (None, None)
 
 
 def print_weights_json() -> None:
@@ -151,24 +135,19 @@ def print_weights_json() -> None:
 
 
 def _weights_record(entry: WeightsEntry) -> dict[str, Any]:
-    digest, known_from = _known_hash(entry) or (None, None)
-    return dict(
-        name=entry.name,
-        also=list(entry.also),
-        kind=entry.kind,
-        bytes=entry.bytes,
+    names = ("name", "also", "kind", "bytes", "licence", "source", "use")
+    digest, source = _find_hash(entry)
+    is_sha256 = digest is not None and len(digest) == 64
+    return {name: getattr(entry, name) for name in names} | dict(
         bytes_are_exact=not entry.hub,
-        licence=entry.licence,
-        source=entry.source,
-        use=entry.use,
         place=str(entry.place) if entry.place else None,
-        sha256=digest if digest and len(digest) == 64 else None,
-        sha256_from=known_from if digest and len(digest) == 64 else None,
+        sha256=digest if is_sha256 else None,
+        sha256_from=source if is_sha256 else None,
     )
 
 
 def print_verifications(verifications: Iterable[WeightsVerification]) -> bool:
-    """Print a table of verifications, and return whether all files are in order.
+    """Print a table of verifications, and return True if all files are in order.
 
     A file that is not on this machine, or has no known hash, is in order.
     """
@@ -177,11 +156,12 @@ def print_verifications(verifications: Iterable[WeightsVerification]) -> bool:
     for column in ("name", "state", "note", "file"):
         table.add_column(column, overflow="fold", no_wrap=column in ("name", "state"))
     with Console(stderr=True).status("reading files"):  # shown in a terminal only
-        for one in verifications:
-            states.append(one.state)
-            style = VERIFICATION_STYLES.get(one.state)
-            state = f"[{style}]{one.state}[/]" if style else one.state
-            table.add_row(escape(one.name), state, escape(one.note), escape(_abbreviate_home(one.path)))
+        for verification in verifications:
+            states.append(verification.state)
+            style = VERIFICATION_STYLES.get(verification.state)
+            state = f"[{style}]{verification.state}[/]" if style else verification.state
+            file = _abbreviate_home(verification.path)
+            table.add_row(escape(verification.name), state, escape(verification.note), escape(file))
     if not states:
         print("No weights are kept on this machine. Get some: python -m proxyclip weights fetch NAME")
         return True

@@ -1,6 +1,4 @@
-"""benchmarks/gpu.py runs where there is no GPU, with tiny models, and says so where it cannot."""
-
-from __future__ import annotations
+"""benchmarks/gpu.py runs where there is no GPU, with tiny models; without them one line has the reason."""
 
 import dataclasses
 import json
@@ -8,33 +6,36 @@ import warnings
 
 import pytest
 import torch
-from helpers import run_benchmark as benches
-
-from proxyclip.utils.paths import ROOT
-
-SCRIPT = ROOT / "benchmarks/gpu.py"
+from helpers import run_benchmark
 
 
 @pytest.fixture
-def alone(monkeypatch, own_environment):
+def gpu(monkeypatch):
+    """The script as a module."""
+    return run_benchmark.load_script(monkeypatch, "gpu")
+
+
+@pytest.fixture
+def without_gpu(gpu, monkeypatch, own_environment):
     """The script without a GPU and without a compiler, on small images of two windows each."""
-    gpu = benches.module(monkeypatch, "gpu")
-    case, small = gpu.case, dict(slide_crop=112, slide_stride=48)
+    load_case = gpu.case
 
-    def smaller(name):
-        one = case(name)
-        return dataclasses.replace(one, inputs=(112, 160), labels=(93, 125), options=one.options | small)
+    def load_small_case(name):
+        case = load_case(name)
+        options = case.options | dict(slide_crop=112, slide_stride=48)
+        return dataclasses.replace(case, inputs=(112, 160), labels=(93, 125), options=options)
 
-    monkeypatch.setattr(gpu, "case", smaller)
+    monkeypatch.setattr(gpu, "case", load_small_case)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")
     return monkeypatch
 
 
-def test_every_figure_is_in_the_table(tmp_path, alone, capfd):
+@pytest.mark.slow
+def test_gpu_prints_every_figure(tmp_path, without_gpu, capfd):
     tiny = ["--device", "cpu", "--small", "--seconds", "0.01", "--shapes", "voc21", "--precisions", "fp32"]
-    assert benches.call(alone, "gpu", *tiny, "--json", str(tmp_path / "figures.json")) == 0
-    said = capfd.readouterr().out
+    assert run_benchmark.call_script(without_gpu, "gpu", *tiny, "--json", str(tmp_path / "figures.json")) == 0
+    output = capfd.readouterr().out
     record = json.loads((tmp_path / "figures.json").read_text())
     rows = {row["figure"]: row for row in record["rows"]}
     assert len(rows) == len(record["rows"])  # no figure stands twice
@@ -52,27 +53,26 @@ def test_every_figure_is_in_the_table(tmp_path, alone, capfd):
         "compile max-autotune-no-cudagraphs",
     ):
         (figure, *_) = [figure for figure in rows if figure.startswith(f"voc21 fp32: {part}")]
-        assert figure[:45] in said
+        assert figure[:45] in output
     assert rows["voc21 fp32: predict / bare forwards, batch 1"]["value"] > 0
     assert rows["voc21 fp32: images/s, batch 1"]["good"] is None  # tiny models have no goals
-    assert "verdict" in said
-    assert said.splitlines()[-1].startswith("CPU, torch ")
+    assert "verdict" in output
+    assert output.splitlines()[-1].startswith("CPU, torch ")
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("arguments", "message"),
     [((), "torch finds no CUDA device"), (("--device", "cpu"), "precision='fp16' needs a CUDA device")],
 )
-def test_one_line_says_what_is_missing(alone, capfd, words, said):
-    assert benches.call(alone, "gpu", *words) != 0
-    found = capfd.readouterr()
-    assert not found.out and said in found.err and len(found.err.splitlines()) == 1
+def test_gpu_refuses_in_one_line(without_gpu, capfd, arguments, message):
+    assert run_benchmark.call_script(without_gpu, "gpu", *arguments) != 0
+    output = capfd.readouterr()
+    assert not output.out
+    assert message in output.err
+    assert len(output.err.splitlines()) == 1
 
 
-def test_what_does_not_run_is_a_row(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    import gpu
-
+def test_tried_makes_a_row_of_a_failure(gpu, tmp_path):
     def broken():
         raise RuntimeError("No available kernel\nand more")
 
@@ -81,20 +81,14 @@ def test_what_does_not_run_is_a_row(tmp_path, monkeypatch):
     assert (row.measured, row.value, row.verdict) == ("fails: No available kernel", None, "")
 
 
-def test_peaks_are_of_the_very_card(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    import gpu
-
+def test_of_peak_knows_cards_by_their_full_name(gpu, monkeypatch):
     for name, share in (("NVIDIA H200", "25.3 %"), ("NVIDIA H200 NVL", "-"), ("NVIDIA H200 MIG 1g.18gb", "-")):
         monkeypatch.setattr(gpu, "named", lambda device, name=name: name)
         assert gpu.of_peak(250, None, "bf16") == f"250 ({share})"
         assert gpu.of_peak(250, None, "fp32") == "250 (-)"
 
 
-def test_waits_are_counted_each_time(monkeypatch):
-    monkeypatch.syspath_prepend(SCRIPT.parent)
-    import gpu
-
+def test_waits_counts_each_synchronization(gpu, monkeypatch):
     modes: list[str] = []
     monkeypatch.setattr(torch.cuda, "set_sync_debug_mode", modes.append)
 

@@ -1,6 +1,4 @@
-"""The benchmarks run from end to end with tiny towers: what they measure then is of no use, and no test looks at it."""
-
-from __future__ import annotations
+"""benchmarks/run.py runs from end to end with tiny towers; no test looks at the values of its figures."""
 
 import multiprocessing
 from contextlib import contextmanager, nullcontext
@@ -8,7 +6,7 @@ from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from helpers import run_benchmark as benches
+from helpers import run_benchmark
 
 FIGURES = {
     "overhead": ["forwards alone, fp32", "46 names, 375x500, bf16", "847 classes, 512x683, bf16"],
@@ -20,12 +18,12 @@ FIGURES = {
     "approximations": ["tiny world, exact", "approximate: vfm=image", "approximate: stride=96"],
 }
 
-pytestmark = pytest.mark.usefixtures("own_environment")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_environment")]
 
 
 @contextmanager
 def one_pool(monkeypatch, script):
-    """One process of its own for all that the script would start one for, each of which imports everything."""
+    """Use one process for all parts of the script that start one, since each imports everything."""
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         context = SimpleNamespace(Pool=lambda processes: nullcontext(pool))
         monkeypatch.setattr(script, "multiprocessing", SimpleNamespace(get_context=lambda kind: context))
@@ -33,17 +31,18 @@ def one_pool(monkeypatch, script):
 
 
 @pytest.mark.parametrize("part", FIGURES)
-def test_every_part_gives_its_figures(part, tmp_path, monkeypatch, capfd):
-    """In this process, with small images and label maps, no galleries, and one process where there should be two."""
+def test_run_prints_figures_of_part(part, tmp_path, monkeypatch, capfd):
+    """In this process, with small images and label maps, no galleries, and one process in place of two."""
     from PIL import Image
 
     for name in ("a.jpg", "b.png"):
         Image.effect_noise((60, 40), 40).convert("RGB").save(tmp_path / name)
-    script, started = benches.module(monkeypatch, "run"), []
+    script = run_benchmark.load_script(monkeypatch, "run")
+    started = []
     sample = script.sample
 
-    def launch(words, check, cwd, env, capture_output):
-        code, processes = benches.distributed(tmp_path / "stub", words, cwd, **env)
+    def launch(argv, check, cwd, env, capture_output):
+        code, processes = run_benchmark.call_distributed(tmp_path / "stub", argv, cwd, **env)
         assert code == 0
         started.append(processes)
 
@@ -53,9 +52,9 @@ def test_every_part_gives_its_figures(part, tmp_path, monkeypatch, capfd):
     monkeypatch.setattr(script, "EvalOptions", partial(script.EvalOptions, gallery=0))
     monkeypatch.setattr(script, "sample", lambda size: sample((size[0] // 4, size[1] // 4)))
     monkeypatch.setenv("PROXYCLIP_CACHE", str(tmp_path / "cache"))
-    words = ("--small", "--rounds", "1", "--photos", str(tmp_path), "--only", part)
+    arguments = ("--small", "--rounds", "1", "--photos", str(tmp_path), "--only", part)
     with one_pool(monkeypatch, script) if part == "memory" else nullcontext():
-        assert benches.call(monkeypatch, "run", *words) == 0
+        assert run_benchmark.call_script(monkeypatch, "run", *arguments) == 0
     table = capfd.readouterr().out
     for figure in FIGURES[part]:
         assert figure in table

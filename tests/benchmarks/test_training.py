@@ -1,6 +1,4 @@
-"""benchmarks/training.py runs to its end with tiny students; no test looks at its figures, of no use then."""
-
-from __future__ import annotations
+"""benchmarks/training.py runs to its end with tiny students; no test looks at the values of its figures."""
 
 import importlib.util
 import json
@@ -13,6 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from proxyclip import register
 from proxyclip.utils.paths import ROOT
 
 SCRIPT = ROOT / "benchmarks/training.py"
@@ -34,9 +33,9 @@ def bench(monkeypatch, own_environment):
 
     def run(command: list[str], **_: object) -> SimpleNamespace:
         assert command[:2] == [sys.executable, str(SCRIPT)]
-        with redirect_stdout(StringIO()) as said:
+        with redirect_stdout(StringIO()) as output:
             module.main(command[2:])
-        return SimpleNamespace(stdout=said.getvalue())
+        return SimpleNamespace(stdout=output.getvalue())
 
     monkeypatch.setattr(subprocess, "run", run)
     level = logging.getLogger().level  # write_models changes it
@@ -44,12 +43,13 @@ def bench(monkeypatch, own_environment):
     logging.getLogger().setLevel(level)
 
 
-def test_every_figure_of_every_student_is_in_the_table(bench, tmp_path, capsys):
+@pytest.mark.slow
+def test_training_prints_every_figure_of_every_student(bench, tmp_path, capsys):
     bench.main(["--small", "--device", "cpu", "--json", str(tmp_path / "figures.json")])
     table = capsys.readouterr().out
-    found = json.loads((tmp_path / "figures.json").read_text())
-    assert list(found) == ["deeplab_tiny", "segformer_tiny", "tinyworld"]
-    for student, rows in found.items():
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert list(figures) == ["deeplab_tiny", "segformer_tiny", "tinyworld"]
+    for student, rows in figures.items():
         assert student in table
         values = {row["figure"].strip(): row["value"] for row in rows}
         assert set(values) == {*STEP, *SPLIT, *SIZE, *MEMORY}
@@ -61,16 +61,16 @@ def test_every_figure_of_every_student_is_in_the_table(bench, tmp_path, capsys):
     assert "threads, torch" in table
 
 
-def test_a_step_with_labels_asks_no_teacher(bench, tmp_path, monkeypatch):
+def test_split_of_labeled_step_has_no_teacher(bench, tmp_path, monkeypatch):
     bench.write_models(tmp_path, small=True)
-    bench.configs.register()
+    register()
     case = bench.Case("segformer_tiny", bench.Setting(tmp_path, bench.torch.device("cpu"), 2, 64, 1, True))
-    before = {name: one.clone() for name, one in case.model.named_parameters()}
+    before = {name: parameter.clone() for name, parameter in case.model.named_parameters()}
     split = bench.Split(case, wrapper := case.wrapper(), case.step(wrapper))
     split()
     split.step = case.step(wrapper, labelled=True)
     split()
     assert [step["teacher"] > 0 for step in split.steps] == [True, False]
     assert all(step["optimiser"] > 0 and step["backward"] > 0 for step in split.steps)
-    for name, one in case.model.named_parameters():  # so that all steps are the same work
-        assert bench.torch.equal(one, before[name]), name
+    for name, parameter in case.model.named_parameters():  # so that all steps are the same work
+        assert bench.torch.equal(parameter, before[name]), name

@@ -1,7 +1,5 @@
 """`python -m proxyclip`: the table of commands, and the one handler of errors."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 
@@ -11,14 +9,14 @@ from proxyclip.cli import COMMANDS, main, run_cli
 from proxyclip.utils.paths import ROOT
 
 
-def test_the_commands_are_listed(capsys):
+def test_main_lists_commands(capsys):
     for arguments in ([], ["--help"]):
         assert main(arguments) == 0
         text = capsys.readouterr().out
         assert all(f"\n  {name} " in text for name in COMMANDS)
 
 
-def test_an_unknown_command_is_answered_with_a_close_one(capsys):
+def test_main_suggests_command_for_unknown_name(capsys):
     assert main(["evl"]) == 2
     assert "There is no command 'evl': did you mean eval?" in capsys.readouterr().err
     assert main(["xyz"]) == 2
@@ -26,7 +24,7 @@ def test_an_unknown_command_is_answered_with_a_close_one(capsys):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_of_every_command(name, capsys):
+def test_main_prints_help_of_command(name, capsys):
     with pytest.raises(SystemExit, match="0"):
         main([name, "--help"])
     assert capsys.readouterr().out.startswith(f"usage: python -m proxyclip {name} [-h]")
@@ -40,17 +38,20 @@ def test_help_needs_no_pytorch():
         "    try: runpy.run_module('proxyclip', run_name='__main__')\n"
         "    except SystemExit as end: assert end.code == 0\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True)
+    output = subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT, capture_output=True, text=True).stdout
+    assert "--show-dir" in output and "does not stop the rest" in output
 
 
 def failing(error: BaseException):
+    """A command that raises an error."""
+
     def run():
         raise error
 
     return run
 
 
-def test_exit_codes_and_messages(tmp_path, capsys):
+def test_run_cli_returns_exit_codes_and_prints_messages(tmp_path, capsys):
     from proxyclip.engine.config.load import ConfigNotFound
 
     assert run_cli(lambda: None) == 0 and run_cli(lambda: 3) == 3
@@ -67,7 +68,7 @@ def test_exit_codes_and_messages(tmp_path, capsys):
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_broken_installation_is_explained(monkeypatch, capsys):
+def test_run_cli_explains_broken_installation(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "proxyclip.engine.errors", None)
     error = RuntimeError("operator torchvision::nms does not exist")
     assert run_cli(failing(error)) == 1

@@ -1,8 +1,6 @@
 """eval.py from its command line to its files, with a segmentor without weights."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -21,7 +19,6 @@ from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.hooks import ComparisonImageHook
 from proxyclip.results.records import load_records, to_dense_confusion
 from proxyclip.utils.distributed import TerminationSignal
-from proxyclip.utils.paths import ROOT
 
 pytestmark = pytest.mark.usefixtures("own_environment")
 
@@ -31,24 +28,18 @@ def config(tmp_path_factory) -> Path:
     return make_world(tmp_path_factory.mktemp("world"))
 
 
-def only_record(work_dir: Path) -> dict:
+def load_only_record(work_dir: Path) -> dict:
     (path,) = (work_dir / "records").glob("*.json")
     return json.loads(path.read_text())
 
 
-def test_help_is_quick_and_needs_nothing():
-    code = "import sys, eval; sys.modules['torch'] = None; eval.main(['--help'])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "--show-dir" in done.stdout
-
-
-def test_whole_way(config, tmp_path, capsys):
+def test_eval_writes_record_tables_pictures_and_log(config, tmp_path, capsys):
     assert evaluate(config, tmp_path, "--show-dir", str(tmp_path / "pictures")) == 0
-    said = capsys.readouterr()
-    run = only_record(tmp_path)
-    assert f"mIoU {run['metrics']['mIoU']:.2f}" in said.out and "mmengine" not in said.out + said.err
-    assert len(said.out.splitlines()) < 25
-    assert [c["name"] for c in run["per_class"]] == list(CLASSES)
+    output = capsys.readouterr()
+    run = load_only_record(tmp_path)
+    assert f"mIoU {run['metrics']['mIoU']:.2f}" in output.out and "mmengine" not in output.out + output.err
+    assert len(output.out.splitlines()) < 25
+    assert [row["name"] for row in run["per_class"]] == list(CLASSES)
     assert 60 < run["metrics"]["mIoU"] < 100 and run["metrics"]["mIoU"] != round(run["metrics"]["mIoU"], 2)
     assert run["dataset"]["images"] == 7 and run["partial"] is False and run["limit"] is None
     assert run["arguments"]["attention"].startswith("Dummy") and run["protocol"]["resize"] == "2048x24 keep ratio"
@@ -63,56 +54,54 @@ def test_whole_way(config, tmp_path, capsys):
     assert len(log.read_text().splitlines()) > 50
 
 
-def test_again_gives_the_same_and_one_row(config, tmp_path):
+def test_eval_again_keeps_one_row(config, tmp_path):
     assert evaluate(config, tmp_path, "--workers", "0") == 0
-    first = only_record(tmp_path)
+    first = load_only_record(tmp_path)
     assert evaluate(config, tmp_path, "--workers", "1") == 0
-    second = only_record(tmp_path)
+    second = load_only_record(tmp_path)
     assert second["metrics"] == first["metrics"] and second["identity"] == first["identity"]
     assert len(sheet_rows(tmp_path / "results.xlsx")) == 1
 
 
-def test_the_scoring_is_said_and_has_its_own_record(config, tmp_path, capsys):
-    """Labels of 8 bits score the same both ways; the rules of the means stand beside the numbers."""
+def test_eval_scoring_is_printed_and_has_its_own_record(config, tmp_path, capsys):
+    """Labels of 8 bits score the same both ways."""
     assert evaluate(config, tmp_path) == 0
     assert "mIoU is over the 3 classes labelled or predicted (MMSegmentation's rule)" in capsys.readouterr().out
     assert evaluate(config, tmp_path, "--scoring", "published") == 0
     assert "--scoring published" in capsys.readouterr().out
-    one, two = load_records(tmp_path)
-    assert (one["scoring"], two["scoring"]) == ("correct", "published")
-    assert one["metrics"] == two["metrics"] and one["identity"] != two["identity"]
-    assert one["metrics"]["mIoU_gt"] == one["metrics"]["mIoU"] and one["classes_in"] == {"mIoU": 3, "mIoU_gt": 3}
-    matrix = to_dense_confusion(one)
-    assert matrix.sum(1).tolist() == [row["pixels"] for row in one["per_class"]]
-    assert matrix.trace() / matrix.sum() * 100 == pytest.approx(one["metrics"]["aAcc"])
+    correct, published = load_records(tmp_path)
+    assert (correct["scoring"], published["scoring"]) == ("correct", "published")
+    assert correct["metrics"] == published["metrics"] and correct["identity"] != published["identity"]
+    assert correct["metrics"]["mIoU_gt"] == correct["metrics"]["mIoU"]
+    assert correct["classes_in"] == {"mIoU": 3, "mIoU_gt": 3}
+    matrix = to_dense_confusion(correct)
+    assert matrix.sum(1).tolist() == [row["pixels"] for row in correct["per_class"]]
+    assert matrix.trace() / matrix.sum() * 100 == pytest.approx(correct["metrics"]["aAcc"])
     rows = sheet_rows(tmp_path / "results.xlsx")
-    assert [row["scoring"] for row in rows] == ["correct", "published"] and rows[0]["fwIoU"] == one["metrics"]["fwIoU"]
+    assert [row["scoring"] for row in rows] == ["correct", "published"]
+    assert rows[0]["fwIoU"] == correct["metrics"]["fwIoU"]
 
 
-def test_scoring_needs_our_metric(config, tmp_path, capsys):
-    words = ("--scoring", "published", "--cfg-options", "test_evaluator.type=DepthMetric")
-    assert "needs a test_evaluator of type SegMetric" in failing(config, tmp_path, capsys, *words)
-
-
-def test_limit_is_marked(config, tmp_path, capsys):
+def test_eval_limit_is_marked(config, tmp_path, capsys):
     assert evaluate(config, tmp_path, "--limit", "3") == 0
-    run = only_record(tmp_path)
+    run = load_only_record(tmp_path)
     assert run["dataset"]["images"] == 3 and run["partial"] is True and "first 3 images only" in capsys.readouterr().out
     assert evaluate(config, tmp_path, "--limit", "3", "--cfg-options", "model.prob_thd=0.2") == 0
     assert len(list((tmp_path / "records").iterdir())) == 2
 
 
-def failing(config, tmp_path, capsys, *words: str) -> str:
-    """Standard error of a run that must end with exit code 1, one message and no traceback on the console."""
-    assert evaluate(config, tmp_path, *words) == 1
-    said = capsys.readouterr()
-    assert "Traceback" not in said.out + said.err and said.err.count("error:") == 1
-    return said.err
+def evaluate_failing(config, tmp_path, capsys, *arguments: str) -> str:
+    """Return the standard error of a run that ends with exit code 1, one message and no traceback on the console."""
+    assert evaluate(config, tmp_path, *arguments) == 1
+    output = capsys.readouterr()
+    assert "Traceback" not in output.out + output.err and output.err.count("error:") == 1
+    return output.err
 
 
 @pytest.mark.parametrize(
-    "words, expected",
+    ("arguments", "expected"),
     [
+        (["--scoring", "published", "--cfg-options", "test_evaluator.type=DepthMetric"], "of type SegMetric"),
         (["--cfg-options", "modle.prob_thd=1"], "no 'modle': did you mean model?"),
         (["--cfg-options", "model.prob_th=1"], "no argument 'prob_th': did you mean prob_thd?"),
         (["--cfg-options", "model.attn.beta=1"], "model has no 'attn'"),
@@ -123,33 +112,33 @@ def failing(config, tmp_path, capsys, *words: str) -> str:
         (["--cfg-options", "test_dataloader.dataset.img_suffix=.jpg"], "The data set is empty"),
         (["--data-root", "/no/such/folder"], "not on disk: /no/such/folder/images"),
         (["--cfg-options", "model.fail=build"], "neither on disk nor to be had"),
-        (["--cfg-options", "model.fail=late"], "ZeroDivisionError: a fault in the code (dummy_world.py"),
+        (["--cfg-options", "model.fail=late"], "ZeroDivisionError: a fault in the code (dummy_dataset.py"),
         (["--limit", "0"], "--limit to be 1 or more"),
         (["--launcher", "pytorch"], "torchrun"),
     ],
 )
-def test_errors_are_one_message(config, tmp_path, capsys, monkeypatch, words, expected):
+def test_eval_error_is_one_message(config, tmp_path, capsys, monkeypatch, arguments, expected):
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"):
         monkeypatch.delenv(name, raising=False)
-    assert expected in failing(config, tmp_path, capsys, *words)
+    assert expected in evaluate_failing(config, tmp_path, capsys, *arguments)
 
 
-def test_vocabulary_of_another_length(config, tmp_path, capsys):
+def test_eval_refuses_vocabulary_of_another_length(config, tmp_path, capsys):
     other = tmp_path / "cls_other.txt"
     other.write_text("one\ntwo\n")
-    said = failing(config, tmp_path, capsys, "--cfg-options", f"model.name_path={other}")
-    assert "cls_other.txt has 2 lines and BaseSegDataset has 3 classes" in said
+    error = evaluate_failing(config, tmp_path, capsys, "--cfg-options", f"model.name_path={other}")
+    assert "cls_other.txt has 2 lines and BaseSegDataset has 3 classes" in error
 
 
-def test_the_traceback_is_in_the_log(config, tmp_path, capsys):
-    said = failing(config, tmp_path, capsys, "--cfg-options", "model.fail=late")
-    log = Path(said.split("the traceback is in ")[1].split(";")[0])
+def test_eval_logs_traceback(config, tmp_path, capsys):
+    error = evaluate_failing(config, tmp_path, capsys, "--cfg-options", "model.fail=late")
+    log = Path(error.split("the traceback is in ")[1].split(";")[0])
     assert "ZeroDivisionError" in log.read_text() and "Traceback" in log.read_text()
     assert evaluate(config, tmp_path, "--debug", "--cfg-options", "model.fail=late") == 1
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_a_config_that_does_not_exist(capsys, monkeypatch):
+def test_eval_suggests_config_for_unknown_path(capsys, monkeypatch):
     known = ["configs/cfg_voc20.py", "configs/cfg_voc21.py", "configs/method/vanilla.py"]
     monkeypatch.setattr("proxyclip.engine.config.load._known_configs", lambda: known)
     for wrong in ("config/cfg_voc21.py", "./config/cfg_voc21.py", "configs/cfg_voc21"):
@@ -157,10 +146,10 @@ def test_a_config_that_does_not_exist(capsys, monkeypatch):
         assert "did you mean configs/cfg_voc21.py?" in capsys.readouterr().err
 
 
-def test_method_replaces_attention_and_vfm(config, tmp_path):
+def test_apply_method_file_replaces_attention_and_vfm(config, tmp_path):
     method = tmp_path / "plain.py"
     method.write_text("model = dict(attention=dict(type='vanilla'), vfm_model=None, prob_thd=0.3)\n")
-    cfg = load_config(EvalOptions(config=str(config)))
+    cfg, _ = load_config(EvalOptions(config=str(config)))
     apply_method_file(cfg, method)
     assert cfg.model.attention == dict(type="vanilla") and cfg.model.vfm_model is None and cfg.model.prob_thd == 0.3
     method.write_text("model = dict(attention=dict(type='vanilla', scale=2))\n")
@@ -168,16 +157,16 @@ def test_method_replaces_attention_and_vfm(config, tmp_path):
     assert cfg.model.attention == dict(type="vanilla", scale=2)
 
 
-def test_a_new_type_drops_the_old_arguments(config):
+def test_load_config_drops_arguments_of_replaced_type(config):
     changes = ("model.attention.type=naclip", "model.vfm_model=None")
     options = EvalOptions(config=str(config), cfg_options=changes)
-    cfg = load_config(options)
+    cfg, _ = load_config(options)
     assert cfg.model.attention == dict(type="naclip") and cfg.model.vfm_model is None
 
 
-def test_identity_follows_what_changes_a_number(config, tmp_path):
+def test_run_identity_changes_with_what_changes_numbers(config, tmp_path):
     def identity(**options):
-        return run_identity(load_config(EvalOptions(config=str(config), **options)), "cpu")
+        return run_identity(*load_config(EvalOptions(config=str(config), **options)), "cpu")
 
     base = identity()
     assert identity(workers=2, work_dir=str(tmp_path)) == base
@@ -192,14 +181,14 @@ def test_identity_follows_what_changes_a_number(config, tmp_path):
         vocabulary.write_text(text)
 
 
-def test_data_root_serves_configs_that_do_not_read_the_variable(config, tmp_path):
+def test_load_config_data_root_replaces_plain_path(config, tmp_path):
     plain = tmp_path / "cfg_plain.py"
     plain.write_text(config.read_text().replace("{{$DATA_ROOT:", "").replace("}}'", "'"))
-    cfg = load_config(EvalOptions(config=str(plain), data_root="/elsewhere"))
+    cfg, _ = load_config(EvalOptions(config=str(plain), data_root="/elsewhere"))
     assert cfg.test_dataloader.dataset.data_root == "/elsewhere"
 
 
-def test_pictures_without_ground_truth_or_file(tmp_path):
+def test_comparison_image_hook_draws_without_labels(tmp_path):
     sample = SegDataSample(metainfo={"ori_shape": (6, 9)})
     sample.pred_sem_seg = PixelData(data=__import__("torch").zeros(1, 6, 9, dtype=int))
     dataset = type("D", (), {"metainfo": {"classes": ("a", "b"), "palette": None}})()
@@ -209,7 +198,7 @@ def test_pictures_without_ground_truth_or_file(tmp_path):
     assert cv2.imread(str(path)).shape[1] > 2 * 9 * 53  # two panels, enlarged
 
 
-def test_message_finds_the_cause():
+def test_format_error_names_the_cause():
     try:
         try:
             raise RuntimeError("operator torchvision::nms does not exist")
@@ -222,21 +211,20 @@ def test_message_finds_the_cause():
     assert format_error(AssertionError()).startswith("AssertionError: no text")
 
 
-def test_the_data_root_of_one_run_is_not_the_next_ones(monkeypatch, tmp_path):
+def test_load_config_restores_data_root_variable(monkeypatch, tmp_path):
     monkeypatch.setenv("DATA_ROOT", "before")
-    cfg = load_config(EvalOptions(config="configs/cfg_voc21.py", data_root=str(tmp_path)))
+    cfg, _ = load_config(EvalOptions(config="configs/cfg_voc21.py", data_root=str(tmp_path)))
     assert cfg.test_dataloader.dataset.data_root == f"{tmp_path}/VOCdevkit/VOC2012"
-    assert load_config(EvalOptions(config="configs/cfg_voc21.py")).test_dataloader.dataset.data_root == (
-        "before/VOCdevkit/VOC2012"
-    )
+    cfg, _ = load_config(EvalOptions(config="configs/cfg_voc21.py"))
+    assert cfg.test_dataloader.dataset.data_root == "before/VOCdevkit/VOC2012"
 
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt(), TerminationSignal("terminated")])
-def test_an_interruption_is_one_word(config, tmp_path, monkeypatch, capsys, stop):
+def test_eval_interruption_prints_one_line(config, tmp_path, monkeypatch, capsys, stop):
     def interrupt(*_):
         raise stop
 
-    for target in ("proxyclip.engine.evaluation.evaluate.load_config", "proxyclip.engine.sweep.cells.load_config"):
+    for target in ("proxyclip.engine.evaluation.evaluate.load_config", "proxyclip.engine.sweep.cells.merge_config"):
         monkeypatch.setattr(target, interrupt)
     assert evaluate(config, tmp_path) == 130
     assert capsys.readouterr().err == f"{str(stop) or 'interrupted'}\n"

@@ -16,7 +16,6 @@ from proxyclip.cli.eval_all import main, parse_sweep_options
 from proxyclip.engine.config.load import list_methods, load_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.evaluation.identity import run_identity
-from proxyclip.engine.sweep import display as board
 from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_cell_target, make_cells
 from proxyclip.engine.sweep.display import COMPARISON_COLUMNS, PROTOCOL_FOOTNOTE
 from proxyclip.engine.sweep.run import PROGRESS_VARIABLE
@@ -25,12 +24,12 @@ from proxyclip.results.records import save_record
 from proxyclip.utils.paths import ROOT
 
 TINY = "configs/cfg_tinyworld.py"
-READY = "ready"  # what a stand-in for eval.py says once it runs
+READY = "ready"  # printed by a stand-in for eval.py once it runs
 
 
 @pytest.fixture
 def world(tmp_path, monkeypatch):
-    """A work dir, good configs, one that fails and one without data; the runs are acted, not run."""
+    """A work dir, good configs, one that fails and one without data; nothing is evaluated."""
     for name in ("DATA_ROOT", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         monkeypatch.delenv(name, raising=False)
     for target in ("proxyclip.engine.evaluation.identity.hash_code", "proxyclip.engine.evaluation.record.hash_code"):
@@ -45,25 +44,25 @@ def world(tmp_path, monkeypatch):
         (tmp_path / f"cfg_{name}.py").write_text(text.replace(old, new))
     started = []
 
-    def act(words, env, log):
-        config = words[words.index("--config") + 1]
+    def act(argv, env, log):
+        config = argv[argv.index("--config") + 1]
         started.append(Path(config).stem)
         if "fails" in config:
             log.parent.mkdir(parents=True, exist_ok=True)
             log.write_text("7 images\nerror: the weights are gone\n(the traceback is in a.log; --debug shows it)\n")
             return 1
-        record(tmp_path, config, words[words.index("--vfm") + 1] if "--vfm" in words else None)
+        record(tmp_path, config, argv[argv.index("--vfm") + 1] if "--vfm" in argv else None)
         return 0
 
-    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", act)
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.run_command", act)
     return tmp_path, started
 
 
 def record(folder: Path, config: str, vfm: str | None = None, **more) -> None:
-    """A record of a config, as a run on the CPU would leave it."""
-    cfg = load_config(EvalOptions(config=config, work_dir=str(folder), vfm=vfm))
+    """Save the record of a config, as of a run on the CPU."""
+    cfg, method = load_config(EvalOptions(config=config, work_dir=str(folder), vfm=vfm))
     run = {"metrics": {"mIoU": 50.0}, "dataset": {"images": 7}, "method": "proxy", "scoring": "correct"}
-    save_record({**run, "identity": run_identity(cfg, "cpu"), **more}, folder)
+    save_record({**run, "identity": run_identity(cfg, method, "cpu"), **more}, folder)
 
 
 def call(folder: Path, *names: str, more: tuple[str, ...] = ()) -> int:
@@ -71,32 +70,32 @@ def call(folder: Path, *names: str, more: tuple[str, ...] = ()) -> int:
     return main(["--configs", *files, "--work-dir", str(folder), "--device", "cpu", *more])
 
 
-def rows(said: str) -> dict[str, dict[str, str]]:
+def rows(output: str) -> dict[str, dict[str, str]]:
     """Rows of a Markdown table, each a dict by column, by the stem of the config."""
-    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in said.splitlines() if line[:1] == "|"]
+    table = [[cell.strip() for cell in line.strip("|").split("|")] for line in output.splitlines() if line[:1] == "|"]
     return {Path(row[0]).name: dict(zip(table[0], row, strict=True)) for row in table[2:]}
 
 
-def test_goes_on_after_failures_and_resumes(world, capsys):
+def test_sweep_continues_after_failures_and_resumes(world, capsys):
     folder, started = world
     assert call(folder, "fails", "empty", "dummy", "other", "absent", more=("--markdown",)) == 1
     assert started == ["cfg_fails", "cfg_dummy", "cfg_other"]
-    said = capsys.readouterr().out
-    assert "no data: The data of BaseSegDataset are not on disk" in said and "There is no config" in said
-    assert "failed: the weights are gone (log: " in said and "001-" in said
-    assert said.count("    done: mIoU 50.00 (") == 2
-    shown = {name: (row["state"], row["mIoU"]) for name, row in rows(said).items()}
+    output = capsys.readouterr().out
+    assert "no data: The data of BaseSegDataset are not on disk" in output and "There is no config" in output
+    assert "failed: the weights are gone (log: " in output and "001-" in output
+    assert output.count("    done: mIoU 50.00 (") == 2
+    shown = {name: (row["state"], row["mIoU"]) for name, row in rows(output).items()}
     assert shown == {
         "cfg_fails": ("failed", "-"), "cfg_empty": ("no data", "-"), "cfg_absent": ("failed", "-"),
         "cfg_dummy": ("done", "50.00"), "cfg_other": ("done", "50.00"),
     }  # fmt: skip
     started.clear()
     assert call(folder, "dummy", "other") == 0
-    assert started == [] and capsys.readouterr().out.count("kept") == 4  # said and shown in the table
+    assert started == [] and capsys.readouterr().out.count("kept") == 4  # printed and in the table
     assert call(folder, "dummy", more=("--force",)) == 0 and started == ["cfg_dummy"]
 
 
-def test_records_that_lack_images_count_where_images_may_be_left_out(world, capsys):
+def test_sweep_keeps_incomplete_records_with_skip_bad(world, capsys):
     folder, started = world
     record(folder, str(folder / "cfg_dummy.py"), left_out=[{"file": "3.png", "why": "broken"}])
     assert call(folder, "dummy", more=("--skip-bad",)) == 0 and started == []
@@ -107,41 +106,41 @@ def test_records_that_lack_images_count_where_images_may_be_left_out(world, caps
     assert "--skip-bad" in capsys.readouterr().out
 
 
-def test_dry_run_runs_nothing(world, capsys):
+def test_sweep_dry_run_runs_nothing(world, capsys):
     folder, started = world
     assert call(folder, "dummy", more=("--dry-run", "--limit", "3", "--cfg-options", "model.name_path=a b")) == 0
-    said = capsys.readouterr().out
-    assert started == [] and "--limit 3" in said and "'model.name_path=a b'" in said
+    output = capsys.readouterr().out
+    assert started == [] and "--limit 3" in output and "'model.name_path=a b'" in output
     assert not (folder / "records").exists() and not (folder / "logs").exists()
 
 
-def test_equal_cells_are_run_once(world, capsys):
+def test_sweep_runs_equal_cells_once(world, capsys):
     folder, started = world
     (folder / "cfg_same.py").write_text((folder / "cfg_dummy.py").read_text())
     assert call(folder, "dummy", "same", more=("--markdown",)) == 0 and started == ["cfg_dummy"]
-    said = capsys.readouterr().out
-    same = rows(said)["cfg_same"]
-    assert "    as [1]" in said and (same["state"], same["mIoU"]) == ("kept", "50.00")
+    output = capsys.readouterr().out
+    same = rows(output)["cfg_same"]
+    assert "    as [1]" in output and (same["state"], same["mIoU"]) == ("kept", "50.00")
 
 
-def test_missing_data_fail_only_what_was_asked_for(world, monkeypatch):
+def test_sweep_missing_data_fail_requested_configs_only(world, monkeypatch):
     folder, _ = world
     assert call(folder, "empty") == 1
     monkeypatch.setattr("proxyclip.engine.sweep.cells.default_configs", lambda: [str(folder / "cfg_empty.py")])
     assert main(["--work-dir", str(folder), "--device", "cpu"]) == 0
 
 
-def test_command_lines():
+def test_build_eval_command_formats_arguments():
     arguments = ["--gpus", "4", "--limit", "2", "--cfg-options", "a=1", "b=2", "--methods", "vanilla"]
     options = parse_sweep_options(arguments)
-    words = build_eval_command(Cell("configs/cfg_x.py", "vanilla"), options)
-    assert words[2] == "bash" and words[3] == str(ROOT / "dist_test.sh")
-    assert words[4:6] == ["configs/cfg_x.py", "4"] and words[-3:] == ["--cfg-options", "a=1", "b=2"]
+    argv = build_eval_command(Cell("configs/cfg_x.py", "vanilla"), options)
+    assert argv[2] == "bash" and argv[3] == str(ROOT / "dist_test.sh")
+    assert argv[4:6] == ["configs/cfg_x.py", "4"] and argv[-3:] == ["--cfg-options", "a=1", "b=2"]
     options = replace(options, gpus=None)
-    words = build_eval_command(Cell("configs/cfg_x.py"), options)
-    assert words[1] == str(ROOT / "eval.py") and not {"--method", "--vfm", "--clip", "--skip-bad"} & set(words)
-    words = build_eval_command(Cell("configs/cfg_x.py", "naclip", "dino-s16", "ViT-L-14,openai"), options)
-    assert words[-9:-3] == ["--method", "naclip", "--vfm", "dino-s16", "--clip", "ViT-L-14,openai"]
+    argv = build_eval_command(Cell("configs/cfg_x.py"), options)
+    assert argv[1] == str(ROOT / "eval.py") and not {"--method", "--vfm", "--clip", "--skip-bad"} & set(argv)
+    argv = build_eval_command(Cell("configs/cfg_x.py", "naclip", "dino-s16", "ViT-L-14,openai"), options)
+    assert argv[-9:-3] == ["--method", "naclip", "--vfm", "dino-s16", "--clip", "ViT-L-14,openai"]
     options = parse_sweep_options(["--gpus", "0,1,2,3", "--gpus-per-job", "2"])
     assert build_eval_command(Cell("configs/cfg_x.py"), options)[4:6] == ["configs/cfg_x.py", "2"]
     options = parse_sweep_options(["--gpus", "0,"])
@@ -149,7 +148,7 @@ def test_command_lines():
 
 
 @pytest.mark.parametrize(
-    ("words", "why"),
+    ("arguments", "message"),
     [
         ("--gpus 0", "one GPU: '0,'"),
         ("--gpus 1,1", "different GPUs"),
@@ -161,50 +160,54 @@ def test_command_lines():
         ("--slurm-options time=1", "need --slurm"),
     ],
 )
-def test_options_that_make_no_sense(words, why, capsys):
+def test_parse_sweep_options_refuses_contradictions(arguments, message, capsys):
     with pytest.raises(SystemExit, match="2"):
-        parse_sweep_options(words.split())
-    assert why in capsys.readouterr().err
+        parse_sweep_options(arguments.split())
+    assert message in capsys.readouterr().err
 
 
-def cells(*words: str) -> list[tuple]:
-    options = parse_sweep_options(["--configs", TINY, *words])
+def cells(*argv: str) -> list[tuple]:
+    options = parse_sweep_options(["--configs", TINY, *argv])
     return [(cell.method, cell.vfm, cell.clip) for cell in make_cells(options)]
 
 
-def test_a_method_runs_with_the_vfms_it_can_use():
+def test_make_cells_combines_methods_with_usable_vfms():
     assert cells() == [(None, None, None)]
     assert cells("--methods", "vanilla", "proxy") == [("vanilla", None, None), ("proxy", None, None)]
     got = cells("--methods", "sclip", "proxy", "naclip", "gla", "sclip", "--vfms", "tiny", "clip")
     guided = [("tiny", None), ("clip", None)]
-    want = [("sclip", None, None), *(("proxy", *one) for one in guided)]
-    want += [("naclip", "none", None), *(("naclip", *one) for one in guided), *(("gla", *one) for one in guided)]
+    want = [("sclip", None, None), *(("proxy", *models) for models in guided)]
+    want += [
+        ("naclip", "none", None),
+        *(("naclip", *models) for models in guided),
+        *(("gla", *models) for models in guided),
+    ]
     assert got == want
     clips = ("ViT-B-16", "ViT-L-14")
     assert cells("--clips", *clips, "--vfms", "dino") == [(None, "dino", clip) for clip in clips]
     assert cells("--methods", "no_such", "--vfms", "dino") == [("no_such", None, None)]
 
 
-def test_all_methods():
-    found = [method for method, _, _ in cells("--methods", "all", "proxy")]
-    assert found == list_methods() and len(found) > 5
-    assert len(cells("--methods", "all", "--vfms", "tiny")) == len(found) + 1  # naclip twice
+def test_make_cells_expands_all_methods():
+    methods = [method for method, _, _ in cells("--methods", "all", "proxy")]
+    assert methods == list_methods() and len(methods) > 5
+    assert len(cells("--methods", "all", "--vfms", "tiny")) == len(methods) + 1  # naclip twice
 
 
-def test_what_does_not_go_together_is_refused_and_no_failure(world, capsys):
+def test_sweep_refuses_impossible_cells_without_failure(world, capsys):
     folder, started = world
-    words = ["--configs", TINY, "--work-dir", str(folder), "--device", "cpu", "--dry-run"]
-    assert main([*words, "--methods", "proxy", "--vfms", "none", "tiny"]) == 0
-    said = capsys.readouterr().out
-    assert "refused: proxy needs a VFM, but vfm_model is None" in said and "without a VFM: clearclip" in said
-    assert "would run: " in said and "--method proxy --vfm tiny" in said and started == []
-    assert main([*words, "--methods", "proxi", "--vfms", "tiny"]) == 1
+    argv = ["--configs", TINY, "--work-dir", str(folder), "--device", "cpu", "--dry-run"]
+    assert main([*argv, "--methods", "proxy", "--vfms", "none", "tiny"]) == 0
+    output = capsys.readouterr().out
+    assert "refused: proxy needs a VFM, but vfm_model is None" in output and "without a VFM: clearclip" in output
+    assert "would run: " in output and "--method proxy --vfm tiny" in output and started == []
+    assert main([*argv, "--methods", "proxi", "--vfms", "tiny"]) == 1
     assert "failed: There is no method 'proxi'" in capsys.readouterr().out
-    assert main([*words, "--vfms", "dyno"]) == 1
+    assert main([*argv, "--vfms", "dyno"]) == 1
     assert "mean 'dino'?" in capsys.readouterr().out
 
 
-def test_the_table_in_markdown(world, capsys):
+def test_sweep_prints_markdown_table(world, capsys):
     folder, _ = world
     assert call(folder, "dummy", more=("--markdown", "--vfms", "none")) == 0
     row = rows(capsys.readouterr().out)["cfg_dummy"]
@@ -215,11 +218,11 @@ def test_the_table_in_markdown(world, capsys):
     }  # fmt: skip
 
 
-def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
+def test_sweep_runs_one_job_a_gpu(world, monkeypatch):
     folder, _ = world
     busy, seen, lock, four = set(), [], threading.Lock(), threading.Barrier(4, timeout=60)
 
-    def act(words, env, log):
+    def act(argv, env, log):
         gpu = env["CUDA_VISIBLE_DEVICES"]
         with lock:
             assert gpu not in busy
@@ -232,7 +235,7 @@ def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
             busy.remove(gpu)
         return 1
 
-    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", act)
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.run_command", act)
     monkeypatch.setattr("proxyclip.engine.sweep.jobs.count_cores", lambda: 12)
     files = [str(folder / f"cfg_other{n}.py") for n in ("", 1, 2, 3, 4, 5)]
     assert main(["--configs", *files, "--work-dir", str(folder), "--gpus", "0,1,2,7"]) == 1
@@ -241,53 +244,53 @@ def test_each_gpu_has_one_job_at_a_time(world, monkeypatch):
     assert not four.broken and not busy
 
 
-def test_all_gpus_a_job(world, monkeypatch):
+def test_sweep_gives_one_job_all_gpus(world, monkeypatch):
     folder, _ = world
     seen = []
-    monkeypatch.setattr(
-        "proxyclip.engine.sweep.run.run_command", lambda words, env, log: seen.append((words, env)) or 1
-    )
-    words = ["--work-dir", str(folder), "--gpus", "0,1,2,3", "--gpus-per-job", "4"]
-    assert main(["--configs", str(folder / "cfg_dummy.py"), *words]) == 1
-    ((words, env),) = seen
-    assert env["CUDA_VISIBLE_DEVICES"] == "0,1,2,3" and words[3].endswith("dist_test.sh") and words[5] == "4"
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.run_command", lambda argv, env, log: seen.append((argv, env)) or 1)
+    arguments = ["--work-dir", str(folder), "--gpus", "0,1,2,3", "--gpus-per-job", "4"]
+    assert main(["--configs", str(folder / "cfg_dummy.py"), *arguments]) == 1
+    ((argv, env),) = seen
+    assert env["CUDA_VISIBLE_DEVICES"] == "0,1,2,3" and argv[3].endswith("dist_test.sh") and argv[5] == "4"
 
 
 @pytest.fixture
 def targets(monkeypatch):
     """Published results by the name of the config: 50.1 for dummy, 48 for other, a doubtful one for other1."""
-    said = {
+    results = {
         "dummy": PublishedResult(50.1, True, "a paper", "", ""),
         "other": PublishedResult(48.0, True, "a paper", "", ""),
         "other1": PublishedResult(10.0, False, "a README", "", ""),
         "empty": PublishedResult(60.0, True, "a paper", "", ""),
     }
-    name = {"cfg_" + short: target for short, target in said.items()}
+    name = {"cfg_" + short: target for short, target in results.items()}
     monkeypatch.setattr(
         "proxyclip.engine.sweep.cells.find_cell_target", lambda cfg, options, method: name.get(Path(cfg.filename).stem)
     )
-    monkeypatch.setattr(board.published, "target_of", lambda run: name.get(run.get("config_name")))
+    monkeypatch.setattr(
+        "proxyclip.engine.sweep.display.find_published_result", lambda run: name.get(run.get("config_name"))
+    )
 
 
-def recorded(folder: Path, *names: str, **more) -> None:
+def record_configs(folder: Path, *names: str, **more) -> None:
     for name in names:
         record(folder, str(folder / f"cfg_{name}.py"), config_name=f"cfg_{name}", **more)
 
 
-def test_comparison_of_what_is_recorded(world, targets, capsys):
+def test_sweep_compares_records_with_published_results(world, targets, capsys):
     folder, started = world
-    recorded(folder, "dummy", "other1", "other2")
+    record_configs(folder, "dummy", "other1", "other2")
     assert call(folder, "dummy", "other", "other1", "other2", more=("--compare", "--dry-run", "--markdown")) == 0
-    said = capsys.readouterr().out
+    output = capsys.readouterr().out
     columns = ("state", *COMPARISON_COLUMNS)
-    shown = {name: tuple(row[column] for column in columns) for name, row in rows(said).items()}
+    shown = {name: tuple(row[column] for column in columns) for name, row in rows(output).items()}
     assert shown == {
         "cfg_dummy": ("kept", "50.10", "-0.10", "a paper"),
         "cfg_other": ("would run", "48.00", "-", "a paper"),
         "cfg_other1": ("kept", "~10.00", "+40.00", "a README"),
         "cfg_other2": ("kept", "-", "-", "-"),
     }
-    assert PROTOCOL_FOOTNOTE in said and started == []
+    assert PROTOCOL_FOOTNOTE in output and started == []
     assert call(folder, "dummy", more=("--compare", "--dry-run")) == 0
     assert PROTOCOL_FOOTNOTE not in capsys.readouterr().out
 
@@ -303,41 +306,35 @@ def test_comparison_of_what_is_recorded(world, targets, capsys):
         (("other1", "other2"), "1", 1, "reproduced: nothing to compare"),
     ],
 )  # fmt: skip
-def test_strict(world, targets, capsys, monkeypatch, names, points, code, verdict):
+def test_sweep_strict_sets_exit_code(world, targets, capsys, monkeypatch, names, points, code, verdict):
     folder, _ = world
-    recorded(folder, *(name for name in names if name != "empty"))
+    record_configs(folder, *(name for name in names if name != "empty"))
     monkeypatch.setattr(
         "proxyclip.engine.sweep.cells.default_configs", lambda: [str(folder / f"cfg_{name}.py") for name in names]
     )
-    words = ["--work-dir", str(folder), "--device", "cpu", "--strict", points]
-    assert main([*words, "--dry-run"]) == code
+    argv = ["--work-dir", str(folder), "--device", "cpu", "--strict", points]
+    assert main([*argv, "--dry-run"]) == code
     assert verdict in capsys.readouterr().out
 
 
-def test_strict_takes_no_run_that_cannot_be_compared(world, targets, capsys, monkeypatch):
+def test_sweep_strict_leaves_out_incomparable_runs(world, targets, capsys, monkeypatch):
     folder, _ = world
-    recorded(folder, "dummy", left_out=[{"file": "3.png", "why": "broken"}])
-    monkeypatch.setattr(board.published, "target_of", lambda run: None)
+    record_configs(folder, "dummy", left_out=[{"file": "3.png", "why": "broken"}])
+    monkeypatch.setattr("proxyclip.engine.sweep.display.find_published_result", lambda run: None)
     assert call(folder, "dummy", more=("--skip-bad", "--strict", "5", "--dry-run")) == 1
     assert "images are left out" in capsys.readouterr().out
     assert call(folder, "dummy", more=("--strict", "5", "--dry-run")) == 1  # would have to run
     assert "missing: " in capsys.readouterr().out
 
 
-def test_targets_are_those_of_whole_runs_of_our_configs():
-    def found(**options):
-        given = EvalOptions(config=TINY, **options)
-        return find_cell_target(load_config(given), given, "proxy")
+def test_find_cell_target_needs_unchanged_whole_run():
+    def find_target(**changes):
+        options = EvalOptions(config=TINY, **changes)
+        return find_cell_target(load_config(options)[0], options, "proxy")
 
-    assert found() is not None and found().exact
-    for other in (dict(limit=3), dict(scoring="published"), dict(cfg_options=("model.prob_thd=0.5",))):
-        assert found(**other) is None
-
-
-def test_help_is_quick():
-    code = "import sys, eval_all; sys.modules['torch'] = None; eval_all.main(['--help'])"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "does not stop the rest" in done.stdout
+    assert find_target().exact
+    for changes in (dict(limit=3), dict(scoring="published"), dict(cfg_options=("model.prob_thd=0.5",))):
+        assert find_target(**changes) is None
 
 
 STAND_IN = f"""
@@ -355,23 +352,24 @@ import subprocess, sys
 from proxyclip.cli import eval_all
 from proxyclip.engine.sweep import cells as grid, jobs
 start = subprocess.Popen
-jobs.subprocess.Popen = lambda words, **more: start(words, pass_fds=[int(sys.argv[2])], **more)
+jobs.subprocess.Popen = lambda argv, **more: start(argv, pass_fds=[int(sys.argv[2])], **more)
 grid.build_eval_command = lambda cell, options: [sys.executable, "-c", sys.argv[1], sys.argv[2]]
 sys.exit(eval_all.main(sys.argv[3:]))
 """
 
 
-def test_sigterm_ends_the_children_too(tmp_path):
-    """They are told, and save; it says how to go on, and 130 comes back."""
+@pytest.mark.slow
+def test_sweep_sigterm_ends_children(tmp_path):
+    """They get the signal and save; the exit code is 130."""
     make_world(tmp_path)
     text = (tmp_path / "cfg_dummy.py").read_text()
     (tmp_path / "cfg_other.py").write_text(text.replace("prob_thd=0.1", "prob_thd=0.2"))
     hear, say = os.pipe()
-    words = [sys.executable, "-c", DRIVER, STAND_IN, str(say), "--device", "cpu", "--jobs", "2"]
-    words += ["--configs", *(str(tmp_path / f"cfg_{name}.py") for name in ("dummy", "other"))]
+    argv = [sys.executable, "-c", DRIVER, STAND_IN, str(say), "--device", "cpu", "--jobs", "2"]
+    argv += ["--configs", *(str(tmp_path / f"cfg_{name}.py") for name in ("dummy", "other"))]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     parent = subprocess.Popen(
-        [*words, "--work-dir", str(tmp_path)], env=env, pass_fds=[say], stdout=-1, stderr=-1, text=True
+        [*argv, "--work-dir", str(tmp_path)], env=env, pass_fds=[say], stdout=-1, stderr=-1, text=True
     )
     os.close(say)
     try:
@@ -389,7 +387,8 @@ def test_sigterm_ends_the_children_too(tmp_path):
     assert "run the same command again to go on" in err
 
 
-def test_one_real_cell(tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_sweep_runs_real_cell(tmp_path, monkeypatch):
     """Through the real eval.py: the record is found under the identity computed before the run."""
     monkeypatch.setenv("PYTHONPATH", str(ROOT / "tests"))
     make_world(tmp_path)
