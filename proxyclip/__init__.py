@@ -2,9 +2,9 @@
 
     >>> from proxyclip import Segmenter, segment
 
-Importing the package is cheap: those names are loaded when they are asked for. Its one effect is `mmcv_compat.install()`, so
-that MMSegmentation can be imported beside an mmcv without compiled operators; worker processes inherit that by
-importing the package too.
+Importing the package is cheap: those names are loaded when they are asked for. Its one effect is
+`prepare_mmseg_import()`, so that MMSegmentation can be imported beside an mmcv without compiled operators; worker
+processes inherit that by importing the package too.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ prepare_mmseg_import()
 
 def register() -> None:
     """Import everything that a config may name, so that MMSegmentation's registries know it."""
-    from proxyclip.engine.config.load import register_all_modules
+    from proxyclip.engine.config.registration import register_all_modules
 
     register_all_modules()
 

@@ -51,7 +51,13 @@ class BenchmarkDataset(mm.BaseSegDataset):
 
     def __init__(self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any):
         if zero_shot:
-            kwargs["metainfo"] = self._add_unseen(kwargs.get("metainfo"))
+            metainfo = dict(kwargs.get("metainfo") or {})
+            if metainfo.get("unseen") is None:
+                if self.unseen_classes is None:
+                    reason = "has no usual zero-shot split, so zero_shot=True fails"
+                    raise ValueError(f"{type(self).__name__} {reason}: {CUSTOM_SPLIT_HINT}")
+                metainfo["unseen"] = self.unseen_classes
+            kwargs["metainfo"] = metainfo
         if data_root is not None and str(data_root).startswith("~"):
             data_root = str(Path(data_root).expanduser())
         if "ignore_index" in kwargs:
@@ -69,14 +75,8 @@ class BenchmarkDataset(mm.BaseSegDataset):
         """Folders, list and suffixes of the files."""
         images, labels = (self.data_prefix.get(key) for key in ("img_path", "seg_map_path"))
         listed = Path(self.ann_file) if self.ann_file and not Path(self.ann_file).is_dir() else None
-        return DatasetLayout(
-            images=Path(images or self.data_root or "."),
-            labels=None if labels is None else Path(labels),
-            names=listed,
-            image_suffix=self.img_suffix,
-            label_suffix=self.seg_map_suffix,
-            without_labels=self.without_labels,
-        )
+        folders = Path(images or self.data_root or "."), None if labels is None else Path(labels)
+        return DatasetLayout(*folders, listed, self.img_suffix, self.seg_map_suffix, self.without_labels)
 
     @property
     def label_format(self) -> LabelFormat:
@@ -133,16 +133,6 @@ class BenchmarkDataset(mm.BaseSegDataset):
                 raise
             reason = " ".join(str(error).split()) or type(error).__name__
             raise RuntimeError(f"{files[0]} does not go through the pipeline: {reason}") from error
-
-    @classmethod
-    def _add_unseen(cls, metainfo: Mapping[str, Any] | None) -> dict[str, Any]:
-        metainfo = dict(metainfo or {})
-        if metainfo.get("unseen") is None:
-            if cls.unseen_classes is None:
-                message = f"{cls.__name__} has no usual zero-shot split, so zero_shot=True fails: {CUSTOM_SPLIT_HINT}"
-                raise ValueError(message)
-            metainfo["unseen"] = cls.unseen_classes
-        return metainfo
 
     def _listing_error(self, errors: list[FileIssue]) -> Exception:
         kinds = Counter(problem.kind for problem in errors)

@@ -125,16 +125,13 @@ class CityscapesDataset(BenchmarkDataset):
     )
 
 
-_COCO: dict[str, int] = {"val2017": 5000, "train2017": 118287}
-
-
 @DATASETS.register_module(force=True)
 class COCOStuffDataset(BenchmarkDataset):
     """COCO-Stuff164k, 171 classes; 255 is unlabelled."""
 
     METAINFO = _STUFF
     defaults: ClassVar[dict] = {"seg_map_suffix": "_labelTrainIds.png"}
-    counts = _COCO
+    counts: ClassVar[dict] = {"val2017": 5000, "train2017": 118287}
     unseen_classes = COCO_STUFF_UNSEEN
     source = (
         "The data are val2017.zip of images.cocodataset.org and stuffthingmaps_trainval2017.zip; "
@@ -162,7 +159,7 @@ class COCOObjectDataset(BenchmarkDataset):
         "palette": [[0, 0, 0], *_STUFF["palette"][:80]],
     }
     defaults: ClassVar[dict] = {"seg_map_suffix": "_instanceTrainIds.png"}
-    counts = _COCO
+    counts: ClassVar[dict] = {"val2017": 5000, "train2017": 118287}
     marks = ()
     source = "The label maps are made from COCO-Stuff164k by datasets/prepare_coco_object.py."
 

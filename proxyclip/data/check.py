@@ -5,6 +5,7 @@ An error makes the number wrong or stops the run half-way; a note is only worth 
 
 from __future__ import annotations
 
+import dataclasses
 import time
 import warnings
 from collections import Counter
@@ -51,9 +52,8 @@ def run_preflight(cfg: Config, limit: int | None = None, data_root: str | None =
     for info in (dataset.get_data_info(i) for i in sorted(positions)):
         label = info.get("seg_map_path")
         pair = SampleFiles(Path(info["img_path"]).stem, Path(info["img_path"]), None if label is None else Path(label))
-        problems += [
-            problem for problem in inspect_sample(pair, dataset.label_format).problems if problem.level == "error"
-        ]
+        inspection = inspect_sample(pair, dataset.label_format)
+        problems += [problem for problem in inspection.problems if problem.level == "error"]
     if problems:
         shown = "; ".join(str(problem) for problem in problems[:3])
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
@@ -110,7 +110,7 @@ def check_dataset(
         "not_listed": count_unlisted_images(dataset.layout, pairs) if pairs and dataset.layout.names else 0,
         "errors": levels["error"],
         "notes": levels["note"],
-        "problems": [problem.as_dict() for problem in problems],
+        "problems": [dataclasses.asdict(problem) for problem in problems],
         "labels": [
             dict(value=i, name=name, pixels=labels[i][0], images=labels[i][1])
             for i, name in enumerate(names)

@@ -11,8 +11,7 @@ def fingerprint_dataset(dataset: Any) -> dict[str, Any]:
     """Number of images, hash of their names, and hash of all file sizes in bytes.
 
     Names are the last two folders and the file, which are the same where the data are moved. Both hashes are absent for
-    a
-    data set without `get_data_info`.
+    a data set without `get_data_info`.
     """
     if not hasattr(dataset, "get_data_info"):
         return {"images": len(dataset)}

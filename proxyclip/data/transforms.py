@@ -27,10 +27,8 @@ class LoadImageFromFile(_LoadImageFromFile):
     """Load `img_path` into `img` (H, W, 3) uint8 BGR; damaged files are an error.
 
     OpenCV decodes a truncated JPEG to garbage, in some versions without an error, so Pillow checks the file first.
-    Takes
-    the place of mmcv's loader in MMSegmentation's scope; its arguments are the same, but the EXIF orientation is
-    ignored
-    unless `color_type='color'` is asked for: label maps are never turned by it, so images must not be either.
+    Takes the place of mmcv's loader in MMSegmentation's scope, with the same arguments, but ignores the EXIF
+    orientation unless `color_type='color'` is asked for: label maps are never turned by it.
 
     Raises:
         OSError: the file is missing, empty, damaged or no image; the message has its name.

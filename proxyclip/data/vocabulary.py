@@ -41,32 +41,29 @@ def parse_vocabulary(text: str, source: str = "", separator: str = ";") -> Vocab
 
     Raises:
         ValueError: no class at all, a line of nothing but separators, or semicolons in a file with another separator;
-            the
-            message has the line.
+            the message has the line.
     """
     classes = []
+    place = source or "the vocabulary"
     for number, line in enumerate(text.removeprefix("\ufeff").splitlines(), 1):
         if not line.strip():
             continue
         if ";" in line and separator != ";":
             raise ValueError(
-                f"Expected names between {separator!r}, as SCLIP writes them, in line {number} of "
-                f"{source or 'the vocabulary'}, but it has ';': such a file belongs to ProxyCLIPSegmentation"
+                f"Expected names between {separator!r}, as SCLIP writes them, in line {number} of {place}, but it has "
+                "';': such a file belongs to ProxyCLIPSegmentation"
             )
         names = tuple(name.strip() for name in line.split(separator) if name.strip())
         if not names:
-            raise ValueError(
-                f"Expected a class name in line {number} of {source or 'the vocabulary'}, but got {line!r}"
-            )
+            raise ValueError(f"Expected a class name in line {number} of {place}, but got {line!r}")
         classes.append(names)
     counts = Counter(name for names in classes for name in names)
     repeated = sorted(name for name, count in counts.items() if count > 1)
     if repeated:
-        logger.warning(
-            "%s has names that stand twice, only the first can win: %s", source or "The vocabulary", repeated
-        )
+        subject = source or "The vocabulary"
+        logger.warning("%s has names that stand twice, only the first can win: %s", subject, repeated)
     if not classes:
-        raise ValueError(f"Expected one class a line in {source or 'the vocabulary'}, but it is empty")
+        raise ValueError(f"Expected one class a line in {place}, but it is empty")
     return Vocabulary(tuple(classes), source)
 
 

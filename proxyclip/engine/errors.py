@@ -5,7 +5,6 @@ import os
 import re
 import time
 import traceback
-from collections.abc import Iterator
 from pathlib import Path
 
 from mmengine.logging import MMLogger
@@ -15,15 +14,14 @@ from proxyclip.engine.evaluation.loader import EMPTY_DATASET_MESSAGE, DataLoader
 from proxyclip.utils.mmcv_compat import explain_dependency_error
 from proxyclip.utils.suggest import did_you_mean
 
-_PLAIN = (OSError, ValueError, TypeError, RuntimeError, ImportError)  # their text is enough without the class
-
 
 def format_error(error: BaseException) -> str:
     """Format an error as one message: its cause, and the remedy where it is known."""
-    for cause in _iterate_causes(error):
-        remedy = explain_dependency_error(cause)
-        if remedy:
+    cause: BaseException | None = error
+    while cause is not None:
+        if remedy := explain_dependency_error(cause):
             return remedy
+        cause = cause.__cause__ or cause.__context__
     text = str(error.args[0]) if isinstance(error, KeyError) and error.args else str(error)
     worker = re.search(r"Original Traceback.*\n(\S.*)$", text.strip(), flags=re.DOTALL)
     if worker:
@@ -43,7 +41,7 @@ def format_error(error: BaseException) -> str:
     if unknown:
         name, registry_name = unknown.groups()
         return f"There is no {registry_name} named {name!r}{_suggest_registered(name, registry_name)}"
-    if isinstance(error, _PLAIN) and text:
+    if isinstance(error, (OSError, ValueError, TypeError, RuntimeError, ImportError)) and text:
         return text
     frames = traceback.extract_tb(error.__traceback__)
     location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
@@ -76,12 +74,6 @@ def log_failure(error: BaseException, folder: Path) -> Path | None:
     except OSError:
         return None
     return path
-
-
-def _iterate_causes(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__cause__ or error.__context__
 
 
 def _suggest_registered(name: str, registry_name: str) -> str:

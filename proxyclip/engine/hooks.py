@@ -61,7 +61,9 @@ class ComparisonImageHook(Hook):
                 truth = np.where(truth == meta.get("ignore_index", 255), -1, truth)
                 label_maps = {"Ground truth": truth, **label_maps}
             sheet = draw_comparison(image, label_maps, names, colors)
-            Image.fromarray(sheet).save(self.folder / f"{_image_stem(sample, batch_idx, index)}.png")
+            path = sample.metainfo.get("img_path")
+            stem = "_".join((*Path(path).parts[-2:-1], Path(path).stem)) if path else f"{batch_idx:06d}_{index}"
+            Image.fromarray(sheet).save(self.folder / f"{stem}.png")
 
 
 def get_sample_labels(field: Any) -> np.ndarray:
@@ -84,8 +86,3 @@ def load_sample_image(sample: Any, model_input: Any, shape: tuple[int, ...]) -> 
     if image.shape[:2] != shape:
         image = cv2.resize(image, shape[::-1])
     return np.ascontiguousarray(image[..., ::-1])
-
-
-def _image_stem(sample: Any, batch_idx: int, index: int) -> str:
-    path = sample.metainfo.get("img_path")
-    return "_".join((*Path(path).parts[-2:-1], Path(path).stem)) if path else f"{batch_idx:06d}_{index}"

@@ -14,12 +14,7 @@ from torch import Tensor, nn
 from proxyclip.data.vocabulary import Vocabulary
 from proxyclip.models.precision import pick_dtype
 from proxyclip.models.refine import build_refine_steps
-from proxyclip.models.sliding.postprocess import (
-    labels_from_probabilities,
-    labels_from_scores,
-    max_over_synonyms,
-    scores_to_labels,
-)
+from proxyclip.models.sliding import postprocess
 
 # (H0, W0) -> row chunks of a score map, (names, rows, W0) from the top
 RowChunkFunction = Callable[[tuple[int, int]], Iterable[Tensor]]
@@ -108,17 +103,18 @@ class OpenVocabSegmentor(BaseSegmentor):
 
     def classify(self, scores: Tensor) -> Tensor:
         """Convert scores (names, H, W) to class probabilities (classes, H, W)."""
-        return max_over_synonyms((scores * self.scale).softmax(0), self.index, len(self.vocabulary))
+        return postprocess.max_over_synonyms((scores * self.scale).softmax(0), self.index, len(self.vocabulary))
 
     def label(self, scores: Tensor) -> Tensor:
         """Convert scores (names, H, W) to labels (H, W) int64, threshold applied."""
         if type(self).classify is not OpenVocabSegmentor.classify:  # else probabilities are not needed
-            return labels_from_probabilities(self.classify(scores), self.prob_thd)
-        return labels_from_scores(scores, self.index, self.scale, self.prob_thd)
+            return postprocess.labels_from_probabilities(self.classify(scores), self.prob_thd)
+        return postprocess.labels_from_scores(scores, self.index, self.scale, self.prob_thd)
 
     def decide(self, chunks: Iterable[Tensor], image: Tensor) -> tuple[Tensor, Tensor | None]:
         """Convert row chunks to labels (H0, W0), and probabilities if they are kept."""
-        return scores_to_labels(chunks, self.classify, self.label, image, self.refine, self.prob_thd, self.keep_logits)
+        options = (self.refine, self.prob_thd, self.keep_logits)
+        return postprocess.scores_to_labels(chunks, self.classify, self.label, image, *options)
 
     @torch.no_grad()
     def predict(self, inputs: Tensor | list[Tensor], data_samples: list[SegDataSample] | None = None) -> Any:

@@ -20,9 +20,7 @@ def pick_dtype(precision: str, device: torch.device | str) -> torch.dtype:
     """
     cuda = torch.device(device).type == "cuda"
     if precision == "auto":
-        if cuda:
-            return torch.float16
-        return torch.bfloat16 if cpu_has_bf16() else torch.float32
+        precision = "fp16" if cuda else "bf16" if cpu_has_bf16() else "fp32"
     if precision not in PRECISIONS:
         raise ValueError(f"Expected `precision` to be one of auto, {', '.join(PRECISIONS)}, but got {precision!r}")
     if precision == "fp16" and not cuda:

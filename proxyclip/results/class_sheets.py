@@ -28,7 +28,13 @@ _MAX_TITLE_CHARS = 31
 
 def add_class_sheets(book: Workbook, runs: Sequence[Record]) -> None:
     """Add a sheet for every config, list of classes and zero-shot split."""
-    for (name, classes), members in sorted(_group_runs(runs).items(), key=lambda item: item[0][0]):
+    groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
+    for run in runs:
+        name = str(run.get("config_name") or record_value(run, "dataset.type") or "runs")
+        classes = tuple(map(columns.format_class_name, get_class_rows(run)))
+        if classes:
+            groups.setdefault((name, classes), []).append(run)
+    for (name, classes), members in sorted(groups.items(), key=lambda item: item[0][0]):
         _fill_class_sheet(book.create_sheet(_sheet_title(name, book.sheetnames)), classes, members)
 
 
@@ -36,16 +42,6 @@ def get_class_rows(run: Record) -> list[Mapping[str, Any]]:
     """Rows of a record about its classes, in label order; empty without any."""
     rows = run.get("per_class")
     return [row for row in rows if isinstance(row, Mapping)] if isinstance(rows, list) else []
-
-
-def _group_runs(runs: Sequence[Record]) -> dict[tuple[str, tuple[str, ...]], list[Record]]:
-    groups: dict[tuple[str, tuple[str, ...]], list[Record]] = {}
-    for run in runs:
-        name = str(run.get("config_name") or record_value(run, "dataset.type") or "runs")
-        classes = tuple(map(columns.format_class_name, get_class_rows(run)))
-        if classes:
-            groups.setdefault((name, classes), []).append(run)
-    return groups
 
 
 def _sheet_title(name: str, taken: Sequence[str]) -> str:
@@ -78,19 +74,15 @@ def _fill_class_sheet(sheet: Worksheet, classes: Sequence[str], runs: Sequence[R
         if not is_whole_dataset(run):
             for row in range(1, _TOP + 1 + len(classes)):
                 style.style_partial(sheet.cell(row, column))
-    _format_class_sheet(sheet, classes, len(runs))
-
-
-def _format_class_sheet(sheet: Worksheet, classes: Sequence[str], runs: int) -> None:
     first = get_column_letter(_FIRST_RUN_COLUMN)
-    last = get_column_letter(_FIRST_RUN_COLUMN + runs - 1)
+    last = get_column_letter(_FIRST_RUN_COLUMN + len(runs) - 1)
     bottom = _TOP + len(classes)
     sheet.freeze_panes = f"{first}{_TOP + 1}"
     sheet.auto_filter.ref = f"A{_TOP}:{last}{bottom}"
     style.shade_percent(sheet, f"{first}{_TOP - 1}:{last}{_TOP - 1} {first}{_TOP + 1}:{last}{bottom}")
     style.set_column_width(sheet, 1, min(40, max(9, *(len(name) + 2 for name in classes))))
     style.set_column_width(sheet, 2, 16)
-    for column in range(_FIRST_RUN_COLUMN, _FIRST_RUN_COLUMN + runs):
+    for column in range(_FIRST_RUN_COLUMN, _FIRST_RUN_COLUMN + len(runs)):
         style.set_column_width(sheet, column, 18)
     for row in range(1, _TOP):
         style.fit_row_height(sheet, row)

@@ -38,11 +38,6 @@ def format_vfm(run: Record) -> str:
     return re.sub(r"[^,:]*/(?=[^/])", "", name)  # a path is cut to its last part
 
 
-def get_clip_tag(run: Record) -> str:
-    """Tag of CLIP's weights; `-` if they are part of the architecture's name."""
-    return str(record_value(run, "arguments.clip_type") or "-")
-
-
 def format_clip(run: Record) -> str:
     """Architecture and weights of CLIP in short: `ViT-B/16 openai`, `local-dir:clip`."""
     parts = (record_value(run, "arguments.model_type") or "-", record_value(run, "arguments.clip_type") or "")
@@ -113,57 +108,23 @@ def format_method(run: Record) -> str:
 
 # column -> path of its value in a record, or the function that makes it
 RECORD_COLUMNS: dict[str, str | Callable[[Record], Any]] = {
-    "Model": "arguments.model_type",
-    "CLIP": get_clip_tag,
-    "VFM": format_vfm,
-    "Dataset": "dataset.type",
-    "aAcc": "metrics.aAcc",
-    "mIoU": "metrics.mIoU",
-    "mAcc": "metrics.mAcc",
-    "method": "method",
-    "protocol": format_protocol,
-    "published": lookup_published_miou,
-    "difference": compute_published_difference,
-    "mIoU_gt": "metrics.mIoU_gt",
-    "fwIoU": "metrics.fwIoU",
-    **{name: f"metrics.{name}" for name in ZERO_SHOT_METRICS},
-    "scoring": "scoring",
-    "changes": "changes",
-    "attention": "arguments.attention",
-    "refine": "arguments.refine",
-    "VFM model": "arguments.vfm_model.model",
-    "student": "arguments.student.type",
-    "checkpoint": "trained.checkpoint",
-    "vocabulary": "arguments.name_path",
-    "prob_thd": "arguments.prob_thd",
-    "logit_scale": "arguments.logit_scale",
-    "crop": "arguments.slide_crop",
-    "stride": "arguments.slide_stride",
-    "pad": "arguments.pad_multiple",
-    "resize": "protocol.resize",
-    "precision": "precision",
-    "device": "device_name",
-    "processes": "processes",
-    "images": "dataset.images",
-    "limit": "limit",
-    "partial": "partial",
-    "left out": count_left_out,
-    "resumed": "resumed_images",
-    "approximations": "approximations",
-    "images/s": "images_per_second",
-    "peak MiB": "peak_memory_mib",
-    "seed": "seed",
-    "config": "config_name",
-    "commit": "git.commit",
-    "dirty": "git.dirty",
-    "date": "end",
-    "published in": describe_published_source,
-    "CLIP sha256": "arguments.clip_sha256",
-    "VFM sha256": "arguments.vfm_sha256",
-    "config sha256": "config_sha256",
-    "metrics sha256": "metrics_sha256",
-    "identity": "identity",
-}
+    "Model": "arguments.model_type", "CLIP": lambda run: str(record_value(run, "arguments.clip_type") or "-"),
+    "VFM": format_vfm, "Dataset": "dataset.type",
+    "aAcc": "metrics.aAcc", "mIoU": "metrics.mIoU", "mAcc": "metrics.mAcc", "method": "method",
+    "protocol": format_protocol, "published": lookup_published_miou, "difference": compute_published_difference,
+    "mIoU_gt": "metrics.mIoU_gt", "fwIoU": "metrics.fwIoU", **{name: f"metrics.{name}" for name in ZERO_SHOT_METRICS},
+    "scoring": "scoring", "changes": "changes", "attention": "arguments.attention", "refine": "arguments.refine",
+    "VFM model": "arguments.vfm_model.model", "student": "arguments.student.type", "checkpoint": "trained.checkpoint",
+    "vocabulary": "arguments.name_path", "prob_thd": "arguments.prob_thd", "logit_scale": "arguments.logit_scale",
+    "crop": "arguments.slide_crop", "stride": "arguments.slide_stride", "pad": "arguments.pad_multiple",
+    "resize": "protocol.resize", "precision": "precision", "device": "device_name", "processes": "processes",
+    "images": "dataset.images", "limit": "limit", "partial": "partial", "left out": count_left_out,
+    "resumed": "resumed_images", "approximations": "approximations", "images/s": "images_per_second",
+    "peak MiB": "peak_memory_mib", "seed": "seed", "config": "config_name", "commit": "git.commit",
+    "dirty": "git.dirty", "date": "end", "published in": describe_published_source,
+    "CLIP sha256": "arguments.clip_sha256", "VFM sha256": "arguments.vfm_sha256", "config sha256": "config_sha256",
+    "metrics sha256": "metrics_sha256", "identity": "identity",
+}  # fmt: skip
 METRIC_COLUMNS = tuple(name for name, path in RECORD_COLUMNS.items() if str(path).startswith("metrics."))
 
 

@@ -48,7 +48,10 @@ def match_published_result(
         changes: the overrides that can change the number, as `model.refine=pamr`.
     """
     trained = str(config_name).startswith("trained/")
-    if (model.get("checkpoint") and not trained) or _uses_user_file(model):
+    attention = model.get("attention")
+    types = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
+    has_user_file = any(str(name).endswith(".py") for name in types)
+    if (model.get("checkpoint") and not trained) or has_user_file:
         return None
     clip = model.get("teacher") or model
     name = _normalize_clip(clip.get("model_type"))
@@ -75,7 +78,9 @@ def find_published_result(run: Mapping[str, Any]) -> PublishedResult | None:
     if changes is None or not isinstance(config.get("model"), Mapping):
         return None
     name = run.get("config_name")
-    if str(options.get("method")).endswith(".py") or not _is_shipped_config(options.get("config"), name):
+    file = options.get("config")
+    is_shipped = file is None or f"/{file}".replace("\\", "/").removesuffix(".py").endswith(f"/configs/{name}")
+    if str(options.get("method")).endswith(".py") or not is_shipped:
         return None
     return match_published_result(name, config["model"], run.get("method"), changes)
 
@@ -102,21 +107,6 @@ def _normalize_vfm(spec: Any) -> str | None:
     spelling = ",".join(str(options.pop(key)) for key in ("type", "model") if key in options)
     names = (name for name, spellings in VFM_SPELLINGS.items() if spelling in spellings and not options)
     return next(names, f"unknown: {spelling} {options}")
-
-
-def _uses_user_file(model: Mapping[str, Any]) -> bool:
-    """Return True if the model or its attention is a file of the user's."""
-    attention = model.get("attention")
-    types = model.get("type"), attention.get("type") if isinstance(attention, Mapping) else attention
-    return any(str(name).endswith(".py") for name in types)
-
-
-def _is_shipped_config(config: str | None, name: str | None) -> bool:
-    """Return True if the path may be that of this repository's config `name`."""
-    if config is None:
-        return True
-    path = config.replace("\\", "/").removesuffix(".py")
-    return path == f"configs/{name}" or path.endswith(f"/configs/{name}")
 
 
 def _normalize_changes(changes: Iterable[str]) -> frozenset[str]:

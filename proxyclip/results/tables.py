@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -70,14 +70,13 @@ def _lock(folder: Path) -> Iterator[None]:
     Files are replaced whole, so two writers at once break no table; the caller reads again if a record was added.
     """
     lock = FileLock(str(folder / ".results.lock"), timeout=LOCK_SECONDS)
+    reason = ""
     try:
         lock.acquire()
     except Timeout:
         reason = f"another process has held it for {LOCK_SECONDS} s"
     except (OSError, NotImplementedError) as error:
         reason = str(error)
-    else:
-        reason = ""
     if reason:
         print(f"warning: no lock on {lock.lock_file} ({reason}); the tables are written without it", file=sys.stderr)
     try:
@@ -90,9 +89,7 @@ def _stat_records(folder: Path) -> set[tuple[str, int, int]]:
     """Collect name, time and size of all record files."""
     state = set()
     for path in (folder / "records").glob("*.json"):
-        try:
+        with suppress(OSError):
             stat = path.stat()
-        except OSError:
-            continue
-        state.add((path.name, stat.st_mtime_ns, stat.st_size))
+            state.add((path.name, stat.st_mtime_ns, stat.st_size))
     return state

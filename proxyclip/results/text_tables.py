@@ -45,11 +45,11 @@ def format_markdown_table(runs: Sequence[Record]) -> bytes:
     table = Table(box=MARKDOWN, header_style="")
     for name in names:
         justify: JustifyMethod = "right" if name in _RIGHT_ALIGNED else "left"
-        table.add_column(_TITLES.get(name, name), justify=justify, min_width=3, no_wrap=True)
+        table.add_column("config" if name == "Dataset" else name, justify=justify, min_width=3, no_wrap=True)
     for run in runs:
         table.add_row(*(Text(_escape_markdown(_TEXTS[name](run))) for name in names))
     output = io.StringIO()
-    Console(file=output, width=_MAX_WIDTH, color_system=None, legacy_windows=False).print(table)
+    Console(file=output, width=_MAX_WIDTH, color_system=None, legacy_windows=False, force_jupyter=False).print(table)
     header, rule, *rows = (line for line in output.getvalue().split("\n") if line.startswith("|"))
     dashes = zip(names, rule.strip("|").split("|"), strict=True)  # rich's rule does not say the alignment
     rule = "|".join(f"{part[:-1]}:" if name in _RIGHT_ALIGNED else part for name, part in dashes)
@@ -85,9 +85,8 @@ def _escape_markdown(text: str) -> str:
 
 
 def _escape_formula(value: Any) -> Any:
-    return (
-        f"'{value}" if isinstance(value, str) and value.startswith(columns.FORMULA_STARTS) and value != "-" else value
-    )
+    is_formula = isinstance(value, str) and value.startswith(columns.FORMULA_STARTS) and value != "-"
+    return f"'{value}" if is_formula else value
 
 
 _MAX_WIDTH = 1_000_000  # of a line, so that rich folds none
@@ -105,5 +104,4 @@ _TEXTS: dict[str, Callable[[Record], str]] = {
     "date": lambda run: str(run.get("end") or "-")[:16].replace("T", " "),
     "identity": lambda run: _text_or_dash(run.get("identity")),
 }
-_TITLES = {"Dataset": "config"}
 _RIGHT_ALIGNED = {*METRIC_COLUMNS, "published", "difference", "images"}

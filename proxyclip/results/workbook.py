@@ -5,6 +5,7 @@ The same records give the same bytes: every time inside the file is that of the 
 
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from io import BytesIO
 from typing import Any
@@ -21,54 +22,27 @@ from proxyclip.results.class_sheets import add_class_sheets
 from proxyclip.results.columns import METRIC_COLUMNS, Record, is_whole_dataset, record_value, to_cell_value
 from proxyclip.results.published import find_published_result
 
-SUMMARY_SHEET = "Summary"
-ENVIRONMENT_SHEET = "Environment"
-_DEFAULT_TIME = datetime(2000, 1, 1)  # a workbook's times have no zone
-_UNROUNDED = ("prob_thd", "logit_scale")  # may need more than two decimals
 # column -> path of its value in a record
 _ENVIRONMENT = {
-    "identity": "identity",
-    "date": "end",
-    "start": "start",
-    "config": "config_name",
-    "device": "device",
-    "device name": "device_name",
-    "processes": "processes",
-    "git commit": "git.commit",
-    "dirty": "git.dirty",
-    "code sha256": "code_sha256",
-    "CLIP sha256": "weights.clip",
-    "VFM sha256": "weights.vfm",
-    "checkpoint": "trained.checkpoint",
-    "checkpoint sha256": "trained.sha256",
-    "iteration": "trained.iteration",
-    "vocabulary": "vocabulary.file",
-    "classes": "vocabulary.classes",
-    "names": "vocabulary.names",
-    "vocabulary sha256": "vocabulary.sha256",
-    "templates": "templates.count",
-    "templates sha256": "templates.sha256",
-    "dataset": "dataset.type",
-    "images": "dataset.images",
-    "list sha256": "dataset.list_sha256",
-    "files sha256": "dataset.files_sha256",
-    "config sha256": "config_sha256",
-    "setup s": "times.setup_s",
-    "text s": "times.text_s",
-    "images s": "times.images_s",
-    "gallery s": "times.gallery_s",
-    "total s": "times.total_s",
-    "images/s": "images_per_second",
-    "peak MiB": "peak_memory_mib",
-}
+    "identity": "identity", "date": "end", "start": "start", "config": "config_name", "device": "device",
+    "device name": "device_name", "processes": "processes", "git commit": "git.commit", "dirty": "git.dirty",
+    "code sha256": "code_sha256", "CLIP sha256": "weights.clip", "VFM sha256": "weights.vfm",
+    "checkpoint": "trained.checkpoint", "checkpoint sha256": "trained.sha256", "iteration": "trained.iteration",
+    "vocabulary": "vocabulary.file", "classes": "vocabulary.classes", "names": "vocabulary.names",
+    "vocabulary sha256": "vocabulary.sha256", "templates": "templates.count", "templates sha256": "templates.sha256",
+    "dataset": "dataset.type", "images": "dataset.images", "list sha256": "dataset.list_sha256",
+    "files sha256": "dataset.files_sha256", "config sha256": "config_sha256", "setup s": "times.setup_s",
+    "text s": "times.text_s", "images s": "times.images_s", "gallery s": "times.gallery_s", "total s": "times.total_s",
+    "images/s": "images_per_second", "peak MiB": "peak_memory_mib",
+}  # fmt: skip
 
 
 def build_workbook(runs: Sequence[Record]) -> bytes:
     """Build the content of results.xlsx for records, oldest first."""
     book = Workbook()
     summary: Any = book.active
-    summary.title = SUMMARY_SHEET
-    environment = book.create_sheet(ENVIRONMENT_SHEET)
+    summary.title = "Summary"
+    environment = book.create_sheet("Environment")
     _fill_summary(summary, runs)
     add_class_sheets(book, runs)
     book.move_sheet(environment, len(book.sheetnames))
@@ -88,7 +62,7 @@ def _fill_summary(sheet: Worksheet, runs: Sequence[Record]) -> None:
         else:
             for title, column in number_of.items():
                 style.style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
-        for title in _UNROUNDED:
+        for title in ("prob_thd", "logit_scale"):  # may need more than two decimals
             sheet.cell(row, number_of[title]).number_format = "General"
         target = find_published_result(run)
         for title in ("published", "difference"):
@@ -107,34 +81,25 @@ def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
     names = {str(name) for entry in versions for name in entry}
     packages: list[str] = [name for name in ("python", "proxyclip") if name in names]
     packages += sorted(names - set(packages), key=str.lower)
-    lines = [
-        [
-            *(to_cell_value(record_value(run, path)) for path in _ENVIRONMENT.values()),
-            *(to_cell_value(entry.get(name)) for name in packages),
-            _format_command(run),
-        ]
-        for run, entry in zip(runs, versions, strict=True)
-    ]
+    lines = []
+    for run, entry in zip(runs, versions, strict=True):
+        values = [record_value(run, path) for path in _ENVIRONMENT.values()] + [entry.get(name) for name in packages]
+        argv = run.get("command")
+        values.append(shlex.join(map(str, argv)) if isinstance(argv, list) else argv)
+        lines.append([to_cell_value(value) for value in values])
     style.fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
     sheet.print_title_rows = "1:1"
-
-
-def _format_command(run: Record) -> Any:
-    argv = run.get("command")
-    return shlex.join(map(str, argv)) if isinstance(argv, list) else to_cell_value(argv)
 
 
 def _newest_end(runs: Sequence[Record]) -> datetime:
     """Return the time when the newest record ended, in UTC, to the second."""
     ends = []
     for run in runs:
-        try:
+        with suppress(ValueError):
             end = datetime.fromisoformat(str(run.get("end")).replace("Z", "+00:00"))
-        except ValueError:
-            continue
-        end = end.astimezone(timezone.utc) if end.tzinfo else end
-        ends.append(end.replace(tzinfo=None, microsecond=0))
-    return max(ends, default=_DEFAULT_TIME)
+            end = end.astimezone(timezone.utc) if end.tzinfo else end
+            ends.append(end.replace(tzinfo=None, microsecond=0))
+    return max(ends, default=datetime(2000, 1, 1))  # a workbook's times have no zone
 
 
 def _zip_with_time(book: Workbook, time: datetime) -> bytes:

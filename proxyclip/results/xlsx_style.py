@@ -15,12 +15,6 @@ from proxyclip.results.columns import FORMULA_STARTS
 _BLUE = "6BAED6"
 _WHITE = "FFFFFF"
 _ORANGE = "FDAE6B"
-_HEADER = PatternFill("solid", start_color="DCE6F1")
-_LINE = Border(bottom=Side(style="thin", color="4F81BD"))
-_PARTIAL_FILL = PatternFill("solid", start_color="EDEDED")
-_MAX_WIDTH = 48
-_MAX_FROZEN_WIDTH = 30
-_HASH_WIDTH = 14
 
 
 def write_cell(sheet: Worksheet, row: int, column: int, value: Any) -> Cell:
@@ -46,11 +40,11 @@ def write_header_row(sheet: Worksheet, row: int, titles: list[Any], last: bool =
     for column, title in enumerate(titles, start=1):
         cell = write_cell(sheet, row, column, title)
         cell.font = Font(bold=True)
-        cell.fill = _HEADER
+        cell.fill = PatternFill("solid", start_color="DCE6F1")
         side, indent = ("right", 0) if isinstance(title, (int, float)) else ("left", 1)
         cell.alignment = Alignment(side, "center", wrap_text=True, indent=indent)
         if last:
-            cell.border = _LINE
+            cell.border = Border(bottom=Side(style="thin", color="4F81BD"))
 
 
 def fill_table_sheet(sheet: Worksheet, titles: list[str], lines: list[list[Any]], frozen_columns: int) -> None:
@@ -64,9 +58,8 @@ def fill_table_sheet(sheet: Worksheet, titles: list[str], lines: list[list[Any]]
         sheet.auto_filter.ref = sheet.dimensions
     for column, title in enumerate(titles, start=1):
         widths = [_text_width(line[column - 1]) + 2 for line in lines]
-        limit = _MAX_FROZEN_WIDTH if column <= frozen_columns else _MAX_WIDTH
-        if title.endswith("sha256") or title == "commit":
-            limit = _HASH_WIDTH
+        is_hash = title.endswith("sha256") or title == "commit"
+        limit = 14 if is_hash else 30 if column <= frozen_columns else 48
         set_column_width(sheet, column, min(limit, max([len(title) + 3, *widths])))
     fit_row_height(sheet, 1)
     set_print_layout(sheet)
@@ -96,7 +89,7 @@ def fit_row_height(sheet: Worksheet, row: int) -> None:
 def style_partial(cell: Cell, star: bool = True) -> None:
     """Style a cell of a partial run: gray, italic, numbers with a star."""
     cell.font = Font(italic=True, bold=cell.font.bold)
-    cell.fill = _PARTIAL_FILL
+    cell.fill = PatternFill("solid", start_color="EDEDED")
     if star and isinstance(cell.value, float):
         cell.number_format = '0.00"*"'
 

@@ -8,8 +8,8 @@ ROOT/tinyworld.json                             fingerprint of arguments and cod
 
 import hashlib
 import json
-import shutil
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -43,13 +43,11 @@ def write_voc(root: str | Path, count: int, seed: int) -> Path:
             f"Expected a new or empty folder, or one with {VOC_RECORD}, but got {root} with other files"
         )
     root.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-    try:
+    with tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent, ignore_cleanup_errors=True) as name:
+        made = Path(name)
         made.chmod(0o755)
         _write(made, count, seed, wanted)
         _move_into_place(made, root, wanted)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
     return root
 
 
@@ -79,13 +77,9 @@ def _move_into_place(made: Path, root: Path, wanted: str) -> None:
                 return
             if attempt == 99:
                 raise
-        old = Path(tempfile.mkdtemp(prefix=f".{root.name}.", dir=root.parent))
-        try:
-            root.replace(old)
-        except FileNotFoundError:
-            pass
-        finally:
-            shutil.rmtree(old, ignore_errors=True)
+        old = tempfile.TemporaryDirectory(prefix=f".{root.name}.", dir=root.parent, ignore_cleanup_errors=True)
+        with old, suppress(FileNotFoundError):
+            root.replace(old.name)
 
 
 def _sizes(folder: Path) -> dict[str, int]:

@@ -46,13 +46,6 @@ def clip_loss(clip: Any, images: Tensor, tokens: Tensor, truth: Tensor) -> Tenso
     return loss
 
 
-def neighbor_mask(h: int, w: int, radius: int, device: torch.device) -> Tensor:
-    """(h*w, h*w) bool: patches at most `radius` rows and columns apart."""
-    y, x = torch.meshgrid(torch.arange(h, device=device), torch.arange(w, device=device), indexing="ij")
-    y, x = y.flatten(), x.flatten()
-    return ((y[:, None] - y).abs() <= radius) & ((x[:, None] - x).abs() <= radius)
-
-
 def contrast_loss(vfm: Any, views: tuple[Tensor, Tensor], temperature: float, radius: int) -> Tensor:
     """Contrastive loss of patches, scalar; targets: the same patch and its neighbors.
 
@@ -61,7 +54,8 @@ def contrast_loss(vfm: Any, views: tuple[Tensor, Tensor], temperature: float, ra
     """
     first, second = normalize(encode_patches(vfm, torch.cat(views)).float(), dim=-1).chunk(2)
     h, w = (side // patch for side, patch in zip(views[0].shape[2:], vfm.patch_embed.patch_size, strict=True))
-    near = neighbor_mask(h, w, radius, first.device)
+    cells = torch.cartesian_prod(torch.arange(h, device=first.device), torch.arange(w, device=first.device))
+    near = (cells[:, None] - cells).abs().amax(-1) <= radius  # (h*w, h*w)
     logits = first @ second.mT / temperature
     likely = (logits.log_softmax(-1) + logits.mT.log_softmax(-1)) / 2
     return -((likely * near).sum(-1) / near.sum(-1)).mean()

@@ -5,10 +5,10 @@ The forward passes are written with matrix products: fused attention is slow bac
 """
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import open_clip
 import timm
 import torch
 from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
@@ -26,29 +26,10 @@ TINY_CLIP_CONFIG: dict[str, Any] = {
     "text_cfg": {"context_length": 24, "vocab_size": 49408, "width": 48, "heads": 3, "layers": 2},
 }
 TINY_VFM_CONFIG: dict[str, Any] = {
-    "img_size": 96,
-    "patch_size": 4,
-    "embed_dim": 96,
-    "depth": 4,
-    "num_heads": 3,
-    "num_classes": 0,
-    "pos_embed": "none",
-    "dynamic_img_size": True,
-}
-
-
-def build_tiny_clip() -> open_clip.CLIP:
-    """Build a CLIP with random weights."""
-    return open_clip.CLIP(**TINY_CLIP_CONFIG)
-
-
-def build_tiny_vfm() -> timm.models.VisionTransformer:
-    """Build a ViT with random weights, without position table."""
-    return timm.models.VisionTransformer(**TINY_VFM_CONFIG)
-
-
-def _split_heads(x: Tensor, heads: int) -> Tensor:
-    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+    "img_size": 96, "patch_size": 4, "embed_dim": 96, "depth": 4, "num_heads": 3, "num_classes": 0,
+    "pos_embed": "none", "dynamic_img_size": True,
+}  # fmt: skip
+build_tiny_vfm = partial(timm.models.VisionTransformer, **TINY_VFM_CONFIG)
 
 
 def apply_attention(attention: Any, x: Tensor, queries: int | None = None, mask: Tensor | None = None) -> Tensor:
@@ -57,7 +38,7 @@ def apply_attention(attention: Any, x: Tensor, queries: int | None = None, mask:
     Q is the first `queries` tokens, or all.
     """
     q, k, v = torch.nn.functional.linear(x, attention.in_proj_weight, attention.in_proj_bias).chunk(3, -1)
-    q, k, v = (_split_heads(t, attention.num_heads) for t in (q[:, :queries], k, v))
+    q, k, v = (t.unflatten(-1, (attention.num_heads, -1)).transpose(1, 2) for t in (q[:, :queries], k, v))
     scores = (q * q.shape[-1] ** -0.5) @ k.mT
     weights = (scores if mask is None else scores + mask).softmax(-1)
     return attention.out_proj((weights @ v).transpose(1, 2).flatten(2))
@@ -162,11 +143,6 @@ def save_vfm(vfm: Any, folder: str | Path) -> None:
     """Store a ViT as a timm `local-dir:` folder, fp16."""
     size = TINY_VFM_CONFIG["img_size"]
     look = {"input_size": [3, size, size], "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD, "num_classes": 0}
-    config = {
-        "architecture": "vit_tiny_patch16_224",
-        "num_classes": 0,
-        "num_features": TINY_VFM_CONFIG["embed_dim"],
-        "pretrained_cfg": look,
-        "model_args": TINY_VFM_CONFIG,
-    }
+    config = {"architecture": "vit_tiny_patch16_224", "num_classes": 0, "num_features": TINY_VFM_CONFIG["embed_dim"]}
+    config |= {"pretrained_cfg": look, "model_args": TINY_VFM_CONFIG}
     _save_model_folder(folder, "model.safetensors", ("config.json", config), vfm.state_dict())

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from numpy.random import Generator
 from PIL import Image, ImageDraw
 
 from proxyclip.tinyworld.materials import MATERIAL_PAINTERS, sample_noise
@@ -36,17 +37,7 @@ class Scene:
         return tuple(name for name, area in zip(CLASSES, areas, strict=True) if area >= 0.005 * self.mask.size)
 
 
-class _RandomColors:
-    """`family[a, b]`: one of the colors, slightly changed."""
-
-    def __init__(self, rng: np.random.Generator) -> None:
-        self.rng = rng
-
-    def __getitem__(self, colors: tuple[tuple[int, int, int], ...]) -> np.ndarray:
-        return self.rng.permutation(colors)[0] + self.rng.integers(-18, 19, 3)
-
-
-def _paint_materials(rng: np.random.Generator, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
+def _paint_materials(rng: Generator, h: int, w: int) -> tuple[np.ndarray, np.ndarray]:
     """One to three materials split by wavy lines: float32 image, uint8 mask (h, w)."""
     materials = rng.permutation(len(STUFF))[: rng.choice((1, 2, 3), p=(0.25, 0.55, 0.2))]
     across = rng.uniform() < 0.75
@@ -65,27 +56,26 @@ def _paint_materials(rng: np.random.Generator, h: int, w: int) -> tuple[np.ndarr
 
 
 def paint_thing(
-    rng: np.random.Generator,
-    image: Image.Image,
-    mask: Image.Image,
-    class_id: int,
-    center: tuple[float, float],
-    radius: float,
+    rng: Generator, image: Image.Image, mask: Image.Image, class_id: int, center: tuple[float, float], radius: float
 ) -> None:
     """Paint object `class_id` into an RGB image and an L mask; center (x, y), pixels."""
     angle = rng.normal(0, 0.15)
     turn = np.array([(np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle))])
     stretch = radius * rng.uniform(0.88, 1.12, 2) * (rng.choice((-1, 1)), 1)
     light = rng.uniform(0.82, 1.1)
+
+    def pick_color(*colors: tuple[int, int, int]) -> np.ndarray:
+        return rng.permutation(colors)[0] + rng.integers(-18, 19, 3)
+
     on_image, on_mask = ImageDraw.Draw(image), ImageDraw.Draw(mask)
-    for polygon, color in THING_PAINTERS[class_id](_RandomColors(rng)):
+    for polygon, color in THING_PAINTERS[class_id](pick_color):
         points = [(float(x), float(y)) for x, y in polygon * stretch @ turn + center]
         color = np.clip(np.array(color) * light + rng.integers(-8, 9, 3), 0, 255)
         on_image.polygon(points, fill=tuple(int(v) for v in color))
         on_mask.polygon(points, fill=int(class_id))
 
 
-def draw_scene(rng: np.random.Generator | int, size: tuple[int, int] | None = None) -> Scene:
+def draw_scene(rng: Generator | int, size: tuple[int, int] | None = None) -> Scene:
     """Draw a scene of `size` (h, w) pixels, or of a random one of SCENE_SIZES."""
     rng = np.random.default_rng(rng)
     h, w = size or SCENE_SIZES[rng.integers(len(SCENE_SIZES))]

@@ -1,26 +1,18 @@
 """Objects of the drawn scenes, each made of parts.
 
 An object is a function(colors) -> list of (polygon, color): polygons (n, 2) of x (right) and y (down) in the box
-[-1, 1], painted in order; colors[a, b] is one of two colors. Every class has its own colors and its own shape; the
+[-1, 1], painted in order; colors(a, b) is one of two colors. Every class has its own colors and its own shape; the
 colors overlap (cars, mushrooms and rockets are red, cars and boats blue, houses and ducks yellow), so that color alone
 does not decide.
 """
 
-from typing import Protocol
+from collections.abc import Callable
 
 import numpy as np
 
 WHITE, BLACK, CREAM, BROWN, GLASS = (245, 245, 240), (30, 30, 35), (240, 225, 190), (110, 70, 35), (175, 215, 240)
-
-
-Color = tuple[int, int, int] | np.ndarray
-ThingParts = list[tuple[np.ndarray, Color]]
-
-
-class ColorPicker(Protocol):
-    """Color source of an object."""
-
-    def __getitem__(self, colors: tuple[tuple[int, int, int], ...]) -> np.ndarray: ...
+ThingParts = list[tuple[np.ndarray, tuple[int, int, int] | np.ndarray]]
+ColorPicker = Callable[..., np.ndarray]
 
 
 def _box(x0: float, y0: float, x1: float, y1: float) -> np.ndarray:
@@ -37,7 +29,7 @@ def _polygon(*points: tuple[float, float]) -> np.ndarray:
 
 
 def draw_car(c: ColorPicker) -> ThingParts:
-    body = c[(205, 35, 40), (35, 70, 205)]
+    body = c((205, 35, 40), (35, 70, 205))
     return [
         (_polygon((-0.55, 0), (-0.35, -0.5), (0.35, -0.5), (0.62, 0)), body),
         (_polygon((-0.43, -0.03), (-0.29, -0.41), (-0.02, -0.41), (-0.02, -0.03)), GLASS),
@@ -48,13 +40,13 @@ def draw_car(c: ColorPicker) -> ThingParts:
 
 
 def draw_tree(c: ColorPicker) -> ThingParts:
-    crown = c[(25, 95, 40), (20, 115, 60)]
+    crown = c((25, 95, 40), (20, 115, 60))
     blobs = [(0, -0.55, 0.48, 0.42), (-0.42, -0.1, 0.42, 0.38), (0.42, -0.1, 0.42, 0.38), (0, -0.1, 0.5, 0.42)]
     return [(_box(-0.13, 0.1, 0.13, 1), BROWN), *[(_oval(*blob), crown) for blob in blobs]]
 
 
 def draw_house(c: ColorPicker) -> ThingParts:
-    wall, roof = c[(235, 215, 150), (240, 190, 185)], c[(120, 35, 30), (70, 65, 85)]
+    wall, roof = c((235, 215, 150), (240, 190, 185)), c((120, 35, 30), (70, 65, 85))
     return [
         (_box(0.42, -0.85, 0.62, -0.2), roof),
         (_box(-0.72, -0.1, 0.72, 0.9), wall),
@@ -65,18 +57,17 @@ def draw_house(c: ColorPicker) -> ThingParts:
 
 
 def draw_boat(c: ColorPicker) -> ThingParts:
-    hull = c[(25, 40, 110), (110, 30, 50)]
     return [
         (_box(-0.04, -0.95, 0.04, 0.45), BROWN),
         (_polygon((0.08, -0.9), (0.8, 0.3), (0.08, 0.3)), WHITE),
         (_polygon((-0.08, -0.7), (-0.65, 0.3), (-0.08, 0.3)), WHITE),
-        (_polygon((-1, 0.4), (1, 0.4), (0.65, 0.9), (-0.65, 0.9)), hull),
+        (_polygon((-1, 0.4), (1, 0.4), (0.65, 0.9), (-0.65, 0.9)), c((25, 40, 110), (110, 30, 50))),
         (_polygon((-0.95, 0.48), (0.95, 0.48), (0.88, 0.58), (-0.88, 0.58)), WHITE),
     ]
 
 
 def draw_fish(c: ColorPicker) -> ThingParts:
-    body = c[(250, 130, 20), (255, 155, 50)]
+    body = c((250, 130, 20), (255, 155, 50))
     return [
         (_polygon((0.45, 0), (1, -0.45), (0.85, 0), (1, 0.45)), body),
         (_polygon((-0.2, -0.35), (0.25, -0.72), (0.3, -0.3)), body),
@@ -87,7 +78,7 @@ def draw_fish(c: ColorPicker) -> ThingParts:
 
 
 def draw_flower(c: ColorPicker) -> ThingParts:
-    petal = c[(240, 110, 170), (225, 60, 140)]
+    petal = c((240, 110, 170), (225, 60, 140))
     ring = np.radians(np.arange(0, 360, 60))
     return [
         (_box(-0.06, 0, 0.06, 1), (60, 140, 50)),
@@ -98,17 +89,16 @@ def draw_flower(c: ColorPicker) -> ThingParts:
 
 
 def draw_mushroom(c: ColorPicker) -> ThingParts:
-    cap = c[(215, 40, 30), (190, 30, 50)]
     spots = [(-0.5, -0.25, 0.14), (0, -0.6, 0.15), (0.48, -0.25, 0.14), (0, -0.2, 0.11)]
     return [
         (_polygon((-0.22, 0), (0.22, 0), (0.32, 0.9), (-0.32, 0.9)), CREAM),
-        (_oval(0, 0, 0.95, 0.9, 180, 360), cap),
+        (_oval(0, 0, 0.95, 0.9, 180, 360), c((215, 40, 30), (190, 30, 50))),
         *[(_oval(x, y, r, r), WHITE) for x, y, r in spots],
     ]
 
 
 def draw_balloon(c: ColorPicker) -> ThingParts:
-    skin = c[(140, 60, 200), (170, 70, 215)]
+    skin = c((140, 60, 200), (170, 70, 215))
     return [
         (_box(-0.03, 0.3, 0.03, 1), (90, 90, 90)),
         (_polygon((-0.12, 0.5), (0.12, 0.5), (0, 0.35)), skin),
@@ -118,7 +108,7 @@ def draw_balloon(c: ColorPicker) -> ThingParts:
 
 
 def draw_butterfly(c: ColorPicker) -> ThingParts:
-    wing = c[(30, 185, 190), (40, 205, 165)]
+    wing = c((30, 185, 190), (40, 205, 165))
     wings = [(x * 0.48, y, 0.48, ry) for x in (-1, 1) for y, ry in ((-0.36, 0.46), (0.42, 0.4))]
     return [
         *[(_oval(*w), BLACK) for w in wings],
@@ -135,13 +125,13 @@ def draw_snowman(c: ColorPicker) -> ThingParts:
         (_box(-0.38, -0.72, 0.38, -0.62), BLACK),
         *[(_oval(x, -0.52, 0.045, 0.045), BLACK) for x in (-0.1, 0.1)],
         (_polygon((0, -0.46), (0.3, -0.4), (0, -0.37)), (245, 130, 30)),
-        (_polygon((-0.28, -0.28), (0.28, -0.28), (0.28, -0.16), (-0.28, -0.16)), c[(200, 40, 40), (40, 120, 60)]),
+        (_polygon((-0.28, -0.28), (0.28, -0.28), (0.28, -0.16), (-0.28, -0.16)), c((200, 40, 40), (40, 120, 60))),
         *[(_oval(0, y, 0.05, 0.05), BLACK) for y in (0.0, 0.35, 0.6)],
     ]
 
 
 def draw_rocket(c: ColorPicker) -> ThingParts:
-    trim = c[(215, 45, 45), (225, 95, 35)]
+    trim = c((215, 45, 45), (225, 95, 35))
     return [
         (_polygon((-0.2, 0.6), (0.2, 0.6), (0, 1)), (255, 190, 40)),
         *[(_polygon((x * 0.25, 0.15), (x * 0.68, 0.75), (x * 0.25, 0.65)), trim) for x in (-1, 1)],
@@ -152,7 +142,7 @@ def draw_rocket(c: ColorPicker) -> ThingParts:
 
 
 def draw_duck(c: ColorPicker) -> ThingParts:
-    down = c[(250, 215, 40), (245, 225, 90)]
+    down = c((250, 215, 40), (245, 225, 90))
     return [
         (_polygon((-0.5, 0.1), (-1, -0.2), (-0.8, 0.5)), down),
         (_oval(-0.1, 0.4, 0.75, 0.45), down),

@@ -10,35 +10,26 @@ import math
 import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import open_clip
 import torch
-from open_clip import get_tokenizer
+from numpy.random import Generator
 from torch import Tensor, nn
 
+from proxyclip.tinyworld import models
 from proxyclip.tinyworld.crops import CROP_SIDE, load_or_make_crops, sample_captions
 from proxyclip.tinyworld.losses import clip_loss, contrast_loss, mae_loss
-from proxyclip.tinyworld.models import (
-    TINY_CLIP_CONFIG,
-    TINY_VFM_CONFIG,
-    MAEDecoder,
-    build_tiny_clip,
-    build_tiny_vfm,
-    save_clip,
-    save_vfm,
-)
 from proxyclip.utils.io import replace_file
 
 CropArrays = tuple[np.ndarray, np.ndarray]
 DATA_SEED_OFFSET = 1000  # added to --seed: scenes that no evaluation with a small seed draws
 
 
-def sample_batch(
-    images: np.ndarray, rng: np.random.Generator, size: int, device: torch.device
-) -> tuple[Tensor, np.ndarray]:
+def sample_batch(images: np.ndarray, rng: Generator, size: int, device: torch.device) -> tuple[Tensor, np.ndarray]:
     """Sample random crops, half of them mirrored, brightness and contrast changed.
 
     Returns:
@@ -56,47 +47,36 @@ def sample_batch(
 
 @cache
 def _tokenizer() -> Callable[[list[str]], Tensor]:
-    return get_tokenizer("ViT-B-32", context_length=TINY_CLIP_CONFIG["text_cfg"]["context_length"])
+    return open_clip.get_tokenizer("ViT-B-32", context_length=models.TINY_CLIP_CONFIG["text_cfg"]["context_length"])
 
 
-def clip_step_loss(
-    model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
-) -> Tensor:
+def clip_step_loss(model: Any, data: CropArrays, rng: Generator, args: Namespace, device: torch.device) -> Tensor:
     """Loss of CLIP on one batch."""
-    images, rows = sample_batch(data[0], rng, options.batch, device)
+    images, rows = sample_batch(data[0], rng, args.batch, device)
     shown = data[1][rows]
-    texts, claims = sample_captions(rng, shown, options.captions)
+    texts, claims = sample_captions(rng, shown, args.captions)
     truth = ~(claims[None] & ~shown[:, None]).any(2)
     return clip_loss(model, images, _tokenizer()(texts).to(device), torch.from_numpy(truth).to(device))
 
 
-def contrast_step_loss(
-    model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
-) -> Tensor:
+def contrast_step_loss(model: Any, data: CropArrays, rng: Generator, args: Namespace, device: torch.device) -> Tensor:
     """Loss of the contrast VFM on two views of one batch of square cut-outs."""
-    pictures, _ = sample_batch(data[0], rng, options.contrast_batch, device)
-    side, size = options.contrast_side, (options.contrast_batch, 3, 1, 1)
+    pictures, _ = sample_batch(data[0], rng, args.contrast_batch, device)
+    side, size = args.contrast_side, (args.contrast_batch, 3, 1, 1)
     top, left = rng.integers(0, CROP_SIDE - side + 1, 2)
     first = pictures[:, :, top : top + side, left : left + side]
     gain = torch.from_numpy(rng.uniform(0.8, 1.2, size)).float().to(device)
     noise = torch.from_numpy(rng.normal(0, 0.03, first.shape)).float().to(device)
     second = (first + noise - 0.5) * gain + 0.5
-    return contrast_loss(model, (first, second), options.temperature, options.radius)
+    return contrast_loss(model, (first, second), args.temperature, args.radius)
 
 
-def mae_step_loss(
-    model: Any, data: CropArrays, rng: np.random.Generator, options: Namespace, device: torch.device
-) -> Tensor:
+def mae_step_loss(model: Any, data: CropArrays, rng: Generator, args: Namespace, device: torch.device) -> Tensor:
     """Loss of the masked autoencoder on one batch of crops."""
-    pictures, _ = sample_batch(data[0], rng, options.mae_batch, device)
-    patches = (CROP_SIDE // TINY_VFM_CONFIG["patch_size"]) ** 2
+    pictures, _ = sample_batch(data[0], rng, args.mae_batch, device)
+    patches = (CROP_SIDE // models.TINY_VFM_CONFIG["patch_size"]) ** 2
     order = torch.from_numpy(rng.permuted(np.tile(np.arange(patches), (len(pictures), 1)), axis=1)).to(device)
-    return mae_loss(model["vfm"], model["decoder"], pictures, order, options.hidden)
-
-
-def build_tiny_mae() -> nn.ModuleDict:
-    """Build a VFM and the decoder it is trained with."""
-    return nn.ModuleDict({"vfm": build_tiny_vfm(), "decoder": MAEDecoder()})
+    return mae_loss(model["vfm"], model["decoder"], pictures, order, args.hidden)
 
 
 def build_tiny_optimizer(model: nn.Module, rate: float) -> torch.optim.Optimizer:
@@ -114,59 +94,51 @@ def lr_factor(step: int, steps: int) -> float:
     return (step + 1) / warm if step < warm else 0.5 + 0.5 * math.cos(math.pi * (step - warm) / max(1, steps - warm))
 
 
-def load_tiny_checkpoint(path: Path, model: nn.Module, optimizer: torch.optim.Optimizer) -> tuple[int, list[float]]:
-    """Load a checkpoint if there is one; return steps done and their losses."""
-    if not path.is_file():
-        return 0, []
-    saved = torch.load(path, map_location="cpu", weights_only=True)
-    model.load_state_dict(saved["model"])
-    optimizer.load_state_dict(saved["optimizer"])
-    return saved["step"], saved["losses"]
-
-
-def save_tiny_checkpoint(
-    path: Path, model: nn.Module, optimizer: torch.optim.Optimizer, step: int, losses: list[float]
-) -> None:
-    """Write a checkpoint under another name and rename it."""
-    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "losses": losses}
-    replace_file(path, lambda temporary: torch.save(state, temporary))
-
-
-StepLoss = Callable[[Any, CropArrays, np.random.Generator, Namespace, torch.device], Tensor]
+StepLoss = Callable[[Any, CropArrays, Generator, Namespace, torch.device], Tensor]
 TINY_TRAININGS: dict[str, tuple[Callable[[], nn.Module], StepLoss, Callable[[Any, Path], None]]] = {
-    "clip": (build_tiny_clip, clip_step_loss, save_clip),
-    "contrast": (build_tiny_vfm, contrast_step_loss, save_vfm),
-    "mae": (build_tiny_mae, mae_step_loss, lambda model, folder: save_vfm(model["vfm"], folder)),
+    "clip": (partial(open_clip.CLIP, **models.TINY_CLIP_CONFIG), clip_step_loss, models.save_clip),
+    "contrast": (models.build_tiny_vfm, contrast_step_loss, models.save_vfm),
+    "mae": (
+        lambda: nn.ModuleDict({"vfm": models.build_tiny_vfm(), "decoder": models.MAEDecoder()}),
+        mae_step_loss,
+        lambda model, folder: models.save_vfm(model["vfm"], folder),
+    ),
 }
 
 
-def train_tiny_model(part: str, data: CropArrays, options: Namespace, device: torch.device) -> list[float]:
+def train_tiny_model(part: str, data: CropArrays, args: Namespace, device: torch.device) -> list[float]:
     """Train a part on (images, shown), from its checkpoint if any; return losses."""
     build, step_loss, save = TINY_TRAININGS[part]
-    steps = getattr(options, f"{part}_steps")
-    torch.manual_seed(options.seed)
+    steps = getattr(args, f"{part}_steps")
+    torch.manual_seed(args.seed)
     model = build().to(device).train()
-    optimizer = build_tiny_optimizer(model, options.rate)
-    path = options.out / f"{part}.pt"
+    optimizer = build_tiny_optimizer(model, args.rate)
+    path = args.out / f"{part}.pt"
     number = list(TINY_TRAININGS).index(part)
-    done, losses = load_tiny_checkpoint(path, model, optimizer)
+    losses: list[float] = []
+    if path.is_file():
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(saved["model"])
+        optimizer.load_state_dict(saved["optimizer"])
+        losses = saved["losses"]
     began = time.time()
-    for step in range(done, steps):
+    for step in range(len(losses), steps):
         for group in optimizer.param_groups:
-            group["lr"] = options.rate * lr_factor(step, steps)
-        rng = np.random.default_rng([options.seed, number, step])
+            group["lr"] = args.rate * lr_factor(step, steps)
+        rng = np.random.default_rng([args.seed, number, step])
         with torch.autocast(device.type, torch.bfloat16):
-            loss = step_loss(model, data, rng, options, device)
+            loss = step_loss(model, data, rng, args, device)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         losses.append(loss.item())
-        if (step + 1) % options.save_every == 0 or step + 1 == steps:
-            save_tiny_checkpoint(path, model, optimizer, step + 1, losses)
-            mean = np.mean(losses[-options.save_every :])
+        if (step + 1) % args.save_every == 0 or step + 1 == steps:
+            saved = dict(model=model.state_dict(), optimizer=optimizer.state_dict(), step=step + 1, losses=losses)
+            replace_file(path, partial(torch.save, saved))
+            mean = np.mean(losses[-args.save_every :])
             print(f"{part} {step + 1}/{steps} loss {mean:.4f} {time.time() - began:.0f} s", flush=True)
-    save(model, options.out / part)
+    save(model, args.out / part)
     return losses
 
 
@@ -200,16 +172,14 @@ def parse_tinyworld_args(argv: list[str] | None = None) -> Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     """Run the command line."""
-    options = parse_tinyworld_args(argv)
-    options.out.mkdir(parents=True, exist_ok=True)
+    args = parse_tinyworld_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
     name = "cuda" if torch.cuda.is_available() else "cpu"
-    device = torch.device(name if options.device == "auto" else options.device)
-    data = load_or_make_crops(
-        options.cache or options.out, DATA_SEED_OFFSET + options.seed, options.scenes, options.workers
-    )
-    record = options.out / "losses.json"
+    device = torch.device(name if args.device == "auto" else args.device)
+    data = load_or_make_crops(args.cache or args.out, DATA_SEED_OFFSET + args.seed, args.scenes, args.workers)
+    record = args.out / "losses.json"
     losses = json.loads(record.read_text()) if record.is_file() else {}
-    losses |= {part: train_tiny_model(part, data, options, device) for part in options.parts}
+    losses |= {part: train_tiny_model(part, data, args, device) for part in args.parts}
     record.write_text(json.dumps(losses))
 
 

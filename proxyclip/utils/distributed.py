@@ -37,7 +37,14 @@ def init_distributed(launcher: str, device: str = "auto") -> tuple[int, int]:
         _set_variables(launcher)
         cuda = device != "cpu" and torch.cuda.is_available()
         if cuda:
-            _select_gpu(int(os.environ["LOCAL_RANK"]))
+            local_rank = int(os.environ["LOCAL_RANK"])
+            count = torch.cuda.device_count()
+            if local_rank >= count:
+                raise RuntimeError(
+                    f"Process {local_rank + 1} of this machine finds {count} GPU(s): start as many processes as there "
+                    "are GPUs, or run on the CPU with --device cpu."
+                )
+            torch.cuda.set_device(local_rank)
         dist.init_process_group("nccl" if cuda else "gloo")
     return dist.get_rank(), dist.get_world_size()
 
@@ -127,15 +134,12 @@ class Stopwatch:
         return {**self._parts, "total_s": round(time.perf_counter() - self._start, 3)}
 
 
-_LAUNCHER_VARIABLES = {
-    "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
-    "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
-}
-
-
 def _set_variables(launcher: str) -> None:
     names = ("RANK", "WORLD_SIZE", "LOCAL_RANK")
-    launcher_names = _LAUNCHER_VARIABLES.get(launcher, names)
+    launcher_names = {
+        "slurm": ("SLURM_PROCID", "SLURM_NTASKS", "SLURM_LOCALID"),
+        "mpi": ("OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_LOCAL_RANK"),
+    }.get(launcher, names)
     missing = [name for name in launcher_names if name not in os.environ]
     if missing:
         start = {"pytorch": "dist_test.sh or torchrun", "slurm": "srun", "mpi": "mpirun"}[launcher]
@@ -160,13 +164,3 @@ def _first_slurm_host(nodes: str) -> str:
     except (OSError, subprocess.CalledProcessError) as error:
         raise RuntimeError(f"Cannot ask Slurm for the first of the nodes {nodes!r}: set MASTER_ADDR.") from error
     return result.stdout.split()[0]
-
-
-def _select_gpu(local_rank: int) -> None:
-    count = torch.cuda.device_count()
-    if local_rank >= count:
-        raise RuntimeError(
-            f"Process {local_rank + 1} of this machine finds {count} GPU(s): start as many processes as there are "
-            "GPUs, or run on the CPU with --device cpu."
-        )
-    torch.cuda.set_device(local_rank)

@@ -26,7 +26,12 @@ def replace_file(target: Path, write: Callable[[Path], Any]) -> None:
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
         temporary.replace(target)
-        _sync_folder(target.parent)
+        with suppress(OSError):  # where folders can be opened, flush its entries to the disk
+            handle = os.open(target.parent, os.O_RDONLY)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
     finally:
         with suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -47,13 +52,3 @@ def replace_folder(target: Path, write: Callable[[Path], Any]) -> None:
         temporary.rename(target)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Flush a folder's entries to disk, on systems where folders can be opened."""
-    with suppress(OSError):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

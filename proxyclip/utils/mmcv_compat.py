@@ -28,7 +28,8 @@ def prepare_mmseg_import() -> None:
         warnings.filterwarnings("ignore", message=re.escape(start))
     if not has_compiled_ops(folder):
         _insert_finder(_OpsFinder, "mmcv.ops")
-    if _mmcv_version(folder).startswith("2.2."):
+    file = folder / "version.py"
+    if file.is_file() and re.search(r"__version__\s*=\s*['\"]2\.2\.", file.read_text("utf-8")):
         _insert_finder(_MMSegFinder, "mmseg")
 
 
@@ -63,12 +64,6 @@ def _mmcv_folder() -> Path | None:
         return Path(module.__file__).parent if module.__file__ else None
     spec = importlib.util.find_spec("mmcv")
     return Path(spec.origin).parent if spec is not None and spec.origin else None
-
-
-def _mmcv_version(folder: Path) -> str:
-    file = folder / "version.py"
-    match = re.search(r"__version__\s*=\s*['\"]([^'\"]+)", file.read_text("utf-8")) if file.is_file() else None
-    return match.group(1) if match else ""
 
 
 class _MissingOp:
@@ -114,27 +109,19 @@ class _MMSegFinder(importlib.abc.MetaPathFinder):
             return None
         sys.meta_path.remove(self)
         spec = importlib.util.find_spec(name)
-        if spec is not None and spec.loader is not None:
-            spec.loader = _VersionSpoofLoader(spec.loader)
+        if spec is None or spec.loader is None:
+            return spec
+        execute = spec.loader.exec_module
+
+        def execute_with_older_version(module) -> None:
+            import mmcv
+
+            version = mmcv.__version__
+            mmcv.__version__ = _NEWEST_ACCEPTED_MMCV
+            try:
+                execute(module)
+            finally:
+                mmcv.__version__ = version
+
+        spec.loader.exec_module = execute_with_older_version  # type: ignore[method-assign]
         return spec
-
-
-class _VersionSpoofLoader(importlib.abc.Loader):
-    def __init__(self, loader) -> None:
-        self._loader = loader
-
-    def __getattr__(self, name: str):
-        return getattr(self._loader, name)
-
-    def create_module(self, spec):
-        return self._loader.create_module(spec)
-
-    def exec_module(self, module) -> None:
-        import mmcv
-
-        version = mmcv.__version__
-        mmcv.__version__ = _NEWEST_ACCEPTED_MMCV
-        try:
-            self._loader.exec_module(module)
-        finally:
-            mmcv.__version__ = version

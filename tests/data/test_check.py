@@ -70,15 +70,10 @@ def test_check_reports_every_bad_file_with_a_remedy(tmp_path, capsys):
     code, report = run(root)
     assert code == 1
     assert kinds(report) == [
-        ("error", "damaged image", "2.jpg"),
-        ("error", "damaged label map", "6.png"),
-        ("error", "illegal label", "4.png"),
-        ("error", "missing image", "0.png"),
-        ("error", "missing label", "1.png"),
-        ("error", "no label map", "5.png"),
-        ("error", "sizes differ", "3.png"),
-        ("note", "all ignored", "7.png"),
-    ]
+        ("error", "damaged image", "2.jpg"), ("error", "damaged label map", "6.png"),
+        ("error", "illegal label", "4.png"), ("error", "missing image", "0.png"), ("error", "missing label", "1.png"),
+        ("error", "no label map", "5.png"), ("error", "sizes differ", "3.png"), ("note", "all ignored", "7.png"),
+    ]  # fmt: skip
     assert all(problem["remedy"] for problem in report["problems"] if problem["level"] == "error")
     said = capsys.readouterr().out
     assert all(f"{number}.png" in said for number in (0, 1, 3, 4, 5, 6))
@@ -218,9 +213,7 @@ def test_check_train_inspects_the_training_set(tmp_path, capsys, monkeypatch):
     counts = ("--cfg-options", "train_dataloader.dataset.count=3", "test_dataloader.dataset.count=2")
     assert check_command.main([*trained, "--train", *counts]) == 0 and check_command.main([*trained, *counts]) == 0
     found = {path.name: json.loads(path.read_text()) for path in (tmp_path / "work_dirs/check").rglob("*.json")}
-    assert {name: one["images"] for name, one in found.items()} == {
-        "tinyworld_segformer-train.json": 3,
-        "tinyworld_segformer.json": 2,
-    }
+    counts = {name: one["images"] for name, one in found.items()}
+    assert counts == {"tinyworld_segformer-train.json": 3, "tinyworld_segformer.json": 2}
     assert check_command.main(["--config", "configs/cfg_tinyworld.py", "--data-root", "drawn", "--train"]) == 1
     assert "has no training data: leave out --train" in capsys.readouterr().err

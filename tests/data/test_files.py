@@ -50,11 +50,9 @@ def test_find_samples_takes_long_suffixes_exactly(tmp_path):
     assert found(layout(tmp_path, **suffixes)) == (["x/a"], [])
 
 
-@pytest.mark.parametrize(
-    "lines",
-    ["a\nd/b\n", "a\r\nd/b\r\n", "a\n\nd/b\n\n", b"\xef\xbb\xbfa\nd/b", "a.jpg\nd/b.jpg\n", " a \nd\\b\n"],
-    ids=["plain", "CRLF", "blank lines", "BOM", "extensions", "blanks and backslashes"],
-)
+@pytest.mark.parametrize("lines", [
+    "a\nd/b\n", "a\r\nd/b\r\n", "a\n\nd/b\n\n", b"\xef\xbb\xbfa\nd/b", "a.jpg\nd/b.jpg\n", " a \nd\\b\n",
+], ids=["plain", "CRLF", "blank lines", "BOM", "extensions", "blanks and backslashes"])  # fmt: skip
 def test_find_samples_reads_lists_of_any_form(tmp_path, lines):
     touch(tmp_path, "images/a.jpg", "images/d/b.jpg", "images/more.jpg", "labels/a.png", "labels/d/b.png")
     where = layout(tmp_path, lines)
@@ -180,18 +178,11 @@ def save(folder: Path, size=(40, 30), turn: int = 1, label=(40, 30), values=1) -
     return SampleFiles("a", folder / "a.jpg", folder / "a.png")
 
 
-@pytest.mark.parametrize(
-    ("turn", "label", "kind", "level"),
-    [
-        (1, (40, 30), None, None),
-        (3, (40, 30), "EXIF orientation", "note"),
-        (6, (40, 30), "EXIF orientation", "note"),
-        (6, (30, 40), "turned label map", "error"),
-        (1, (30, 40), "sizes differ", "error"),
-        (3, (30, 40), "sizes differ", "error"),
-        (1, (40, 29), "sizes differ", "error"),
-    ],
-)
+@pytest.mark.parametrize(("turn", "label", "kind", "level"), [
+    (1, (40, 30), None, None), (3, (40, 30), "EXIF orientation", "note"), (6, (40, 30), "EXIF orientation", "note"),
+    (6, (30, 40), "turned label map", "error"), (1, (30, 40), "sizes differ", "error"),
+    (3, (30, 40), "sizes differ", "error"), (1, (40, 29), "sizes differ", "error"),
+])  # fmt: skip
 def test_inspect_sample_compares_sizes_without_exif_orientation(tmp_path, turn, label, kind, level):
     problems = inspect_sample(save(tmp_path, turn=turn, label=label), LabelFormat(2)).problems
     assert [(problem.kind, problem.level) for problem in problems] == ([(kind, level)] if kind else [])

@@ -60,19 +60,16 @@ def test_remap_labels_ignores_the_other_classes():
     assert remap_labels(np.array([[0, 1, 2, 65535]]), {0: 255, 1: 0, 2: 1}, 65535).tolist() == [[65535, 0, 1, 65535]]
 
 
-@pytest.mark.parametrize(
-    ("labels", "sample", "allowed"),
-    [
-        ([[0, 2]], dict(num_classes=3), True),
-        ([[0, 255]], dict(num_classes=3), True),
-        ([[0, 3]], dict(num_classes=3, reduce_zero_label=True), True),
-        ([[0, 3]], dict(num_classes=3), False),
-        ([[0, 4]], dict(num_classes=3, reduce_zero_label=True), False),
-        ([[0, 65535]], dict(num_classes=3), False),
-        ([[0, 255]], dict(num_classes=3, ignore_index=65535), False),
-        ([[0, 60000]], dict(), True),
-    ],
-)
+@pytest.mark.parametrize(("labels", "sample", "allowed"), [
+    ([[0, 2]], dict(num_classes=3), True),
+    ([[0, 255]], dict(num_classes=3), True),
+    ([[0, 3]], dict(num_classes=3, reduce_zero_label=True), True),
+    ([[0, 3]], dict(num_classes=3), False),
+    ([[0, 4]], dict(num_classes=3, reduce_zero_label=True), False),
+    ([[0, 65535]], dict(num_classes=3), False),
+    ([[0, 255]], dict(num_classes=3, ignore_index=65535), False),
+    ([[0, 60000]], dict(), True),
+])  # fmt: skip
 def test_loader_accepts_classes_and_the_ignore_value_only(tmp_path, labels, sample, allowed):
     path = save(tmp_path, labels)
     if allowed:

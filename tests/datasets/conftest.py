@@ -24,3 +24,15 @@ def run(script, capsys):
         return code, said.out, said.err
 
     return go
+
+
+@pytest.fixture
+def output(run):
+    """output(name, *arguments) is the stdout of a script; with `code`, the stderr of one that exits with it."""
+
+    def go(name, *words, code=0):
+        result, out, err = run(name, *words)
+        assert (result, not err) == (code, code == 0)
+        return err if code else out
+
+    return go

@@ -30,11 +30,10 @@ def voc(tmp_path):
 
 
 @pytest.mark.parametrize("up", [0, 1, 2])
-def test_voc_source_may_be_a_parent_folder(run, voc, up):
+def test_voc_source_may_be_a_parent_folder(output, voc, up):
     source = [voc, *voc.parents][up]
     (voc / "SegmentationClassAug").mkdir()
-    code, out, err = run("prepare_voc", source)
-    assert (code, err) == (0, "")
+    out = output("prepare_voc", source)
     assert "val: 2 of 1449 expected (2 good, 0 failed)" in out
     assert "warning: val: found 2, but the whole split has 1449" in out
     assert "train: 1 of 1464 expected (1 good" in out
@@ -75,17 +74,14 @@ def test_voc_reports_bad_files(run, voc):
     assert "2008_000003.jpg: has size (21, 1), but 2008_000003.png has (22, 1)" in run("prepare_voc", voc)[2]
 
 
-def test_voc_refuses_augmented_masks(run, voc):
+def test_voc_refuses_augmented_masks(output, voc):
     (voc / "SegmentationClass").rename(voc / "SegmentationClassAug")
-    code, _, err = run("prepare_voc", voc)
-    assert code == 2 and "SegmentationClassAug is another set of files" in err
+    err = output("prepare_voc", voc, code=2)
+    assert "SegmentationClassAug is another set of files" in err
 
 
 def test_voc_accepts_real_samples(run, samples):
     assert "val: 4 of 1449 expected (4 good, 0 failed)" in run("prepare_voc", samples / "voc2012")[1]
-
-
-# --- Pascal Context -------------------------------------------------------------------------------------------------
 
 
 def rectangle(top, bottom, left, right, kind):
@@ -126,10 +122,9 @@ def context(tmp_path):
     return root
 
 
-def test_context_paints_annotations_in_order(run, context, tmp_path):
+def test_context_paints_annotations_in_order(output, context, tmp_path):
     out = tmp_path / "out"
-    code, said, err = run("prepare_context", context.parents[1], "-o", out)
-    assert (code, err) == (0, "")
+    said = output("prepare_context", context.parents[1], "-o", out)
     assert "val: 2 of 5104 expected (2 written, 0 kept, 0 failed)" in said
     assert "train: 1 of 4996 expected" in said
     expected = np.zeros((30, 40), int)
@@ -160,25 +155,24 @@ def test_context_ids_are_those_of_the_459_classes(script):
     assert ours == [name.replace(" ", "") for name in PascalContextDataset59.METAINFO["classes"]]
 
 
-def test_context_reads_another_json_and_one_split(run, context, tmp_path):
+def test_context_reads_another_json_and_one_split(run, output, context, tmp_path):
     content = json.loads((context / "trainval_merged.json").read_text())
     for image in content["images"]:
         image["id"] = image.pop("image_id")
     write(tmp_path / "copy.json", json.dumps(content))
     (context / "trainval_merged.json").unlink()
-    code, _, err = run("prepare_context", context)
-    assert code == 2 and f"expected {context}/trainval_merged.json" in err
+    err = output("prepare_context", context, code=2)
+    assert f"expected {context}/trainval_merged.json" in err
     assert run("prepare_context", context, "--json", tmp_path / "copy.json", "--split", "val")[0] == 0
     assert pixels(context / "SegmentationClassContext/2008_000002.png")[0][0] == 2
     assert not (context / "ImageSets/SegmentationContext/train.txt").exists()
     assert not (context / "SegmentationClassContext/2008_000003.png").exists()
 
 
-def test_context_reports_images_that_are_missing_or_differ(run, context):
+def test_context_reports_images_that_are_missing_or_differ(output, context):
     (context / "JPEGImages/2008_000001.jpg").unlink()
     save(context / "JPEGImages/2008_000003.jpg", photo(30, 40))
-    code, _, err = run("prepare_context", context)
-    assert code == 1
+    err = output("prepare_context", context, code=1)
     assert "2008_000001.jpg: cannot be read" in err
     assert "2008_000003.jpg: has size (30, 40)" in err
     assert (context / "ImageSets/SegmentationContext/val.txt").read_text() == "2008_000002\n"
@@ -195,19 +189,16 @@ def test_context_reports_broken_masks(run, context, segmentation):
     assert "(1 written, 0 kept, 1 failed)" in out
 
 
-@pytest.mark.parametrize(
-    ("text", "words"),
-    [
-        ('{"images": [', "Expecting value"),
-        ('{"images": []}', "'annos_segmentation' is missing"),
-        ('{"images": [{"image_id": 1}], "annos_segmentation": []}', "'file_name' is missing"),
-        ("[1]", "trainval_merged.json"),
-    ],
-)
-def test_context_reports_broken_json(run, context, text, words):
+@pytest.mark.parametrize(("text", "words"), [
+    ('{"images": [', "Expecting value"),
+    ('{"images": []}', "'annos_segmentation' is missing"),
+    ('{"images": [{"image_id": 1}], "annos_segmentation": []}', "'file_name' is missing"),
+    ("[1]", "trainval_merged.json"),
+])  # fmt: skip
+def test_context_reports_broken_json(output, context, text, words):
     write(context / "trainval_merged.json", text)
-    code, _, err = run("prepare_context", context)
-    assert code == 1 and "is not PASCAL Context's trainval_merged.json" in err
+    err = output("prepare_context", context, code=1)
+    assert "is not PASCAL Context's trainval_merged.json" in err
     assert words in err
 
 
@@ -225,10 +216,9 @@ def context459(tmp_path):
     return root
 
 
-def test_context459_writes_16_bit_labels_and_the_list(run, context459, tmp_path):
+def test_context459_writes_16_bit_labels_and_the_list(run, output, context459, tmp_path):
     out = tmp_path / "out"
-    code, said, err = run("prepare_context459", context459.parent, "-o", out)
-    assert (code, err) == (0, "")
+    said = output("prepare_context459", context459.parent, "-o", out)
     folder = out / "annotations_detectron2/pc459_val"
     assert sorted(path.name for path in folder.iterdir()) == ["2008_000001.tif", "2008_000002.tif"]
     for path in folder.iterdir():
@@ -240,11 +230,11 @@ def test_context459_writes_16_bit_labels_and_the_list(run, context459, tmp_path)
     assert "is written" not in run("prepare_context459", context459, "-o", out)[1]
 
 
-def test_context459_train_and_the_other_scripts_list(run, context459):
+def test_context459_train_and_the_other_scripts_list(output, context459):
     write(context459 / "ImageSets/SegmentationContext/val.txt", "2010_001606\n")
     (context459 / "trainval").rename(context459.parent / "mats")
-    code, out, _ = run("prepare_context459", context459, "--mat", context459.parent / "mats", "--split", "val", "train")
-    assert code == 0 and "train: 1 (1 written" in out
+    out = output("prepare_context459", context459, "--mat", context459.parent / "mats", "--split", "val", "train")
+    assert "train: 1 (1 written" in out
     folder = context459 / "annotations_detectron2"
     names = sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*"))
     assert names == ["pc459_train/2009_000003.tif", "pc459_val/2010_001606.tif"]
@@ -253,32 +243,21 @@ def test_context459_train_and_the_other_scripts_list(run, context459):
 
 def test_context459_reports_missing_and_bad_maps(run, context459):
     mats = context459 / "trainval"
-    bad = {
-        "a": {"LabelMap": np.array([[460]])},
-        "b": {"LabelMap": np.array([[1.5, np.nan]])},
-        "c": {"Other": np.array([[1]])},
-        "d": {"LabelMap": np.array([[-1]])},
-        "e": {"LabelMap": "text"},
-    }
+    maps = {"a": np.array([[460]]), "b": np.array([[1.5, np.nan]]), "d": np.array([[-1]]), "e": "text"}
+    bad = {"c": {"Other": np.array([[1]])}} | {name: {"LabelMap": value} for name, value in maps.items()}
     for name, content in bad.items():
         savemat(mats / f"{name}.mat", content)
     write(mats / "f.mat", "no mat")
     write(context459 / "ImageSets/Main/val.txt", "\n".join([*bad, "f", "g", "2008_000001"]))
     code, out, err = run("prepare_context459", context459)
     assert code == 1 and "a.mat: LabelMap has values [460], expected whole numbers from 0 to 459" in err
-    texts = {"b": "LabelMap has values [1.5, nan]", "c": "expected an H x W map of numbers named LabelMap"}
-    texts |= {
-        "d": "LabelMap has values [-1]",
-        "e": "expected an H x W map",
-        "f": "cannot be read",
-        "g": "cannot be read",
-    }
+    texts = {
+        "b": "LabelMap has values [1.5, nan]", "c": "expected an H x W map of numbers named LabelMap",
+        "d": "LabelMap has values [-1]", "e": "expected an H x W map", "f": "cannot be read", "g": "cannot be read",
+    }  # fmt: skip
     assert all(f"{name}.mat: {text}" in err for name, text in texts.items())
     assert "1 of 5104 expected (1 written, 0 kept, 7 failed)" in out
     assert (context459 / "ImageSets/SegmentationContext/val.txt").read_text() == "2008_000001\n"
-
-
-# --- ADE20K ---------------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -291,28 +270,25 @@ def ade(tmp_path):
     return root
 
 
-def test_ade20k_copies_its_folders(run, ade, tmp_path):
+def test_ade20k_copies_its_folders(output, ade, tmp_path):
     out = tmp_path / "out"
-    code, said, err = run("prepare_ade20k", ade.parent, "-o", out, "--copy")
-    assert (code, err) == (0, "")
+    said = output("prepare_ade20k", ade.parent, "-o", out, "--copy")
     assert "validation: 2 of 2000 expected (2 good, 0 failed)" in said
     assert not (out / "images").is_symlink()
     assert pixels(out / "annotations/validation/ADE_val_00000002.png") == [[*range(151)]] * 2
 
 
-def test_ade20k_reports_bad_files(run, ade):
+def test_ade20k_reports_bad_files(output, ade):
     save(ade / "annotations/validation/ADE_val_00000001.png", [[151] * 151] * 2)
     (ade / "annotations/validation/ADE_val_00000002.png").rename(ade / "annotations/validation/ADE_val_00000003.png")
-    code, _, err = run("prepare_ade20k", ade)
-    assert code == 1
+    err = output("prepare_ade20k", ade, code=1)
     assert "ADE_val_00000001.png: has values [151] that a map of the 150 classes does not" in err
     assert "ADE_val_00000002.png: cannot be read" in err
     assert "ADE_val_00000003.jpg: cannot be read" in err
 
 
-def test_ade20k_accepts_real_samples(run, samples):
-    code, out, _ = run("prepare_ade20k", samples / "ade20k")
-    assert code == 0
+def test_ade20k_accepts_real_samples(output, samples):
+    out = output("prepare_ade20k", samples / "ade20k")
     assert "validation: 3 of 2000 expected (3 good" in out
     assert "training: 1 of 20210 expected" in out
 
@@ -335,10 +311,9 @@ def full(tmp_path):
     return root
 
 
-def test_ade847_writes_small_images_and_16_bit_labels(run, full, tmp_path):
+def test_ade847_writes_small_images_and_16_bit_labels(output, full, tmp_path):
     out = tmp_path / "out"
-    code, said, err = run("prepare_ade847", full.parent, "-o", out)
-    assert (code, err) == (0, "")
+    said = output("prepare_ade847", full.parent, "-o", out)
     assert "validation: 2 of 2000 expected (2 written, 0 kept, 0 failed)" in said
     assert (out / "validation.txt").read_text() == "ADE_val_00000001\nADE_val_00000002\n"
     small = np.full((20, 30), 65535)
@@ -360,14 +335,13 @@ def test_ade847_writes_small_images_and_16_bit_labels(run, full, tmp_path):
     assert (folders[0] / "ADE_val_00000001.jpg").read_bytes() == (tmp_path / "default.jpg").read_bytes()
 
 
-def test_ade847_reports_bad_files(run, full):
+def test_ade847_reports_bad_files(run, output, full):
     home = full / "images/ADE/validation/home"
     save(home / "ADE_val_00000001_seg.png", [[0]])
     save(home / "ADE_val_00000003.jpg", photo(3, 3))
     save(home / "ADE_val_00000004.jpg", photo(3, 3))
     save(home / "ADE_val_00000004_seg.png", photo(4, 3))
-    code, _, err = run("prepare_ade847", full)
-    assert code == 1
+    err = output("prepare_ade847", full, code=1)
     assert "ADE_val_00000001_seg.png: expected red, green and blue" in err
     assert "ADE_val_00000003_seg.png: cannot be read" in err
     assert "ADE_val_00000004.jpg: has size (3, 3), but ADE_val_00000004_seg.png has (4, 3)" in err
@@ -376,36 +350,32 @@ def test_ade847_reports_bad_files(run, full):
     assert (full / "training.txt").read_text() == "ADE_train_00000007\n"
 
 
-def test_ade847_refuses_two_sources_of_a_name(run, full):
+def test_ade847_refuses_two_sources_of_a_name(output, full):
     save(full / "images/ADE/validation/other/ADE_val_00000001.jpg", photo(3, 3))
-    code, _, err = run("prepare_ade847", full)
-    assert code == 1 and "ADE_val_00000001.jpg: more than one source" in err
+    err = output("prepare_ade847", full, code=1)
+    assert "ADE_val_00000001.jpg: more than one source" in err
 
 
 @pytest.mark.parametrize("folder", ["images", "images/ADE"])  # the second: as the release of 2016 lies
-def test_ade20k_and_ade847_refuse_the_source_of_the_other(run, ade, full, tmp_path, folder):
+def test_ade20k_and_ade847_refuse_the_source_of_the_other(output, ade, full, tmp_path, folder):
     mixed = tmp_path / "mixed"
     mixed.mkdir()
     (mixed / "images").symlink_to(full / folder, target_is_directory=True)
     for script_name, source, other in (("prepare_ade20k", mixed, "ade847"), ("prepare_ade847", ade, "ade20k")):
-        code, _, err = run(script_name, source)
-        assert code == 2 and f"prepare_{other}.py" in err
+        err = output(script_name, source, code=2)
+        assert f"prepare_{other}.py" in err
 
 
-def test_ade847_equals_the_published_files(run, samples, tmp_path):
+def test_ade847_equals_the_published_files(output, samples, tmp_path):
     """The sample's JPEG was written with quality 95; size, pixels and labels follow from the original."""
     source = tmp_path / "ADE20K_2021_17_01/images/ADE/training/scene"
     source.parent.mkdir(parents=True)
     source.symlink_to(samples / "ade20k847/original", target_is_directory=True)
-    code, _, err = run("prepare_ade847", tmp_path, "--split", "training", "--quality", "95")
-    assert (code, err) == (0, "")
+    output("prepare_ade847", tmp_path, "--split", "training", "--quality", "95")
     root = tmp_path / "ADE20K_2021_17_01"
     for part, suffix in (("images", "jpg"), ("annotations", "tif")):
         name = f"{part}_detectron2/training/ADE_train_00016869.{suffix}"
         assert (root / name).read_bytes() == (samples / "ade20k847" / name).read_bytes()
-
-
-# --- Cityscapes -----------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -419,9 +389,8 @@ def cityscapes(tmp_path):
     return root
 
 
-def test_cityscapes_writes_train_ids(run, cityscapes):
-    code, out, err = run("prepare_cityscapes", cityscapes.parent)
-    assert (code, err) == (0, "")
+def test_cityscapes_writes_train_ids(output, cityscapes):
+    out = output("prepare_cityscapes", cityscapes.parent)
     assert "val: 2 of 500 expected (2 written" in out
     assert "train: 1 of 2975 expected (1 written" in out
     expected = [255] * 35
@@ -432,18 +401,14 @@ def test_cityscapes_writes_train_ids(run, cityscapes):
     assert all(pixels(path) == [expected] for path in made)
 
 
-def test_cityscapes_reports_missing_images_and_bad_labels(run, cityscapes, tmp_path):
+def test_cityscapes_reports_missing_images_and_bad_labels(output, cityscapes, tmp_path):
     (cityscapes / "leftImg8bit").rename(tmp_path / "away")
     save(cityscapes / "gtFine/val/lindau/lindau_000000_000019_gtFine_labelIds.png", [[0, 34, 90]])
     out = tmp_path / "out"
-    code, _, err = run("prepare_cityscapes", cityscapes, "-o", out, "--split", "val")
-    assert code == 1
+    err = output("prepare_cityscapes", cityscapes, "-o", out, "--split", "val", code=1)
     assert "lindau_000000_000019_gtFine_labelIds.png: has values [34, 90] that a labelIds file does not" in err
     assert f"note: there is no {cityscapes}/leftImg8bit" in err
     assert [path.parent.name for path in out.rglob("*.png")] == ["munster"]
-
-
-# --- all ------------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", SCRIPTS)

@@ -1,5 +1,6 @@
 """The prepare_*.py scripts while they run: killed, interrupted, over processes, on disks that refuse."""
 
+import json
 import os
 import shutil
 import signal
@@ -31,26 +32,6 @@ def many_coco(root):
     write(root / "images/val2017/000000000000.jpg", "image")
 
 
-def many_ade(root):
-    """The full ADE20K: one pair under many names."""
-    save(root / "image.jpg", photo(200, 160))
-    save(root / "mask.png", np.repeat(blobs(200, 160, [10, 50, 110])[..., None], 3, 2))
-    for number in range(COUNT):
-        place = root / f"images/ADE/validation/scene{number % 3}/ADE_val_{number:08}"
-        link(root / "image.jpg", place.with_suffix(".jpg"))
-        link(root / "mask.png", place.with_name(f"{place.name}_seg.png"))
-
-
-def many_context459(root):
-    """PASCAL Context's .mat files: one map under many names."""
-    (root / "JPEGImages").mkdir(parents=True)
-    savemat(root / "map.mat", {"LabelMap": blobs(500, 375, [1, 300, 459]).astype(np.uint16)}, do_compression=True)
-    names = [f"2008_{number:06}" for number in range(COUNT)]
-    for name in names:
-        link(root / "map.mat", root / f"trainval/{name}.mat")
-    write(root / "ImageSets/Main/val.txt", "\n".join(names))
-
-
 def many_coco10k(root):
     """COCO-Stuff10k: one image and one map under many names."""
     save(root / "image.jpg", photo(400, 300))
@@ -69,22 +50,14 @@ def link(source, target):
 
 MANY = {  # script: what makes its source, how names of its outputs end
     "prepare_coco_stuff164k": (many_coco, "_labelTrainIds.png"),
-    "prepare_ade847": (many_ade, ".tif"),
-    "prepare_context459": (many_context459, ".tif"),
     "prepare_coco_stuff10k": (many_coco10k, "_labelTrainIds.png"),
 }
 
 
-def start(name, *words, **options):
-    command = [sys.executable, str(ROOT / f"datasets/{name}.py"), *map(str, words)]
-    pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    return subprocess.Popen(command, start_new_session=True, **pipes, **options)
-
-
 def finished(name, *words, **options):
-    process = start(name, *words, **options)
-    out, err = process.communicate(timeout=60)
-    return process.returncode, out, err
+    command = [sys.executable, ROOT / f"datasets/{name}.py", *words]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, **options)
+    return done.returncode, done.stdout, done.stderr
 
 
 def files(folder):
@@ -99,7 +72,9 @@ def stopped_half_way(name, source, out, stop):
     """
     for _ in range(5):
         shutil.rmtree(out, ignore_errors=True)
-        process = start(name, source, "-o", out, "--workers", "2")
+        command = [sys.executable, ROOT / f"datasets/{name}.py", source, "-o", out, "--workers", "2"]
+        pipes = dict(stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(command, start_new_session=True, **pipes)
         while process.poll() is None:
             time.sleep(0.01)
             os.killpg(process.pid, signal.SIGSTOP)
@@ -158,21 +133,16 @@ def test_stopped_run_is_completed_by_the_next(undisturbed, tmp_path, stop):
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-@pytest.mark.parametrize("name", ["prepare_ade847", "prepare_context"])
-def test_processes_start_by_any_method(run, tmp_path, name, method):
+def test_processes_start_by_any_method(run, tmp_path, method):
     """Pythons differ in their default; a worker gets all it needs with the job."""
-    source = tmp_path / "source"
-    if name == "prepare_ade847":
-        for number in range(5):
-            save(source / f"images/ADE/validation/scene/ADE_val_{number:08}.jpg", photo(9, 8, number))
-            save(source / f"images/ADE/validation/scene/ADE_val_{number:08}_seg.png", photo(9, 8, number))
-    else:
-        for number in range(5):
-            save(source / f"JPEGImages/{number}.jpg", photo(2, 2))
-        keys = '"file_name": "%d.jpg", "height": 2, "width": 2, "phase": "val"'
-        images = ", ".join(f'{{"image_id": {number}, {keys % number}}}' for number in range(5))
-        mask = '{"image_id": 3, "category_id": 2, "segmentation": {"size": [2, 2], "counts": [1, 3]}}'
-        write(source / "trainval_merged.json", f'{{"images": [{images}], "annos_segmentation": [{mask}]}}')
+    name, source = "prepare_context", tmp_path / "source"
+    mask = {"image_id": 3, "category_id": 2, "segmentation": {"size": [2, 2], "counts": [1, 3]}}
+    content = {"images": [], "annos_segmentation": [mask]}
+    for number in range(5):
+        save(source / f"JPEGImages/{number}.jpg", photo(2, 2))
+        image = {"image_id": number, "file_name": f"{number}.jpg", "height": 2, "width": 2, "phase": "val"}
+        content["images"].append(image)
+    write(source / "trainval_merged.json", json.dumps(content))
     write(tmp_path / "set/sitecustomize.py", f"import multiprocessing as m; m.set_start_method({method!r}, force=True)")
     environment = os.environ | {"PYTHONPATH": str(tmp_path / "set")}
     code, out, err = finished(name, source, "-o", tmp_path / "two", "--workers", "2", env=environment)
@@ -243,13 +213,13 @@ def test_force_writes_everything_again(run, coco):
     assert made.read_bytes() == good
 
 
-def test_split_option_selects_existing_splits(run, coco, script, capsys):
+def test_split_option_selects_existing_splits(output, coco, script, capsys):
     """What is there is done; what is asked for must be there."""
-    code, _, err = run("prepare_coco_stuff164k", coco, "--split", "train2017")
-    assert code == 2 and "there is no train2017" in err
+    err = output("prepare_coco_stuff164k", coco, "--split", "train2017", code=2)
+    assert "there is no train2017" in err
     (coco / "annotations/val2017").rename(coco / "annotations/train2017")
-    code, out, _ = run("prepare_coco_stuff164k", coco)
-    assert code == 0 and "train2017: 2 of 118287 expected" in out
+    out = output("prepare_coco_stuff164k", coco)
+    assert "train2017: 2 of 118287 expected" in out
     for words in (["--split", "val"], ["--workers", "0"]):
         with pytest.raises(SystemExit) as stop:
             script("prepare_coco_stuff164k").main([str(coco), *words])
@@ -282,13 +252,12 @@ def test_interrupted_copy_is_completed(run, coco, tmp_path):
     assert files(tmp_path / "out/images/val2017") == {f"00000000000{n}.jpg": b"image" for n in (1, 2)}
 
 
-def test_failing_symlink_suggests_copy(run, script, coco, tmp_path, monkeypatch):
+def test_failing_symlink_suggests_copy(run, output, script, coco, tmp_path, monkeypatch):
     def refuse(*_, **__):
         raise OSError(1, "Operation not permitted")
 
     monkeypatch.setattr(script("_files").Path, "symlink_to", refuse)
-    code, _, err = run("prepare_coco_stuff164k", coco, "-o", tmp_path / "out")
-    assert code == 1
+    err = output("prepare_coco_stuff164k", coco, "-o", tmp_path / "out", code=1)
     assert "cannot link to" in err
     assert "try --copy" in err
     assert run("prepare_coco_stuff164k", coco, "-o", tmp_path / "out", "--copy")[0] == 0
@@ -318,16 +287,15 @@ def test_full_disk_leaves_no_half_file(coco, tmp_path, workers):
     assert finished("prepare_coco_stuff164k", *words)[0] == 0
 
 
-def test_unwritable_destination_is_reported(run, coco, tmp_path):
+def test_unwritable_destination_is_reported(output, coco, tmp_path):
     write(tmp_path / "file", "")
-    code, _, err = run("prepare_coco_stuff164k", coco, "-o", tmp_path / "file/out")
-    assert code == 1
+    err = output("prepare_coco_stuff164k", coco, "-o", tmp_path / "file/out", code=1)
     assert err.count("\n") == 1
     assert str(tmp_path / "file/out") in err
     blocked = tmp_path / "out/annotations/val2017/000000000001_labelTrainIds.png"
     blocked.mkdir(parents=True)
-    code, _, err = run("prepare_coco_stuff164k", coco, "-o", tmp_path / "out")
-    assert code == 1 and f"{blocked}: cannot be written (Is a directory)" in err
+    err = output("prepare_coco_stuff164k", coco, "-o", tmp_path / "out", code=1)
+    assert f"{blocked}: cannot be written (Is a directory)" in err
     assert not list(blocked.parent.glob(".*"))
 
 

@@ -32,18 +32,15 @@ def test_eval_only_wraps_and_forwards():
         _ = model.absent
 
 
-def make_runner(lines, classes, wrapped):
-    model = Frozen()
-    model.vocabulary = SimpleNamespace(classes=["x"] * lines)
-    dataset = type("SomeDataset", (), {"metainfo": {"classes": ["x"] * classes}})()
-    loader = SimpleNamespace(dataset=dataset)
-    model = EvalOnly(model) if wrapped else model
-    return SimpleNamespace(model=model, test_dataloader=loader, cfg={"model": {"name_path": "cls_some.txt"}})
-
-
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_vocabulary_check_hook_refuses_other_numbers_of_classes(wrapped):
+    model = Frozen()
+    model.vocabulary = SimpleNamespace(classes=["x"] * 3)
+    loader = SimpleNamespace(dataset=type("SomeDataset", (), {"metainfo": {"classes": ["x"] * 3}})())
+    cfg = {"model": {"name_path": "cls_some.txt"}}
+    runner = SimpleNamespace(model=EvalOnly(model) if wrapped else model, test_dataloader=loader, cfg=cfg)
     hook = VocabularyCheckHook()
-    hook.before_test(make_runner(3, 3, wrapped))
+    hook.before_test(runner)
+    model.vocabulary.classes.append("x")
     with pytest.raises(ValueError, match=r"cls_some\.txt has 4 lines and SomeDataset has 3 classes"):
-        hook.before_test(make_runner(4, 3, wrapped))
+        hook.before_test(runner)

@@ -1,9 +1,7 @@
-"""Odd and damaged files, made small, under the names of the sample collection `bad_inputs`, and what is to happen.
+"""Small odd and damaged files, named as in the samples, and their errors.
 
-`IMAGES`: name -> words of the error, or None where the image is read. `MASKS`: name -> kind of the problem, or None.
+`IMAGES`: name -> part of the error, or None if the image is read. `MASKS`: name -> kind of the problem, or None.
 """
-
-from __future__ import annotations
 
 import io
 from pathlib import Path
@@ -42,35 +40,33 @@ SIZE = (36, 64)  # (height, width) of ok.jpg and of its masks
 
 def make(folder: Path) -> Path:
     """Write `images` and `masks` into the folder, as the samples have them."""
-    draw = np.random.default_rng(0)
-    coarse = draw.integers(0, 256, (9, 16, 3), np.uint8)
-    picture = Image.fromarray(np.kron(coarse, np.ones((4, 4, 1), np.uint8)))
-    jpeg = encoded(picture, "JPEG")
-    wide = np.array(picture.convert("L")).astype(np.uint16) * 257
+    rng = np.random.default_rng(0)
+    coarse = rng.integers(0, 256, (9, 16, 3), np.uint8)
+    image = Image.fromarray(np.kron(coarse, np.ones((4, 4, 1), np.uint8)))
+    jpeg = encoded(image, "JPEG")
+    wide = np.array(image.convert("L")).astype(np.uint16) * 257
     exif = {turn: Image.Exif() for turn in (2, 3, 6, 8)}
     for turn, tags in exif.items():
         tags[274] = turn
     images = {
-        "UPPER.JPG": jpeg,
-        "ok.jpg": jpeg,
-        "bilevel.png": encoded(picture.convert("1"), "PNG"),
+        **dict.fromkeys(("UPPER.JPG", "ok.jpg"), jpeg),
+        "bilevel.png": encoded(image.convert("1"), "PNG"),
         "bitrot.jpg": jpeg[:-90] + bytes(byte ^ 16 for byte in jpeg[-90:-80]) + jpeg[-80:],
-        "cmyk.jpg": encoded(picture.convert("CMYK"), "JPEG"),
-        "gif_named.jpg": encoded(picture.convert("P"), "GIF"),
-        "gray.jpg": encoded(picture.convert("L"), "JPEG"),
-        "gray_real_lip.jpg": encoded(picture.convert("L"), "JPEG"),
+        "cmyk.jpg": encoded(image.convert("CMYK"), "JPEG"),
+        "gif_named.jpg": encoded(image.convert("P"), "GIF"),
+        **dict.fromkeys(("gray.jpg", "gray_real_lip.jpg"), encoded(image.convert("L"), "JPEG")),
         "gray16.png": encoded(Image.fromarray(wide), "PNG"),
-        "la.png": encoded(picture.convert("LA"), "PNG"),
+        "la.png": encoded(image.convert("LA"), "PNG"),
         "one_px.png": encoded(Image.new("RGB", (1, 1)), "PNG"),
-        "palette.png": encoded(picture.convert("P"), "PNG"),
-        "png_named.jpg": encoded(picture, "PNG"),
-        "progressive.jpg": encoded(picture, "JPEG", progressive=True),
+        "palette.png": encoded(image.convert("P"), "PNG"),
+        "png_named.jpg": encoded(image, "PNG"),
+        "progressive.jpg": encoded(image, "JPEG", progressive=True),
         "rgb16.png": png_rgb16(wide),
-        "rgba.png": encoded(picture.convert("RGBA"), "PNG"),
-        "strip.png": encoded(picture.resize((500, 5)), "PNG"),
+        "rgba.png": encoded(image.convert("RGBA"), "PNG"),
+        "strip.png": encoded(image.resize((500, 5)), "PNG"),
         "trailing_garbage.jpg": jpeg + b"garbage" * 9,
-        "webp_named.jpg": encoded(picture, "WEBP"),
-        **{f"exif{turn}.jpg": encoded(picture, "JPEG", exif=tags) for turn, tags in exif.items()},
+        "webp_named.jpg": encoded(image, "WEBP"),
+        **{f"exif{turn}.jpg": encoded(image, "JPEG", exif=tags) for turn, tags in exif.items()},
         "empty.jpg": b"",
         "header_only.jpg": jpeg[:100],
         "html.jpg": b"<!DOCTYPE html><html><body>404 Not Found</body></html>",
@@ -88,7 +84,7 @@ def make(folder: Path) -> Path:
         "mask_jpeg_named.png": encoded(mask, "JPEG"),
         "mask_out_of_range.png": encoded(Image.fromarray(labels * 77), "PNG"),
         "mask_rgb.png": encoded(mask.convert("RGB"), "PNG"),
-        "mask_truncated.png": encoded(Image.fromarray(draw.integers(0, 2, SIZE, np.uint8)), "PNG")[:-60],
+        "mask_truncated.png": encoded(Image.fromarray(rng.integers(0, 2, SIZE, np.uint8)), "PNG")[:-60],
         "mask_uint16.png": encoded(Image.fromarray(labels.astype(np.uint16) * 300), "PNG"),
     }
     for name, files in (("images", images), ("masks", masks)):
@@ -98,14 +94,14 @@ def make(folder: Path) -> Path:
     return folder
 
 
-def encoded(picture: Image.Image, kind: str, **options) -> bytes:
+def encoded(image: Image.Image, image_format: str, **options) -> bytes:
     file = io.BytesIO()
-    picture.save(file, kind, **options)
+    image.save(file, image_format, **options)
     return file.getvalue()
 
 
-def png_rgb16(grey: np.ndarray) -> bytes:
+def png_rgb16(gray: np.ndarray) -> bytes:
     """A PNG of three 16-bit channels, which Pillow cannot write."""
     import cv2
 
-    return cv2.imencode(".png", np.dstack([grey] * 3))[1].tobytes()
+    return cv2.imencode(".png", np.dstack([gray] * 3))[1].tobytes()

@@ -1,6 +1,4 @@
-"""A segmentor without weights and a tiny data set on disk, for the tests of the entry points."""
-
-from __future__ import annotations
+"""Segmentor without weights and a tiny data set on disk, for tests of commands."""
 
 import os
 import sys
@@ -14,6 +12,8 @@ import torch
 from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
+
+from proxyclip.cli.eval import main
 
 CLASSES = ("dark", "middle", "bright")
 
@@ -33,7 +33,7 @@ test_pipeline = [
 test_dataloader = dict(
     batch_size=1, num_workers=0, persistent_workers=True, sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
-        type='BaseSegDataset', data_root=data_root, img_suffix='.png', pipeline=test_pipeline,
+        type='BaseSegDataset', data_root=data_root, img_suffix='.png', pipeline=test_pipeline, serialize_data=False,
         metainfo=dict(classes=CLASSES), data_prefix=dict(img_path='images', seg_map_path='labels')))
 test_evaluator = dict(type='SegMetric', iou_metrics=['mIoU'])
 test_cfg = dict(type='TestLoop')
@@ -42,7 +42,7 @@ test_cfg = dict(type='TestLoop')
 
 @MODELS.register_module(force=True)
 class DummySegmentor(BaseSegmentor):
-    """Labels pixels by brightness; as many arguments as the tests of overrides need."""
+    """Label pixels by brightness; the arguments are those that tests of overrides need."""
 
     def __init__(
         self,
@@ -68,16 +68,15 @@ class DummySegmentor(BaseSegmentor):
         return {"attention": f"Dummy({self.attention})", "sha256": "0" * 64}
 
     def predict(self, inputs, data_samples=None):
-        hold = os.environ.get("DUMMY_HOLD")  # an image that takes forever, in a process that is to be killed
-        if hold and any(Path(sample.img_path).name == hold for sample in data_samples):
+        if any(Path(sample.img_path).name == os.environ.get("DUMMY_HOLD") for sample in data_samples):
             time.sleep(600)
         time.sleep(float(os.environ.get("DUMMY_SECONDS") or 0))
         if self.fail == "late" and "3.png" in data_samples[0].img_path:
             raise ZeroDivisionError("a fault in the code")
         for image, sample in zip(inputs, data_samples, strict=True):
-            grey = image.mean(0, keepdim=True)[None]
-            grey = torch.nn.functional.interpolate(grey, sample.ori_shape, mode="nearest")[0]
-            sample.pred_sem_seg = PixelData(data=(grey / 86).long().clamp(0, 2))
+            gray = image.mean(0, keepdim=True)[None]
+            gray = torch.nn.functional.interpolate(gray, sample.ori_shape, mode="nearest")[0]
+            sample.pred_sem_seg = PixelData(data=(gray / 86).long().clamp(0, 2))
         return data_samples
 
     def extract_feat(self, inputs): ...
@@ -87,7 +86,7 @@ class DummySegmentor(BaseSegmentor):
 
 
 def make_world(folder: Path, images: int = 7) -> Path:
-    """Write the images, labels, vocabulary and config into `folder`; the path of the config."""
+    """Write images, labels, vocabulary and config into `folder`; return the path of the config."""
     draw = np.random.default_rng(0)
     for name in ("images", "labels"):
         (folder / "data" / name).mkdir(parents=True)
@@ -105,18 +104,14 @@ def make_world(folder: Path, images: int = 7) -> Path:
     return config
 
 
-def run_apart(words: list[str], said: Path, variables: dict[str, str]) -> None:
-    """eval.py in a process of its own, with variables; its standard error goes to the file `said`."""
-    from proxyclip.cli.eval import main
-
+def run_eval(argv: list[str], stderr: Path, variables: dict[str, str]) -> None:
+    """Run eval.py as the target of a process, with environment variables and stderr in a file."""
     os.environ.update(variables)
-    with said.open("w") as file:
+    with stderr.open("w") as file:
         os.dup2(file.fileno(), sys.stderr.fileno())
-        sys.exit(main(words))
+        sys.exit(main(argv))
 
 
-def evaluate(config: Path, work_dir: Path, *words: str) -> int:
-    """The exit code of eval.py, run in this process on the CPU."""
-    from proxyclip.cli.eval import main
-
-    return main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *words])
+def evaluate(config: Path, work_dir: Path, *arguments: str) -> int:
+    """Run eval.py in this process on the CPU; return its exit code."""
+    return main(["--config", str(config), "--work-dir", str(work_dir), "--device", "cpu", *arguments])

@@ -1,6 +1,4 @@
-"""A model that has to be trained, in miniature, and the config and checkpoints to evaluate it with."""
-
-from __future__ import annotations
+"""Trained model in miniature, with a config and checkpoints for its evaluation."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -32,7 +30,7 @@ test_dataloader = dict(
 test_evaluator = dict(type='SegMetric', iou_metrics=['mIoU'])
 test_cfg = dict(type='TestLoop')
 
-# None of this exists: an evaluation has no use for it.
+# Unknown types: an evaluation must not build them.
 train_dataloader = dict(batch_size=4, sampler=dict(type='NoSampler'), dataset=dict(type='NoDataset'))
 train_cfg = dict(type='NoLoop', max_iters=10, val_interval=5)
 optim_wrapper = dict(type='NoWrapper', optimizer=dict(type='NoOptimizer'))
@@ -50,7 +48,7 @@ resume = True
 
 @MODELS.register_module(force=True)
 class DummyTrained(BaseSegmentor):
-    """A 1x1 convolution from the colour of a pixel to its class."""
+    """A 1x1 convolution from the color of a pixel to its class."""
 
     trained = True
     guided = False
@@ -58,7 +56,9 @@ class DummyTrained(BaseSegmentor):
 
     def __init__(self, checkpoint=None, precision="fp32", student=None, data_preprocessor=None) -> None:
         super().__init__(data_preprocessor=data_preprocessor)
-        self.checkpoint, self.precision, self.iteration = checkpoint, precision, None
+        self.checkpoint = checkpoint
+        self.precision = precision
+        self.iteration = None
         self.vocabulary = SimpleNamespace(classes=[(name,) for name in CLASSES])
         self.conv = torch.nn.Conv2d(3, len(CLASSES), 1)
 
@@ -86,7 +86,7 @@ class DummyTrained(BaseSegmentor):
 
 
 def save(path: Path, seed: int = 0, iteration: int = 10) -> Path:
-    """A checkpoint as train.py writes them, of random weights."""
+    """Save random weights like a checkpoint of train.py."""
     torch.manual_seed(seed)
     path.parent.mkdir(parents=True, exist_ok=True)
     torch.save({"meta": {"iter": iteration}, "state_dict": DummyTrained().state_dict()}, path)
@@ -94,7 +94,7 @@ def save(path: Path, seed: int = 0, iteration: int = 10) -> Path:
 
 
 def make_config(folder: Path) -> Path:
-    """The config of the model on two drawn scenes below `folder`."""
+    """Write a config of the model on two drawn scenes below `folder`."""
     path = folder / "cfg_dummy_trained.py"
     path.write_text(CONFIG.replace("DATA", str(folder / "data")))
     return path

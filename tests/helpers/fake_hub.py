@@ -1,6 +1,4 @@
-"""A server on 127.0.0.1 that answers as the hub does, and as a plain file server, with faults to order."""
-
-from __future__ import annotations
+"""A server on 127.0.0.1 that answers as the hub does, and as a plain file server, with chosen faults."""
 
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Small image and text files for tests of what lies on disk."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 
@@ -23,6 +21,3 @@ def write(path, text):
 
 def photo(width, height, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (height, width, 3))
-
-
-# --- Pascal VOC -----------------------------------------------------------------------------------------------------

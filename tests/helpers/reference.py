@@ -4,8 +4,6 @@ tests/golden holds a thinned copy (`name__everyK` = flattened array, every K-th 
 the folder $PROXYCLIP_GOLDEN or in ../shared/golden, they are used instead. `name__subK` = array[..., K//2::K, K//2::K].
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json
@@ -24,7 +22,7 @@ STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
 
 def folder() -> Path:
-    """Where the arrays are read from: the full set if it is there, else the thinned copy."""
+    """Return the folder of the arrays: the full set if it is there, else the thinned copy."""
     full = Path(os.environ.get("PROXYCLIP_GOLDEN") or HERE.parents[2] / "shared" / "golden")
     return full if (full / "text.npz").is_file() else HERE
 
@@ -61,7 +59,7 @@ def differences(got: torch.Tensor | np.ndarray, file: str, name: str) -> np.ndar
 
 
 def check(got: torch.Tensor | np.ndarray, file: str, name: str, tol: float, share: float = 1.0, bound: float = 0.0):
-    """At least `share` of the elements within `tol`, and all within `bound` (default `tol`)."""
+    """Assert that at least `share` of the elements are within `tol`, and all within `bound` (default `tol`)."""
     error = differences(got, file, name)
     within = (error <= tol).mean()
     message = f"{file}/{name}: max {error.max():.2e}, {100 * within:.2f} % within {tol:.0e}"

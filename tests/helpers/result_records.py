@@ -1,7 +1,5 @@
 """Records of runs that tests write, and a writer that is killed while it writes."""
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 import time

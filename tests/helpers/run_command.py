@@ -1,6 +1,4 @@
-"""Run commands of README and docs in the test's own process, which saves the start of Python and MMSegmentation."""
-
-from __future__ import annotations
+"""Commands of README and docs: their expectations, and their run in the test's own process, which is quicker."""
 
 import contextlib
 import importlib
@@ -27,28 +25,34 @@ SCRIPTS = {
 }
 
 
-def commands(text: str) -> list[str]:
-    """The lines of all bash blocks of a document, without comments."""
-    blocks = re.findall(r"```bash\n(.*?)```", text, re.DOTALL)
-    return [line.partition("#")[0].strip() for block in blocks for line in block.splitlines() if line.strip()]
+def parse_commands(text: str) -> dict[str, str]:
+    """Return the commands of a document's bash blocks with their expectations.
+
+    A comment behind each block has a line a command: `exit 0; text of the output; with --limit 1`. All its parts but
+    the first may be missing; `record TEXT TEXT` expects a record with these texts, `with` has further arguments.
+    """
+    expectations: dict[str, str] = {}
+    for block, comment in re.findall(r"```bash\n(.*?)```\n(?:<!-- expect:(.*?)-->)?", text, re.DOTALL):
+        commands = [line.partition("#")[0].strip() for line in block.strip().splitlines()]
+        expectations |= zip(commands, comment.strip().splitlines(), strict=True)
+    return expectations
 
 
-def enter(monkeypatch, folder: Path) -> None:
+def enter_folder(monkeypatch, folder: Path) -> None:
     """Work in `folder`, and let eval_all.py call eval.py instead of starting it."""
-    start = run_command
 
-    def launch(words, env, log):
-        if str(ROOT / "eval.py") not in words:
-            return start(words, env, log)
+    def call_eval(argv, env, log):
+        if str(ROOT / "eval.py") not in argv:
+            return run_command(argv, env, log)
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("a") as out, contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
-            return eval_command.main([*words[2:], "--gallery", "0"])  # which would predict again
+            return eval_command.main([*argv[2:], "--gallery", "0"])  # which would predict again
 
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PWD", str(folder))
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     monkeypatch.delenv("DATA_ROOT", raising=False)
-    monkeypatch.setattr("proxyclip.engine.sweep.run.run_command", launch)
+    monkeypatch.setattr("proxyclip.engine.sweep.jobs.run_command", call_eval)
     monkeypatch.syspath_prepend(ROOT / "datasets")
     for log in MMLogger._instance_dict.values():
         for handler in log.handlers:
@@ -56,13 +60,11 @@ def enter(monkeypatch, folder: Path) -> None:
                 handler.stream = sys.stderr  # not that of an earlier test, which is closed
 
 
-def call(monkeypatch, command: str, *more: str) -> int:
-    """Exit code of `python PROGRAM ...` or `python -m proxyclip ...`, with further arguments."""
-    python, program, *arguments = [*shlex.split(command), *more]
-    assert python == "python"
+def call_command(monkeypatch, command: str) -> int:
+    """Return the exit code of `python PROGRAM ...` or `python -m proxyclip ...`."""
+    program, *arguments = shlex.split(command.removeprefix("python "))
     if program == "-m":
-        program, *arguments = arguments
-        assert program == "proxyclip"
+        assert arguments.pop(0) == "proxyclip"
         main = run_module
     else:
         main = SCRIPTS.get(program) or importlib.import_module(Path(program).stem).main

@@ -1,6 +1,4 @@
-"""The reference's tiny CLIPs as open_clip folders, and its arrays as tensors, for the tests of trained methods."""
-
-from __future__ import annotations
+"""Tiny CLIPs of the reference as open_clip folders, and its arrays as tensors, for tests of trained methods."""
 
 import json
 from pathlib import Path
@@ -26,12 +24,12 @@ TINY = f"local-dir:{WEIGHTS / 'clip'}"
 
 
 def tensors(name: str) -> dict[str, torch.Tensor]:
-    """All arrays of a reference file."""
+    """Load all arrays of a reference file."""
     return {k: torch.from_numpy(v) for k, v in arrays(name).items()}
 
 
 def folder_of(root: Path, name: str) -> str:
-    """The reference's image tower as an open_clip folder, with a text tower of zeros; its name for open_clip."""
+    """Write the reference's image tower as an open_clip folder, with a text tower of zeros; return its name."""
     quick = name == PROMPTED
     config = {"embed_dim": 16, "vision_cfg": CONFIGS[name], "text_cfg": TEXT, "quick_gelu": quick}
     state = {k: torch.zeros_like(v) for k, v in CLIP(**config).state_dict().items()}

@@ -1,7 +1,5 @@
 """Reads sheets of results.xlsx by the names of their columns."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,6 +3,7 @@
 `HYPOTHESIS_EXAMPLES=500 pytest tests/integration/test_fuzz.py` tries so many examples a test, other ones each time.
 """
 
+import functools
 import io
 import json
 import math
@@ -33,13 +34,8 @@ PLAIN = ["sky", ["boat", "fish"], "sand"]
 
 
 def examples(count):
-    return settings(
-        max_examples=EXAMPLES or count,
-        derandomize=not EXAMPLES,
-        deadline=None,
-        database=None,
-        suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
-    )
+    fixed = dict(deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    return settings(max_examples=EXAMPLES or count, derandomize=not EXAMPLES, **fixed)
 
 
 @pytest.fixture(scope="module")
@@ -127,27 +123,16 @@ def pixels(draw, sizes=SIZES):
     return image
 
 
-def pil(mode, *through):
-    """uint8 pixels -> a PIL image of a mode."""
-
-    def form(pixels):
-        image = PIL.Image.fromarray(pixels)
-        for step in (*through, mode):
-            image = image.convert(step)
-        return image
-
-    return form
+def to_pil(pixels, *modes):
+    """Convert uint8 pixels into a PIL image of the last mode, through the others."""
+    return functools.reduce(PIL.Image.Image.convert, modes, PIL.Image.fromarray(pixels))
 
 
-def encoded(file_format):
-    """uint8 pixels -> the bytes of a file."""
-
-    def form(pixels):
-        file = io.BytesIO()
-        PIL.Image.fromarray(pixels).save(file, file_format)
-        return file.getvalue()
-
-    return form
+def encode(pixels, file_format):
+    """Convert uint8 pixels into the bytes of a file."""
+    file = io.BytesIO()
+    PIL.Image.fromarray(pixels).save(file, file_format)
+    return file.getvalue()
 
 
 EXACT = {
@@ -160,9 +145,9 @@ EXACT = {
     "fortran": np.asfortranarray,
     "tensor": lambda a: torch.from_numpy(a.transpose(2, 0, 1).copy()),
     "float tensor": lambda a: torch.from_numpy(a.transpose(2, 0, 1) / np.float32(255)),
-    "RGB": pil("RGB"),
-    "RGBA": pil("RGBA"),
-    **{file_format: encoded(file_format) for file_format in ("PNG", "TIFF", "BMP")},
+    "RGB": lambda a: to_pil(a, "RGB"),
+    "RGBA": lambda a: to_pil(a, "RGBA"),
+    **{file_format: functools.partial(encode, file_format=file_format) for file_format in ("PNG", "TIFF", "BMP")},
 }
 OTHERS = {
     "gray": lambda a: a[..., 0],
@@ -170,9 +155,9 @@ OTHERS = {
     "strided": lambda a: a[::-1, ::-1],
     "bfloat16 tensor": lambda a: torch.from_numpy(a.transpose(2, 0, 1) / 255).bfloat16(),
     "I": lambda a: PIL.Image.fromarray(a[..., 0].astype(np.int32) * 255),
-    **{mode: pil(mode) for mode in ("1", "L", "P", "CMYK", "YCbCr", "HSV")},
-    **{mode: pil(mode, "RGBA") for mode in ("LA", "RGBa")},
-    **{file_format: encoded(file_format) for file_format in ("JPEG", "WEBP")},
+    **{mode: lambda a, mode=mode: to_pil(a, mode) for mode in ("1", "L", "P", "CMYK", "YCbCr", "HSV")},
+    **{mode: lambda a, mode=mode: to_pil(a, "RGBA", mode) for mode in ("LA", "RGBa")},
+    **{file_format: functools.partial(encode, file_format=file_format) for file_format in ("JPEG", "WEBP")},
 }
 FORMS = EXACT | OTHERS
 
@@ -182,8 +167,7 @@ def check(result, h, w):
     assert (result.image.shape, result.image.dtype, result.labels.shape) == ((h, w, 3), np.uint8, (h, w))
     assert 0 <= result.labels.min() <= result.labels.max() < len(result.names)
     maps = result.probabilities
-    assert maps.shape == (len(result.names), h, w)
-    assert np.isfinite(maps).all()
+    assert maps.shape == (len(result.names), h, w) and np.isfinite(maps).all()
     assert 0 <= maps.min() <= maps.max() <= 1 + 1e-5
     assert sum(result.areas.values()) == pytest.approx(100)
     assert np.array_equal(np.asarray(result.mask()), result.labels)
@@ -196,8 +180,7 @@ def check(result, h, w):
 
 def check_drawn(result, h, w):
     assert result.overlay().size == result.overlay(0.3, names=False).size == (w, h)
-    assert min(result.legend().size) > 0
-    assert min(result.picture().size) > 100
+    assert min(result.legend().size) > 0 and min(result.picture().size) > 100
 
 
 @examples(12)
@@ -279,9 +262,8 @@ def test_attention_anywhere(tiny, image, right, down):
             tiny.attention(image, x, y)
         return
     values = tiny.attention(image, x, y)
-    assert values.shape == (h, w)
+    assert values.shape == (h, w) and np.nanmin(values) >= 0
     assert 0 <= values[y, x] <= np.nanmax(values) <= 1 + 1e-5
-    assert np.nanmin(values) >= 0
 
 
 @examples(80)
@@ -316,7 +298,6 @@ def test_saved_files_of_any_class_names(tiny, tmp_path_factory, names, image):
     assert np.array_equal(np.asarray(PIL.Image.open(files["mask"])), result.labels)
     assert np.array_equal(np.asarray(PIL.Image.open(files["overlay"])), np.asarray(result.overlay()))
     report = json.loads(files["json"].read_text(encoding="utf-8"))
-    assert report["names"] == list(result.names)
-    assert sum(report["areas"].values()) == pytest.approx(100)
+    assert report["names"] == list(result.names) and sum(report["areas"].values()) == pytest.approx(100)
     with pytest.raises(DOCUMENTED):
         result.save(files["mask"] / "a")  # no folder

@@ -4,37 +4,31 @@ from typing import NamedTuple
 
 import pytest
 
+from proxyclip.models import registry
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.attention.proxy import Proxy
-from proxyclip.models.registry import (
-    accepts_any_argument,
-    build_plugin,
-    list_constructor_arguments,
-    list_plugins,
-    load_plugin_class,
-)
 from proxyclip.utils.paths import ROOT
 
 
 def test_every_plugin_file_has_one_class():
     for folder in ("attention", "vfm", "refine", "methods"):
-        assert list_plugins(folder)
-        for name in list_plugins(folder):
-            assert isinstance(load_plugin_class(folder, name), type)
+        assert registry.list_plugins(folder)
+        for name in registry.list_plugins(folder):
+            assert isinstance(registry.load_plugin_class(folder, name), type)
 
 
 def test_unknown_names_are_answered_with_the_known():
     with pytest.raises(ValueError, match=r"'maskclip'.*'proxy'.*my/own\.py.*'proxi'.*mean 'proxy'"):
-        load_plugin_class("attention", "proxi")
+        registry.load_plugin_class("attention", "proxi")
     with pytest.raises(ValueError, match="one of"):
-        load_plugin_class("attention", "_parts")
+        registry.load_plugin_class("attention", "_parts")
     with pytest.raises(ValueError, match=r"dict\(type="):
-        build_plugin("attention", {"beta": 1})
+        registry.build_plugin("attention", {"beta": 1})
 
 
 def test_unknown_options_are_answered_with_the_known():
     with pytest.raises(TypeError, match=r"'Proxy' has no option \['bta'\].*'beta', 'gamma'"):
-        build_plugin("attention", {"type": "proxy", "bta": 1})
+        registry.build_plugin("attention", {"type": "proxy", "bta": 1})
 
 
 def test_options_of_the_spec_win_over_defaults():
@@ -72,46 +66,43 @@ def files(tmp_path, monkeypatch):
 def test_plugins_are_loaded_by_path(files):
     assert repr(build_strategy("a-b/keep.py", True)) == "Keep(share=0.25)"
     assert repr(build_strategy({"type": str(files / "c/keep.py"), "share": 2.0}, False)) == "Keep(share=2.0)"
-    in_repository = load_plugin_class("attention", "proxyclip/models/attention/naclip.py")
+    in_repository = registry.load_plugin_class("attention", "proxyclip/models/attention/naclip.py")
     assert in_repository.__name__ == "NACLIP"
 
 
 def test_copies_of_package_files_are_plugins(tmp_path):
     copy = tmp_path / "copy.py"
     copy.write_text((ROOT / "proxyclip/models/attention/naclip.py").read_text())
-    assert repr(build_plugin("attention", {"type": str(copy), "sigma": 3.0})).startswith("NACLIP(sigma=3.0")
+    assert repr(registry.build_plugin("attention", {"type": str(copy), "sigma": 3.0})).startswith("NACLIP(sigma=3.0")
 
 
 def test_plugin_files_of_one_name_are_separate(files):
-    one, two = (load_plugin_class("attention", f"{folder}/keep.py") for folder in ("a-b", "c"))
+    one, two = (registry.load_plugin_class("attention", f"{folder}/keep.py") for folder in ("a-b", "c"))
     assert (one().share, two().share) == (0.25, 0.5)
     assert one.__module__ != two.__module__
-    assert load_plugin_class("attention", str(files / "a-b/../a-b/keep.py")) is one
+    assert registry.load_plugin_class("attention", str(files / "a-b/../a-b/keep.py")) is one
 
 
 def test_edited_plugin_file_is_loaded_again(files):
-    before = load_plugin_class("attention", "c/keep.py")
+    before = registry.load_plugin_class("attention", "c/keep.py")
     (files / "c/keep.py").write_text(STRATEGY.replace("SHARE", "0.7"))
-    assert (before().share, load_plugin_class("attention", "c/keep.py")().share) == (0.5, 0.7)
+    assert (before().share, registry.load_plugin_class("attention", "c/keep.py")().share) == (0.5, 0.7)
 
 
-@pytest.mark.parametrize(
-    "text, error, message",
-    [
-        (None, FileNotFoundError, "attention plug-in 'own.py' does not exist; looked at"),
-        ("X = 1", TypeError, "own.py must define one public class, but defines \\[\\]"),
-        ("class A: ...\nclass B: ...", TypeError, "'A', 'B'"),
-        ("class A:", SyntaxError, "own.py"),
-        ("import no_such_thing", ImportError, "no_such_thing"),
-    ],
-)
+@pytest.mark.parametrize("text, error, message", [
+    (None, FileNotFoundError, "attention plug-in 'own.py' does not exist; looked at"),
+    ("X = 1", TypeError, "own.py must define one public class, but defines \\[\\]"),
+    ("class A: ...\nclass B: ...", TypeError, "'A', 'B'"),
+    ("class A:", SyntaxError, "own.py"),
+    ("import no_such_thing", ImportError, "no_such_thing"),
+])  # fmt: skip
 def test_files_that_are_no_plugins_are_refused(tmp_path, monkeypatch, text, error, message):
     monkeypatch.chdir(tmp_path)
     if text is not None:
         (tmp_path / "own.py").write_text(text)
     for _ in range(2):  # nothing unfinished is kept
         with pytest.raises(error, match=message):
-            load_plugin_class("attention", "own.py")
+            registry.load_plugin_class("attention", "own.py")
 
 
 def test_constructor_arguments_follow_the_bases_that_get_keywords():
@@ -130,7 +121,8 @@ def test_constructor_arguments_follow_the_bases_that_get_keywords():
         left: int
         right: int = 0
 
-    assert list_constructor_arguments(Grandchild) == ["size", "width", "depth"]
-    assert list_constructor_arguments(Open) == ["size"] and list_constructor_arguments(Exception) == []
-    assert list_constructor_arguments(Pair) == ["left", "right"]
-    assert accepts_any_argument(Open) and not accepts_any_argument(Grandchild)
+    assert registry.list_constructor_arguments(Grandchild) == ["size", "width", "depth"]
+    assert registry.list_constructor_arguments(Open) == ["size"]
+    assert registry.list_constructor_arguments(Exception) == []
+    assert registry.list_constructor_arguments(Pair) == ["left", "right"]
+    assert registry.accepts_any_argument(Open) and not registry.accepts_any_argument(Grandchild)

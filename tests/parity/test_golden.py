@@ -74,21 +74,17 @@ def test_text_features_equal_the_reference(text, world, name):
     check(text[name], "text", f"{name}_query_features", 2e-5)
 
 
-@pytest.mark.parametrize("name", ["horse", "rail fence"])
-def test_prompts_equal_the_reference(clip, name):
-    key = f"per_template_{name.replace(' ', '_')}"
-    tokens = clip.tokenizer([t.format(name) for t in openai_imagenet_template])
-    assert (tokens.numpy() == arrays("text")[f"{key}_tokens"]).all()
-    with torch.no_grad():
-        check(clip.encode_text(tokens), "text", f"{key}_encode_text", 2e-5)
-
-
-def test_odd_texts_equal_the_reference(clip):
+def test_prompts_and_odd_texts_equal_the_reference(clip):
     stored = arrays("text")
-    tokens = clip.tokenizer([str(t) for t in stored["tokens_example_texts"]])
-    assert (tokens.numpy() == stored["tokens_example_ids"]).all()
-    with torch.no_grad():
-        check(clip.encode_text(tokens), "text", "tokens_example_encode_text", 2e-5)
+    texts = {"tokens_example": ("ids", stored["tokens_example_texts"].tolist())}
+    for name in ("horse", "rail fence"):
+        key = f"per_template_{name.replace(' ', '_')}"
+        texts[key] = ("tokens", [template.format(name) for template in openai_imagenet_template])
+    for key, (suffix, prompts) in texts.items():
+        tokens = clip.tokenizer(prompts)
+        assert (tokens.numpy() == stored[f"{key}_{suffix}"]).all(), key
+        with torch.no_grad():
+            check(clip.encode_text(tokens), "text", f"{key}_encode_text", 2e-5)
 
 
 @pytest.mark.parametrize(

@@ -1,21 +1,21 @@
 """Published numbers: every row names parts that exist, and a run gets one only where everything is the same."""
 
+import itertools
 import json
 import re
 
 import pytest
 from helpers.result_records import CONFIG_MODEL, make_published_record
 from mmengine.config import Config
+from open_clip import list_pretrained_tags_by_model
 
 from proxyclip.data import benchmarks as datasets
 from proxyclip.engine.config.overrides import apply_cfg_options
-from proxyclip.results.published import (
-    PUBLISHED_FILE,
-    VFM_SPELLINGS,
-    find_published_result,
-    load_published_rows,
-    match_published_result,
-)
+from proxyclip.models.clip.loading import canonical_clip_name
+from proxyclip.models.registry import load_plugin_class
+from proxyclip.models.vfm import resolve_vfm_spec
+from proxyclip.results.published import PUBLISHED_FILE, VFM_SPELLINGS, find_published_result, load_published_rows
+from proxyclip.results.published import match_published_result as match
 from proxyclip.utils.paths import ROOT
 
 ROWS = load_published_rows()
@@ -41,9 +41,8 @@ def test_row_names_existing_configs_methods_and_vfms(row):
     assert all(row[key].keys() <= row["mIoU"].keys() for key in set(OTHERS) & row.keys())
     trained = row["method"] in ("maskclip_teacher", *(p.name for p in (ROOT / "configs/trained").iterdir()))
     assert trained or (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
-    for pattern in row["configs"]:
-        for dataset in row["mIoU"]:
-            assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
+    for pattern, dataset in itertools.product(row["configs"], row["mIoU"]):
+        assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
     assert row["vfm"] is None or row["vfm"] in VFM_SPELLINGS
     assert row["evidence"] in ("table", "third-party table", "second-hand note")
     assert row["source"] and row["protocol"] and isinstance(row["exact"], bool)
@@ -52,10 +51,6 @@ def test_row_names_existing_configs_methods_and_vfms(row):
 
 
 def test_rows_name_clips_that_can_be_opened():
-    from open_clip import list_pretrained_tags_by_model
-
-    from proxyclip.models.clip.loading import canonical_clip_name
-
     for model, weights in {(row["model"], row["weights"]) for row in ROWS}:
         if model.startswith("local-dir:"):
             assert (ROOT / model.removeprefix("local-dir:")).is_dir() and weights is None
@@ -64,13 +59,10 @@ def test_rows_name_clips_that_can_be_opened():
 
 
 def test_vfm_spellings_resolve_to_one_model():
-    from proxyclip.models.registry import load_plugin_class
-    from proxyclip.models.vfm import resolve_vfm_spec
-
     for name, ways in VFM_SPELLINGS.items():
         models = set()
-        for words in ways:
-            family, _, model = words.partition(",")
+        for way in ways:
+            family, _, model = way.partition(",")
             spec = resolve_vfm_spec(family)
             cls = load_plugin_class("vfm", spec["type"])
             chosen = model or spec.get("model") or getattr(cls, "default", None)
@@ -91,12 +83,11 @@ def test_rows_of_students_name_the_clip_of_the_teacher():
     rows = [row for row in ROWS if row["method"] in ("maskclip_plus", "maskclip_teacher")]
     assert len(rows) > 20 and not any(row["exact"] for row in rows if "teacher" not in row["configs"][0])
     for row in rows:
-        for pattern in row["configs"]:
-            for dataset in row["mIoU"]:
-                config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py")
-                apply_cfg_options(config, row["changes"])  # refuses what fits nothing
-                teacher = config.model.teacher
-                assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
+        for pattern, dataset in itertools.product(row["configs"], row["mIoU"]):
+            config = Config.fromfile(ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py")
+            apply_cfg_options(config, row["changes"])  # refuses what fits nothing
+            teacher = config.model.teacher
+            assert (teacher.model_type, teacher.clip_type) == (row["model"], row["weights"])
 
 
 def test_zero_shot_rows_agree_with_their_parts():
@@ -113,8 +104,8 @@ def test_zero_shot_rows_agree_with_their_parts():
         assert mean == pytest.approx(((classes - few) * seen + few * unseen) / classes, abs=0.051)
         assert (config.model.model_type, config.model.clip_type) == (row["model"], row["weights"])
         name, model = pattern.format(dataset=data), config.model.to_dict() | {"checkpoint": "iter_1.pth"}
-        assert match_published_result(name, model, "clip_rc").value == mean
-        assert match_published_result(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
+        assert match(name, model, "clip_rc").value == mean
+        assert match(name, model | {"model_type": "ViT-L-14"}, "clip_rc") is None
 
 
 def test_tinyworld_rows_equal_the_readme():
@@ -131,69 +122,54 @@ def test_tinyworld_rows_equal_the_readme():
     ["dino", "dino-b8", {"type": "dino"}, {"type": "dino", "model": "vit_base_patch8_224.dino", "checkpoint": None}],
 )
 def test_match_accepts_spellings_of_clip_and_vfm(name, vfm):
-    found = match_published_result("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
+    found = match("cfg_voc21", {**CONFIG_MODEL, "model_type": name, "vfm_model": vfm}, "proxy")
     assert found is not None and found.value == 61.3 and found.exact and "2408.04883" in found.source
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"model_type": "ViT-B/32"},
-        {"model_type": None},
-        {"clip_type": "laion2b_s34b_b88k"},
-        {"clip_type": "weights/ViT-B-16.pt"},
-        {"clip_type": None},
-        {"vfm_model": None},
+        {"model_type": "ViT-B/32"}, {"model_type": None}, {"clip_type": "laion2b_s34b_b88k"},
+        {"clip_type": "weights/ViT-B-16.pt"}, {"clip_type": None}, {"vfm_model": None},
         {"vfm_model": {"type": "dino", "model": "vit_small_patch8_224.dino"}},
-        {"vfm_model": {"type": "dino", "checkpoint": "own.pth"}},
-        {"vfm_model": {"type": "dino", "features": "k"}},
-        {"vfm_model": {"type": "my/dino.py"}},
-        {"checkpoint": "own.pth"},
-        {"type": "my/proxy.py"},
+        {"vfm_model": {"type": "dino", "checkpoint": "own.pth"}}, {"vfm_model": {"type": "dino", "features": "k"}},
+        {"vfm_model": {"type": "my/dino.py"}}, {"checkpoint": "own.pth"}, {"type": "my/proxy.py"},
         {"attention": {"type": "my/proxy.py"}},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_match_refuses_another_component(change):
-    assert match_published_result("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
+    assert match("cfg_voc21", {**CONFIG_MODEL, **change}, "proxy") is None
 
 
 def test_match_depends_on_method_config_and_changes():
     plain = {**CONFIG_MODEL, "vfm_model": None}
-    assert match_published_result("cfg_voc21", CONFIG_MODEL, None) is None
+    assert match("cfg_voc21", CONFIG_MODEL, None) is None
     for name in (None, "cfg_folder", "voc21", "sclip/cfg_voc21"):
-        assert match_published_result(name, CONFIG_MODEL, "proxy") is None
-    assert match_published_result("cfg_voc21", CONFIG_MODEL, "proxy", ["model.prob_thd=0.3"]) is None
-    values = {
-        change: match_published_result("cfg_voc21", plain, "naclip", change)
-        for change in ((), ("model.refine=pamr",), ("model.refine=['pamr']",), ("model.refine=pamr", "model.beta=1"))
-    }
-    assert [found and found.value for found in values.values()] == [58.9, 64.07, 64.07, None]
+        assert match(name, CONFIG_MODEL, "proxy") is None
+    assert match("cfg_voc21", CONFIG_MODEL, "proxy", ["model.prob_thd=0.3"]) is None
+    changes = ((), ("model.refine=pamr",), ("model.refine=['pamr']",), ("model.refine=pamr", "model.beta=1"))
+    results = [match("cfg_voc21", plain, "naclip", change) for change in changes]
+    assert [result and result.value for result in results] == [58.9, 64.07, 64.07, None]
 
 
 def test_match_prefers_a_row_of_the_same_protocol(monkeypatch):
     plain = {**CONFIG_MODEL, "vfm_model": None}
-    own, other = (match_published_result(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
-    assert own is not None and own.value == 59.63 and own.exact and own.evidence == "table"
-    assert other is not None and other.value == 59.1 and not other.exact
-    first = match_published_result("cfg_voc21", plain, "vanilla")
-    assert first is not None and first.value == 18.6  # the first of two rows of the file
+    own, other = (match(f"{folder}cfg_voc21", plain, "sclip") for folder in ("sclip/", ""))
+    assert (own.value, own.exact, own.evidence, other.value, other.exact) == (59.63, True, "table", 59.1, False)
+    assert match("cfg_voc21", plain, "vanilla").value == 18.6  # the first of two rows of the file
     monkeypatch.setattr("proxyclip.results.published.load_published_rows", lambda: ROWS[::-1])
-    assert match_published_result("sclip/cfg_voc21", plain, "sclip") == own
+    assert match("sclip/cfg_voc21", plain, "sclip") == own
 
 
 def test_match_accepts_command_line_names_of_the_tinyworld():
     tiny = {"model_type": "local-dir:proxyclip/tinyworld/weights/clip", "clip_type": None}
-    ways = {
-        72.9: ["tiny", {"type": "tiny"}, {"type": "tiny", "model": "contrast"}],
-        70.4: ["tiny-mae", {"type": "tiny", "model": "local-dir:proxyclip/tinyworld/weights/mae"}],
-        69.5: ["clip", {"type": "clip"}],
-    }
-    for value, specs in ways.items():
-        for spec in specs:
-            found = match_published_result("cfg_tinyworld", {**tiny, "vfm_model": spec}, "proxy")
-            assert found is not None and found.value == value and found.exact
-    assert match_published_result("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
+    mae = {"type": "tiny", "model": "local-dir:proxyclip/tinyworld/weights/mae"}
+    specs = ("tiny", {"type": "tiny"}, {"type": "tiny", "model": "contrast"}, "tiny-mae", mae, "clip", {"type": "clip"})
+    results = [match("cfg_tinyworld", {**tiny, "vfm_model": spec}, "proxy") for spec in specs]
+    assert [result.value for result in results] == [72.9] * 3 + [70.4] * 2 + [69.5] * 2
+    assert all(result.exact for result in results)
+    assert match("cfg_tinyworld", {**tiny, "vfm_model": {"type": "clip", "layer": 2}}, "proxy") is None
 
 
 def test_find_published_result_of_a_complete_record():
@@ -207,21 +183,13 @@ def test_find_published_result_of_a_complete_record():
 @pytest.mark.parametrize(
     "more",
     [
-        {"partial": True},
-        {"left_out": [{"file": "a", "why": "b"}]},
-        {"approximations": ["vfm=image"]},
-        {"scoring": "published"},
-        {"scoring": None},
-        {"changes": None},
-        {"config": None},
-        {"config": {}},
-        {"method": None},
-        {"config_name": None},
+        {"partial": True}, {"left_out": [{"file": "a", "why": "b"}]}, {"approximations": ["vfm=image"]},
+        {"scoring": "published"}, {"scoring": None}, {"changes": None}, {"config": None}, {"config": {}},
+        {"method": None}, {"config_name": None}, {"options": {"config": "/home/me/cfg_voc21.py"}},
         {"options": {"config": "configs/cfg_voc21.py", "method": "my/proxy.py"}},
-        {"options": {"config": "/home/me/cfg_voc21.py"}},
     ],
     ids=str,
-)
+)  # fmt: skip
 def test_find_published_result_refuses_partial_or_changed_records(more):
     assert find_published_result(make_published_record(**more)) is None
 
@@ -230,14 +198,13 @@ def test_match_uses_the_clip_of_the_teacher():
     name = "trained/maskclip_plus/annofree/context59_segformer_b5"
     teacher = {"model_type": "ViT-B-16", "clip_type": "openai", "residual": True}
     model = {"type": "MaskCLIPPlus", "teacher": teacher, "student": {"type": "segformer_b5"}, "checkpoint": "a.pth"}
-    found = match_published_result(name, model, "maskclip_plus")
+    found = match(name, model, "maskclip_plus")
     assert found is not None and found.value == 33.88 and not found.exact
     resnet = {**model, "teacher": {**teacher, "model_type": "RN50"}}
-    assert match_published_result(name, resnet, "maskclip_plus") is None  # without the override that says so
-    found = match_published_result(name, resnet, "maskclip_plus", ["model.teacher.model_type=RN50"])
-    assert found is not None and found.value == 22.87
-    assert match_published_result(name, {**model, "teacher": {**teacher, "clip_type": None}}, "maskclip_plus") is None
+    assert match(name, resnet, "maskclip_plus") is None  # without the override that says so
+    assert match(name, resnet, "maskclip_plus", ["model.teacher.model_type=RN50"]).value == 22.87
+    assert match(name, {**model, "teacher": {**teacher, "clip_type": None}}, "maskclip_plus") is None
     alone = {"type": "MaskCLIPTeacher", "teacher": teacher}
     context = "trained/maskclip_plus/teacher/context59"
-    values = [match_published_result(context, alone, "maskclip_teacher", change) for change in ([], [UPSTREAM])]
+    values = [match(context, alone, "maskclip_teacher", change) for change in ([], [UPSTREAM])]
     assert [(found.value, found.exact) for found in values] == [(21.7, False), (21.7, True)]

@@ -27,6 +27,13 @@ from proxyclip.utils.paths import ROOT
 TABLES = (WORKBOOK_NAME, CSV_NAME, MARKDOWN_NAME)
 
 
+def write_tables(folder: Path, *runs: dict) -> Path:
+    """Save records, rebuild the tables, and return the path of the workbook."""
+    for run in runs:
+        save_record(run, folder)
+    return rebuild_tables(folder)
+
+
 def csv_rows(folder: Path) -> list[dict[str, str]]:
     with (folder / CSV_NAME).open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -54,9 +61,7 @@ def shaded_runs(path: Path) -> list[set[str]]:
 
 
 def test_summary_has_the_columns_in_order_and_typed_values(tmp_path):
-    save_record(make_record("b2", end="2026-01-02"), tmp_path)
-    save_record(make_record("a1", end="2026-01-03"), tmp_path)
-    path = rebuild_tables(tmp_path)
+    path = write_tables(tmp_path, make_record("b2", end="2026-01-02"), make_record("a1", end="2026-01-03"))
     row, other = sheet_rows(path)
     assert list(row)[:7] == ["Model", "CLIP", "VFM", "Dataset", "aAcc", "mIoU", "mAcc"]
     assert list(row) == list(RECORD_COLUMNS) and (row["identity"], other["identity"]) == ("b2", "a1")
@@ -69,8 +74,7 @@ def test_summary_has_the_columns_in_order_and_typed_values(tmp_path):
 def test_all_tables_follow_the_order_of_record_columns(tmp_path, monkeypatch):
     moved = {"identity": RECORD_COLUMNS["identity"], **RECORD_COLUMNS}
     monkeypatch.setattr(columns, "RECORD_COLUMNS", moved)
-    save_record(make_published_record(), tmp_path)
-    sheet = load_workbook(rebuild_tables(tmp_path))["Summary"]
+    sheet = load_workbook(write_tables(tmp_path, make_published_record()))["Summary"]
     assert [cell.value for cell in sheet[1]] == list(csv_rows(tmp_path)[0]) == list(moved)
     assert next(iter(markdown_rows(tmp_path)[0])) == "identity"
     assert sheet[sheet.freeze_panes].row == 2
@@ -81,8 +85,8 @@ def test_tables_have_published_number_and_difference(tmp_path):
     save_record(make_published_record("a1", 61.0), tmp_path)
     naclip = {"model": {**CONFIG_MODEL, "vfm_model": None}}
     save_record(make_published_record("b2", 60.0, method="naclip", config=naclip, end="2026-01-02"), tmp_path)
-    save_record(make_published_record("c3", 55.0, changes=["model.prob_thd=0.5"], end="2026-01-03"), tmp_path)
-    path = rebuild_tables(tmp_path)
+    changed = make_published_record("c3", 55.0, changes=["model.prob_thd=0.5"], end="2026-01-03")
+    path = write_tables(tmp_path, changed)
     rows = {row["identity"]: row for row in sheet_rows(path)}
     assert rows["a1"]["published"] == 61.3 and rows["a1"]["difference"] == pytest.approx(-0.3)
     assert rows["b2"]["published"] == 58.9 and rows["b2"]["difference"] == pytest.approx(1.1)
@@ -94,22 +98,22 @@ def test_tables_have_published_number_and_difference(tmp_path):
 
 
 def test_summary_shades_runs_of_a_data_set_together(tmp_path):
-    for number, name in enumerate(("cfg_voc21", "cfg_ade20k", "cfg_voc21")):
-        run = make_published_record(f"{number}", 50.0 + number, config_name=name, end=f"2026-01-0{number + 1}")
-        save_record(run, tmp_path)
-    assert sorted(shaded_runs(rebuild_tables(tmp_path)), key=len) == [{"1"}, {"0", "2"}]
+    names = ("cfg_voc21", "cfg_ade20k", "cfg_voc21")
+    path = write_tables(tmp_path, *(make_published_record(f"{i}", config_name=name) for i, name in enumerate(names)))
+    assert sorted(shaded_runs(path), key=len) == [{"1"}, {"0", "2"}]
 
 
 def test_class_sheets_have_a_column_a_run(tmp_path):
     save_record(make_published_record("a1", 61.0), tmp_path)
-    partial = {"end": "2026-01-02", "changes": ["model.refine=pamr"], "partial": True}
-    save_record(make_published_record("b2", 40.0, **partial), tmp_path)
+    partial = {"changes": ["model.refine=pamr"], "partial": True}
+    save_record(make_published_record("b2", 40.0, end="2026-01-02", **partial), tmp_path)
     save_record(make_published_record("c3", 30.0, end="2026-01-03", config_name="sclip/cfg_voc21"), tmp_path)
     other = [{"name": "[sky]", "iou": 1.5, "acc": 2.0, "pixels": 7}]
     save_record(make_published_record("d4", 20.0, end="2026-01-04", per_class=other), tmp_path)
-    for day, name in ((5, "x/cfg_" + "[y]" * 20), (6, "x/cfg_" + "[y]" * 20 + "z")):
-        save_record(make_published_record(f"e{day}", 20.0, end=f"2026-01-0{day}", config_name=name), tmp_path)
-    path = rebuild_tables(tmp_path)
+    long = "x/cfg_" + "[y]" * 20
+    path = write_tables(
+        tmp_path, *(make_published_record(f"e{i}", end="5", config_name=long + "z" * i) for i in (0, 1))
+    )
     names = sheet_names(path)
     assert set(names) >= {"voc21", "voc21 (2)", "sclip voc21"} and len(names) == 7
     assert all(len(name) <= 31 and not set(name) & set("[]:*?/\\") for name in names)
@@ -127,8 +131,7 @@ def test_tables_mark_partial_runs(tmp_path):
     part = {"partial": True, "dataset": {"type": "X", "images": 20}}
     save_record(make_published_record("b2", 60.5, end="2026-01-02", **part), tmp_path)
     left_out = [{"file": "a.jpg", "why": "cut"}]
-    save_record(make_published_record("c3", 60.5, left_out=left_out, end="2026-01-03"), tmp_path)
-    path = rebuild_tables(tmp_path)
+    path = write_tables(tmp_path, make_published_record("c3", 60.5, left_out=left_out, end="2026-01-03"))
     rows = sheet_rows(path)
     sheet = load_workbook(path)["Summary"]
     miou = list(rows[0]).index("mIoU") + 1
@@ -141,16 +144,12 @@ def test_tables_mark_partial_runs(tmp_path):
 
 def test_environment_sheet_has_all_package_versions(tmp_path):
     more = {
-        "weights": {"clip": "c" * 64, "vfm": None},
-        "vocabulary": {"file": "cls.txt", "classes": 2, "names": 5},
+        "weights": {"clip": "c" * 64, "vfm": None}, "vocabulary": {"file": "cls.txt", "classes": 2, "names": 5},
         "versions": {"torch": "2.1", "python": "3.12", "zlib": "1", "mmcv compiled ops": False},
-        "templates": {"count": 80},
-        "command": ["eval.py", "--config", "my configs/a.py"],
-        "times": {"total_s": 2.5},
-    }
-    save_record(make_published_record(**more), tmp_path)
-    save_record(make_record("b2", end="2026-01-02", versions={"python": "3.10", "new": "7"}), tmp_path)
-    first, second = sheet_rows(rebuild_tables(tmp_path), "Environment")
+        "command": ["eval.py", "--config", "my configs/a.py"], "times": {"total_s": 2.5}, "templates": {"count": 80},
+    }  # fmt: skip
+    other = make_record("b2", end="2026-01-02", versions={"python": "3.10", "new": "7"})
+    first, second = sheet_rows(write_tables(tmp_path, make_published_record(**more), other), "Environment")
     assert list(first)[-6:] == ["python", "mmcv compiled ops", "new", "torch", "zlib", "command"]
     assert first["command"] == "eval.py --config 'my configs/a.py'" and first["total s"] == 2.5
     assert first["CLIP sha256"] == "c" * 64 and second["CLIP sha256"] is None and first["mmcv compiled ops"] is False
@@ -194,15 +193,13 @@ def test_tables_accept_records_with_odd_values(tmp_path):
     ],
 )
 def test_class_sheet_title_keeps_the_end_of_a_long_config_name(tmp_path, name, title):
-    save_record(make_published_record(config_name=name), tmp_path)
-    assert sheet_names(rebuild_tables(tmp_path))[1] == title
+    assert sheet_names(write_tables(tmp_path, make_published_record(config_name=name)))[1] == title
 
 
 def test_tables_accept_no_record_and_no_vfm(tmp_path):
     rebuild_tables(tmp_path)
     assert identities(tmp_path) == [[]] * 3
-    save_record(make_record(arguments={"vfm_model": None}), tmp_path)
-    (row,) = sheet_rows(rebuild_tables(tmp_path))
+    (row,) = sheet_rows(write_tables(tmp_path, make_record(arguments={"vfm_model": None})))
     assert row["VFM"] == "none" and row["CLIP"] == "-"
 
 
@@ -236,8 +233,7 @@ def test_tables_escape_formulas_and_control_characters(tmp_path):
 
 
 def test_csv_has_all_columns_in_full_precision(tmp_path):
-    save_record(make_published_record(miou=1 / 3, method='a "b", c'), tmp_path)
-    rebuild_tables(tmp_path)
+    write_tables(tmp_path, make_published_record(miou=1 / 3, method='a "b", c'))
     data = (tmp_path / CSV_NAME).read_bytes()
     assert data.endswith(b"\r\n") and data.count(b"\n") == data.count(b"\r\n") == 2 and b'"a ""b"", c"' in data
     (row,) = csv_rows(tmp_path)
@@ -245,8 +241,7 @@ def test_csv_has_all_columns_in_full_precision(tmp_path):
 
 
 def test_markdown_numbers_are_right_aligned(tmp_path):
-    save_record(make_published_record(), tmp_path)
-    rebuild_tables(tmp_path)
+    write_tables(tmp_path, make_published_record())
     header, rule, row, *_ = (tmp_path / MARKDOWN_NAME).read_text().splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in (header, rule)]
     right = {name for name, dashes in zip(*cells, strict=True) if dashes.endswith(":")}
@@ -262,25 +257,19 @@ def test_same_records_give_the_same_bytes(tmp_path):
     first = {name: (tmp_path / name).read_bytes() for name in TABLES}
     for seed in ("1", "2"):
         again = [sys.executable, "-m", "proxyclip", "tables", str(tmp_path)]
-        subprocess.run(again, check=True, cwd=ROOT, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True)
+        environment = {**os.environ, "PYTHONHASHSEED": seed}
+        output = subprocess.run(again, check=True, cwd=ROOT, env=environment, capture_output=True, text=True).stdout
+        assert "records: 3" in output and all(str(tmp_path / name) in output for name in TABLES)
         assert {name: (tmp_path / name).read_bytes() for name in TABLES} == first
     with ZipFile(tmp_path / WORKBOOK_NAME) as archive:
         assert {entry.date_time for entry in archive.infolist()} == {(2026, 3, 4, 3, 6, 8)}
         assert archive.read("docProps/core.xml").count(b"2026-03-04T03:06:09Z") == 2
 
 
-def test_repeated_run_replaces_its_row(tmp_path):
-    save_record(make_record(miou=1.0), tmp_path)
-    rebuild_tables(tmp_path)
-    save_record(make_record(miou=2.0), tmp_path)
-    assert [row["mIoU"] for row in sheet_rows(rebuild_tables(tmp_path))] == [2.0]
-
-
 @pytest.mark.parametrize("name", TABLES)
 def test_table_that_cannot_be_replaced_is_written_beside(name, tmp_path, capsys):
     (tmp_path / name / "open").mkdir(parents=True)  # a folder of that name cannot be replaced
-    save_record(make_record(), tmp_path)
-    book = rebuild_tables(tmp_path)
+    book = write_tables(tmp_path, make_record())
     (beside,) = tmp_path.glob(f"results-*{Path(name).suffix}")
     assert len(sheet_rows(book)) == 1 and (book == beside) == (name == WORKBOOK_NAME)
     error = capsys.readouterr().err
@@ -289,19 +278,16 @@ def test_table_that_cannot_be_replaced_is_written_beside(name, tmp_path, capsys)
 
 
 def test_write_protected_workbook_is_kept_and_the_new_one_written_beside(tmp_path, capsys):
-    save_record(make_record(), tmp_path)
-    path = rebuild_tables(tmp_path)
+    path = write_tables(tmp_path, make_record())
     before = path.read_bytes()
     path.chmod(0o444)
-    save_record(make_record("b2"), tmp_path)
-    beside = rebuild_tables(tmp_path)
+    beside = write_tables(tmp_path, make_record("b2"))
     assert path.read_bytes() == before and len(sheet_rows(beside)) == 2
     assert "write-protected" in capsys.readouterr().err and len(csv_rows(tmp_path)) == 2
 
 
 def test_full_disk_leaves_the_old_tables(tmp_path, monkeypatch):
-    save_record(make_record(), tmp_path)
-    rebuild_tables(tmp_path)
+    write_tables(tmp_path, make_record())
     before, write = {path.name: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}, Path.write_bytes
 
     def full(self, data):
@@ -337,8 +323,7 @@ def test_tables_without_lock_miss_no_record(error, tmp_path, monkeypatch, capsys
 
     monkeypatch.setattr(tables.FileLock, "acquire", Mock(side_effect=error))
     monkeypatch.setattr(tables, "_write", write_and_add)
-    save_record(make_record(), tmp_path)
-    rebuild_tables(tmp_path)
+    write_tables(tmp_path, make_record())
     assert identities(tmp_path)[0] == ["a1", "b2"] and "without it" in capsys.readouterr().err
 
 
@@ -390,14 +375,6 @@ def test_sigkill_leaves_whole_tables(tmp_path):
     rebuild_tables(tmp_path)  # the lock of a killed process is free
 
 
-def test_tables_command_rebuilds_the_tables(tmp_path, capsys):
-    save_record(make_record(), tmp_path)
-    assert main([str(tmp_path)]) == 0
-    output = capsys.readouterr().out
-    assert "records: 1" in output
-    assert all(str(tmp_path / name) in output and (tmp_path / name).is_file() for name in TABLES)
-
-
 def test_tables_command_refuses_a_folder_without_records(tmp_path, capsys):
     (tmp_path / "broken" / "records").mkdir(parents=True)
     (tmp_path / "broken" / "records" / "a.json").write_text("{")
@@ -419,9 +396,8 @@ def zero_shot_record(identity: str = "z1", **changes) -> dict:
 
 def test_zero_shot_metrics_have_columns(tmp_path):
     arguments = {**make_record()["arguments"], "checkpoint": "dino.pth"}
-    save_record(make_published_record("a1", arguments=arguments), tmp_path)
-    save_record(zero_shot_record(partial=True), tmp_path)
-    plain, split = sheet_rows(rebuild_tables(tmp_path))
+    runs = make_published_record("a1", arguments=arguments), zero_shot_record(partial=True)
+    plain, split = sheet_rows(write_tables(tmp_path, *runs))
     names = ("mIoU_seen", "mIoU_unseen", "hIoU", "student", "checkpoint")
     assert [split[name] for name in names] == [80.25, 20, 32.02, "segformer_b0", "iter_200.pth"]
     assert [plain[name] for name in names] == [None] * 5  # the VFM's file is no checkpoint of a training
@@ -431,19 +407,15 @@ def test_zero_shot_metrics_have_columns(tmp_path):
 
 
 def test_unseen_classes_are_marked_in_their_sheet(tmp_path):
-    save_record(zero_shot_record(), tmp_path)
-    save_record(make_published_record("a1", config_name="trained/cfg_voc21"), tmp_path)
-    path = rebuild_tables(tmp_path)
+    path = write_tables(tmp_path, zero_shot_record(), make_published_record("a1", config_name="trained/cfg_voc21"))
     classes = {name: [row["class"] for row in sheet_rows(path, name)][-2:] for name in sheet_names(path)[1:-1]}
     assert classes == {"trained voc21": ["sky", "horse"], "trained voc21 (2)": ["sky", "horse (unseen)"]}
 
 
 def test_markdown_has_zero_shot_columns_only_if_a_run_has_a_split(tmp_path):
-    save_record(make_published_record("a1"), tmp_path)
-    rebuild_tables(tmp_path)
-    assert "hIoU" not in (tmp_path / MARKDOWN_NAME).read_text()
-    save_record(zero_shot_record(), tmp_path)
-    rebuild_tables(tmp_path)
+    for run, has_columns in ((make_published_record("a1"), False), (zero_shot_record(), True)):
+        write_tables(tmp_path, run)
+        assert ("hIoU" in (tmp_path / MARKDOWN_NAME).read_text()) == has_columns
     cells = [[row[name] for name in ZERO_SHOT_METRICS] for row in markdown_rows(tmp_path)]
     assert cells == [["-"] * 3, ["80.25", "20.00", "32.02"]]
     assert (tmp_path / MARKDOWN_NAME).read_text().endswith("hIoU: their harmonic mean.\n")

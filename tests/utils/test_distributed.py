@@ -6,21 +6,13 @@ import signal
 import pytest
 import torch
 
-from proxyclip.utils.distributed import (
-    Stopwatch,
-    TerminationSignal,
-    _set_variables,
-    broadcast_from_rank_zero,
-    close_distributed,
-    init_distributed,
-    interrupt_on_sigterm,
-    set_threads,
-)
+from proxyclip.utils import distributed
+from proxyclip.utils.distributed import TerminationSignal, init_distributed, interrupt_on_sigterm, set_threads
 
 
 def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):
-    assert init_distributed("none") == (0, 1) and broadcast_from_rank_zero(lambda: 3) == 3
-    close_distributed()
+    assert init_distributed("none") == (0, 1) and distributed.broadcast_from_rank_zero(lambda: 3) == 3
+    distributed.close_distributed()
     with pytest.raises(ValueError, match="one of none, pytorch, slurm, mpi, but got 'ray'"):
         init_distributed("ray")
     for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK"):
@@ -37,10 +29,10 @@ def test_variables_of_mpi_become_those_of_torch(monkeypatch):
     for name, value in dict(RANK="3", SIZE="4", LOCAL_RANK="1", LOCAL_SIZE="2").items():
         monkeypatch.setenv(f"OMPI_COMM_WORLD_{name}", value)
     with pytest.raises(RuntimeError, match="MASTER_ADDR"):
-        _set_variables("mpi")
+        distributed._set_variables("mpi")
     monkeypatch.setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "4")
     monkeypatch.delenv("LOCAL_WORLD_SIZE")
-    _set_variables("mpi")
+    distributed._set_variables("mpi")
     assert [os.environ[n] for n in ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE")] == ["3", "4", "1", "4"]
     assert os.environ["MASTER_ADDR"] == "127.0.0.1"
 
@@ -73,7 +65,7 @@ def test_sigterm_interrupts_inside_the_block_only():
 
 
 def test_stopwatch_adds_up():
-    clock = Stopwatch()
+    clock = distributed.Stopwatch()
     clock.stop("a")
     clock.stop("b")
     times = clock.all()

@@ -32,13 +32,6 @@ def write_mmcv(folder: Path, version: str, compiled: bool = False) -> None:
     (folder / "mmseg" / "__init__.py").write_text("import mmcv\nassert mmcv.__version__ < '2.2.0'\nok = True\n")
 
 
-def test_import_is_cheap():
-    out = run_python(
-        "import proxyclip; print(sorted({'torch', 'mmcv', 'mmseg', 'mmengine', 'numpy'} & set(sys.modules)))"
-    )
-    assert out.strip() == "[]"
-
-
 @pytest.mark.slow
 def test_mmseg_is_imported_and_operators_raise():
     out = run_python(
@@ -55,15 +48,11 @@ def test_mmseg_is_imported_and_operators_raise():
     assert "MultiScaleDeformableAttention" not in out
 
 
-def test_compiled_mmcv_is_left_alone(tmp_path):
-    write_mmcv(tmp_path, "2.1.0", compiled=True)
-    assert run_python("import proxyclip, mmcv.ops; print(mmcv.ops.real)", tmp_path).strip() == "True"
-
-
-def test_operators_without_compiled_code_are_replaced(tmp_path):
-    write_mmcv(tmp_path, "2.1.0")
-    out = run_python("import proxyclip, mmcv.ops; print(hasattr(mmcv.ops, '__x__'), mmcv.ops.nms)", tmp_path)
-    assert out.startswith("False <class 'mmcv.ops.nms'>")
+@pytest.mark.parametrize("compiled, operator", [(False, "<class 'mmcv.ops.real'>"), (True, "True")])
+def test_operators_are_replaced_without_compiled_code_only(tmp_path, compiled, operator):
+    write_mmcv(tmp_path, "2.1.0", compiled)
+    out = run_python("import proxyclip, mmcv.ops; print(hasattr(mmcv.ops, '__x__'), mmcv.ops.real)", tmp_path)
+    assert out.strip() == f"False {operator}"
 
 
 @pytest.mark.parametrize("compiled", [False, True])

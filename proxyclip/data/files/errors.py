@@ -1,6 +1,6 @@
 """File issues, and the exceptions that carry them."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
@@ -15,10 +15,6 @@ class FileIssue:
     text: str
     remedy: str = ""
     level: str = "error"
-
-    def as_dict(self) -> dict[str, str]:
-        """Convert to JSON types."""
-        return asdict(self)
 
     def __str__(self) -> str:
         return f"{self.file}: {self.text}{f'; {self.remedy}' if self.remedy else ''}"

@@ -25,8 +25,7 @@ def verify_image(data: bytes, path: str | Path) -> ImageInfo:
     """Decode an image to its end.
 
     OpenCV returns pixels for a truncated JPEG, in some versions without an error. Bytes changed inside a JPEG are
-    noticed
-    by no decoder. Pillow warns of odd metadata; callers may want to filter that.
+    noticed by no decoder. Pillow warns of odd metadata; callers may want to filter that.
 
     Raises:
         CorruptFile: (an OSError) empty, no image, or truncated; the message has the file and a remedy.

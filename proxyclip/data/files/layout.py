@@ -91,20 +91,20 @@ def _listed_images(
     except UnicodeDecodeError:
         problems.append(FileIssue("bad list", str(names), "is not UTF-8 text", "write it again, one name a line"))
         return
-    folders = _Folders()
+    cache: dict[Path, frozenset[str]] = {}
     listed: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         name = line.strip().replace("\\", "/")
         if not name:
             continue
-        image = folders.first(folder, name, suffixes)
+        image = _find_file(cache, folder / name, suffixes)
         ending = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
         if image is None and ending is not None:  # the list has file names
             name = name.removesuffix(ending)
-            image = folders.first(folder, name, suffixes)
+            image = _find_file(cache, folder / name, suffixes)
         if image is None:
             first = name.split()[0]
-            if first != name and folders.first(folder, first, suffixes):
+            if first != name and _find_file(cache, folder / first, suffixes):
                 text = f"line {number} has {name!r}: more than a name"
                 problems.append(FileIssue("bad list", str(names), text, "write one name a line"))
             else:
@@ -137,10 +137,10 @@ def _all_images(folder: Path, suffixes: tuple[str, ...], problems: list[FileIssu
 def _pair_labels(images: dict[str, Path], layout: DatasetLayout, problems: list[FileIssue]) -> Iterator[SampleFiles]:
     folder = layout.labels
     assert folder is not None
-    folders = _Folders()
+    cache: dict[Path, frozenset[str]] = {}
     suffixes = _suffixes(layout.label_suffix, LABEL_SUFFIXES)
     for name, image in images.items():
-        label = folders.first(folder, name, suffixes)
+        label = _find_file(cache, folder / name, suffixes)
         if label is not None:
             yield SampleFiles(name, image, label)
         elif Path(name).name in layout.without_labels:
@@ -158,17 +158,10 @@ def _pair_labels(images: dict[str, Path], layout: DatasetLayout, problems: list[
                 problems.append(FileIssue("missing image", str(label), "has no image", remedy))
 
 
-class _Folders:
-    """Cache of the file names in each folder."""
-
-    def __init__(self) -> None:
-        self._names: dict[Path, frozenset[str]] = {}
-
-    def first(self, folder: Path, name: str, suffixes: tuple[str, ...]) -> Path | None:
-        """First of `name` + suffix that is a file in `folder`, or None."""
-        parent = (folder / name).parent
-        if parent not in self._names:
-            self._names[parent] = frozenset(path.name for path in parent.iterdir()) if parent.is_dir() else frozenset()
-        last = name.rpartition("/")[2]
-        file = next((last + suffix for suffix in suffixes if last + suffix in self._names[parent]), None)
-        return parent / file if file else None
+def _find_file(cache: dict[Path, frozenset[str]], path: Path, suffixes: tuple[str, ...]) -> Path | None:
+    """First of `path` + suffix that is a file, or None; the cache has the names in each folder."""
+    folder = path.parent
+    if folder not in cache:
+        cache[folder] = frozenset(file.name for file in folder.iterdir()) if folder.is_dir() else frozenset()
+    name = next((path.name + suffix for suffix in suffixes if path.name + suffix in cache[folder]), None)
+    return folder / name if name else None

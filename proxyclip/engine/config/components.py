@@ -10,19 +10,12 @@ from typing import Any
 
 from mmseg.registry import MODELS
 
+from proxyclip.models import registry
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.refine import build_refine_steps
-from proxyclip.models.registry import (
-    PLUGIN_PACKAGES,
-    check_plugin_spec,
-    is_plugin_file,
-    list_plugins,
-    load_plugin_class,
-)
 from proxyclip.models.vfm import resolve_vfm_spec
 
 BASE_SEGMENTOR = "ProxyCLIPSegmentation"
-WEIGHT_SUFFIXES = (".pth", ".pt", ".safetensors", ".bin")
 
 
 class IncompatibleComponents(ValueError):
@@ -40,10 +33,11 @@ def parse_vfm_spec(text: str) -> dict[str, Any] | None:
     name, *parts = text.split(",")
     if text == "none":
         return None
-    spec = {"type": name} if is_plugin_file(name) else resolve_vfm_spec(name)
-    load_plugin_class("vfm", spec["type"])
+    spec = {"type": name} if registry.is_plugin_file(name) else resolve_vfm_spec(name)
+    registry.load_plugin_class("vfm", spec["type"])
     for part in parts:
-        key = "checkpoint" if part.endswith(WEIGHT_SUFFIXES) or Path(part).is_file() else "model"
+        is_file = part.endswith((".pth", ".pt", ".safetensors", ".bin")) or Path(part).is_file()
+        key = "checkpoint" if is_file else "model"
         if key in spec:
             raise ValueError(f"--vfm {text}: expected one {key}, but got {spec[key]!r} and {part!r}")
         spec[key] = part
@@ -85,16 +79,16 @@ def parse_clip_spec(text: str, model: Mapping[str, Any]) -> dict[str, Any]:
 
 def find_segmentor_class(type_name: str) -> Any:
     """Find the class of `model.type`, in a file or registered; None if unknown."""
-    if is_plugin_file(type_name):
-        return load_plugin_class("methods", type_name)
-    for name in list_plugins("methods"):
-        importlib.import_module(f"{PLUGIN_PACKAGES['methods']}.{name}")
+    if registry.is_plugin_file(type_name):
+        return registry.load_plugin_class("methods", type_name)
+    for name in registry.list_plugins("methods"):
+        importlib.import_module(f"{registry.PLUGIN_PACKAGES['methods']}.{name}")
     return MODELS.get(type_name)
 
 
 def resolve_model_type(model: Mapping[str, Any]) -> dict[str, Any]:
     """Replace a file as the `type` of a model by its class, for a registry."""
-    is_file = isinstance(model["type"], str) and is_plugin_file(model["type"])
+    is_file = isinstance(model["type"], str) and registry.is_plugin_file(model["type"])
     return {**model, "type": find_segmentor_class(model["type"])} if is_file else dict(model)
 
 
@@ -136,7 +130,7 @@ def describe_method(model: Mapping[str, Any]) -> MethodInfo:
     if takes_components and name is None:
         attention = model.get("attention") or cls.default_attention
         default = "proxy" if model.get("vfm_model") else "vanilla"
-        strategy = load_plugin_class("attention", _component_type(attention or default))
+        strategy = registry.load_plugin_class("attention", _component_type(attention or default))
         name = _own_method(strategy)
         guided = guided if guided is not None or not attention else getattr(strategy, "guided", None)
     needs_checkpoint = bool(getattr(cls, "trained", False))
@@ -184,7 +178,7 @@ def check_combination(model: Mapping[str, Any], method: MethodInfo) -> None:
     build_strategy(method.attention or model.get("attention"), has_vfm)
     build_refine_steps(model.get("refine"))
     if has_vfm:
-        check_plugin_spec("vfm", resolve_vfm_spec(model["vfm_model"]))
+        registry.check_plugin_spec("vfm", resolve_vfm_spec(model["vfm_model"]))
 
 
 def _component_type(part: Any) -> str:

@@ -9,15 +9,7 @@ from pathlib import Path
 from mmengine.config import Config
 from mmseg.registry import DATASETS
 
-from proxyclip.engine.config.components import (
-    BASE_SEGMENTOR,
-    IncompatibleComponents,
-    MethodInfo,
-    check_combination,
-    describe_method,
-    parse_clip_spec,
-    parse_vfm_spec,
-)
+from proxyclip.engine.config import components
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_cfg_options, apply_method_file, set_model_args
 from proxyclip.engine.config.registration import generates_data
@@ -32,7 +24,6 @@ TRAINING_ONLY_KEYS = (
     "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",
     "val_dataloader", "val_cfg", "val_evaluator", "sync_bn", "find_unused_parameters"
 )  # fmt: skip
-EVALUATE_CHECKPOINT_COMMAND = "python eval.py --config {config} --checkpoint work_dirs/train/NAME/iter_N.pth"
 
 
 class ConfigNotFound(FileNotFoundError):
@@ -41,7 +32,7 @@ class ConfigNotFound(FileNotFoundError):
     exit_code = 2  # of the command, as for a wrong argument
 
 
-def load_config(options: EvalOptions) -> tuple[Config, MethodInfo]:
+def load_config(options: EvalOptions) -> tuple[Config, components.MethodInfo]:
     """Resolve and check the config of `options`; nothing is built, no data are read.
 
     Returns:
@@ -54,51 +45,44 @@ def load_config(options: EvalOptions) -> tuple[Config, MethodInfo]:
         FileNotFoundError: there is no such checkpoint.
     """
     cfg = merge_config(options)
-    method = describe_method(cfg.model)
+    method = components.describe_method(cfg.model)
     complete_config(cfg, options, method)
     return cfg, method
 
 
 def merge_config(options: EvalOptions) -> Config:
     """Merge config, method, VFM, CLIP, checkpoint and --cfg-options, in this order."""
-    with (
-        _temporary_variable(DATA_ROOT_VARIABLE, options.data_root),
-        _temporary_variable(REPOSITORY_VARIABLE, str(ROOT)),
-    ):
+    with _temporary_variables({DATA_ROOT_VARIABLE: options.data_root, REPOSITORY_VARIABLE: str(ROOT)}):
         cfg = Config.fromfile(find_config(options.config))
-        _reject_component_flags(cfg, options)
+        values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
+        flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
+        if flags and components.describe_method(cfg.model).needs_checkpoint:
+            raise components.IncompatibleComponents(
+                f"{flags} does not go with {cfg.model.type}: its parts were trained together and their weights are in "
+                f"its checkpoint. Leave out {flags}, or evaluate a config of another method"
+            )
         if options.method is not None:
             apply_method_file(cfg, find_method_file(options.method))
     if options.vfm is not None:
-        set_model_args(cfg, vfm_model=parse_vfm_spec(options.vfm))
+        set_model_args(cfg, vfm_model=components.parse_vfm_spec(options.vfm))
         if "checkpoint" in cfg.model:
             set_model_args(cfg, checkpoint=None)  # the weights of another VFM
     if options.clip is not None:
-        set_model_args(cfg, **parse_clip_spec(options.clip, cfg.model))
+        set_model_args(cfg, **components.parse_clip_spec(options.clip, cfg.model))
     if options.checkpoint is not None:
         set_model_args(cfg, checkpoint=options.checkpoint)
     apply_cfg_options(cfg, options.cfg_options)
     return cfg
 
 
-def complete_config(cfg: Config, options: EvalOptions, method: MethodInfo) -> None:
+def complete_config(cfg: Config, options: EvalOptions, method: components.MethodInfo) -> None:
     """Apply the other options to a merged config and check it (see `load_config`)."""
     prepare_trained_config(cfg, options, method)
     _apply_options(cfg, options)
     check_model_components(cfg, method)
 
 
-def _reject_component_flags(cfg: Config, options: EvalOptions) -> None:
-    values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
-    flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
-    if flags and describe_method(cfg.model).needs_checkpoint:
-        raise IncompatibleComponents(
-            f"{flags} does not go with {cfg.model.type}: its parts were trained together and their weights are in its "
-            f"checkpoint. Leave out {flags}, or evaluate a config of another method"
-        )
-
-
-def prepare_trained_config(cfg: Config, options: EvalOptions, method: MethodInfo) -> None:
+def prepare_trained_config(cfg: Config, options: EvalOptions, method: components.MethodInfo) -> None:
     """Set the checkpoint of a trained model and remove the keys of training.
 
     A model is trained if its class says `trained = True`. It takes the arguments `precision` and `checkpoint`, a file
@@ -116,7 +100,7 @@ def prepare_trained_config(cfg: Config, options: EvalOptions, method: MethodInfo
                 f"{options.config} is training-free: leave it out. Weights of a VFM are said with --vfm NAME,FILE"
             )
         return
-    command = EVALUATE_CHECKPOINT_COMMAND.format(config=options.config)
+    command = f"python eval.py --config {options.config} --checkpoint work_dirs/train/NAME/iter_N.pth"
     if not model.get("checkpoint"):
         raise ValueError(
             f"{model.type} has to be trained before it is evaluated, but no checkpoint is given: train it first: "
@@ -135,14 +119,14 @@ def prepare_trained_config(cfg: Config, options: EvalOptions, method: MethodInfo
     cfg.default_hooks = {**cfg.get("default_hooks", {}), "checkpoint": None, "param_scheduler": None}
 
 
-def check_model_components(cfg: Config, method: MethodInfo) -> None:
+def check_model_components(cfg: Config, method: components.MethodInfo) -> None:
     """Check the components (`check_combination`); an error lists fitting methods."""
     try:
-        check_combination(cfg.model, method)
-    except IncompatibleComponents as error:
+        components.check_combination(cfg.model, method)
+    except components.IncompatibleComponents as error:
         names = [name for name in list_methods() if describe_method_file(name).guided in (not method.guided, None)]
         preposition = "without" if method.guided else "with"
-        raise IncompatibleComponents(f"{error}; {preposition} a VFM: {', '.join(names)}") from None
+        raise components.IncompatibleComponents(f"{error}; {preposition} a VFM: {', '.join(names)}") from None
 
 
 def _apply_options(cfg: Config, options: EvalOptions) -> None:
@@ -155,7 +139,12 @@ def _apply_options(cfg: Config, options: EvalOptions) -> None:
         loader.dataset.indices = options.limit
     set_data_root(loader.dataset, options.data_root)
     if options.scoring != "correct":
-        _set_scoring(cfg, options.scoring)
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
+        seg_metrics = [evaluator for evaluator in evaluators if evaluator.get("type") in METRIC_TYPES]
+        if not seg_metrics:
+            raise ValueError(f"--scoring {options.scoring} needs a test_evaluator of type {' or '.join(METRIC_TYPES)}")
+        for evaluator in seg_metrics:
+            evaluator["scoring"] = options.scoring
     if options.workers is not None:
         loader.num_workers = options.workers
     loader.persistent_workers = False  # one pass needs none, and they end late
@@ -169,15 +158,6 @@ def _apply_options(cfg: Config, options: EvalOptions) -> None:
     if all(hook.get("type") != "VocabularyCheckHook" for hook in hooks):
         hooks.append(dict(type="VocabularyCheckHook"))
     cfg.custom_hooks = hooks
-
-
-def _set_scoring(cfg: Config, scoring: str) -> None:
-    evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, (list, tuple)) else [cfg.test_evaluator]
-    seg_metrics = [evaluator for evaluator in evaluators if evaluator.get("type") in METRIC_TYPES]
-    if not seg_metrics:
-        raise ValueError(f"--scoring {scoring} needs a test_evaluator of type {' or '.join(METRIC_TYPES)}")
-    for evaluator in seg_metrics:
-        evaluator["scoring"] = scoring
 
 
 def list_methods() -> list[str]:
@@ -198,9 +178,10 @@ def find_method_file(name: str) -> Path:
 
 
 @cache
-def describe_method_file(name: str) -> MethodInfo:
+def describe_method_file(name: str) -> components.MethodInfo:
     """Describe the method `name`: of configs/method, or a .py file."""
-    return describe_method({"type": BASE_SEGMENTOR, **Config.fromfile(find_method_file(name)).model})
+    model = Config.fromfile(find_method_file(name)).model
+    return components.describe_method({"type": components.BASE_SEGMENTOR, **model})
 
 
 def find_config(name: str) -> Path:
@@ -263,16 +244,14 @@ def set_data_root(dataset: MutableMapping, data_root: str | None) -> None:
 
 
 @contextmanager
-def _temporary_variable(name: str, value: str | None) -> Iterator[None]:
-    """Set an environment variable inside the block; None leaves it as it is."""
-    if value is None:
-        yield
-        return
-    previous = os.environ.get(name)
-    os.environ[name] = value
+def _temporary_variables(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables inside the block; None leaves one as it is."""
+    changes = {name: value for name, value in values.items() if value is not None}
+    previous = {name: os.environ[name] for name in changes if name in os.environ}
+    os.environ.update(changes)
     try:
         yield
     finally:
-        del os.environ[name]
-        if previous is not None:
-            os.environ[name] = previous
+        for name in changes:
+            del os.environ[name]
+        os.environ.update(previous)

@@ -18,7 +18,6 @@ _PARALLEL = "side by side"
 _PUBLISHED = "published results"
 _SLURM = "batch system"
 
-
 # fields that several commands have
 declare_work_dir = partial(
     option,
@@ -80,11 +79,7 @@ class TrainOptions:
     """Options of one training run: the command line of train.py."""
 
     config: str = option(
-        DEFAULT_TRAIN_CONFIG,
-        flags=("config",),
-        nargs="?",
-        metavar="CONFIG",
-        help=f"config file (default: {DEFAULT_TRAIN_CONFIG})",
+        DEFAULT_TRAIN_CONFIG, flags=("config",), nargs="?", metavar="CONFIG", help="config file (default: %(default)s)"
     )
     work_dir: str = declare_work_dir(help="for checkpoints, results, logs (default: %(default)s)")
     data_root: str | None = declare_data_root()

@@ -50,8 +50,7 @@ def apply_cfg_options(cfg: Config, assignments: Iterable[str]) -> None:
     changes = parser.parse_args(["--changes", *assignments]).changes if assignments else {}
     for key, value in changes.items():
         parent, leaf = _parent(cfg, key)
-        inside_model = key.startswith("model.") and key.count(".") > 1
-        if inside_model and leaf == "type" and parent.get("type") != value:
+        if key.startswith("model.") and key.count(".") > 1 and leaf == "type" and parent.get("type") != value:
             parent.clear()
     cfg.merge_from_dict(changes)
 

@@ -15,9 +15,6 @@ REGISTERED_MODULES = (  # MMSegmentation's first: names of this project replace 
     "proxyclip.models.preprocessor", *(f"proxyclip.models.segmentors.{name}" for name in list_plugins("methods")),
     "proxyclip.engine.evaluation.metrics", "proxyclip.engine.hooks", "proxyclip.engine.wrappers"
 )  # fmt: skip
-TRAINED_MODULES = (
-    "proxyclip.engine.training", "proxyclip.models.trained.maskclip_plus", "proxyclip.models.trained.clip_rc"
-)  # fmt: skip
 
 
 def register_modules() -> None:
@@ -28,8 +25,9 @@ def register_modules() -> None:
 
 def register_all_modules() -> None:
     """Import the modules whose classes any config may name."""
-    for name in (*REGISTERED_MODULES, *TRAINED_MODULES):
-        importlib.import_module(name)
+    register_modules()
+    for name in ("engine.training", "models.trained.maskclip_plus", "models.trained.clip_rc"):
+        importlib.import_module(f"proxyclip.{name}")
 
 
 def generates_data(dataset: Mapping) -> bool:

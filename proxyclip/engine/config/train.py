@@ -12,7 +12,6 @@ from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.engine.training.optim import enable_mixed_precision
 
-REQUIRED_TRAIN_KEYS = ("train_dataloader", "train_cfg", "optim_wrapper")
 DEFAULT_LOG_INTERVAL = 50  # iterations from one printed line to the next, by default
 
 
@@ -25,7 +24,7 @@ def load_train_config(options: TrainOptions) -> Config:
         FileNotFoundError: data it names are not on disk.
     """
     cfg = merge_config(options.evaluation())
-    missing_keys = [name for name in REQUIRED_TRAIN_KEYS if cfg.get(name) is None]
+    missing_keys = [name for name in ("train_dataloader", "train_cfg", "optim_wrapper") if cfg.get(name) is None]
     if missing_keys:
         raise ValueError(
             f"{options.config} is not for training: it has no {', '.join(missing_keys)}. eval.py evaluates it as it "
@@ -41,8 +40,7 @@ def load_train_config(options: TrainOptions) -> Config:
     register_modules()
     activate_scope(cfg)
     check_model_arguments(cfg)
-    name = config_name(cfg).removeprefix("trained/")
-    cfg.work_dir = str(Path(options.work_dir) / "train" / name)
+    cfg.work_dir = str(Path(options.work_dir) / "train" / config_name(cfg).removeprefix("trained/"))
     return cfg
 
 
@@ -56,7 +54,11 @@ def complete_train_config(cfg: Config, options: TrainOptions, device: str, world
     cfg.randomness = {"seed": 0, **cfg.get("randomness", {})}
     if options.seed is not None:
         cfg.randomness["seed"] = options.seed
-    _configure_precision(cfg, options.amp, device)
+    wrapper = cfg.optim_wrapper
+    if options.amp or wrapper.get("type") == "AmpOptimWrapper":
+        cfg.optim_wrapper = enable_mixed_precision(wrapper, device)
+    elif "dtype" in wrapper:
+        raise ValueError(f"optim_wrapper.dtype={wrapper['dtype']} is of mixed precision: expected --amp with it")
     _configure_distributed(cfg, device, world)
     _configure_hooks(cfg)
     cfg.setdefault("log_processor", dict(by_epoch=False))
@@ -88,14 +90,6 @@ def _loaders(cfg: Config, with_test: bool) -> Iterator[Any]:
     yield from (cfg[name] for name in names if cfg.get(name) is not None)
 
 
-def _configure_precision(cfg: Config, amp: bool, device: str) -> None:
-    wrapper = cfg.optim_wrapper
-    if amp or wrapper.get("type") == "AmpOptimWrapper":
-        cfg.optim_wrapper = enable_mixed_precision(wrapper, device)
-    elif "dtype" in wrapper:
-        raise ValueError(f"optim_wrapper.dtype={wrapper['dtype']} is of mixed precision: expected --amp with it")
-
-
 def _configure_distributed(cfg: Config, device: str, world: int) -> None:
     """Configure distributed training; drop `sync_bn` where it is unsupported."""
     if device == "cpu" or world == 1:
@@ -117,8 +111,8 @@ def _configure_hooks(cfg: Config) -> None:
     if hooks.get("param_scheduler") is None:
         hooks["param_scheduler"] = dict(type="ParamSchedulerHook")
     checkpoint_cfg = {"type": "CheckpointHook", **(hooks.get("checkpoint") or {})}
-    max_iters = cfg.train_cfg.max_iters
-    checkpoint_cfg.setdefault("interval", cfg.train_cfg.get("val_interval") or max(1, max_iters // 10))
+    interval = cfg.train_cfg.get("val_interval") or max(1, cfg.train_cfg.max_iters // 10)
+    checkpoint_cfg.setdefault("interval", interval)
     if checkpoint_cfg["type"] == "CheckpointHook":
         checkpoint_cfg["type"] = "SafeCheckpointHook"
     cfg.default_hooks = {**hooks, "checkpoint": checkpoint_cfg}

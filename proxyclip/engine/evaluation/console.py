@@ -66,10 +66,8 @@ def print_summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> No
             table.add_row(f"... and {len(run['per_class']) - _MAX_ROWS} more: see results.xlsx", "", "")
         make_console().print(table)
     metrics = run["metrics"]
-    means = "  ".join(
-        f"{key} {format_two_decimals(metrics[key])}" for key in ("mIoU", "aAcc", "mAcc") if key in metrics
-    )
-    print(means + _format_restrictions(run))
+    names = [name for name in ("mIoU", "aAcc", "mAcc") if name in metrics]
+    print("  ".join(f"{name} {format_two_decimals(metrics[name])}" for name in names) + _format_restrictions(run))
     for line in (*explain_metrics(run), *format_published_difference(run)):
         print(line)
     for name, path in files.items():

@@ -16,34 +16,19 @@ from proxyclip.engine.config.load import explain_missing_data, load_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.config.registration import activate_scope, register_modules
+from proxyclip.engine.evaluation import record
 from proxyclip.engine.evaluation.console import print_header, print_summary, silence_libraries
 from proxyclip.engine.evaluation.identity import run_and_resume_identity
 from proxyclip.engine.evaluation.loop import ResumableLoop
 from proxyclip.engine.evaluation.progress import ProgressHook
 from proxyclip.engine.evaluation.provenance import measure_peak_memory
-from proxyclip.engine.evaluation.record import (
-    check_work_dir_writable,
-    collect_results,
-    describe_environment,
-    describe_setup,
-    save_gallery,
-    write_record_and_tables,
-)
 from proxyclip.engine.evaluation.resume import Journal
 from proxyclip.engine.evaluation.runner import QuietRunner
 from proxyclip.engine.hooks import ComparisonImageHook
 from proxyclip.engine.wrappers import unwrap_model
 from proxyclip.models.precision import format_dtype, pick_model_dtype
 from proxyclip.results.records import utc_timestamp
-from proxyclip.utils.distributed import (
-    Stopwatch,
-    broadcast_from_rank_zero,
-    close_distributed,
-    init_distributed,
-    interrupt_on_sigterm,
-    rank_zero_first,
-    set_threads,
-)
+from proxyclip.utils import distributed
 from proxyclip.utils.hashing import hash_value
 
 
@@ -55,12 +40,12 @@ def evaluate(options: EvalOptions) -> dict[str, Any]:
     silence_libraries()
     device = resolve_device_type(options.device)
     cfg, method = prepare_eval_config(options)
-    check_work_dir_writable(Path(options.work_dir))
-    rank, world = init_distributed(options.launcher, device)
-    set_threads(world)
-    with interrupt_on_sigterm():
+    record.check_work_dir_writable(Path(options.work_dir))
+    rank, world = distributed.init_distributed(options.launcher, device)
+    distributed.set_threads(world)
+    with distributed.interrupt_on_sigterm():
         run = _run(cfg, method, options, device, rank, world)
-    close_distributed()
+    distributed.close_distributed()
     return run
 
 
@@ -91,14 +76,22 @@ def resolve_device_type(name: str) -> str:
 
 def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, rank: int, world: int) -> dict[str, Any]:
     start = utc_timestamp()
-    clock = Stopwatch()
+    clock = distributed.Stopwatch()
     resolved = cfg.to_dict()
     if options.check:
         run_preflight(cfg, options.limit, options.data_root)
-    identity, resume_identity = broadcast_from_rank_zero(lambda: run_and_resume_identity(cfg, method, device))
+    identity, resume_identity = distributed.broadcast_from_rank_zero(
+        lambda: run_and_resume_identity(cfg, method, device)
+    )
     folder = Path(options.work_dir)
-    runner, progress = _build_runner(cfg, options, identity)
-    with rank_zero_first():  # a dataset may have to make its data first
+    cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
+    cfg.work_dir = str(Path(cfg.work_dir) / identity)  # two runs that start at once have a log each
+    runner = QuietRunner.from_cfg(cfg)
+    progress = ProgressHook()
+    runner.register_hook(progress)
+    if options.show_dir is not None:
+        runner.register_hook(ComparisonImageHook(Path(options.show_dir)))
+    with distributed.rank_zero_first():  # a dataset may have to make its data first
         loop: Any = runner.test_loop
     clock.stop("setup_s")
     model: Any = unwrap_model(runner.model)
@@ -117,20 +110,20 @@ def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, ran
         "identity": identity,
         "config": resolved,
         "config_sha256": hash_value(resolved),
-        **describe_setup(cfg, options, method, model, dataset),
+        **record.describe_setup(cfg, options, method, model, dataset),
         "precision": dtype,
-        **describe_environment(method, device),
+        **record.describe_environment(method, device),
         "metrics": metrics,
-        **collect_results(loop),
+        **record.collect_results(loop),
         "processes": world,
         "start": start,
         "images_per_second": progress.images / progress.seconds if progress.seconds else None,
         "peak_memory_mib": measure_peak_memory(device) / 2**20,
     }
-    run["gallery"] = save_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity)
+    run["gallery"] = record.save_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity)
     clock.stop("gallery_s")
     run |= {"end": utc_timestamp(), "times": clock.all()}
-    files = write_record_and_tables(run, folder)
+    files = record.write_record_and_tables(run, folder)
     if hasattr(loop, "journal") and not run.get("left_out"):
         loop.journal.remove()
     files["log"] = str(runner.logger.log_file)
@@ -138,17 +131,6 @@ def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, ran
         files["pictures"] = options.show_dir
     print_summary(run, files)
     return run
-
-
-def _build_runner(cfg: Config, options: EvalOptions, identity: str) -> tuple[Runner, ProgressHook]:
-    cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
-    cfg.work_dir = str(Path(cfg.work_dir) / identity)  # two runs that start at once have a log each
-    runner = QuietRunner.from_cfg(cfg)
-    progress = ProgressHook()
-    runner.register_hook(progress)
-    if options.show_dir is not None:
-        runner.register_hook(ComparisonImageHook(Path(options.show_dir)))
-    return runner, progress
 
 
 def _make_resumable(loop: Any, options: EvalOptions, folder: Path) -> None:
@@ -163,14 +145,14 @@ def _make_resumable(loop: Any, options: EvalOptions, folder: Path) -> None:
     loop.journal = Journal(folder, hash_samples(dataset), len(dataset.metainfo["classes"]), options.save_every)
     loop.skip_bad = options.skip_bad
     if options.fresh:
-        with rank_zero_first():
+        with distributed.rank_zero_first():
             loop.journal.remove()
 
 
 def _prepare_model(model: Any, cfg: Config, device: str) -> str:
     """Finish loading the model, rank zero first; return its number format."""
     if hasattr(model, "prepare"):
-        with rank_zero_first():
+        with distributed.rank_zero_first():
             model.prepare(next(chain(model.buffers(), model.parameters())).device)
     return format_dtype(getattr(model, "dtype", None) or pick_model_dtype(cfg.model, device))
 
@@ -179,7 +161,7 @@ def _share_folder(runner: Runner, folder: Path, world: int) -> None:
     """Set one folder for collecting results; MMEngine's default stays in the cwd."""
     if world == 1:
         return
-    token = broadcast_from_rank_zero(lambda: uuid.uuid4().hex[:8])
+    token = distributed.broadcast_from_rank_zero(lambda: uuid.uuid4().hex[:8])
     for metric in runner.test_evaluator.metrics:
         if metric.collect_device == "cpu" and metric.collect_dir is None:
             metric.collect_dir = str(folder.resolve() / f".collect-{token}")

@@ -49,21 +49,20 @@ def render_gallery_images(
     Files are `<index>-image.jpg`, `<index>-truth.png` and `<index>-prediction.png`. The last two are label maps; what
     is not scored has the largest value of their 8 bits, 16 from 255 classes on. All of them appear at once, or none.
     """
-    indices = sorted({pick["index"] for pick in picks})
-    replace_folder(folder, lambda temporary: _render_all(model, dataset, collate, indices, temporary))
-
-
-def _render_all(model: Any, dataset: Any, collate: Any, indices: Sequence[int], folder: Path) -> None:
     classes = len(dataset.metainfo["classes"])
     ignore_index = dataset.metainfo.get("ignore_index", 255)
-    for index in indices:
-        batch = collate([dataset[index]])
-        with torch.no_grad():
-            (sample,) = model.test_step(batch)
-        prediction = get_sample_labels(sample.pred_sem_seg)
-        truth = get_sample_labels(sample.gt_sem_seg)
-        image = load_sample_image(sample, (batch.get("inputs") or [None])[0], prediction.shape)
-        _save_panels(folder, index, image, np.where(truth == ignore_index, -1, truth), prediction, classes)
+
+    def render(temporary: Path) -> None:
+        for index in sorted({pick["index"] for pick in picks}):
+            batch = collate([dataset[index]])
+            with torch.no_grad():
+                (sample,) = model.test_step(batch)
+            prediction = get_sample_labels(sample.pred_sem_seg)
+            truth = get_sample_labels(sample.gt_sem_seg)
+            image = load_sample_image(sample, (batch.get("inputs") or [None])[0], prediction.shape)
+            _save_panels(temporary, index, image, np.where(truth == ignore_index, -1, truth), prediction, classes)
+
+    replace_folder(folder, render)
 
 
 def _rank_confusions(counts: dict[int, PairCounts], names: Sequence[str], number: int) -> list[dict[str, Any]]:
@@ -91,9 +90,8 @@ def _save_panels(
     h, w = prediction.shape
     scale = min(1.0, GALLERY_MAX_SIDE / max(h, w))
     size = (max(1, round(w * scale)), max(1, round(h * scale)))
-    Image.fromarray(cv2.resize(image, size, interpolation=cv2.INTER_AREA)).save(
-        folder / f"{index}-image.jpg", quality=85
-    )
+    photo = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    Image.fromarray(photo).save(folder / f"{index}-image.jpg", quality=85)
     dtype = np.uint8 if classes < 255 else np.uint16
     for name, labels in (("truth", truth), ("prediction", prediction)):
         labels = np.where(labels < 0, np.iinfo(dtype).max, labels).astype(dtype)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from torch.utils.data import DataLoader, Dataset
@@ -37,16 +38,11 @@ class SkipUnreadable(Dataset):
             return UnreadableSample(index, " ".join(str(error).split()) or type(error).__name__)
 
 
-class CollateReadable:
-    """Collate function over readable samples: (their batch or None, unreadable ones)."""
-
-    def __init__(self, inner: Callable) -> None:
-        self.inner = inner
-
-    def __call__(self, samples: Sequence[Any]) -> tuple[Any, list[UnreadableSample]]:
-        unreadable = [sample for sample in samples if isinstance(sample, UnreadableSample)]
-        readable = [sample for sample in samples if not isinstance(sample, UnreadableSample)]
-        return (self.inner(readable) if readable else None), unreadable
+def collate_readable(inner: Callable, samples: Sequence[Any]) -> tuple[Any, list[UnreadableSample]]:
+    """Collate the readable samples: (their batch or None, unreadable ones)."""
+    unreadable = [sample for sample in samples if isinstance(sample, UnreadableSample)]
+    readable = [sample for sample in samples if not isinstance(sample, UnreadableSample)]
+    return (inner(readable) if readable else None), unreadable
 
 
 class BatchLoader:
@@ -75,7 +71,7 @@ class BatchLoader:
             SkipUnreadable(source.dataset) if self.skip_bad else source.dataset,
             batch_sampler=self.batches,
             num_workers=source.num_workers if self.batches else 0,
-            collate_fn=CollateReadable(source.collate_fn),
+            collate_fn=partial(collate_readable, source.collate_fn),
             pin_memory=source.pin_memory,
             worker_init_fn=source.worker_init_fn,
         )

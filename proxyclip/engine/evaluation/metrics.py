@@ -133,20 +133,15 @@ class SegMetric(IoUMetric):
         union = labels + predicted - hits
         columns = self.total_area_to_metrics(hits, union, predicted, labels, self.metrics, self.nan_to_num, self.beta)
         iou = (hits / union).numpy()
-        accuracy = (hits / labels).tolist()
+        accuracy = (hits / labels).numpy()
         present = (labels > 0).numpy()
         self.classes_in = {"mIoU": int((~np.isnan(iou)).sum()), "mIoU_gt": int(present.sum())}
-        self.per_class = [
-            dict(name=name, iou=100 * class_iou, acc=100 * class_accuracy, pixels=int(pixels))
-            for name, class_iou, class_accuracy, pixels in zip(
-                names, iou.tolist(), accuracy, labels.tolist(), strict=True
-            )
-        ]
+        rows = zip(names, (100 * iou).tolist(), (100 * accuracy).tolist(), labels.long().tolist(), strict=True)
+        self.per_class = [dict(zip(("name", "iou", "acc", "pixels"), row, strict=True)) for row in rows]
         table = format_class_table(names, {name: values for name, values in columns.items() if name != "aAcc"})
         print_log(f"per class results:\n{table}", MMLogger.get_current_instance())
-        means = {
-            name if name == "aAcc" else f"m{name}": 100 * float(np.nanmean(values)) for name, values in columns.items()
-        }
+        averages = {name: 100 * float(np.nanmean(values)) for name, values in columns.items()}
+        means = {name if name == "aAcc" else f"m{name}": value for name, value in averages.items()}
         weights = labels.numpy()[present]
         by_rule = {"mIoU_gt": iou[present].mean(), "fwIoU": (iou[present] * weights).sum() / weights.sum()}
         means |= {name: 100 * float(value) for name, value in by_rule.items()}
@@ -173,7 +168,7 @@ def format_class_table(names: Sequence[str], columns: Mapping[str, Sequence[floa
     for name, *values in zip(names, *columns.values(), strict=True):
         table.add_row(escape(name), *(f"{100 * value:.2f}" for value in values))
     output = StringIO()
-    console = Console(file=output, width=10_000, color_system=None, emoji=False, highlight=False)
+    console = Console(file=output, width=10_000, color_system=None, emoji=False, highlight=False, force_jupyter=False)
     console.print(table)
     return output.getvalue().rstrip()
 

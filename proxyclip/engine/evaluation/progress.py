@@ -13,8 +13,6 @@ from tqdm import tqdm
 
 from proxyclip.utils.io import replace_file
 
-_LOG_LINES = 10  # of a run without a terminal
-
 
 class ProgressHook(Hook):
     """Show and measure the progress of a test run, by a bar or by lines.
@@ -59,26 +57,22 @@ class ProgressHook(Hook):
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
         elif self._is_line_due(done):
-            print(
-                f"{done}/{self._total} images, {self.images / self.seconds:.2f} images/s", file=sys.stderr, flush=True
-            )
+            rate = self.images / self.seconds
+            print(f"{done}/{self._total} images, {rate:.2f} images/s", file=sys.stderr, flush=True)
         if self._file is not None and (done == self._total or self.seconds - self._last_state >= 1):
-            self._write_state(self._file, done)
+            self._last_state = self.seconds
+            state = dict(done=done, total=self._total, images_per_second=self.images / self.seconds)
+            with contextlib.suppress(OSError):
+                replace_file(Path(self._file), lambda path: path.write_text(json.dumps(state), encoding="utf-8"))
 
     def after_test_epoch(self, runner, metrics=None) -> None:
         """Close the bar."""
         if self._bar is not None:
             self._bar.close()
 
-    def _write_state(self, file: str, done: int) -> None:
-        self._last_state = self.seconds
-        state = dict(done=done, total=self._total, images_per_second=self.images / self.seconds)
-        with contextlib.suppress(OSError):
-            replace_file(Path(file), lambda temporary: temporary.write_text(json.dumps(state), encoding="utf-8"))
-
     def _is_line_due(self, done: int) -> bool:
         now = time.perf_counter()
-        part = max(1, self._total // _LOG_LINES)
+        part = max(1, self._total // 10)  # of a run without a terminal
         if done // part == (done - self._step) // part and now - self._last_line < 60:
             return False
         if now - self._last_line < 5 and done < self._total:

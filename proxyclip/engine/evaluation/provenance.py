@@ -4,6 +4,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from importlib import metadata
 from pathlib import Path
@@ -31,8 +32,6 @@ CODE_PATTERNS = (
     "!models/trained/*flops.py", "!models/trained/published_sizes.json",
     "!data/check.py", "!data/files/inspection.py", "!tinyworld/train.py", "!tinyworld/crops.py"
 )  # fmt: skip
-CODE_SUFFIXES = (".py", ".safetensors", ".json")
-TRAINED_CODE = "models/trained/*"  # can change the results of models that use it, and of no other
 PACKAGE_DIR = ROOT / "proxyclip"
 
 
@@ -40,10 +39,8 @@ def collect_versions() -> dict[str, Any]:
     """Collect versions of Python, of this toolkit and of the packages it uses."""
     versions: dict[str, Any] = {"python": platform.python_version(), "proxyclip": __version__}
     for name in _PACKAGES:
-        try:
+        with suppress(metadata.PackageNotFoundError):
             versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     versions["mmcv compiled ops"] = has_compiled_ops()
     return versions
 
@@ -63,17 +60,14 @@ def hash_code(uses_trained_code: bool = False, package: Path | None = None) -> s
         package: folder of the package; this one by default.
     """
     package = package or PACKAGE_DIR
-    patterns = CODE_PATTERNS if uses_trained_code else (*CODE_PATTERNS, f"!{TRAINED_CODE}")
-    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*") if path.suffix in CODE_SUFFIXES}
-    return hash_files({name: files[name] for name in sorted(files) if _is_included(name, patterns)})
-
-
-def _is_included(name: str, patterns: tuple[str, ...]) -> bool:
-    included = False
-    for pattern in patterns:
-        if fnmatchcase(name, pattern.removeprefix("!")):
-            included = not pattern.startswith("!")
-    return included
+    patterns = CODE_PATTERNS if uses_trained_code else (*CODE_PATTERNS, "!models/trained/*")
+    paths = [path for path in package.rglob("*") if path.suffix in (".py", ".safetensors", ".json")]
+    files: dict[str, Path] = {}
+    for name, path in sorted((path.relative_to(package).as_posix(), path) for path in paths):
+        fitting = [pattern for pattern in patterns if fnmatchcase(name, pattern.removeprefix("!"))]
+        if fitting and not fitting[-1].startswith("!"):
+            files[name] = path
+    return hash_files(files)
 
 
 def hash_named_files(config: Any) -> dict[str, str]:

@@ -57,7 +57,7 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
         "arguments": arguments,
         "files": hash_named_files(cfg.model),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
-        **_describe_checkpoint(cfg, model, method),
+        **({"trained": _describe_checkpoint(cfg, model)} if method.needs_checkpoint else {}),
         **_describe_prompts(cfg, model),
         "dataset": {"type": type(dataset).__name__, **fingerprint_dataset(dataset)},
         "protocol": {
@@ -71,13 +71,9 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
     }
 
 
-def _describe_checkpoint(cfg: Config, model: Any, method: MethodInfo) -> dict[str, Any]:
-    """Describe the checkpoint of a trained model by name, hash and iteration."""
-    if not method.needs_checkpoint:
-        return {}
+def _describe_checkpoint(cfg: Config, model: Any) -> dict[str, Any]:
     file = Path(cfg.model.checkpoint)
-    iteration = getattr(model, "iteration", None)
-    return {"trained": {"checkpoint": file.name, "sha256": hash_file(file), "iteration": iteration}}
+    return {"checkpoint": file.name, "sha256": hash_file(file), "iteration": getattr(model, "iteration", None)}
 
 
 def _describe_prompts(cfg: Config, model: Any) -> dict[str, Any]:

@@ -21,7 +21,6 @@ from proxyclip.results.records import load_record
 from proxyclip.utils.arguments import to_command
 from proxyclip.utils.paths import ROOT
 
-FOLDER_CONFIG = "configs/cfg_folder.py"
 # Options of eval.py for a cell, in the order of its command line.
 FORWARDED_OPTIONS = (
     "work_dir", "device", "scoring", "check", "skip_bad", "data_root", "limit", "workers", "method", "vfm", "clip",
@@ -77,7 +76,7 @@ class Cell:
 def default_configs() -> list[str]:
     """List the default configs: the tiny world first, then the published ones by name."""
     names = sorted(f"configs/{f.name}" for f in (ROOT / "configs").glob("cfg_*.py"))
-    return [TINYWORLD_CONFIG, *(name for name in names if name not in (TINYWORLD_CONFIG, FOLDER_CONFIG))]
+    return [TINYWORLD_CONFIG, *(name for name in names if name not in (TINYWORLD_CONFIG, "configs/cfg_folder.py"))]
 
 
 def make_cells(options: SweepOptions) -> list[Cell]:
@@ -139,7 +138,9 @@ def _resolve_cell(cell: Cell, options: SweepOptions) -> None:
         cell.state = "no data"
         cell.note = missing
         return
-    cell.identity = run_identity(cfg, method, _cell_device(options))
+    elsewhere = options.dry_run or options.slurm is not None  # maybe on a machine that has CUDA
+    device = "cuda" if options.device == "cuda" and elsewhere else resolve_device_type(options.device)
+    cell.identity = run_identity(cfg, method, device)
     cell.run = None if options.force else find_kept_record(cell, options)
     if cell.run is not None:
         cell.state = "kept"
@@ -181,10 +182,3 @@ def build_eval_arguments(cell: Cell, options: SweepOptions) -> list[str]:
     """Build the arguments of eval.py for one cell, less the config."""
     eval_options = options.evaluation(cell.config, cell.method, cell.vfm, cell.clip)
     return to_command(eval_options, FORWARDED_OPTIONS, always=("work_dir", "device"))
-
-
-def _cell_device(options: SweepOptions) -> str:
-    """Return the device of the cells, which may run on another machine."""
-    if options.device == "cuda" and (options.dry_run or options.slurm is not None):
-        return "cuda"
-    return "cpu" if options.device == "cpu" else resolve_device_type(options.device)

@@ -21,13 +21,9 @@ from proxyclip.engine.sweep.run import read_progress
 from proxyclip.results.published import find_published_result
 from proxyclip.utils.formats import format_difference, format_duration, format_two_decimals
 
-TABLE_WIDTH = 160  # where there is no terminal
-COMPARISON_TABLE_WIDTH = 240
-MARKDOWN_TABLE_WIDTH = 10_000
 COMPARISON_COLUMNS = ("target", "difference", "source")
 PROTOCOL_FOOTNOTE = "~ published under a protocol that differs from this config's, or that the source does not state"
 FINAL_STATES = ("done", "kept", "refused", "no data", "failed", "interrupted", "would run")
-DEFERRED_STATES = ("refused", "no data")  # printed once for all cells, at the end
 STATE_STYLES = {"done": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan"}
 _NON_ROW_LINES = 7  # of the live table
 _ROUNDING = 1e-9  # 60.8 and 61.3 are 0.5 apart
@@ -142,8 +138,7 @@ class SweepDisplay:
         """
         if len(self.cells) <= max_rows:
             return list(self.cells), ""
-        states = ("running", "failed")
-        first = [cell for state in states for cell in self.cells if cell.state == state]
+        first = [cell for state in ("running", "failed") for cell in self.cells if cell.state == state]
         later = [*reversed(self._ended), *(cell for cell in self.cells if cell.state == "waiting"), *self.cells]
         chosen = list(dict.fromkeys([*first, *later]))[:max_rows]
         rest = Counter(cell.state for cell in self.cells if cell not in chosen)
@@ -177,11 +172,7 @@ def print_cell_table(cells: Sequence[Cell], markdown: bool = False, comparison: 
         table.add_row(*components, cell.state, *numbers, images, run.get("identity", "-"), *published)
     for column in table.columns:
         column.overflow = "fold"  # a cut identity is none
-    width: int | None = COMPARISON_TABLE_WIDTH if comparison else TABLE_WIDTH
-    if markdown:
-        width = MARKDOWN_TABLE_WIDTH
-    elif sys.stdout.isatty():
-        width = None
+    width = 10_000 if markdown else None if sys.stdout.isatty() else 240 if comparison else 160
     Console(highlight=False, width=width).print(table)
     if comparison and any(format_comparison(cell)[0].startswith("~") for cell in cells):
         print(PROTOCOL_FOOTNOTE)
@@ -197,7 +188,7 @@ def print_cell_table(cells: Sequence[Cell], markdown: bool = False, comparison: 
 def cell_outcome(cell: Cell) -> str:
     """Format the outcome of a cell in one line."""
     parts = [f"mIoU {format_cell_miou(cell)}"] if cell.run is not None else []
-    parts += [cell.note] if cell.note and cell.state not in DEFERRED_STATES else []
+    parts += [cell.note] if cell.note and cell.state not in ("refused", "no data") else []  # those come at the end
     took = f" ({format_duration(cell.seconds)})" if cell.seconds else ""
     return cell.state + (f": {', '.join(parts)}" if parts else "") + took
 

@@ -3,6 +3,7 @@
 A stop signal is forwarded to the children, which save their counts; on Linux even if the parent is killed.
 """
 
+import itertools
 import os
 import queue
 import re
@@ -21,7 +22,6 @@ from proxyclip.utils.system import count_cores, kill_process_tree
 KILL_AFTER_SECONDS = 45.0  # between SIGTERM and SIGKILL; torchrun allows its own processes 30
 INTERRUPT_EXIT_CODES = (130, 143, -signal.SIGINT, -signal.SIGTERM)  # of a run that a signal ended
 STOP_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
 _FOLLOWER_MESSAGE = "another process of this run ended early"  # of processes that only follow the one that failed
 _MAX_MESSAGE_LINES = 6  # of an error's message
 
@@ -111,7 +111,8 @@ def job_slots(gpus: Sequence[str] = (), each: int = 1, jobs: int = 1) -> list[di
         slot: dict[str, str | None] = {"CUDA_VISIBLE_DEVICES": ",".join(group)} if group else {}
         if len(groups) > 1:
             threads = str(max(1, count_cores() // (len(groups) * max(1, len(group)))))
-            slot |= {name: threads for name in THREAD_VARIABLES if not os.environ.get("OMP_NUM_THREADS")}
+            if not os.environ.get("OMP_NUM_THREADS"):
+                slot |= {"OMP_NUM_THREADS": threads, "MKL_NUM_THREADS": threads}
             slot["PORT"] = None  # dist_test.sh then finds a free one for each
         slots.append(slot)
     return slots
@@ -168,12 +169,9 @@ def describe_failure(text: str, code: int) -> str:
     starts = [i for i, line in enumerate(lines) if line.startswith("error: ")]
     starts = [i for i in starts if _FOLLOWER_MESSAGE not in lines[i]] or starts
     if starts:
-        message: list[str] = []
-        for line in lines[starts[-1] :][:_MAX_MESSAGE_LINES]:
-            if message and re.match(r"error: |\(the traceback is in |\$ ", line):
-                break
-            message.append(line)
-        return "\n".join(message).removeprefix("error: ").strip()
+        first, *rest = lines[starts[-1] :][:_MAX_MESSAGE_LINES]
+        message = itertools.takewhile(lambda line: not re.match(r"error: |\(the traceback is in |\$ ", line), rest)
+        return "\n".join([first, *message]).removeprefix("error: ").strip()
     if code < 0:
         name = signal.Signals(-code).name if -code in list(map(int, signal.Signals)) else f"signal {-code}"
         return f"ended by {name}" + (": out of memory, perhaps" if -code == signal.SIGKILL else "")

@@ -9,17 +9,8 @@ from pathlib import Path
 
 from proxyclip.engine.config.options import SweepOptions
 from proxyclip.engine.errors import format_error
+from proxyclip.engine.sweep import jobs
 from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_kept_record
-from proxyclip.engine.sweep.jobs import (
-    INTERRUPT_EXIT_CODES,
-    describe_failure,
-    forward_stop_signals,
-    job_slots,
-    merge_environment,
-    run_command,
-    run_in_slots,
-    stop_requested,
-)
 from proxyclip.results.records import load_record
 
 PROGRESS_VARIABLE = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
@@ -31,7 +22,7 @@ def run_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[
     Returns:
         True if a signal ended it early.
     """
-    slots = job_slots(options.gpu_names, options.gpus_per_job, options.jobs)
+    slots = jobs.job_slots(options.gpu_names, options.gpus_per_job, options.jobs)
     waiting = [cell for cell in cells if cell.is_pending]
 
     def run_pending(cell: Cell, slot: Mapping[str, str | None]) -> None:
@@ -47,10 +38,10 @@ def run_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[
         cell.seconds = time.monotonic() - start
         on_update(cell)
 
-    with tempfile.TemporaryDirectory(prefix="proxyclip-") as name, forward_stop_signals():
+    with tempfile.TemporaryDirectory(prefix="proxyclip-") as name, jobs.forward_stop_signals():
         folder = Path(name)
-        run_in_slots(waiting, slots[: max(1, len(waiting))], run_pending)
-        interrupted = stop_requested.is_set()
+        jobs.run_in_slots(waiting, slots[: max(1, len(waiting))], run_pending)
+        interrupted = jobs.stop_requested.is_set()
     for cell in cells:
         if cell.twin is not None:
             cell.run = cell.twin.run
@@ -65,17 +56,19 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
     if cell.run is not None:  # another eval_all.py has run it meanwhile
         cell.state = "kept"
         return
-    log = _log_file(cell, options.work_dir)
+    parts = (f"{cell.number:03d}", cell.short_config, *cell.names[:2])
+    name = "-".join(re.sub(r"[^\w.+]+", "_", part)[-60:] for part in parts)
+    log = Path(options.work_dir) / "logs" / "eval_all" / f"{name}.log"
     before = log.stat().st_size if log.exists() else 0
-    environment = merge_environment(slot, {PROGRESS_VARIABLE: str(cell.progress)})
-    code = run_command(build_eval_command(cell, options), environment, log)
-    if code != 0 and (stop_requested.is_set() or code in INTERRUPT_EXIT_CODES):
+    environment = jobs.merge_environment(slot, {PROGRESS_VARIABLE: str(cell.progress)})
+    code = jobs.run_command(build_eval_command(cell, options), environment, log)
+    if code != 0 and (jobs.stop_requested.is_set() or code in jobs.INTERRUPT_EXIT_CODES):
         cell.state = "interrupted"
         cell.note = f"log: {log}"
     elif code != 0:
         text = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
         cell.state = "failed"
-        cell.note = f"{describe_failure(text, code)} (log: {log})"
+        cell.note = f"{jobs.describe_failure(text, code)} (log: {log})"
     else:
         cell.state = "done"
         cell.run = load_record(Path(options.work_dir), cell.identity)
@@ -83,12 +76,6 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
             cell.note = "its record has another identity: code, config, data or weights changed while it ran"
         elif cell.run.get("left_out"):
             cell.note = f"images left out: {len(cell.run['left_out'])}"
-
-
-def _log_file(cell: Cell, work_dir: str) -> Path:
-    parts = (f"{cell.number:03d}", cell.short_config, *cell.names[:2])
-    name = "-".join(re.sub(r"[^\w.+]+", "_", part)[-60:] for part in parts)
-    return Path(work_dir) / "logs" / "eval_all" / f"{name}.log"
 
 
 def read_progress(cell: Cell) -> dict[str, float] | None:

@@ -100,13 +100,14 @@ def _sbatch_options(count: int, sweep: SweepOptions) -> list[str]:
         "ntasks": "1",
         "cpus-per-task": str(CPUS_PER_PROCESS * processes),
         "gres": "" if sweep.device == "cpu" else f"gpu:{processes}",
-        "output": _quoted(str(output)),
+        "output": f'"{output}"' if " " in str(output) else str(output),
         "open-mode": "append",
         "requeue": None,
         "signal": "B:TERM@60",
     }
     user_options = [_with_dashes(option) for option in sweep.slurm_options]
-    names = {_option_name(option) for option in user_options}
+    flags = [option.split()[0].split("=")[0] for option in user_options]
+    names = {flag[2:] if flag.startswith("--") else SBATCH_SHORT_OPTIONS.get(flag[1:2], flag[1:2]) for flag in flags}
     if "array" in names:
         raise ValueError("--slurm-options: the array is the grid's; --slurm-limit N says how many tasks run at once")
     if names & SBATCH_GPU_OPTIONS:
@@ -122,12 +123,3 @@ def _with_dashes(option: str) -> str:
     if not option.strip() or "\n" in option:
         raise ValueError(f"--slurm-options: expected options of sbatch such as time=4:00:00, but got {option!r}")
     return option if option.startswith("-") else f"--{option}"
-
-
-def _option_name(option: str) -> str:
-    name = option.split()[0].split("=")[0]
-    return name[2:] if name.startswith("--") else SBATCH_SHORT_OPTIONS.get(name[1:2], name[1:2])
-
-
-def _quoted(text: str) -> str:
-    return f'"{text}"' if " " in text else text

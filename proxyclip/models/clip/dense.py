@@ -13,8 +13,6 @@ from proxyclip.models.clip.text import TextCLIP
 from proxyclip.models.layers.block import Grid
 from proxyclip.models.layers.pos_embed import resize_positions
 
-AttentionStrategy = Callable[[Any, Tensor, Grid, Tensor | None], tuple[Tensor, Grid]]
-
 
 class DenseCLIP(TextCLIP):
     """Frozen open_clip model with a ViT image tower.
@@ -94,7 +92,7 @@ class DenseCLIP(TextCLIP):
         visual = self.model.visual
         return (visual.ln_post(tokens) @ visual.proj).float().mT.unflatten(2, grid)
 
-    def encode_dense(self, images: Tensor, strategy: AttentionStrategy, guide: Tensor | None = None) -> Tensor:
+    def encode_dense(self, images: Tensor, strategy: Callable[..., Any], guide: Tensor | None = None) -> Tensor:
         """Compute patch features in the image-text space.
 
         Args:

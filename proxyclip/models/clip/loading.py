@@ -111,12 +111,9 @@ def get_clip_config(model_type: str) -> dict[str, Any]:
 
 def _resolve_folder(model_type: str) -> str:
     """Find the folder of a `local-dir:` name; other names stay."""
-    schema, _, folder = model_type.partition(":")
-    return (
-        f"local-dir:{find_existing_path(folder, 'folder of an open_clip model')}"
-        if schema == "local-dir"
-        else model_type
-    )
+    if not model_type.startswith("local-dir:"):
+        return model_type
+    return f"local-dir:{find_existing_path(model_type.partition(':')[2], 'folder of an open_clip model')}"
 
 
 def has_resnet_tower(config: dict[str, Any]) -> bool:
@@ -133,15 +130,20 @@ def load_open_clip(model_type: str, clip_type: str | None, resnets: bool = False
         resnets: accept a ResNet as image tower; it has no last attention block.
     """
     if ":" in model_type:
-        return _load_folder_or_hub(model_type, clip_type, resnets)
-    name = canonical_clip_name(model_type)
-    check_clip_supported(name, resnets=resnets)
-    tags = list_pretrained_tags_by_model(name)
-    if not clip_type:
-        tag_list = ", ".join(tags) or "open_clip has none for it"
-        raise WeightsError(f"{name} needs weights: clip_type=<tag> ({tag_list}) or a file.")
-    model = _load_tag(name, clip_type) if clip_type in tags else _load_file(name, clip_type, tags)
-    return model, _load_tokenizer(name)
+        name, model = _load_folder_or_hub(model_type, clip_type, resnets)
+    else:
+        name = canonical_clip_name(model_type)
+        check_clip_supported(name, resnets=resnets)
+        tags = list_pretrained_tags_by_model(name)
+        if not clip_type:
+            tag_list = ", ".join(tags) or "open_clip has none for it"
+            raise WeightsError(f"{name} needs weights: clip_type=<tag> ({tag_list}) or a file.")
+        model = _load_tag(name, clip_type) if clip_type in tags else _load_file(name, clip_type, tags)
+    try:
+        return model, open_clip.get_tokenizer(name)
+    except OSError as error:
+        problem = f"is not on this machine and could not be fetched ({short_reason(error)})"
+        raise WeightsError(f"The tokenizer of {name} {problem}.") from error
 
 
 def check_clip_supported(name: str, config: dict[str, Any] | None = None, resnets: bool = False) -> None:
@@ -165,16 +167,7 @@ def check_clip_supported(name: str, config: dict[str, Any] | None = None, resnet
         )
 
 
-def _load_tokenizer(name: str) -> Any:
-    try:
-        return open_clip.get_tokenizer(name)
-    except OSError as error:
-        raise WeightsError(
-            f"The tokenizer of {name} is not on this machine and could not be fetched ({short_reason(error)})."
-        ) from error
-
-
-def _load_folder_or_hub(model_type: str, clip_type: str | None, resnets: bool) -> tuple[nn.Module, Any]:
+def _load_folder_or_hub(model_type: str, clip_type: str | None, resnets: bool) -> tuple[str, nn.Module]:
     if not model_type.startswith(("local-dir:", "hf-hub:")):
         raise ValueError(f"Expected 'hf-hub:<repository>' or 'local-dir:<folder>', but got {model_type!r}")
     if clip_type:
@@ -182,7 +175,7 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None, resnets: bool) -
     model_type = _resolve_folder(model_type)
     try:
         check_clip_supported(model_type, open_clip.get_model_config(model_type), resnets)
-        model = open_clip.create_model(model_type, require_pretrained=True)
+        return model_type, open_clip.create_model(model_type, require_pretrained=True)
     except WeightsError:
         raise
     except (OSError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
@@ -190,7 +183,6 @@ def _load_folder_or_hub(model_type: str, clip_type: str | None, resnets: bool) -
             f"The CLIP {model_type!r} cannot be loaded: {short_reason(error)}.\n"
             "  A folder needs open_clip_config.json and open_clip_model.safetensors (or open_clip_pytorch_model.bin)."
         ) from error
-    return model, _load_tokenizer(model_type)
 
 
 def _load_tag(name: str, tag: str) -> nn.Module:
@@ -218,8 +210,14 @@ def _load_file(name: str, file: str, tags: list[str]) -> nn.Module:
         raise ValueError(
             f"Expected clip_type to be a tag of {name} ({', '.join(tags)}) or a weights file, but got {file!r}"
         ) from error
-    if is_torchscript(path):
-        return _load_openai_archive(open_clip.create_model(name, load_weights=False, force_quick_gelu=True), path)
+    if is_torchscript(path):  # OpenAI's own archive: half precision, three extra scalars
+        model = open_clip.create_model(name, load_weights=False, force_quick_gelu=True)
+        expected = model.state_dict()
+        state = {k: v.float() for k, v in read_state_dict(path).items() if k in expected}
+        if set(state) != set(expected):
+            raise WeightsError(f"{path} lacks {sorted(set(expected) - set(state))[:3]}: is it of another architecture?")
+        model.load_state_dict(state)
+        return model
     model = open_clip.create_model(name, load_weights=False, **_options_by_file_name(name, path.name.lower(), tags))
     return load_weights_into(model, path, drop=("input_resolution", "context_length", "vocab_size"))
 
@@ -232,13 +230,3 @@ def _options_by_file_name(name: str, file: str, tags: list[str]) -> dict[str, An
     record: dict[str, Any] = get_pretrained_cfg(name, tag)
     normalization = {key: record[key] for key in ("mean", "std") if key in record}
     return dict(force_quick_gelu=bool(record.get("quick_gelu")), force_preprocess_cfg=normalization)
-
-
-def _load_openai_archive(model: nn.Module, path: Path) -> nn.Module:
-    """Load OpenAI's own archive: half precision, three extra scalars."""
-    expected = model.state_dict()
-    state = {k: v.float() for k, v in read_state_dict(path).items() if k in expected}
-    if set(state) != set(expected):
-        raise WeightsError(f"{path} lacks {sorted(set(expected) - set(state))[:3]}: is it of another architecture?")
-    model.load_state_dict(state)
-    return model

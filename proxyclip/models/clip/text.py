@@ -1,6 +1,7 @@
 """Base class of CLIP models: image normalization and text features."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import open_clip
@@ -105,7 +106,5 @@ class TextCLIP(nn.Module):
         def encode(tokens: Tensor) -> Tensor:
             return self.encode_text(tokens.to(device))
 
-        return load_or_compute_features(
-            [*key, list(names), list(templates)],
-            lambda: embed_class_names(names, templates, self.tokenizer, encode, batch, unit=unit),
-        ).to(device)
+        compute = partial(embed_class_names, names, templates, self.tokenizer, encode, batch, unit=unit)
+        return load_or_compute_features([*key, list(names), list(templates)], compute).to(device)

@@ -70,16 +70,8 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         approximate: dict[str, Any] | None = None,
         data_preprocessor: dict[str, Any] | None = None,
     ) -> None:
-        super().__init__(
-            (slide_crop, slide_stride),
-            window_batch,
-            approximate,
-            data_preprocessor,
-            precision=precision,
-            refine=refine,
-            keep_logits=keep_logits,
-            prob_thd=prob_thd,
-        )
+        options: dict[str, Any] = dict(precision=precision, refine=refine, keep_logits=keep_logits, prob_thd=prob_thd)
+        super().__init__((slide_crop, slide_stride), window_batch, approximate, data_preprocessor, **options)
         self.attention = build_strategy(attention, guided=vfm_model is not None, beta=beta, gamma=gamma)
         if self.approximate.vfm == "image":
             self._check_guided(vfm_model)
@@ -89,10 +81,8 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         self.scale = logit_scale
         self.hashes: dict = {}
         self.register_buffer("text", None, persistent=False)
-        vocabulary = Vocabulary(())
-        if name_path:
-            vocabulary = read_vocabulary(find_existing_path(name_path, "vocabulary file"), self.separator)
-        self.set_vocabulary(vocabulary)
+        file = name_path and find_existing_path(name_path, "vocabulary file")
+        self.set_vocabulary(read_vocabulary(file, self.separator) if file else Vocabulary(()))
         self.eval()
 
     def set_vocabulary(self, vocabulary: Vocabulary, text: Tensor | None = None) -> None:

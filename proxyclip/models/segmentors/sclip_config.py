@@ -54,13 +54,5 @@ class CLIPForSegmentation(ProxyCLIPSegmentation):
             steps.append(dict(type="pamr", steps=pamr_steps, dilations=tuple(pamr_stride)))
         if area_thd is not None:
             steps.append(dict(type="area", threshold=area_thd))
-        super().__init__(
-            clip_type or (None if ":" in name else "openai"),
-            name,
-            vfm_model,
-            name_path,
-            slide_crop=slide_crop,
-            attention=attention,
-            refine=[*steps, *refine],
-            **options,
-        )
+        options |= dict(slide_crop=slide_crop, attention=attention, refine=[*steps, *refine])
+        super().__init__(clip_type or (None if ":" in name else "openai"), name, vfm_model, name_path, **options)

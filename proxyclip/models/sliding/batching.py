@@ -1,6 +1,7 @@
 """Groups of windows, of one or several images, that fit into memory."""
 
 import logging
+import re
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -15,14 +16,8 @@ FREE_MEMORY_SHARE = 0.7  # of a GPU's free memory that `auto` plans with
 # On a CPU groups save calls, not arithmetic: they pay for small windows only (`benchmarks/run.py`).
 CPU_GROUP_PIXELS = 336 * 336
 MAX_WINDOW_BYTES = 3 * 2**30  # maximum memory of one window: SAM ViT-B in float32 took 2.5 GiB
-# Parts of the RuntimeErrors of the CPU allocator and of the libraries below torch.
-OUT_OF_MEMORY_MESSAGES = (
-    "can't allocate memory",
-    "not enough memory",
-    "out of memory",
-    "could not create a memory",
-    "bad_alloc",
-)
+# In RuntimeErrors of the CPU allocator and of the libraries below torch.
+OUT_OF_MEMORY_MESSAGES = "can't allocate memory|not enough memory|out of memory|could not create a memory|bad_alloc"
 
 
 class WindowBatcher:
@@ -55,7 +50,10 @@ class WindowBatcher:
             MemoryError: one window alone is too much; the message has the remedies.
         """
         out: list[Any] = [None] * len(images[0])
-        for indices in _group_by_shape(images):
+        groups: dict[tuple, list[int]] = {}
+        for i, tensors in enumerate(zip(*images, strict=True)):
+            groups.setdefault(tuple((t.shape[1:], t.dtype) for t in tensors), []).append(i)
+        for indices in groups.values():
             joint = [torch.cat([argument[i] for i in indices]) for argument in images]
             outputs = torch.cat(list(self._run_groups(function, joint)))
             counts = [len(images[0][i]) for i in indices]
@@ -64,24 +62,22 @@ class WindowBatcher:
         return out
 
     def _run_groups(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Iterator[Tensor]:
-        first = 0
-        total = len(tensors[0])
-        while first < total:
-            count = self._count(total - first, tensors[0])
-            part = self._try(function, [t[first : first + count] for t in tensors])
+        while len(tensors[0]):
+            count = self._count(tensors[0])
+            part = self._try(function, [t[:count] for t in tensors])
             if part is not None:
-                first += count
+                tensors = [t[count:] for t in tensors]
                 yield part
 
-    def _count(self, remaining: int, tiles: Tensor) -> int:
+    def _count(self, tiles: Tensor) -> int:
         """Size of the next group; on CUDA the very first window alone, to measure it."""
         if self.size is None and tiles.device.type == "cuda":
             return 1
         pixels = max(tiles[0, 0].numel(), 1)
         limits = (CPU_GROUP_PIXELS // pixels, read_free_memory() // MAX_WINDOW_BYTES, MAX_AUTO_WINDOWS)
         size = self.size or max(1, min(limits))
-        groups = -(-remaining // size)
-        return -(-remaining // groups)  # as even as can be
+        groups = -(-len(tiles) // size)
+        return -(-len(tiles) // groups)  # as even as can be
 
     def _try(self, function: Callable[..., Tensor], tensors: list[Tensor]) -> Tensor | None:
         """Result of the function, or None after the size was halved."""
@@ -94,10 +90,14 @@ class WindowBatcher:
                 before = torch.cuda.memory_allocated(device)
             part = function(*tensors)
             if measured:
-                self.size = count_windows_that_fit(device, torch.cuda.max_memory_allocated(device) - before)
+                used = torch.cuda.max_memory_allocated(device) - before
+                reserved = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+                free = torch.cuda.mem_get_info(device)[0] + reserved
+                self.size = max(1, min(int(FREE_MEMORY_SHARE * free / max(used, 1)), MAX_AUTO_WINDOWS))
             return part
         except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
+            known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
+            if not known_type and not re.search(OUT_OF_MEMORY_MESSAGES, str(error).lower()):
                 raise
             message = str(error).splitlines()[0]  # the error itself would keep the memory of the failed call
         if count == 1:
@@ -110,25 +110,3 @@ class WindowBatcher:
         if device.type == "cuda":
             torch.cuda.empty_cache()
         return None
-
-
-def count_windows_that_fit(device: torch.device, window_bytes: int) -> int:
-    """Count the windows that fit into free CUDA memory, at least one."""
-    free, _ = torch.cuda.mem_get_info(device)
-    free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    return max(1, min(int(FREE_MEMORY_SHARE * free / max(window_bytes, 1)), MAX_AUTO_WINDOWS))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return True if an error reports that memory is short, on CUDA or on the CPU."""
-    text = str(error).lower()
-    known_type = isinstance(error, (torch.OutOfMemoryError, MemoryError))
-    return known_type or any(message in text for message in OUT_OF_MEMORY_MESSAGES)
-
-
-def _group_by_shape(images: Sequence[Sequence[Tensor]]) -> list[list[int]]:
-    """Indices of images grouped by the shape and type of their windows."""
-    groups: dict[tuple, list[int]] = {}
-    for i, tensors in enumerate(zip(*images, strict=True)):
-        groups.setdefault(tuple((t.shape[1:], t.dtype) for t in tensors), []).append(i)
-    return list(groups.values())

@@ -14,8 +14,5 @@ class DINO(TimmViT):
 
     default = "vit_base_patch8_224.dino"
     variants: ClassVar[dict[str, str]] = {
-        "s16": "vit_small_patch16_224.dino",
-        "s8": "vit_small_patch8_224.dino",
-        "b16": "vit_base_patch16_224.dino",
-        "b8": "vit_base_patch8_224.dino",
+        f"{size[0]}{patch}": f"vit_{size}_patch{patch}_224.dino" for size in ("small", "base") for patch in (16, 8)
     }

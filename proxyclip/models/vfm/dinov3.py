@@ -22,11 +22,8 @@ class DINOv3(TimmViT):
 
     default = "vit_base_patch16_dinov3.lvd1689m"
     variants: ClassVar[dict[str, str]] = {
-        "s": "vit_small_patch16_dinov3.lvd1689m",
-        "s+": "vit_small_plus_patch16_dinov3.lvd1689m",
-        "b": "vit_base_patch16_dinov3.lvd1689m",
-        "l": "vit_large_patch16_dinov3.lvd1689m",
-        "h+": "vit_huge_plus_patch16_dinov3.lvd1689m",
+        size: f"vit_{name}_patch16_dinov3.lvd1689m"
+        for size, name in {"s": "small", "s+": "small_plus", "b": "base", "l": "large", "h+": "huge_plus"}.items()
     }
 
     def _normalization(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -138,10 +138,8 @@ def list_required_weights(clip: str | None, vfm: str | None) -> list[WeightsEntr
 
 def _find_in_catalogue(name: str, kind: str | None = None) -> WeightsEntry | None:
     normalized = normalize_clip_name(name)
-    for entry in list_weights_entries():
-        if kind in (None, entry.kind) and normalized in map(normalize_clip_name, (entry.name, *entry.also)):
-            return entry
-    return None
+    entries = [entry for entry in list_weights_entries() if kind in (None, entry.kind)]
+    return next((e for e in entries if normalized in map(normalize_clip_name, (e.name, *e.also))), None)
 
 
 def normalize_clip_name(name: str) -> str:

@@ -85,9 +85,8 @@ def _announce_download(entry: WeightsEntry, count: int | None, folder: Path, wri
 
 
 def _fetch_from_url(entry: WeightsEntry, to: Path | None, write_line: LineWriter) -> Path:
-    folder = to or get_weights_folder()
-    _announce_download(entry, entry.bytes, folder, write_line)
-    path = folder / Path(entry.url).name
+    path = (to or get_weights_folder()) / Path(entry.url).name
+    _announce_download(entry, entry.bytes, path.parent, write_line)
     try:
         download_file(entry.url, path, entry.sha256, entry.bytes)
     except WeightsError as error:

@@ -64,19 +64,16 @@ def _read(path: Path) -> Any:
 
         return load_file(str(path))
     if is_torchscript(path):
-        _refuse_code(path)
+        with zipfile.ZipFile(path) as archive:
+            for entry in archive.infolist():  # a `__setstate__` runs on reading
+                if entry.filename.endswith(".py") and re.search(rb"def\s+__setstate__", archive.read(entry)):
+                    raise ValueError(
+                        f"{entry.filename} in it has code that runs when it is read; nothing in it was run"
+                    )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # for old archives
             return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _refuse_code(path: Path) -> None:
-    """Refuse TorchScript with a `__setstate__`, which runs on reading."""
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.filename.endswith(".py") and re.search(rb"def\s+__setstate__", archive.read(entry)):
-                raise ValueError(f"{entry.filename} in it has code that runs when it is read; nothing in it was run")
 
 
 def check_weights_readable(path: Path) -> None:
@@ -142,10 +139,8 @@ def load_weights_into(
     }
     problems = [f"{len(keys)} {problem} (first: {keys[0]})" for problem, keys in differences.items() if keys]
     if problems:
-        name = type(model).__name__
-        raise WeightsError(
-            f"{path} does not fit {name}: {', '.join(problems)}. Is it the file of another architecture?"
-        )
+        misfit = f"{path} does not fit {type(model).__name__}: {', '.join(problems)}"
+        raise WeightsError(f"{misfit}. Is it the file of another architecture?")
     model.load_state_dict(state)
     return model
 

@@ -10,15 +10,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from proxyclip.models.weights import WeightsError
-from proxyclip.models.weights.catalogue import (
-    WEIGHTS_SUFFIXES,
-    WeightsEntry,
-    find_weights_entry,
-    get_weights_folder,
-    list_known_hashes,
-    list_weights_entries,
-)
+from proxyclip.models.weights import WeightsError, catalogue
+from proxyclip.models.weights.catalogue import WEIGHTS_SUFFIXES, WeightsEntry
 from proxyclip.utils.hashing import read_file_hash
 
 OK = "ok"
@@ -42,11 +35,11 @@ class WeightsVerification:
 def verify_local_weights() -> Iterator[WeightsVerification]:
     """Verify all local files of the catalog and of the project's own folder."""
     known = set()
-    for entry in list_weights_entries():
+    for entry in catalogue.list_weights_entries():
         if entry.place is not None:
             known.add(entry.place)
             yield verify_weights_file(entry.place, entry)
-    for path in sorted(get_weights_folder().glob("*")):
+    for path in sorted(catalogue.get_weights_folder().glob("*")):
         if path.suffix == ".partial":
             note = f"{path.stat().st_size} bytes of a download that was killed; delete it"
             yield WeightsVerification(path.name, path, INCOMPLETE, note)
@@ -73,7 +66,7 @@ def verify_weights(names: Iterable[str]) -> Iterator[WeightsVerification]:
         elif path.suffix in WEIGHTS_SUFFIXES:
             yield WeightsVerification(path.name, path, INVALID, "there is no such file")
         else:
-            entry = find_weights_entry(name)
+            entry = catalogue.find_weights_entry(name)
             if entry.place:
                 yield verify_weights_file(entry.place, entry)
             else:
@@ -97,11 +90,11 @@ def verify_weights_file(path: Path, entry: WeightsEntry | None = None) -> Weight
     except WeightsError as error:
         notes.append(str(error))
     if notes:
-        again = f"; delete it, then: python -m proxyclip weights fetch {entry.name}" if entry and not entry.file else ""
-        return WeightsVerification(name, path, INVALID, "; ".join(notes) + again)
-    if known is None:
-        return WeightsVerification(name, path, UNKNOWN_HASH, "it can be read")
-    return WeightsVerification(name, path, OK, f"as in {known[1]}")
+        if entry and not entry.file:
+            notes.append(f"delete it, then: python -m proxyclip weights fetch {entry.name}")
+        return WeightsVerification(name, path, INVALID, "; ".join(notes))
+    state, note = (OK, f"as in {known[1]}") if known else (UNKNOWN_HASH, "it can be read")
+    return WeightsVerification(name, path, state, note)
 
 
 def find_expected_hash(path: Path, entry: WeightsEntry | None = None) -> tuple[str, str] | None:
@@ -116,7 +109,7 @@ def find_expected_hash(path: Path, entry: WeightsEntry | None = None) -> tuple[s
         lines = record.read_text(encoding="utf-8").splitlines()
         if len(lines) > 1 and is_hub_hash(lines[1]):
             return lines[1], HUB_HASH_SOURCE
-    return list_known_hashes().get(path.name)
+    return catalogue.list_known_hashes().get(path.name)
 
 
 def query_hub_hash(entry: WeightsEntry, name: str) -> tuple[str, str] | None:

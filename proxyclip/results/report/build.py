@@ -11,30 +11,20 @@ from markupsafe import Markup
 from proxyclip.results.columns import ZERO_SHOT_METRICS
 from proxyclip.results.records import load_records
 from proxyclip.results.report import charts, facts
-from proxyclip.results.report.compare import (
-    build_compare_payload,
-    build_scatter_path,
-    choose_default_pair,
-    compare_runs,
-    merge_legend_colors,
-    why_not_comparable,
-)
+from proxyclip.results.report import compare as comparisons
 from proxyclip.results.report.images import GALLERY_TITLES, PANEL_TITLES, collect_gallery
 from proxyclip.results.report.run_view import REPORT_METRICS, RunView, build_run_views, find_best_anchors, list_badges
 from proxyclip.utils.formats import format_count, format_points, format_report_percent
 from proxyclip.utils.suggest import closest_matches
 
-DEFAULT_PICTURES = 6
 _PAGE = Path(__file__).parent / "page"
-_STYLES = ("page.css", "charts.css")
-_SCRIPTS = ("page.js", "compare.js")
 
 
 def build_report(
     folder: Path,
     runs: Sequence[str] | None = None,
     compare: Sequence[str] | None = None,
-    pictures: int = DEFAULT_PICTURES,
+    pictures: int = 6,
 ) -> str:
     """Build the HTML of the report. The same records and pictures give the same text.
 
@@ -58,25 +48,18 @@ def build_report(
         anchors = [find_run(views, name).anchor for name in runs]
         views = [run for run in views if run.anchor in anchors]
     gallery = collect_gallery(folder, views, pictures)
-    pair = choose_default_pair(views) if compare is None else _find_pair(views, compare)
+    pair = comparisons.choose_default_pair(views) if compare is None else _find_pair(views, compare)
+    days = sorted({str(run.record["end"])[:10] for run in views if run.record.get("end")})
     template = _make_environment().get_template("page.html.j2")
     page = template.render(
         title=folder.resolve().name,
         runs=views,
-        dates=_format_dates(views),
+        dates=" to ".join(dict.fromkeys([*days[:1], *days[-1:]])),
         best=find_best_anchors(views),
         table=_cross_methods_and_datasets(views),
         gallery=gallery,
-        comparison=compare_runs(*pair, gallery) if pair else None,
-        data=_script_json(build_compare_payload(views, gallery)) if pair else None,
-        charts=charts,
-        facts=facts,
-        scatter=build_scatter_path,
-        legend=merge_legend_colors,
-        kinds=GALLERY_TITLES,
-        titles=PANEL_TITLES,
-        metrics=REPORT_METRICS,
-        zero_shot=ZERO_SHOT_METRICS,
+        comparison=comparisons.compare_runs(*pair, gallery) if pair else None,
+        data=_script_json(comparisons.build_compare_payload(views, gallery)) if pair else None,
     )
     return page + "\n"
 
@@ -97,15 +80,10 @@ def find_run(runs: Sequence[RunView], name: str) -> RunView:
 
 def _find_pair(runs: Sequence[RunView], names: Sequence[str]) -> tuple[RunView, RunView]:
     a, b = (find_run(runs, name) for name in names)
-    reason = "they are the same run" if a is b else why_not_comparable(a, b)
+    reason = "they are the same run" if a is b else comparisons.why_not_comparable(a, b)
     if reason:
         raise ValueError(f"Runs {a.id} and {b.id} cannot be compared: {reason}.")
     return a, b
-
-
-def _format_dates(runs: Sequence[RunView]) -> str:
-    days = sorted({str(run.record["end"])[:10] for run in runs if run.record.get("end")})
-    return " to ".join(dict.fromkeys([days[0], days[-1]])) if days else ""
 
 
 def _cross_methods_and_datasets(runs: Sequence[RunView]) -> dict[str, Any] | None:
@@ -126,14 +104,12 @@ def _make_environment() -> jinja2.Environment:
     loader = jinja2.FileSystemLoader(_PAGE)
     options: dict[str, Any] = dict(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment = jinja2.Environment(loader=loader, autoescape=True, **options)
-    environment.filters |= {
-        "percent": format_report_percent,
-        "points": format_points,
-        "count": format_count,
-        "json": _script_json,
-        "badges": list_badges,
-    }
-    for name, files in (("styles", _STYLES), ("scripts", _SCRIPTS)):
+    environment.filters |= dict(percent=format_report_percent, points=format_points, count=format_count)
+    environment.filters |= dict(json=_script_json, badges=list_badges)
+    environment.globals.update(charts=charts, facts=facts, metrics=REPORT_METRICS, zero_shot=ZERO_SHOT_METRICS)
+    environment.globals.update(kinds=GALLERY_TITLES, titles=PANEL_TITLES)
+    environment.globals.update(scatter=comparisons.build_scatter_path, legend=comparisons.merge_legend_colors)
+    for name, files in (("styles", ("page.css", "charts.css")), ("scripts", ("page.js", "compare.js"))):
         environment.globals[name] = [Markup((_PAGE / file).read_text(encoding="utf-8")) for file in files]
     return environment
 

@@ -14,7 +14,6 @@ MAX_SHOWN_CLASSES = 40  # that are listed before the reader asks for all
 MAX_NUMBERED_CLASSES = 25  # of a matrix with numbers
 MAX_NAMED_CLASSES = 60  # of a matrix with names
 HISTOGRAM_BINS = 20
-MATRIX_COLOR = (8, 48, 107)  # the dark end of the matrix's shades
 _MIN_HOVER_SHARE = 0.0005  # smallest share of a row that the page keeps for hovering over a large matrix
 
 
@@ -138,5 +137,5 @@ def select_largest_classes(rows: Sequence[ClassRow], max_classes: int = MAX_SHOW
 def _render_shades(shades: np.ndarray) -> str:
     """Render (K, K) values in 0..1 as a PNG of one color whose opacity is the value."""
     image = Image.fromarray(np.round(255 * shades.clip(0, 1)).astype(np.uint8))
-    image.putpalette(bytes(MATRIX_COLOR) * 256)
+    image.putpalette(bytes((8, 48, 107)) * 256)  # the dark end of the shades
     return image_to_data_uri(image, "png", transparency=bytes(range(256)), optimize=True)

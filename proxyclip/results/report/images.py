@@ -61,8 +61,7 @@ class ClassShares(NamedTuple):
         return "" if self.truth and self.prediction else "missed" if self.truth else "not in the truth"
 
 
-@dataclass
-class ImagePanels:
+class ImagePanels(NamedTuple):
     """Panels of one image in one run, by kind, and the legend of their colors."""
 
     panels: dict[str, ImagePanel]
@@ -92,9 +91,8 @@ class ReportGallery:
     ) -> EmbeddedImage:
         """Keep one image of `shape` (h, w)."""
         fits = under is not None and (under.height, under.width) == shape
-        drawing = EmbeddedImage(
-            f"p{len(self.drawings)}", *shape[::-1], uri, under.id if under and fits else None, [*labels]
-        )
+        under_id = under.id if under and fits else None
+        drawing = EmbeddedImage(f"p{len(self.drawings)}", *shape[::-1], uri, under_id, [*labels])
         self.drawings.append(drawing)
         return drawing
 
@@ -125,12 +123,6 @@ def render_label_map(labels: np.ndarray, scored: np.ndarray, slots: Mapping[int,
         if class_id < len(lookup):
             lookup[class_id] = slot
     layer = draw_label_layer(lookup[labels], scored, CLASS_PALETTE, [_CLASS_OPACITY] * len(CLASS_PALETTE))
-    return image_to_data_uri(layer, "png", optimize=True)
-
-
-def render_error_map(wrong: np.ndarray, scored: np.ndarray) -> str:
-    """Encode (H, W) masks as PNG: right pale, wrong vermilion, the rest hatched."""
-    layer = draw_label_layer(wrong, scored, (RIGHT_COLOR, WRONG_COLOR), (_RIGHT_OPACITY, _CLASS_OPACITY))
     return image_to_data_uri(layer, "png", optimize=True)
 
 
@@ -217,12 +209,14 @@ def _shots(folder: Path, gallery: ReportGallery, uses: list[tuple[RunView, int]]
 
 
 def _errors(gallery: ReportGallery, photo: EmbeddedImage | None, truth: Any, prediction: Any) -> ImagePanel:
+    """Panel of the errors: right pixels pale, wrong vermilion, the rest hatched."""
     if isinstance(truth, str) or isinstance(prediction, str):
         return ImagePanel(None, "Without truth and prediction there are no errors to show.")
     if truth[0].shape != prediction[0].shape:
         return ImagePanel(None, "Truth and prediction differ in size.")
     wrong = (truth[0] != prediction[0]) | ~prediction[1]
-    return ImagePanel(gallery.add_image(truth[0].shape, render_error_map(wrong, truth[1]), photo))
+    layer = draw_label_layer(wrong, truth[1], (RIGHT_COLOR, WRONG_COLOR), (_RIGHT_OPACITY, _CLASS_OPACITY))
+    return ImagePanel(gallery.add_image(truth[0].shape, image_to_data_uri(layer, "png", optimize=True), photo))
 
 
 def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) -> list[ClassShares]:

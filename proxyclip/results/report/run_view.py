@@ -3,21 +3,14 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from proxyclip.results.columns import (
-    ZERO_SHOT_METRICS,
-    compute_published_difference,
-    describe_published_source,
-    format_vfm,
-    is_whole_dataset,
-    record_value,
-)
-from proxyclip.results.published import PublishedResult, find_published_result
+from proxyclip.results import columns
+from proxyclip.results.columns import ZERO_SHOT_METRICS, record_value
+from proxyclip.results.published import find_published_result
 from proxyclip.results.records import to_dense_confusion
 from proxyclip.utils.formats import NO_VALUE
 
@@ -50,122 +43,52 @@ def to_finite_float(value: Any) -> float | None:
     return float(value)
 
 
-@dataclass(frozen=True)
 class RunView:
-    """One record. `anchor` is its id in the page."""
+    """One record.
 
-    record: Mapping[str, Any]
-    anchor: str = "run"
+    Attributes:
+        anchor: its id in the page.
+        dataset: name of the config without folder and `cfg_`, the same for all methods.
+        zero_shot: True if the run has means over seen and unseen classes.
+        difference: of mIoU and the published one, in points.
+        origin: source of the published number; empty without one.
+        classes_in: number of classes in mIoU and mIoU_gt.
+        left_out: (file, reason) of the images that were left out.
+        whole: True if the run covers the full data set with the default scoring.
+        key: equal for runs on the same images and classes, which compare.
+    """
 
-    @cached_property
-    def id(self) -> str:
-        return str(self.record.get("identity"))
-
-    @cached_property
-    def config(self) -> str:
-        return str(self.record.get("config_name") or record_value(self.record, "dataset.type", "unknown"))
-
-    @cached_property
-    def dataset(self) -> str:
-        """Name of the config without folder and `cfg_`, the same for all methods."""
-        return self.config.rsplit("/", 1)[-1].removeprefix("cfg_")
-
-    @cached_property
-    def method(self) -> str:
-        return str(self.record.get("method") or "-")
-
-    @cached_property
-    def clip(self) -> str:
-        name = str(record_value(self.record, "arguments.model_type", "-"))
-        if name.startswith("local-dir:"):
-            name = f"{name.rstrip('/').rsplit('/', 1)[-1].removeprefix('local-dir:')} (local)"
-        return " ".join(filter(None, [name, str(record_value(self.record, "arguments.clip_type", ""))]))
-
-    @cached_property
-    def vfm(self) -> str:
-        return format_vfm(self.record)
-
-    @cached_property
-    def label(self) -> str:
-        return " · ".join([self.method, *([] if self.vfm == "none" else [self.vfm]), self.clip])
-
-    @cached_property
-    def metrics(self) -> dict[str, float | None]:
-        return {name: to_finite_float(record_value(self.record, f"metrics.{name}")) for name in REPORT_METRICS}
-
-    @cached_property
-    def miou(self) -> float | None:
-        return self.metrics["mIoU"]
-
-    @property
-    def zero_shot(self) -> bool:
-        """True if the run has means over seen and unseen classes."""
-        return any(self.metrics[name] is not None for name in ZERO_SHOT_METRICS)
-
-    @cached_property
-    def target(self) -> PublishedResult | None:
-        return find_published_result(self.record)
-
-    @cached_property
-    def difference(self) -> float | None:
-        """Difference of mIoU and the published one, in points."""
-        return to_finite_float(compute_published_difference(self.record))
-
-    @cached_property
-    def origin(self) -> str:
-        """Source of the published number; empty without one."""
-        return describe_published_source(self.record) or ""
-
-    @cached_property
-    def speed(self) -> float | None:
-        return to_finite_float(self.record.get("images_per_second"))
-
-    @cached_property
-    def precision(self) -> str:
-        return str(record_value(self.record, "precision", NO_VALUE))
-
-    @cached_property
-    def classes_in(self) -> tuple[int | None, int | None]:
-        """Number of classes in mIoU and mIoU_gt."""
-        return record_value(self.record, "classes_in.mIoU"), record_value(self.record, "classes_in.mIoU_gt")
-
-    @cached_property
-    def images(self) -> int | None:
-        count = to_finite_float(record_value(self.record, "dataset.images"))
-        return None if count is None else int(count)
-
-    @cached_property
-    def left_out(self) -> list[tuple[str, str]]:
-        """(file, reason) of the images that were left out."""
-        entries = [entry for entry in record_value(self.record, "left_out", []) if isinstance(entry, Mapping)]
-        return [(str(entry.get("file", "-")), str(entry.get("why", "-"))) for entry in entries]
-
-    @property
-    def whole(self) -> bool:
-        """True if the run covers the full data set with the default scoring."""
-        return is_whole_dataset(self.record) and record_value(self.record, "scoring", "correct") == "correct"
-
-    @cached_property
-    def classes(self) -> list[ClassRow]:
-        rows = [row for row in record_value(self.record, "per_class", []) if isinstance(row, Mapping)]
-        pixels = [to_finite_float(row.get("pixels")) for row in rows]
-        total = sum(count for count in pixels if count is not None)
-        return [
-            ClassRow(
-                i,
-                str(row.get("name", f"class {i}")),
-                to_finite_float(row.get("iou")),
-                to_finite_float(row.get("acc")),
-                None if count is None else int(count),
-                100 * count / total if count is not None and total else None,
-                row.get("unseen") is True,
-            )
-            for i, (row, count) in enumerate(zip(rows, pixels, strict=True))
-        ]
-
-    @cached_property
-    def names(self) -> list[str]:
-        return [row.name for row in self.classes]
+    def __init__(self, record: Mapping[str, Any], anchor: str = "run") -> None:
+        self.record = record
+        self.anchor = anchor
+        self.id = str(record.get("identity"))
+        self.config = str(record.get("config_name") or record_value(record, "dataset.type", "unknown"))
+        self.dataset = self.config.rsplit("/", 1)[-1].removeprefix("cfg_")
+        self.method = str(record.get("method") or "-")
+        clip = str(record_value(record, "arguments.model_type", "-"))
+        if clip.startswith("local-dir:"):
+            clip = f"{clip.rstrip('/').rsplit('/', 1)[-1].removeprefix('local-dir:')} (local)"
+        self.clip = " ".join(filter(None, [clip, str(record_value(record, "arguments.clip_type", ""))]))
+        self.vfm = columns.format_vfm(record)
+        self.label = " · ".join([self.method, *([] if self.vfm == "none" else [self.vfm]), self.clip])
+        self.metrics = {name: to_finite_float(record_value(record, f"metrics.{name}")) for name in REPORT_METRICS}
+        self.miou = self.metrics["mIoU"]
+        self.zero_shot = any(self.metrics[name] is not None for name in ZERO_SHOT_METRICS)
+        self.target = find_published_result(record)
+        self.difference = to_finite_float(columns.compute_published_difference(record))
+        self.origin = columns.describe_published_source(record) or ""
+        self.speed = to_finite_float(record.get("images_per_second"))
+        self.precision = str(record_value(record, "precision", NO_VALUE))
+        self.classes_in = tuple(record_value(record, f"classes_in.{name}") for name in ("mIoU", "mIoU_gt"))
+        images = to_finite_float(record_value(record, "dataset.images"))
+        self.images = None if images is None else int(images)
+        left_out = [entry for entry in record_value(record, "left_out", []) if isinstance(entry, Mapping)]
+        self.left_out = [(str(entry.get("file", "-")), str(entry.get("why", "-"))) for entry in left_out]
+        correct = record_value(record, "scoring", "correct") == "correct"
+        self.whole = correct and columns.is_whole_dataset(record)
+        self.classes = _list_classes(record)
+        self.names = [row.name for row in self.classes]
+        self.key = (self.dataset, record_value(record, "dataset.list_sha256"), tuple(self.names))
 
     def name(self, index: int) -> str:
         """Name of a class, or its number where the record has no names."""
@@ -189,10 +112,19 @@ class RunView:
         rows = zip(files, mious, accs, strict=True)
         return {str(file): (to_finite_float(miou), to_finite_float(acc)) for file, miou, acc in rows}
 
-    @cached_property
-    def key(self) -> tuple[Any, ...]:
-        """Key that is equal for runs on the same images and classes, which compare."""
-        return self.dataset, record_value(self.record, "dataset.list_sha256"), tuple(self.names)
+
+def _list_classes(record: Mapping[str, Any]) -> list[ClassRow]:
+    rows = [row for row in record_value(record, "per_class", []) if isinstance(row, Mapping)]
+    pixels = [to_finite_float(row.get("pixels")) for row in rows]
+    total = sum(count for count in pixels if count is not None)
+    classes = []
+    for i, (row, count) in enumerate(zip(rows, pixels, strict=True)):
+        share = 100 * count / total if count is not None and total else None
+        iou, acc = (to_finite_float(row.get(name)) for name in ("iou", "acc"))
+        number = None if count is None else int(count)
+        name = str(row.get("name", f"class {i}"))
+        classes.append(ClassRow(i, name, iou, acc, number, share, row.get("unseen") is True))
+    return classes
 
 
 def build_run_views(records: Sequence[Mapping[str, Any]]) -> list[RunView]:
@@ -228,6 +160,7 @@ def list_badges(run: RunView) -> list[Badge]:
     record = run.record
     left_out = len(run.left_out)
     resumed = record.get("resumed_images")
+    dirty = (record.get("git") or {}).get("dirty")
     scoring = record.get("scoring") or "correct"
     approximations, changes = (", ".join(map(str, record.get(key) or [])) for key in ("approximations", "changes"))
     partial_text = f"Only the first {run.images} images of the data set were evaluated (--limit)."
@@ -237,11 +170,7 @@ def list_badges(run: RunView) -> list[Badge]:
         (approximations, "approximate", f"Computed in a shorter way: {approximations}."),
         (left_out, f"{left_out} left out", left_out_text),
         (resumed, "resumed", f"{resumed} images were taken over from an interrupted run."),
-        (
-            (record.get("git") or {}).get("dirty"),
-            "dirty",
-            "The checkout had changes that no commit holds when this ran.",
-        ),
+        (dirty, "dirty", "The checkout had changes that no commit holds when this ran."),
         (changes, "changed", f"Settings other than the config's: {changes}."),
         (scoring != "correct", f"{scoring} scoring", "Scored by another rule than the other runs (--scoring)."),
     )

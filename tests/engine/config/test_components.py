@@ -3,25 +3,11 @@
 import pytest
 from mmengine.config import Config
 
-from proxyclip.engine.config.components import (
-    IncompatibleComponents,
-    component_names,
-    describe_method,
-    parse_clip_spec,
-    parse_vfm_spec,
-    resolve_model_type,
-)
-from proxyclip.engine.config.load import (
-    REPOSITORY_VARIABLE,
-    ConfigNotFound,
-    describe_method_file,
-    list_methods,
-    load_config,
-    merge_config,
-)
+from proxyclip.engine.config import components, load
+from proxyclip.engine.config.components import IncompatibleComponents, component_names, parse_clip_spec, parse_vfm_spec
+from proxyclip.engine.config.load import ConfigNotFound, describe_method_file, list_methods, load_config, merge_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
-from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.evaluation.provenance import hash_named_files
 from proxyclip.utils.paths import ROOT
 
@@ -36,18 +22,15 @@ def load_model(config=TINY, **options):
 @pytest.mark.parametrize(
     "text, spec",
     [
-        ("none", None),
-        ("dino", dict(type="dino")),
-        ("dino-s16", dict(type="dino", model="vit_small_patch16_224.dino")),
-        ("sam-b", dict(type="sam", model="vit_b")),
-        ("clip", dict(type="clip")),
+        ("none", None), ("dino", dict(type="dino")), ("clip", dict(type="clip")),
+        ("sam-b", dict(type="sam", model="vit_b")), ("dino-s16", dict(type="dino", model="vit_small_patch16_224.dino")),
         ("dino,local-dir:FOLDER", dict(type="dino", model="local-dir:FOLDER")),
         ("mae,mae_pretrain_vit_base.pth", dict(type="mae", checkpoint="mae_pretrain_vit_base.pth")),
         ("mae,README.md", dict(type="mae", checkpoint="README.md")),  # a file that exists
         ("dino,vit_small_patch8_224,w.bin", dict(type="dino", model="vit_small_patch8_224", checkpoint="w.bin")),
         ("dino-b16,w.safetensors", dict(type="dino", model="vit_base_patch16_224.dino", checkpoint="w.safetensors")),
     ],
-)
+)  # fmt: skip
 def test_parse_vfm_spec(text, spec, monkeypatch):
     monkeypatch.chdir(ROOT)
     assert parse_vfm_spec(text) == spec
@@ -78,18 +61,15 @@ def test_vfm_replaces_the_one_of_the_config_with_its_arguments():
 @pytest.mark.parametrize(
     "text, before, expected",
     [
-        ("ViT-L-14", OPENAI, ("ViT-L-14", "openai")),
-        ("ViT-L/14@336px", OPENAI, ("ViT-L-14-336", "openai")),
+        ("ViT-L-14", OPENAI, ("ViT-L-14", "openai")), ("ViT-L/14@336px", OPENAI, ("ViT-L-14-336", "openai")),
         ("ViT-H-14,laion2b_s32b_b79k", OPENAI, ("ViT-H-14", "laion2b_s32b_b79k")),
-        ("ViT-H-14", OPENAI, ("ViT-H-14", "laion2b_s32b_b79k")),
-        ("ViT-B-16,mine.pt", OPENAI, ("ViT-B-16", "mine.pt")),
+        ("ViT-H-14", OPENAI, ("ViT-H-14", "laion2b_s32b_b79k")), ("ViT-B-16,mine.pt", OPENAI, ("ViT-B-16", "mine.pt")),
         ("ViT-B-16", dict(model_type="ViT-B/16", clip_type="mine.pt"), ("ViT-B-16", "mine.pt")),
         ("ViT-B-16", dict(model_type="local-dir:x", clip_type=None), ("ViT-B-16", "openai")),
         ("ViT-B-16", dict(model_type="unheard of", clip_type="x"), ("ViT-B-16", "openai")),
-        ("local-dir:a/b", OPENAI, ("local-dir:a/b", None)),
-        ("hf-hub:x/y", OPENAI, ("hf-hub:x/y", None)),
+        ("local-dir:a/b", OPENAI, ("local-dir:a/b", None)), ("hf-hub:x/y", OPENAI, ("hf-hub:x/y", None)),
     ],
-)
+)  # fmt: skip
 def test_parse_clip_spec(text, before, expected):
     assert tuple(parse_clip_spec(text, before).values()) == expected
 
@@ -121,18 +101,13 @@ def test_options_apply_method_vfm_clip_and_cfg_options_in_this_order():
         (dict(cfg_options=("model.attention.bta=1",)), TypeError, r"'Proxy' has no option \['bta'\]"),
         (dict(cfg_options=("model.refine=aria",)), ValueError, "'area'"),
         (dict(cfg_options=("model.vfm_model=dyno",)), ValueError, "mean 'dino'"),
+        (dict(method="sclp"), ConfigNotFound, r"no method 'sclp'.*maskclip.*my/own\.py\. Did you mean sclip\?"),
+        (dict(method="my/own.py"), ConfigNotFound, r"no config 'my/own\.py'"),
     ],
 )
 def test_wrong_components_are_refused(options, error, message):
     with pytest.raises(error, match=message):
         load_model(**options)
-
-
-def test_unknown_methods_are_refused_with_the_known_ones():
-    with pytest.raises(ConfigNotFound, match=r"no method 'sclp'.*maskclip.*my/own\.py\. Did you mean sclip\?"):
-        load_model(method="sclp")
-    with pytest.raises(ConfigNotFound, match=r"no config 'my/own\.py'"):
-        load_model(method="my/own.py")
 
 
 @pytest.mark.parametrize("name", list_methods())
@@ -162,23 +137,14 @@ def test_method_by_its_path(own_method):
     cfg, method = load_config(EvalOptions(config=TINY, method="my/own.py"))
     assert (cfg.model.attention.type, cfg.model.vfm_model) == ("my/same.py", None)
     assert method.name == "same_as_before"
-    assert "my/same.py" in hash_named_files(cfg.model)
+    before = hash_named_files(cfg.model)["my/same.py"]
+    (own_method / "same.py").write_text((own_method / "same.py").read_text() + "\n")
+    assert hash_named_files(cfg.model)["my/same.py"] != before
     with pytest.raises(IncompatibleComponents, match="same_as_before uses no VFM"):
         load_model(method="my/own.py", vfm="tiny")
     (own_method / "own.py").write_text("model = dict(prob_thd=1)\ntest_cfg = dict(type='x')\n")
     with pytest.raises(ValueError, match=r"to set `model` and nothing else, but it sets \['model', 'test_cfg'\]"):
         load_model(method="my/own.py")
-
-
-def test_run_identity_follows_the_file_of_a_plug_in(own_method):
-    def identity():
-        return run_identity(*load_config(EvalOptions(config=TINY, method="my/own.py")), "cpu")
-
-    before = identity()
-    assert identity() == before
-    file = own_method / "same.py"
-    file.write_text(file.read_text() + "\n")
-    assert identity() != before
 
 
 def test_segmentor_by_its_path_takes_arguments_of_its_base(own_method):
@@ -191,19 +157,17 @@ def test_segmentor_by_its_path_takes_arguments_of_its_base(own_method):
     cfg, method = load_config(EvalOptions(config=TINY, cfg_options=("model.type=my/seg.py", "model.power=2")))
     check_model_arguments(cfg)
     assert method.name == "Seg"
-    built = resolve_model_type(cfg.model)
+    built = components.resolve_model_type(cfg.model)
     assert built["type"].__name__ == "Seg" and built["power"] == 2 and cfg.model.type == "my/seg.py"
-    cfg.model.powr = 1
-    with pytest.raises(ValueError, match=r"Seg has no argument 'powr': did you mean power"):
-        check_model_arguments(cfg)
-    del cfg.model["powr"]
-    cfg.model.prob_th = 1  # a typo of the base's
-    with pytest.raises(ValueError, match=r"no argument 'prob_th': did you mean prob_thd"):
-        check_model_arguments(cfg)
+    for typo, name in (("powr", "power"), ("prob_th", "prob_thd")):  # the second is the base's
+        cfg.model[typo] = 1
+        with pytest.raises(ValueError, match=f"Seg has no argument '{typo}': did you mean {name}"):
+            check_model_arguments(cfg)
+        del cfg.model[typo]
 
 
 def test_config_outside_the_repository_finds_its_base(own_method, monkeypatch):
-    monkeypatch.delenv(REPOSITORY_VARIABLE, raising=False)
+    monkeypatch.delenv(load.REPOSITORY_VARIABLE, raising=False)
     (own_method / "cfg_mine.py").write_text(
         '_base_ = "{{$PROXYCLIP:}}/configs/base_config.py"\nmodel = dict(name_path="{{fileDirname}}/cls.txt")\n'
     )
@@ -227,16 +191,15 @@ def test_component_names(own_method, options, expected):
 
 
 def test_method_of_sclip_config_is_its_attention():
-    info = describe_method(dict(type="CLIPForSegmentation"))
+    info = components.describe_method(dict(type="CLIPForSegmentation"))
     assert (info.name, info.guided) == ("sclip", False)
-    assert describe_method(dict(type="CLIPForSegmentation", attention="naclip")).name == "naclip"
+    assert components.describe_method(dict(type="CLIPForSegmentation", attention="naclip")).name == "naclip"
 
 
 def test_unsupported_clip_is_refused_with_the_reason():
     for name in ("ViT-B-16-SigLIP", "EVA02-B-16", "RN50", "coca_ViT-B-32"):
-        with pytest.raises(
-            IncompatibleComponents, match=f"--clip {name}: Expected a CLIP with open_clip's own VisionTransformer"
-        ):
+        message = f"--clip {name}: Expected a CLIP with open_clip's own VisionTransformer"
+        with pytest.raises(IncompatibleComponents, match=message):
             parse_clip_spec(name, OPENAI)
     with pytest.raises(IncompatibleComponents, match="no class token"):
         parse_clip_spec("ViT-B-16-SigLIP,webli", {})

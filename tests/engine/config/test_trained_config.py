@@ -1,7 +1,6 @@
 """eval.py --checkpoint: from config and checkpoint of a trained model to the record."""
 
 import hashlib
-import json
 import shutil
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.evaluation import provenance
 from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.evaluation.provenance import hash_code
+from proxyclip.results.records import load_records
 from proxyclip.tinyworld import CLASSES
 from proxyclip.utils.paths import ROOT
 
@@ -41,18 +41,13 @@ def load(config, **options):
     return load_config(EvalOptions(config=str(config), **options))[0]
 
 
-def load_only_record(work_dir: Path) -> dict:
-    (path,) = (work_dir / "records").glob("*.json")
-    return json.loads(path.read_text())
-
-
 @pytest.mark.slow
 def test_evaluation_of_a_checkpoint_writes_its_record(config, weights, tmp_path, capsys):
     pictures = tmp_path / "pictures"
     arguments = ("--checkpoint", str(weights), "--show-dir", str(pictures), "--skip-bad")
     assert evaluate(config, tmp_path, *arguments) == 0
     assert "DummyTrained" in capsys.readouterr().out
-    run = load_only_record(tmp_path)
+    (run,) = load_records(tmp_path)
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert run["trained"] == {"checkpoint": "iter_10.pth", "sha256": digest, "iteration": 10}
     assert run["files"] == {str(weights): digest} and run["code_sha256"] == hash_code(uses_trained_code=True)
@@ -72,7 +67,7 @@ def test_evaluation_uses_the_weights_of_the_checkpoint(config, tmp_path):
     model.conv.bias.data[grass] = 1
     torch.save({"meta": {"iter": 7}, "state_dict": model.state_dict()}, tmp_path / "grass.pth")
     assert evaluate(config, tmp_path, "--checkpoint", str(tmp_path / "grass.pth"), "--limit", "1") == 0
-    run = load_only_record(tmp_path)
+    (run,) = load_records(tmp_path)
     pixels = [row["pixels"] for row in run["per_class"]]
     assert run["partial"] and run["trained"]["iteration"] == 7 and 0 < pixels[grass] < sum(pixels)
     assert run["metrics"]["aAcc"] == pytest.approx(100 * pixels[grass] / sum(pixels))
@@ -94,14 +89,14 @@ def test_interrupted_run_resumes_with_a_moved_checkpoint(config, weights, tmp_pa
     assert "1 of 2 images are scored" in capsys.readouterr().err
     moved = shutil.copy(weights, tmp_path / "moved.pth")
     assert evaluate(config, tmp_path, "--checkpoint", str(moved), "--gallery", "0") == 0
-    assert len(seen) == 3 and seen[1] == seen[2] and load_only_record(tmp_path)["resumed_images"] == 1
+    assert len(seen) == 3 and seen[1] == seen[2] and load_records(tmp_path)[0]["resumed_images"] == 1
 
 
 def test_model_is_wrapped_for_evaluation_under_a_launcher(config, weights, tmp_path, monkeypatch):
     for name, value in dict(RANK="0", LOCAL_RANK="0", WORLD_SIZE="1", MASTER_ADDR="127.0.0.1", MASTER_PORT="0").items():
         monkeypatch.setenv(name, value)
     assert evaluate(config, tmp_path, "--checkpoint", str(weights), "--launcher", "pytorch") == 0
-    assert load_only_record(tmp_path)["trained"]["iteration"] == 10
+    assert load_records(tmp_path)[0]["trained"]["iteration"] == 10
 
 
 def test_load_config_removes_the_keys_of_training(config, weights):
@@ -115,18 +110,10 @@ def test_load_config_removes_the_keys_of_training(config, weights):
 @pytest.mark.parametrize(
     "options, error, message",
     [
-        (
-            {},
-            ValueError,
-            r"train it first: python train\.py \S+\.py; then python eval\.py --config \S+ --checkpoint wo",
-        ),
+        ({}, ValueError, r"train it first: python train\.py \S+\.py; then python eval\.py --config \S+ --checkpoint"),
         (dict(checkpoint="no/such.pth"), FileNotFoundError, "checkpoint 'no/such.pth' does not exist"),
         (dict(checkpoint="docs"), FileNotFoundError, "to be a file, but .*docs is a folder"),
-        (
-            dict(checkpoint="README.md", method="naclip"),
-            IncompatibleComponents,
-            "--method naclip does not go with DummyTrained",
-        ),
+        (dict(checkpoint="README.md", method="naclip"), IncompatibleComponents, "naclip does not go with DummyTra"),
         (dict(vfm="dino", clip="ViT-B-32"), IncompatibleComponents, "Leave out --vfm dino --clip ViT-B-32"),
         (dict(config=TINY, checkpoint="README.md"), ValueError, "training-free: leave it out.*--vfm NAME,FILE"),
         (dict(config=TINY, checkpoint="README.md", method="maskclip"), ValueError, "MaskCLIP.* is training-free"),
@@ -177,9 +164,6 @@ def test_describe_method_reads_the_attributes_of_the_class(monkeypatch):
     assert not describe_method(dict(type=BASE_SEGMENTOR)).needs_checkpoint
     unknown = describe_method(dict(type="no such model"))
     assert (unknown.name, unknown.cls, unknown.needs_checkpoint) == (None, None, False)
-
-
-def test_teacher_uses_trained_code_without_a_checkpoint():
     info = describe_method(Config.fromfile(ROOT / "configs/trained/maskclip_plus/tinyworld_teacher.py").model)
     assert (info.name, info.needs_checkpoint, info.uses_trained_code) == ("maskclip_teacher", False, True)
 

@@ -1,6 +1,5 @@
 """dist_test.sh with two processes on the CPU: the numbers of one process, and its arguments."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.dummy_dataset import evaluate, make_world
 
+from proxyclip.results.records import load_records
 from proxyclip.utils.paths import ROOT
 
 
@@ -25,21 +25,16 @@ def folder(tmp_path_factory) -> Path:
     return make_world(tmp_path_factory.mktemp("world")).parent
 
 
-def load_only_record(work_dir: Path) -> dict:
-    (path,) = (work_dir / "records").glob("*.json")
-    return json.loads(path.read_text())
-
-
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_environment")
 def test_two_processes_score_seven_images_as_one_does(folder):
     """The image that is padded in for the second process does not count twice."""
     assert evaluate(folder / "cfg_dummy.py", folder / "out") == 0
-    single = load_only_record(folder / "out")
+    (single,) = load_records(folder / "out")
     arguments = ("--work-dir", "out", "--device", "cpu", "--show-dir", "pictures")
     result = run_script(folder, "cfg_dummy.py", *arguments, GPUS="2")
     assert result.returncode == 0, result.stderr
-    pair = load_only_record(folder / "out")
+    (pair,) = load_records(folder / "out")
     assert (single["processes"], pair["processes"]) == (1, 2)
     assert single["metrics"] == pair["metrics"] and single["per_class"] == pair["per_class"]
     assert result.stdout.count("aAcc") == 1 and "Setting" not in result.stderr

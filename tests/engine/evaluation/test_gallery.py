@@ -1,9 +1,13 @@
 """Images of the gallery: their choice and their files."""
 
+from types import SimpleNamespace
+from unittest.mock import Mock
+
 import numpy as np
 import pytest
 import torch
 from helpers.dummy_dataset import evaluate, make_world
+from mmengine.dataset import pseudo_collate
 from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from PIL import Image
@@ -16,10 +20,7 @@ NAMES = ("sky", "cow", "sheep")
 
 
 def counts(label: list[int], prediction: list[int]):
-    shape = (1, len(label))
-    return count_pairs(
-        torch.tensor(prediction).reshape(shape), torch.tensor(label).reshape(shape), len(NAMES), 255, "x.png"
-    )
+    return count_pairs(torch.tensor([prediction]), torch.tensor([label]), len(NAMES), 255, "x.png")
 
 
 def test_score_image_is_over_classes_in_the_image():
@@ -49,40 +50,23 @@ def test_rank_gallery_images_takes_best_worst_and_confused_ones():
     assert rank_gallery_images(scores, kept, NAMES, 0) == []
 
 
-class Perfect:
-    """Model that predicts the label of every pixel, 0 where there is none."""
-
-    def __init__(self, classes: int) -> None:
-        self.classes = classes
-
-    def test_step(self, batch):
-        (sample,) = batch["data_samples"]
-        label = sample.gt_sem_seg.data
-        sample.pred_sem_seg = PixelData(data=label * (label < self.classes))
-        return [sample]
-
-
 @pytest.mark.parametrize("classes, ignored, dtype", [(3, 255, np.uint8), (300, 65535, np.uint16)])
 def test_render_gallery_images_replaces_the_folder_by_panels(tmp_path, classes, ignored, dtype):
     label = torch.zeros(1, 800, 1000, dtype=torch.int32)
     label[:, :400, :500] = classes - 1
     label[:, 400:, 500:] = ignored
-    sample = SegDataSample(gt_sem_seg=PixelData(data=label))
-    image = torch.full((3, 80, 100), 90, dtype=torch.uint8)
+    prediction = label * (label < classes)
+    sample = SegDataSample(gt_sem_seg=PixelData(data=label), pred_sem_seg=PixelData(data=prediction))
+    model = SimpleNamespace(test_step=lambda batch: batch["data_samples"])
 
-    class Data:
+    class Data(dict):
         metainfo = {"classes": range(classes), "ignore_index": ignored}  # noqa: RUF012
 
-        def __getitem__(self, index):
-            return {"inputs": image, "data_samples": sample}
-
-    def collate(samples):
-        return {key: [sample[key] for sample in samples] for key in samples[0]}
-
+    data = Data({7: {"inputs": torch.full((3, 80, 100), 90, dtype=torch.uint8), "data_samples": sample}})
     picks = [dict(index=7, why="best"), dict(index=7, why="failure")]
     (tmp_path / "g").mkdir()
     (tmp_path / "g" / "old-truth.png").write_text("of an earlier run")
-    render_gallery_images(Perfect(classes), Data(), collate, picks, tmp_path / "g")
+    render_gallery_images(model, data, pseudo_collate, picks, tmp_path / "g")
     assert sorted(f.name for f in (tmp_path / "g").iterdir()) == ["7-image.jpg", "7-prediction.png", "7-truth.png"]
     truth, prediction = (np.asarray(Image.open(tmp_path / "g" / f"7-{name}.png")) for name in ("truth", "prediction"))
     assert truth.shape == (512, 640) and truth.dtype == dtype
@@ -94,9 +78,7 @@ def test_render_gallery_images_replaces_the_folder_by_panels(tmp_path, classes, 
 @pytest.mark.slow
 @pytest.mark.usefixtures("own_environment")
 def test_failing_gallery_costs_no_record(tmp_path, monkeypatch, capsys):
-    def fail(*_):
-        raise OSError("No space left on device")
-
+    fail = Mock(side_effect=OSError("No space left on device"))
     monkeypatch.setattr("proxyclip.engine.evaluation.record.render_gallery_images", fail)
     config = make_world(tmp_path / "world")
     assert evaluate(config, tmp_path, "--gallery", "2") == 0

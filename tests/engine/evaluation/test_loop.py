@@ -1,6 +1,5 @@
 """Evaluations that are killed, stopped or read damaged files: counts are kept, and the record is the same."""
 
-import json
 import multiprocessing
 import os
 import random
@@ -52,9 +51,6 @@ class EvalProcess:
         self.process.join(120)
         return self.process.exitcode, self.stderr.read_text()
 
-    def send(self, number: int) -> None:
-        os.kill(self.process.pid, number)
-
 
 def start_pair(config: Path, work_dir: Path, *arguments: str, **variables: str) -> list[EvalProcess]:
     """Start one evaluation in two processes."""
@@ -78,16 +74,6 @@ def wait_for_files(run: EvalProcess, work_dir: Path, count: int) -> None:
         time.sleep(0.002)
 
 
-def load_only_record(work_dir: Path) -> dict:
-    (path,) = (work_dir / "records").glob("*.json")
-    return json.loads(path.read_text())
-
-
-def metric_bytes(work_dir: Path) -> bytes:
-    """Return the part of the record that the images decide."""
-    return json.dumps(extract_metrics(load_only_record(work_dir)), sort_keys=True).encode()
-
-
 @pytest.mark.slow
 def test_run_killed_at_three_random_moments_has_the_same_record(config, tmp_path, capfd):
     assert evaluate(config, tmp_path / "calm") == 0
@@ -100,15 +86,15 @@ def test_run_killed_at_three_random_moments_has_the_same_record(config, tmp_path
         run = EvalProcess(config, work_dir, "--save-every", "1", DUMMY_HOLD=LAST, DUMMY_SECONDS="0.02")
         wait_for_files(run, work_dir, before + draw.randint(1, 3))
         time.sleep(draw.uniform(0, 0.02))
-        run.send(signal.SIGKILL)
+        run.process.kill()
         assert run.wait()[0] == -signal.SIGKILL and not (work_dir / "records").exists()
         assert before <= len(list_saved(work_dir)) < IMAGES
         before = len(list_saved(work_dir))
     capfd.readouterr()
     assert evaluate(config, work_dir, "--save-every", "1") == 0
     assert f"going on after {before} of {IMAGES} images" in capfd.readouterr().out
-    assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm")
-    calm, resumed = load_only_record(tmp_path / "calm"), load_only_record(work_dir)
+    calm, resumed = load_records(tmp_path / "calm")[0], load_records(work_dir)[0]
+    assert extract_metrics(calm) == extract_metrics(resumed)
     assert {name for name in calm if calm[name] != resumed[name]} <= {
         "resumed_images", "options", "start", "end", "times", "images_per_second", "peak_memory_mib", "command",
         "config", "config_sha256",  # with the work dir
@@ -123,24 +109,24 @@ def test_sigterm_saves_counts_and_two_processes_resume(config, tmp_path):
     work_dir = tmp_path / "stopped"
     run = EvalProcess(config, work_dir, "--save-every", "4", DUMMY_HOLD=LAST, DUMMY_SECONDS="0.02")
     wait_for_files(run, work_dir, 1)
-    run.send(signal.SIGTERM)
+    run.process.terminate()
     code, stderr = run.wait()
     assert code == 130 and "the same command goes on after them" in stderr and "Traceback" not in stderr
     assert [process.wait()[0] for process in start_pair(config, work_dir)] == [0, 0]
-    record = load_only_record(work_dir)
+    (record,) = load_records(work_dir)
     assert record["processes"] == 2 and 4 <= record["resumed_images"] < IMAGES
-    assert metric_bytes(work_dir) == metric_bytes(tmp_path / "calm")
+    assert extract_metrics(record) == extract_metrics(load_records(tmp_path / "calm")[0])
 
 
 @pytest.mark.slow
 def test_killed_process_ends_the_other_and_counts_of_both_are_resumed(config, tmp_path):
     first, second = start_pair(config, tmp_path, "--save-every", "1", DUMMY_HOLD=LAST)  # an image of the second
     wait_for_files(first, tmp_path, IMAGES - 1)
-    second.send(signal.SIGKILL)
+    second.process.kill()
     code, stderr = first.wait()
     assert code == 1 and "another process of this run ended early" in stderr and "Traceback" not in stderr
     assert not (tmp_path / "records").exists()
-    assert evaluate(config, tmp_path) == 0 and load_only_record(tmp_path)["resumed_images"] == IMAGES - 1
+    assert evaluate(config, tmp_path) == 0 and load_records(tmp_path)[0]["resumed_images"] == IMAGES - 1
 
 
 def test_fresh_ignores_saved_counts(config, tmp_path, capfd):
@@ -173,7 +159,7 @@ def test_damaged_image_is_named_skipped_and_scored_once_repaired(config, tmp_pat
     assert evaluate(config, work_dir, *arguments, "--skip-bad") == 0
     output = capfd.readouterr()
     assert "going on after 5" in output.out and "left out: " in output.err and "without 1 image" in output.out
-    run = load_only_record(work_dir)
+    (run,) = load_records(work_dir)
     assert [image["file"] for image in run["left_out"]] == ["3.png"] and "cannot be read" in run["left_out"][0]["why"]
     assert run["per_image"]["mIoU"][run["per_image"]["file"].index("3.png")] is None
     assert len(run["per_image"]["mIoU"]) == IMAGES
@@ -182,7 +168,7 @@ def test_damaged_image_is_named_skipped_and_scored_once_repaired(config, tmp_pat
     assert f"going on after {IMAGES - 1} of {IMAGES}" in capfd.readouterr().out
     runs = load_records(work_dir)
     assert [len(run["left_out"]) for run in runs] == [1, 0] and runs[0]["identity"] != runs[1]["identity"]
-    assert runs[1]["metrics"] == load_only_record(tmp_path / "calm")["metrics"]
+    assert runs[1]["metrics"] == load_records(tmp_path / "calm")[0]["metrics"]
 
 
 def test_label_map_of_another_size_can_be_skipped(config, tmp_path, capfd):
@@ -190,7 +176,7 @@ def test_label_map_of_another_size_can_be_skipped(config, tmp_path, capfd):
     assert evaluate(config, tmp_path, "--no-check") == 1
     assert "5.png is (9, 9) but the prediction" in capfd.readouterr().err
     assert evaluate(config, tmp_path, "--no-check", "--skip-bad") == 0
-    assert [image["file"] for image in load_only_record(tmp_path)["left_out"]] == ["5.png"]
+    assert [image["file"] for image in load_records(tmp_path)[0]["left_out"]] == ["5.png"]
 
 
 def test_only_damaged_images_are_an_error(config, tmp_path, capfd):

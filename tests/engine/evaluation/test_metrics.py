@@ -54,8 +54,7 @@ def test_metrics_equal_those_of_mmseg(names):
     assert all(type(value) is float for value in metrics.values())
     assert metrics == pytest.approx(expected, abs=0.0051)  # rounded to two digits there
     assert metric.confusion.dtype == np.int64
-    assert metric.per_class[-2]["iou"] == 0
-    assert np.isnan(metric.per_class[-1]["iou"])
+    assert metric.per_class[-2]["iou"] == 0 and np.isnan(metric.per_class[-1]["iou"])
 
 
 def test_metrics_of_five_pixels_by_hand():
@@ -73,16 +72,8 @@ def test_labels_keep_their_width(dtype):
     item = sample([[300, 255, 65535]], [[44, 255, 1]])
     item["pred_sem_seg"]["data"] = torch.tensor([[[44, 127, 1]]]).to(dtype)
     metrics, metric = score([item], 847, ignore_index=65535)
-    assert metrics["aAcc"] == 0
     assert metric.confusion[300, 44] == metric.confusion[255, 127] == 1
-    assert metric.confusion.sum() == 2
-
-
-def test_ground_truth_scores_100_above_255_classes():
-    label = np.random.default_rng(0).integers(0, 847, (64, 80))
-    metrics, metric = score([sample(np.where(label == 7, 65535, label), label)], 847, ignore_index=65535)
-    assert metrics == pytest.approx(dict.fromkeys(("mIoU", "mIoU_gt", "mAcc", "aAcc", "fwIoU"), 100))
-    assert metric.per_class[255]["pixels"] > 0
+    assert metric.confusion.sum() == 2 and metrics["aAcc"] == 0
 
 
 def test_ignore_index_is_of_the_metric_or_of_the_dataset():
@@ -99,16 +90,12 @@ def test_ignore_index_is_of_the_metric_or_of_the_dataset():
         ([[0, 1]], [[0], [1]], r"val/a\.jpg.*\(1, 2\).*\(2, 1\)"),
         ([[0, 2]], [[0, 1]], r"labels 0\.\.1 for val/a\.jpg.*\[2\]"),
         ([[0, 1]], [[0, 2]], r"predictions 0\.\.1 for val/a\.jpg.*\[2\]"),
+        ([[255, 255]], [[0, 1]], "nothing to score"),
     ],
 )
-def test_errors_name_the_image(label, prediction, message):
+def test_wrong_labels_and_predictions_are_refused(label, prediction, message):
     with pytest.raises(ValueError, match=message):
         score([sample(label, prediction)], 2)
-
-
-def test_labels_without_a_class_are_an_error():
-    with pytest.raises(ValueError, match="nothing to score"):
-        score([sample([[255, 255]], [[0, 1]])], 2)
 
 
 def test_results_have_one_small_entry_an_image():
@@ -117,8 +104,7 @@ def test_results_have_one_small_entry_an_image():
     assert len(metric.results) == 4
     assert max(pairs.nbytes + counts.nbytes for pairs, counts in metric.results) < 50_000
     counts = sum_pairs(metric.results, 847)
-    assert (counts[:-1] == metric.confusion).all()
-    assert not counts[-1].any()
+    assert (counts[:-1] == metric.confusion).all() and not counts[-1].any()
 
 
 def test_evaluate_returns_names_without_prefix_and_without_warning(capsys):
@@ -136,11 +122,9 @@ def test_classes_without_labels_count_in_miou_but_not_in_miou_gt():
     label = np.concatenate([item["gt_sem_seg"]["data"].numpy().ravel() for item in samples])
     prediction = np.concatenate([item["pred_sem_seg"]["data"].numpy().ravel() for item in samples])
     label, prediction = label[label != 255], prediction[label != 255]
-    ious, shares = [], []
-    for k in range(10):
-        hits = ((label == k) & (prediction == k)).sum()
-        ious.append(hits / ((label == k) | (prediction == k)).sum())
-        shares.append((label == k).mean())
+    pairs = [(label == k, prediction == k) for k in range(10)]
+    ious = [(truth & predicted).sum() / (truth | predicted).sum() for truth, predicted in pairs]
+    shares = [truth.mean() for truth, _ in pairs]
     assert metrics["mIoU_gt"] == pytest.approx(100 * np.mean(ious), rel=1e-12)
     assert metrics["mIoU"] == pytest.approx(100 * np.sum(ious) / 11, rel=1e-12)  # one class is only predicted
     assert metrics["fwIoU"] == pytest.approx(100 * np.dot(ious, shares), rel=1e-12)
@@ -222,20 +206,14 @@ def test_zero_shot_means_of_absent_classes_are_nan():
     assert absent["mIoU_seen"] == 0.25 and np.isnan(absent["mIoU_unseen"]) and np.isnan(absent["hIoU"])
 
 
-@pytest.mark.slow
-def test_zero_shot_run_has_its_metrics_in_record_and_tables_after_an_interruption(tmp_path, own_environment, capsys):
+def test_zero_shot_run_has_its_metrics_in_record_output_and_tables(tmp_path, own_environment, capsys):
     config, split = make_world(tmp_path / "world", 4), "test_dataloader.dataset.metainfo.unseen=['bright']"
     arguments = ("--no-check", "--workers", "0", "--gallery", "0", "--cfg-options", split)
-    image = tmp_path / "world/data/images/2.png"
-    content = image.read_bytes()
-    image.write_bytes(content[:100])
-    assert evaluate(config, tmp_path / "out", *arguments) == 1
-    image.write_bytes(content)
     assert evaluate(config, tmp_path / "out", *arguments) == 0
     output = capsys.readouterr().out
     (run,) = load_records(tmp_path / "out")
     metrics, ious = run["metrics"], [row["iou"] for row in run["per_class"]]
-    assert run["resumed_images"] == 2 and [row["unseen"] for row in run["per_class"]] == [False, False, True]
+    assert [row["unseen"] for row in run["per_class"]] == [False, False, True]
     assert (metrics["mIoU_seen"], metrics["mIoU_unseen"]) == pytest.approx((sum(ious[:2]) / 2, ious[2]))
     assert f"mIoU_unseen {ious[2]:.2f} (1 class), hIoU {metrics['hIoU']:.2f}, the harmonic mean" in output
     assert "bright (unseen)" in output and "dark (unseen)" not in output

@@ -1,6 +1,7 @@
 """Counts on disk: those that fit are loaded, and a full disk costs none."""
 
 import errno
+from unittest.mock import Mock
 
 import numpy as np
 
@@ -29,10 +30,7 @@ def test_journal_loads_only_counts_that_fit(tmp_path, capsys):
 
 def test_journal_keeps_counts_while_the_disk_is_full(tmp_path, monkeypatch, capsys):
     journal = Journal(tmp_path / "a", ["x", "y"], 5, every=1)
-
-    def full(*_):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
+    full = Mock(side_effect=OSError(errno.ENOSPC, "No space left on device"))
     monkeypatch.setattr("proxyclip.engine.evaluation.resume.replace_file", full)
     journal.add({0: (np.arange(2), np.ones(2, int))})
     assert not journal.save() and capsys.readouterr().err.count("No space left on device") == 1

@@ -4,6 +4,7 @@ import json
 import os
 import re
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from rich.console import Console
@@ -12,15 +13,6 @@ from proxyclip.engine.sweep.cells import Cell
 from proxyclip.engine.sweep.display import SweepDisplay
 from proxyclip.engine.sweep.run import read_progress
 from proxyclip.utils.formats import format_duration
-
-
-class Clock:
-    """Clock that a test sets."""
-
-    now = 0.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 def make_cells(states: list[str], folder: Path) -> list[Cell]:
@@ -32,8 +24,7 @@ def make_cells(states: list[str], folder: Path) -> list[Cell]:
         if state == "running":
             cell.progress.write_text(json.dumps({"done": 25, "total": 100, "images_per_second": 5.0}))
         if state in ("done", "kept"):
-            run = {"metrics": {"mIoU": 40 + number / 100}, "dataset": {"images": 100}, "images_per_second": 5.0}
-            cell.run = run
+            cell.run = {"metrics": {"mIoU": 40 + number / 100}, "dataset": {"images": 100}, "images_per_second": 5.0}
             cell.seconds = 86.0
         cells.append(cell)
     return cells
@@ -47,11 +38,11 @@ def render_text(view: SweepDisplay, height: int = 24) -> str:
 
 def test_live_table_shows_states_rates_and_time_left(tmp_path):
     cells = make_cells(["done", "running", "waiting", "failed", "kept"], tmp_path)
-    clock = Clock()
+    clock = Mock(return_value=0.0)
     view = SweepDisplay(cells, lines=False, clock=clock)
     assert "left" not in render_text(view).splitlines()[0]  # nothing is known yet
     cells[1].progress.write_text(json.dumps({"done": 75, "total": 100, "images_per_second": 5.0}))
-    clock.now = 15.0
+    clock.return_value = 15.0
     text = render_text(view)
     # 100 images and 75 less the 25 it began with make 150 in 15 s; 25 and 100 are ahead
     assert text.startswith("3/5 cells, 1 running, 1 failed, 15 s so far, about 12 s left")
@@ -65,7 +56,7 @@ def test_live_table_shows_states_rates_and_time_left(tmp_path):
 def test_live_table_of_200_cells_fits_the_screen(tmp_path):
     states = ["kept"] * 60 + ["done"] * 30 + ["failed"] * 2 + ["running"] * 4 + ["waiting"] * 104
     cells = make_cells(states, tmp_path)
-    view = SweepDisplay(cells, lines=False, clock=Clock())
+    view = SweepDisplay(cells, lines=False, clock=Mock(return_value=0.0))
     for cell in cells[:92]:
         view.update(cell)
     text = render_text(view, height=24)
@@ -101,12 +92,10 @@ def test_lines_replace_the_table_without_a_terminal(tmp_path, capsys):
     view.update(done)
     done.state = "done"
     view.update(done)
-    assert capsys.readouterr().out.splitlines() == [
-        "[3/3] configs/cfg_some.py",
-        "    kept: mIoU 40.03",
-        "[2/3] configs/cfg_some.py",
-        "    done: mIoU 40.02 (1 min 26 s)",
-    ]
+    assert capsys.readouterr().out == (
+        "[3/3] configs/cfg_some.py\n    kept: mIoU 40.03\n"
+        "[2/3] configs/cfg_some.py\n    done: mIoU 40.02 (1 min 26 s)\n"
+    )
     view.together = True
     view.update(done)
     assert capsys.readouterr().out == "[2/3] done: mIoU 40.02 (1 min 26 s)\n"

@@ -9,16 +9,7 @@ import threading
 import pytest
 
 from proxyclip.engine.sweep import jobs
-from proxyclip.engine.sweep.jobs import (
-    _children,
-    describe_failure,
-    forward_stop_signals,
-    job_slots,
-    merge_environment,
-    run_command,
-    run_in_slots,
-    stop_requested,
-)
+from proxyclip.engine.sweep.jobs import forward_stop_signals, job_slots, merge_environment, run_command, run_in_slots
 from proxyclip.utils.paths import ROOT
 
 SLEEPER = "import os, sys, time; os.write(int(sys.argv[1]), b'r'); time.sleep(60)"
@@ -42,7 +33,7 @@ def test_run_command_appends_output_and_returns_the_exit_code(tmp_path):
     if sys.platform == "linux":
         assert run_command(["/no/such/program"], os.environ, log) == 1
         assert "error: /no/such/program cannot be started" in log.read_text()
-    assert not _children
+    assert not jobs._children
 
 
 @pytest.mark.parametrize(
@@ -58,7 +49,7 @@ def test_run_command_appends_output_and_returns_the_exit_code(tmp_path):
     ]
 )  # fmt: skip
 def test_describe_failure(text, code, message):
-    assert describe_failure(text, code) == message
+    assert jobs.describe_failure(text, code) == message
 
 
 def test_job_slots_share_gpus_and_cores(monkeypatch):
@@ -96,20 +87,18 @@ def test_nothing_starts_after_a_signal():
     before = signal.getsignal(signal.SIGTERM)
     with forward_stop_signals():
         run_in_slots([1, 2, 3], [{}], run_item)
-        assert stop_requested.is_set()
-    assert seen == [1] and signal.getsignal(signal.SIGTERM) is before and not stop_requested.is_set()
+        assert jobs.stop_requested.is_set()
+    assert seen == [1] and signal.getsignal(signal.SIGTERM) is before and not jobs.stop_requested.is_set()
 
 
 @pytest.mark.parametrize(
     ("program", "grace", "number"),
     [
-        (SLEEPER, 600.0, signal.SIGTERM),
-        (STUBBORN, 0.1, signal.SIGKILL),
-        (LEFT_BEHIND, 600.0, signal.SIGTERM),
-        (OWN_SESSION, 0.1, signal.SIGKILL),
+        (SLEEPER, 600.0, signal.SIGTERM), (STUBBORN, 0.1, signal.SIGKILL),
+        (LEFT_BEHIND, 600.0, signal.SIGTERM), (OWN_SESSION, 0.1, signal.SIGKILL),
     ],
     ids=["listens", "stubborn", "left behind", "own session"],
-)
+)  # fmt: skip
 def test_signal_ends_jobs_and_their_children(tmp_path, monkeypatch, program, grace, number):
     monkeypatch.setattr("proxyclip.engine.sweep.jobs.KILL_AFTER_SECONDS", grace)
     reader, writer = os.pipe()

@@ -84,18 +84,10 @@ def test_every_supported_name_equals_open_clip(tmp_path, name):
 
 
 OPTIONS = [
-    dict(no_ln_pre=True),
-    dict(pos_embed_type="sin_cos_2d"),
-    dict(final_ln_after_pool=True),
-    dict(pool_type="avg"),
-    dict(output_tokens=True),
-    dict(ls_init_value=0.3),
-    dict(patch_dropout=0.5),
-    dict(mlp_ratio=2.5),
-    dict(norm_kwargs={"eps": 1e-2}),
-    dict(act_kwargs={"approximate": "tanh"}),
-    dict(image_size=[64, 96]),
-]
+    dict(no_ln_pre=True), dict(pos_embed_type="sin_cos_2d"), dict(final_ln_after_pool=True), dict(pool_type="avg"),
+    dict(output_tokens=True), dict(ls_init_value=0.3), dict(patch_dropout=0.5), dict(mlp_ratio=2.5),
+    dict(norm_kwargs={"eps": 1e-2}), dict(act_kwargs={"approximate": "tanh"}), dict(image_size=[64, 96]),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("custom_text", [False, True])
@@ -109,14 +101,9 @@ def test_options_of_the_image_tower_equal_open_clip(tmp_path, option, custom_tex
 
 
 TEXT_OPTIONS = [
-    dict(no_causal_mask=True, pool_type="last"),
-    dict(pool_type="last"),
-    dict(pool_type="first", no_causal_mask=True),
-    dict(pool_type="eos", eos_id=2),
-    dict(proj_bias=True),
-    dict(proj_type="none", width=24),
-    dict(qk_norm=True),
-]
+    dict(no_causal_mask=True, pool_type="last"), dict(pool_type="last"), dict(pool_type="first", no_causal_mask=True),
+    dict(pool_type="eos", eos_id=2), dict(proj_bias=True), dict(proj_type="none", width=24), dict(qk_norm=True),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("custom_text", [False, True])
@@ -151,21 +138,17 @@ def test_other_normalizations_are_applied_inside(tmp_path):
     assert clip.tokens(clip.from_rgb(rgb).bfloat16())[0].dtype == torch.bfloat16
 
 
-@pytest.mark.parametrize("name", ["RN50", "coca_ViT-B-32", "MobileCLIP-S1"])
-def test_built_models_of_other_types_are_refused(name):
+@pytest.mark.parametrize(("name", "cls", "vision", "message"), [
+    ("RN50", open_clip.CLIP, dict(layers=[1, 1, 1, 1], width=8), "CLIP with ModifiedResNet"),
+    ("coca_ViT-B-32", open_clip.CoCa, dict(width=64, layers=1), "CoCa"),
+    ("MobileCLIP-S1", open_clip.CustomTextCLIP, {}, "CustomTextCLIP with Timm"),
+])  # fmt: skip
+def test_built_models_of_other_types_are_refused(name, cls, vision, message):
     config = open_clip.get_model_config(name)
-    if name == "RN50":
-        config["vision_cfg"] |= dict(layers=[1, 1, 1, 1], width=8)
-    if name == "coca_ViT-B-32":
-        config["vision_cfg"] |= dict(width=64, layers=1)
-        config["multimodal_cfg"] |= dict(layers=1, width=64, heads=1)
-    config["text_cfg"] |= dict(width=64, heads=1, layers=1)
+    config["vision_cfg"] |= vision
+    for part in config.keys() & {"text_cfg", "multimodal_cfg"}:
+        config[part] |= dict(width=64, heads=1, layers=1)
     config.pop("custom_text", None)
-    cls, message = {
-        "RN50": (open_clip.CLIP, "CLIP with ModifiedResNet"),
-        "coca_ViT-B-32": (open_clip.CoCa, "CoCa"),
-        "MobileCLIP-S1": (open_clip.CustomTextCLIP, "CustomTextCLIP with Timm"),
-    }[name]
     with pytest.raises(TypeError, match=message):
         DenseCLIP(cls(**config), lambda texts: torch.zeros(len(texts), 77))
 

@@ -7,12 +7,7 @@ import pytest
 import torch
 from helpers import segmentors as ref
 
-from proxyclip.models.segmentors.sc_clip import (
-    compute_outlier_factors,
-    find_outlier_tokens,
-    replace_outlier_tokens,
-    smooth_tokens,
-)
+from proxyclip.models.segmentors import sc_clip
 
 
 def factors_longhand(points, k):
@@ -51,23 +46,16 @@ def make_points(b, n, d, seed=0):
 @pytest.mark.parametrize("n, k", [(40, 30), (40, 5), (7, 6), (2, 1)])
 def test_local_outlier_factors_equal_longhand(n, k):
     points = make_points(2, n, 5)
-    got = compute_outlier_factors(torch.tensor(points), k)
+    got = sc_clip.compute_outlier_factors(torch.tensor(points), k)
     assert got.dtype == torch.float32
     for factors, window in zip(got.numpy(), points, strict=True):
         np.testing.assert_allclose(factors, factors_longhand(window, k), rtol=1e-4)
 
 
-def test_local_outlier_factors_equal_scikit_learn():
-    neighbors = pytest.importorskip("sklearn.neighbors")
-    points = make_points(1, 196, 32)
-    want = -neighbors.LocalOutlierFactor(n_neighbors=30).fit(points[0]).negative_outlier_factor_
-    np.testing.assert_allclose(compute_outlier_factors(torch.tensor(points), 30)[0], want, rtol=1e-4)
-
-
 @pytest.mark.parametrize("n, count", [(1, 0), (19, 0), (20, 1), (60, 3), (99, 4)])
 def test_outliers_are_the_largest_factors(n, count):
     points = make_points(3, n, 5)
-    got = find_outlier_tokens(torch.tensor(points), 30, 0.05)
+    got = sc_clip.find_outlier_tokens(torch.tensor(points), 30, 0.05)
     assert got.sum(1).tolist() == [count] * 3
     for mask, window in zip(got.numpy(), points, strict=True):
         if count:
@@ -81,21 +69,21 @@ def test_replace_outlier_tokens_equals_longhand(grid):
     tokens, outliers = rng.normal(size=(2, n, 5)), rng.random((2, n)) < 0.4
     outliers[1] = True
     outliers[1, -1] = False
-    got = replace_outlier_tokens(torch.tensor(tokens).float(), torch.tensor(outliers), grid)
+    got = sc_clip.replace_outlier_tokens(torch.tensor(tokens).float(), torch.tensor(outliers), grid)
     want = np.stack([replace_longhand(t, m, grid) for t, m in zip(tokens, outliers, strict=True)])
     ref.assert_close(got, want, 1e-6)
     assert (want[1] != tokens[1]).any(1).sum() == (1 if 1 in grid else 3)  # the neighbors of the one valid corner
     everything = torch.ones(2, n, dtype=torch.bool)
-    assert torch.equal(replace_outlier_tokens(torch.tensor(tokens), everything, grid), torch.tensor(tokens))
+    assert torch.equal(sc_clip.replace_outlier_tokens(torch.tensor(tokens), everything, grid), torch.tensor(tokens))
 
 
 def test_smooth_tokens_equals_longhand():
     tokens, features = np.random.default_rng(0).normal(size=(2, 3, 20, 6))
-    got = smooth_tokens(torch.tensor(tokens).float(), torch.tensor(features), 0.4)
+    got = sc_clip.smooth_tokens(torch.tensor(tokens).float(), torch.tensor(features), 0.4)
     ref.assert_close(
         got, np.stack([smoothing_weights(s, 0.4) @ t for t, s in zip(tokens, features, strict=True)]), 1e-6
     )
-    assert torch.equal(smooth_tokens(torch.ones(1, 3, 2), torch.zeros(1, 3, 4), 1.0), torch.ones(1, 3, 2))
+    assert torch.equal(sc_clip.smooth_tokens(torch.ones(1, 3, 2), torch.zeros(1, 3, 4), 1.0), torch.ones(1, 3, 2))
 
 
 def score_longhand(model, tile, pre, post, multi, cls_weight, k, contamination, threshold, sharpness):
@@ -121,17 +109,11 @@ def score_longhand(model, tile, pre, post, multi, cls_weight, k, contamination, 
 
 
 @pytest.mark.parametrize("size", [(96, 96), (48, 128)])
-@pytest.mark.parametrize(
-    "changes, longhand",
-    [
-        ({}, (2, 1, [1, 2], 0.3, 30, 0.05, 0.4, 3.0)),
-        (
-            dict(pre_layer=1, post_layer=2, multi_layers=[2], cls_weight=1.0, neighbours=4, contamination=0.2)
-            | dict(threshold=0.9, sharpness=8.0),
-            (1, 2, [2], 1.0, 4, 0.2, 0.9, 8.0),
-        ),
-    ],
-)
+@pytest.mark.parametrize("changes, longhand", [
+    ({}, (2, 1, [1, 2], 0.3, 30, 0.05, 0.4, 3.0)),
+    (dict(pre_layer=1, post_layer=2, multi_layers=[2], cls_weight=1.0, neighbours=4, contamination=0.2, threshold=0.9,
+          sharpness=8.0), (1, 2, [2], 1.0, 4, 0.2, 0.9, 8.0)),
+])  # fmt: skip
 def test_extract_feat_equals_longhand(files, size, changes, longhand):
     model = ref.build_method(files, "sc_clip", **changes)
     tiles = ref.make_images(2, *size)

@@ -78,19 +78,12 @@ def predict(model, name="smooth96x144"):
     return sample.seg_logits.data, sample.pred_sem_seg.data
 
 
-@pytest.mark.parametrize(
-    ("options", "key", "tolerance"),
-    [
-        (dict(), "csa", 2e-5),
-        (dict(attention="vanilla"), "vanilla", 2e-5),
-        (dict(pamr_steps=10, pamr_stride=[8, 16]), "csa_pamr10", 5e-5),
-        *[
-            (dict(logit_scale=65, area_thd=area, prob_thd=thd), f"csa_scale65_area{area}_thd{thd}", 5e-5)
-            for area in (0.1, 0.33, 0.5)
-            for thd in (0.0, 0.1)
-        ],
-    ],
-)
+@pytest.mark.parametrize(("options", "key", "tolerance"), [
+    (dict(), "csa", 2e-5), (dict(attention="vanilla"), "vanilla", 2e-5),
+    (dict(pamr_steps=10, pamr_stride=[8, 16]), "csa_pamr10", 5e-5),
+    *[(dict(logit_scale=65, area_thd=area, prob_thd=threshold), f"csa_scale65_area{area}_thd{threshold}", 5e-5)
+      for area in (0.1, 0.33, 0.5) for threshold in (0.0, 0.1)],
+])  # fmt: skip
 def test_predictions_equal_the_published_code(files, options, key, tolerance):
     """From the network input to labels: windows, PAMR before the softmax, area threshold after it."""
     probabilities, labels = predict(build(files, slide_crop=64, slide_stride=32, **options))

@@ -108,32 +108,28 @@ def test_describe_holds_all_options(files):
     assert described["gla"]["attention"] == "None"
 
 
-@pytest.mark.parametrize(
-    "method, changes, message",
-    [
-        ("gla", dict(vfm_model=None), "GLACLIPSegmentation needs a VFM"),
-        ("gla", dict(attention="vanilla"), "attention=None.*'vanilla'"),
-        ("gla", dict(attention=dict(type="proxy", beta=1.5)), r"follow from the windows.*'beta': 1\.5"),
-        ("gla", dict(gamma=4.0), r"follow from the windows.*'gamma': 4\.0"),
-        ("gla", dict(rho=1.0), r"0 <= rho < 1.*1\.0"),
-        ("gla", dict(rounds=-1), "rounds.*-1"),
-        ("resclip", dict(vfm_model="dino"), r"ResCLIPSegmentation uses no VFM: set vfm_model=None \(--vfm none\)"),
-        ("sc_clip", dict(attention=dict(type="proxy")), "SCCLIPSegmentation .*attention=None, but got .*proxy"),
-        ("resclip", dict(residual_weight=1.1), r"\[0, 1\].*1\.1"),
-        ("resclip", dict(sigma=0), "sigma > 0.*0"),
-        ("sc_clip", dict(contamination=0.6), r"contamination <= 0\.5.*0\.6"),
-        ("sc_clip", dict(neighbours=0), "positive.*neighbours.*0"),
-    ],
-)
+@pytest.mark.parametrize("method, changes, message", [
+    ("gla", dict(vfm_model=None), "GLACLIPSegmentation needs a VFM"),
+    ("gla", dict(attention="vanilla"), "attention=None.*'vanilla'"),
+    ("gla", dict(attention=dict(type="proxy", beta=1.5)), r"follow from the windows.*'beta': 1\.5"),
+    ("gla", dict(gamma=4.0), r"follow from the windows.*'gamma': 4\.0"),
+    ("gla", dict(rho=1.0), r"0 <= rho < 1.*1\.0"),
+    ("gla", dict(rounds=-1), "rounds.*-1"),
+    ("resclip", dict(vfm_model="dino"), r"ResCLIPSegmentation uses no VFM: set vfm_model=None \(--vfm none\)"),
+    ("sc_clip", dict(attention=dict(type="proxy")), "SCCLIPSegmentation .*attention=None, but got .*proxy"),
+    ("resclip", dict(residual_weight=1.1), r"\[0, 1\].*1\.1"),
+    ("resclip", dict(sigma=0), "sigma > 0.*0"),
+    ("sc_clip", dict(contamination=0.6), r"contamination <= 0\.5.*0\.6"),
+    ("sc_clip", dict(neighbours=0), "positive.*neighbours.*0"),
+])  # fmt: skip
 def test_bad_options_are_refused_before_weights_are_loaded(files, method, changes, message):
     with pytest.raises(ValueError, match=message):
         METHODS[method](**method_options(files, method, **dict(model_type="local-dir:nowhere") | changes))
 
 
-@pytest.mark.parametrize(
-    "method, changes",
-    [("resclip", dict(layers=[3])), ("sc_clip", dict(pre_layer=3)), ("sc_clip", dict(multi_layers=[0]))],
-)
+@pytest.mark.parametrize("method, changes", [
+    ("resclip", dict(layers=[3])), ("sc_clip", dict(pre_layer=3)), ("sc_clip", dict(multi_layers=[0])),
+])  # fmt: skip
 def test_layers_out_of_range_are_refused(files, method, changes):
     with pytest.raises(ValueError, match="from 1 to 2 of a CLIP with 3 layers"):
         build_method(files, method, **changes)

@@ -4,35 +4,22 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from proxyclip.models.sliding.windows import (
-    check_window_size,
-    compute_window_starts,
-    cut_tiles,
-    plan_windows,
-    stitch_tiles,
-)
+from proxyclip.models.sliding import windows
 
 
-@pytest.mark.parametrize(
-    "length, crop, stride, expected",
-    [
-        (336, 336, 112, [0]),
-        (448, 336, 112, [0, 112]),
-        (500, 336, 112, [0, 112, 164]),
-        (5, 336, 112, [0]),
-        (1, 8, 8, [0]),
-        (2048, 336, 112, [*range(0, 1713, 112), 1712][:17]),
-    ],
-)
+@pytest.mark.parametrize("length, crop, stride, expected", [
+    (336, 336, 112, [0]), (448, 336, 112, [0, 112]), (500, 336, 112, [0, 112, 164]), (5, 336, 112, [0]), (1, 8, 8, [0]),
+    (2048, 336, 112, [*range(0, 1713, 112), 1712][:17]),
+])  # fmt: skip
 def test_compute_window_starts(length, crop, stride, expected):
-    assert compute_window_starts(length, crop, stride) == expected
+    assert windows.compute_window_starts(length, crop, stride) == expected
 
 
 @pytest.mark.parametrize("length", [1, 7, 64, 65, 97, 335])
 @pytest.mark.parametrize("crop, stride", [(64, 32), (64, 64), (48, 7)])
 def test_windows_cover_every_pixel(length, crop, stride):
     counts = torch.zeros(length)
-    for s in compute_window_starts(length, crop, stride):
+    for s in windows.compute_window_starts(length, crop, stride):
         assert s >= 0
         assert s + min(crop, length) <= length
         counts[s : s + min(crop, length)] += 1
@@ -42,7 +29,7 @@ def test_windows_cover_every_pixel(length, crop, stride):
 @pytest.mark.parametrize("crop, stride", [(64, 0), (64, 65), (-1, 1), (64, -3)])
 def test_windows_that_leave_gaps_are_refused(crop, stride):
     with pytest.raises(ValueError, match=f"{stride} and {crop}"):
-        check_window_size(crop, stride)
+        windows.check_window_size(crop, stride)
 
 
 def stitch_longhand(image, crop, stride, multiple, patch, score, size):
@@ -50,8 +37,8 @@ def stitch_longhand(image, crop, stride, multiple, patch, score, size):
     _, h, w = image.shape
     total, count = None, torch.zeros(h, w)
     th, tw = min(crop, h), min(crop, w)
-    for y in compute_window_starts(h, crop, stride):
-        for x in compute_window_starts(w, crop, stride):
+    for y in windows.compute_window_starts(h, crop, stride):
+        for x in windows.compute_window_starts(w, crop, stride):
             tile = image[:, y : y + th, x : x + tw]
             ph, pw = -th % multiple, -tw % multiple
             padded = F.pad(tile, (pw // 2, pw - pw // 2, ph // 2, ph - ph // 2))
@@ -75,27 +62,10 @@ def test_stitch_tiles_equals_longhand(shape, size, budget):
     def score(tiles):
         return F.conv2d(tiles, kernel, stride=patch)
 
-    rows, columns = plan_windows(shape, crop, stride, multiple)
-    tiles = cut_tiles(image, rows, columns)
+    rows, columns = windows.plan_windows(shape, crop, stride, multiple)
+    tiles = windows.cut_tiles(image, rows, columns)
     assert tiles.shape[2] % multiple == tiles.shape[3] % multiple == 0
-    chunks = list(stitch_tiles(score(tiles), rows, columns, size, budget))
+    chunks = list(windows.stitch_tiles(score(tiles), rows, columns, size, budget))
     assert budget > 1 or len(chunks) == size[0]
     expected = stitch_longhand(image, crop, stride, multiple, patch, score, size)
     torch.testing.assert_close(torch.cat(chunks, 1), expected, atol=2e-5, rtol=1e-5)
-
-
-def test_scores_of_a_whole_image_are_resized_once():
-    scores = torch.randn(1, 5, 7, 9)
-    rows, columns = plan_windows((112, 144), 0, 0, 16)
-    out = torch.cat(list(stitch_tiles(scores, rows, columns, (90, 133), 1000)), 1)
-    expected = F.interpolate(scores, size=(90, 133), mode="bilinear")[0]
-    torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
-
-
-def test_stitch_tiles_weights_sum_to_one():
-    for shape in [(50, 333), (64, 64), (7, 7)]:
-        rows, columns = plan_windows(shape, 48, 20, 16)
-        tiles = cut_tiles(torch.zeros(3, *shape), rows, columns)
-        ones = torch.ones(len(tiles), 2, 6, 6)
-        out = torch.cat(list(stitch_tiles(ones, rows, columns, (37, 91), 500)), 1)
-        torch.testing.assert_close(out, torch.ones(2, 37, 91))

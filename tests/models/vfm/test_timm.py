@@ -75,17 +75,14 @@ def compute_timm_qkv(vit, image, part):
 
 
 @pytest.mark.parametrize("part", ["q", "k", "v"])
-@pytest.mark.parametrize(
-    "cls, architecture, arguments, prefix",
-    [
-        (DINO, "vit_base_patch16_224", dict(img_size=64), 1),
-        (DINO, "vit_base_patch16_224", dict(img_size=64, qk_norm=True), 1),
-        (DINO, "vit_base_patch16_224", dict(img_size=64, qkv_bias=False), 1),
-        (MAE, "vit_base_patch16_224", dict(img_size=64), 1),
-        (DINOv2, "vit_small_patch14_reg4_dinov2", dict(img_size=56), 5),
-        (DINOv3, "vit_small_patch16_dinov3", {}, 5),
-    ],
-)
+@pytest.mark.parametrize("cls, architecture, arguments, prefix", [
+    (DINO, "vit_base_patch16_224", dict(img_size=64), 1),
+    (DINO, "vit_base_patch16_224", dict(img_size=64, qk_norm=True), 1),
+    (DINO, "vit_base_patch16_224", dict(img_size=64, qkv_bias=False), 1),
+    (MAE, "vit_base_patch16_224", dict(img_size=64), 1),
+    (DINOv2, "vit_small_patch14_reg4_dinov2", dict(img_size=56), 5),
+    (DINOv3, "vit_small_patch16_dinov3", {}, 5),
+])  # fmt: skip
 def test_queries_keys_and_values_equal_timm(tmp_path, cls, architecture, arguments, prefix, part):
     write_random_vit(tmp_path / "model", architecture, **arguments)
     vfm = cls(f"local-dir:{tmp_path / 'model'}", features=part)

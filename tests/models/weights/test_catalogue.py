@@ -22,23 +22,13 @@ from proxyclip.models.registry import list_plugins, load_plugin_class
 from proxyclip.models.vfm import resolve_vfm_spec
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.sam import SAM
-from proxyclip.models.weights import WeightsError
-from proxyclip.models.weights.catalogue import (
-    find_weights_entry,
-    list_known_hashes,
-    list_required_weights,
-    list_weights_entries,
-)
+from proxyclip.models.weights import WeightsError, catalogue
 from proxyclip.models.weights.verify import verify_weights_file
 from proxyclip.utils.paths import ROOT
 
-CLIPS = [entry for entry in list_weights_entries() if entry.kind == "clip" and entry.hub]
-VFMS = [entry for entry in list_weights_entries() if entry.kind == "vfm" and entry.hub]
-TINY = [entry for entry in list_weights_entries() if entry.file]
-
-
-def count_bytes(model):
-    return sum(value.numel() * value.element_size() for value in model.state_dict().values())
+CLIPS = [entry for entry in catalogue.list_weights_entries() if entry.kind == "clip" and entry.hub]
+VFMS = [entry for entry in catalogue.list_weights_entries() if entry.kind == "vfm" and entry.hub]
+TINY = [entry for entry in catalogue.list_weights_entries() if entry.file]
 
 
 @pytest.mark.parametrize("entry", CLIPS, ids=lambda e: e.name)
@@ -47,7 +37,7 @@ def test_clips_are_those_of_open_clip(entry):
     assert name in list_supported_clips()
     tag = tag or default_clip_tag(name)
     assert get_pretrained_cfg(name, tag)["hf_hub"] == f"{entry.hub}/"
-    assert find_weights_entry(f"{name},{tag}") == entry
+    assert catalogue.find_weights_entry(f"{name},{tag}") == entry
     assert (entry.name == name) == (tag == default_clip_tag(name))
 
 
@@ -62,8 +52,8 @@ def test_vfms_are_those_of_the_short_names(entry):
 def test_every_short_name_is_in_the_catalogue():
     families = {family: getattr(load_plugin_class("vfm", family), "variants", {}) for family in list_plugins("vfm")}
     names = {f"{family}-{size}" for family, variants in families.items() for size in variants}
-    assert {entry.name for entry in list_weights_entries() if entry.kind == "vfm"} == names
-    assert find_weights_entry("sam").name == f"sam-{SAM.__init__.__defaults__[0].removeprefix('vit_')}"
+    assert {entry.name for entry in catalogue.list_weights_entries() if entry.kind == "vfm"} == names
+    assert catalogue.find_weights_entry("sam").name == f"sam-{SAM.__init__.__defaults__[0].removeprefix('vit_')}"
 
 
 def test_tables_in_the_documents_are_true():
@@ -72,34 +62,31 @@ def test_tables_in_the_documents_are_true():
     wanted = {f"{name},{tag}" for name, usual, more in rows for tag in (usual, *re.findall(r"`(\w+)`", more))}
     assert {f"{e.name},{default_clip_tag(e.name)}" if "," not in e.name else e.name for e in CLIPS} == wanted
     licences = dict(re.findall(r"^\| `(\w+)` \|.*\| ([^|]*) \|$", text, re.MULTILINE))
-    for entry in list_weights_entries():
+    for entry in catalogue.list_weights_entries():
         if entry.kind == "vfm" and not entry.file:
             assert entry.licence.split(" (")[0] in licences[entry.name.partition("-")[0]], entry.name
 
 
-@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-L-14-336"])
-def test_bytes_of_clips_equal_open_clip(name):
-    assert find_weights_entry(name).bytes == count_bytes(
-        open_clip.create_model(name, load_weights=False, device="meta")
-    )
-
-
-@pytest.mark.parametrize("name", ["dino-s16", "dinov2-b-reg", "dinov3-s+", "mae-h"])
-def test_bytes_of_vfms_equal_timm(name):
+@pytest.mark.parametrize("name", ["ViT-B-32", "ViT-L-14-336", "dino-s16", "dinov2-b-reg", "dinov3-s+", "mae-h"])
+def test_bytes_equal_open_clip_and_timm(name):
     with torch.device("meta"):
-        model = timm.create_model(resolve_vfm_spec(name)["model"], num_classes=0)
-    assert find_weights_entry(name).bytes == count_bytes(model)
+        if name.startswith("ViT"):
+            model = open_clip.create_model(name, load_weights=False, device="meta")
+        else:
+            model = timm.create_model(resolve_vfm_spec(name)["model"], num_classes=0)
+    size = sum(value.numel() * value.element_size() for value in model.state_dict().values())
+    assert catalogue.find_weights_entry(name).bytes == size
 
 
 def test_every_hash_has_a_source():
-    for entry in list_weights_entries():
+    for entry in catalogue.list_weights_entries():
         assert bool(entry.sha256) == bool(entry.sha256_from) == (not entry.hub), entry.name
-    for name, (digest, known_from) in list_known_hashes().items():
+    for name, (digest, known_from) in catalogue.list_known_hashes().items():
         assert re.fullmatch(r"[0-9a-f]{8}|[0-9a-f]{64}", digest), name
         assert known_from
     for name in ("ViT-B-16", "ViT-B-32", "ViT-L-14", "ViT-L-14-336"):
         folder, file = get_pretrained_cfg(name, "openai")["url"].split("/")[-2:]
-        assert list_known_hashes()[file][0] == folder
+        assert catalogue.list_known_hashes()[file][0] == folder
 
 
 @pytest.mark.parametrize("entry", TINY, ids=lambda e: e.name)
@@ -113,23 +100,24 @@ def test_embedded_weights_are_verified_and_usable(entry):
 
 @pytest.mark.parametrize("name", ["ViT-L-14-336", "vit-l/14@336px", "ViT-L/14@336,openai", "ViT-L-14-336,openai"])
 def test_find_weights_entry_accepts_spellings(name):
-    assert find_weights_entry(name).name == "ViT-L-14-336"
+    assert catalogue.find_weights_entry(name).name == "ViT-L-14-336"
 
 
 def test_find_weights_entry_knows_names_of_open_clip_and_timm():
-    assert find_weights_entry("ViT-B-16-quickgelu,dfn2b").hub == "apple/DFN2B-CLIP-ViT-B-16"
-    assert find_weights_entry("ViT-L-14,laion400m_e32").hub == "timm/vit_large_patch14_clip_224.laion400m_e32"
-    assert find_weights_entry("ViT-L-14,laion400m_e32").bytes is None
-    assert find_weights_entry("hf-hub:someone/clip").hub == "someone/clip"
-    assert find_weights_entry("dino,vit_base_patch8_224.dino").name == "dino-b8"
-    assert find_weights_entry("dinov3,vit_large_patch16_dinov3.sat493m").hub == "timm/vit_large_patch16_dinov3.sat493m"
+    assert catalogue.find_weights_entry("ViT-B-16-quickgelu,dfn2b").hub == "apple/DFN2B-CLIP-ViT-B-16"
+    assert catalogue.find_weights_entry("ViT-L-14,laion400m_e32").hub == "timm/vit_large_patch14_clip_224.laion400m_e32"
+    assert catalogue.find_weights_entry("ViT-L-14,laion400m_e32").bytes is None
+    assert catalogue.find_weights_entry("hf-hub:someone/clip").hub == "someone/clip"
+    assert catalogue.find_weights_entry("dino,vit_base_patch8_224.dino").name == "dino-b8"
+    sat = "vit_large_patch16_dinov3.sat493m"
+    assert catalogue.find_weights_entry(f"dinov3,{sat}").hub == f"timm/{sat}"
     with pytest.raises(ValueError, match=r"as dino-s16.*but got 'dino-s17'.*weights list"):
-        find_weights_entry("dino-s17")
+        catalogue.find_weights_entry("dino-s17")
 
 
 def test_list_required_weights(caches):
     def names(clip, vfm):
-        return [entry.name for entry in list_required_weights(clip, vfm)]
+        return [entry.name for entry in catalogue.list_required_weights(clip, vfm)]
 
     assert names("ViT-B-16", "dino") == ["ViT-B-16", "dino-b8"]
     assert names("ViT-B-16,openai", "sam-l") == ["ViT-B-16", "sam-l"]
@@ -137,7 +125,7 @@ def test_list_required_weights(caches):
     assert names("local-dir:X", "tiny") == ["tiny-contrast"]
     for clip, vfm in (("local-dir:X", "none"), (None, "dino,x.pth"), ("ViT-B-16,x.pt", "clip"), ("ViT-Z", "my/own.py")):
         assert names(clip, vfm) == [], (clip, vfm)
-    (entry,) = list_required_weights("ViT-B-16", None)
+    (entry,) = catalogue.list_required_weights("ViT-B-16", None)
     assert (entry.place, entry.licence) == (None, "MIT")
     assert entry.source == f"{hub_constants.ENDPOINT}/timm/vit_base_patch16_clip_224.openai"
     path = cache_weights(caches, entry, b"weights")
@@ -145,17 +133,17 @@ def test_list_required_weights(caches):
 
 
 def test_list_shows_place_license_and_hash(caches, capsys):
-    cache_weights(caches, find_weights_entry("dino-s16"), b"weights")
+    cache_weights(caches, catalogue.find_weights_entry("dino-s16"), b"weights")
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    for entry in list_weights_entries():
+    for entry in catalogue.list_weights_entries():
         row = next(line for line in lines if line.startswith((f"│ {entry.name} ", f"│ {entry.name}(")))
         assert entry.licence in row
         assert ("hub cache" in row) == (entry.name == "dino-s16")
     assert any(str(caches / "hub") in line for line in lines)
     assert main(["list", "--json"]) == 0
     records = {record["name"]: record for record in json.loads(capsys.readouterr().out)}
-    assert list(records) == [entry.name for entry in list_weights_entries()]
+    assert list(records) == [entry.name for entry in catalogue.list_weights_entries()]
     assert records["dino-s16"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert records["dino-s16"]["sha256_from"]
     assert records["dino-b8"]["place"] is None

@@ -6,9 +6,9 @@ import os
 
 import huggingface_hub.constants as hub_constants
 import pytest
-import timm
 import torch
 from helpers.fake_hub import StubHub
+from helpers.hub_models import write_random_vit
 from helpers.reference import model_config, tensors, write_sam
 from safetensors.torch import save
 
@@ -21,7 +21,9 @@ from proxyclip.models.weights.catalogue import WeightsEntry, find_weights_entry,
 from proxyclip.models.weights.fetch import download_file, fetch_weights
 from proxyclip.models.weights.verify import verify_weights_file
 
-SMALL = dict(embed_dim=48, depth=1, num_heads=2)
+CATALOG_USERS = (
+    "cli.weights", "models.vfm._timm", "models.vfm.sam", "models.weights.catalogue", "models.weights.verify",
+)  # fmt: skip
 DINO_HUB = "timm/vit_small_patch16_224.dino"
 
 
@@ -35,12 +37,14 @@ def hub(caches, monkeypatch):
     template = stub.address + "/{repo_id}/resolve/{revision}/{filename}"
     monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-    clip, vfm, sam = save(tensors("clip_tiny")), dino(), write_sam(caches / "sam.pth").read_bytes()
+    write_random_vit(caches / "vit", "vit_small_patch16_224", depth=1, img_size=224)
+    vfm, config = ((caches / "vit" / name).read_bytes() for name in ("model.safetensors", "config.json"))
+    clip, sam = save(tensors("clip_tiny")), write_sam(caches / "sam.pth").read_bytes()
     stub.files = {
         "someone/tiny.openai/open_clip_model.safetensors": clip,
         "someone/tiny.openai/open_clip_config.json": json.dumps({"model_cfg": model_config()}).encode(),
         f"{DINO_HUB}/model.safetensors": vfm,
-        f"{DINO_HUB}/config.json": json.dumps(dino_config()).encode(),
+        f"{DINO_HUB}/config.json": config,
         "files/sam_tiny.pth": sam,
     }
     url, digest = f"{stub.address}/files/sam_tiny.pth", hashlib.sha256(sam).hexdigest()
@@ -49,27 +53,10 @@ def hub(caches, monkeypatch):
         WeightsEntry("dino-s16", "vfm", len(vfm), "Apache-2.0", hub=DINO_HUB),
         WeightsEntry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
     )
-    for target in (
-        "proxyclip.cli.weights.list_weights_entries",
-        "proxyclip.models.vfm._timm.list_weights_entries",
-        "proxyclip.models.vfm.sam.list_weights_entries",
-        "proxyclip.models.weights.catalogue.list_weights_entries",
-        "proxyclip.models.weights.verify.list_weights_entries",
-    ):
-        monkeypatch.setattr(target, lambda: entries)
+    for module in CATALOG_USERS:
+        monkeypatch.setattr(f"proxyclip.{module}.list_weights_entries", lambda: entries)
     yield stub
     stub.close()
-
-
-def dino():
-    torch.manual_seed(0)
-    return save(timm.create_model("vit_small_patch16_224", num_classes=0, **SMALL).state_dict())
-
-
-def dino_config():
-    pretrained = dict(input_size=[3, 224, 224], num_classes=0, first_conv="patch_embed.proj")
-    config = dict(architecture="vit_small_patch16_224", num_classes=0, num_features=48, model_args=SMALL)
-    return config | {"pretrained_cfg": pretrained}
 
 
 def test_fetched_weights_are_listed_verified_and_loaded_by_name(hub, small, tmp_path, monkeypatch, capsys):
