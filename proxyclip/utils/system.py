@@ -1,7 +1,9 @@
-"""Processor, memory and child processes of this machine."""
+"""Processor, memory, child processes and environment of this process."""
 
+import os
 import platform
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -46,3 +48,17 @@ def _read_cpuinfo() -> str:
         return Path("/proc/cpuinfo").read_text("utf-8", errors="ignore")
     except OSError:
         return ""
+
+
+@contextmanager
+def temporary_environment(values: Mapping[str, str | None]) -> Iterator[None]:
+    """Set environment variables inside the block; None leaves one as it is."""
+    changes = {name: value for name, value in values.items() if value is not None}
+    previous = {name: os.environ[name] for name in changes if name in os.environ}
+    os.environ.update(changes)
+    try:
+        yield
+    finally:
+        for name in changes:
+            del os.environ[name]
+        os.environ.update(previous)

@@ -73,7 +73,7 @@ def test_index_has_every_page():
     }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=page_name)
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CHANGELOG.md"], ids=page_name)
 def test_paths_in_backticks_exist(page):
     """Paths from the repository's root or from the package's, with `*` and NAME; names of scripts; modules."""
     for span in re.findall(r"`([\w./*-]+)`", BLOCK.sub("", read_page(page))):

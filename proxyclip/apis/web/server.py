@@ -3,16 +3,15 @@
 import contextlib
 import errno
 import importlib.util
-import os
 import socket
 import tempfile
-import unittest.mock
 import webbrowser
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from proxyclip.apis.web.settings import WebSettings
+from proxyclip.utils.system import temporary_environment
 
 MAX_UPLOAD_MB = 20  # of an uploaded file
 MISSING_GRADIO = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
@@ -66,7 +65,7 @@ def open_server(settings: WebSettings) -> Iterator[Server]:
     with (
         open_socket(settings.host, settings.port) as listener,
         tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True) as uploads,
-        unittest.mock.patch.dict(os.environ, GRADIO_TEMP_DIR=uploads),
+        temporary_environment({"GRADIO_TEMP_DIR": uploads}),
     ):
         import uvicorn
 

@@ -1,8 +1,7 @@
 """Resolve command-line options to one checked config, and find its data on disk."""
 
 import os
-from collections.abc import Iterator, Mapping, MutableMapping
-from contextlib import contextmanager
+from collections.abc import Mapping, MutableMapping
 from functools import cache
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from proxyclip.engine.config.registration import generates_data
 from proxyclip.models.registry import is_plugin_file
 from proxyclip.utils.paths import ROOT, find_existing_path
 from proxyclip.utils.suggest import closest_match, did_you_mean
+from proxyclip.utils.system import temporary_environment
 
 METRIC_TYPES = ("SegMetric", "IoUMetric")  # two names of one class
 DATA_ROOT_VARIABLE = "DATA_ROOT"  # environment variable that configs read their data folder from
@@ -52,7 +52,7 @@ def load_config(options: EvalOptions) -> tuple[Config, components.MethodInfo]:
 
 def merge_config(options: EvalOptions) -> Config:
     """Merge config, method, VFM, CLIP, checkpoint and --cfg-options, in this order."""
-    with _temporary_variables({DATA_ROOT_VARIABLE: options.data_root, REPOSITORY_VARIABLE: str(ROOT)}):
+    with temporary_environment({DATA_ROOT_VARIABLE: options.data_root, REPOSITORY_VARIABLE: str(ROOT)}):
         cfg = Config.fromfile(find_config(options.config))
         values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
         flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
@@ -241,17 +241,3 @@ def set_data_root(dataset: MutableMapping, data_root: str | None) -> None:
         return
     elif (ROOT / root).exists() or generates_data(dataset):
         dataset["data_root"] = str(ROOT / root)
-
-
-@contextmanager
-def _temporary_variables(values: Mapping[str, str | None]) -> Iterator[None]:
-    """Set environment variables inside the block; None leaves one as it is."""
-    changes = {name: value for name, value in values.items() if value is not None}
-    previous = {name: os.environ[name] for name in changes if name in os.environ}
-    os.environ.update(changes)
-    try:
-        yield
-    finally:
-        for name in changes:
-            del os.environ[name]
-        os.environ.update(previous)

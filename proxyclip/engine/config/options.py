@@ -79,7 +79,11 @@ class TrainOptions:
     """Options of one training run: the command line of train.py."""
 
     config: str = option(
-        DEFAULT_TRAIN_CONFIG, flags=("config",), nargs="?", metavar="CONFIG", help="config file (default: %(default)s)"
+        DEFAULT_TRAIN_CONFIG,
+        flags=("config",),
+        nargs="?",
+        metavar="CONFIG",
+        help=f"config file (default: {DEFAULT_TRAIN_CONFIG})",
     )
     work_dir: str = declare_work_dir(help="for checkpoints, results, logs (default: %(default)s)")
     data_root: str | None = declare_data_root()

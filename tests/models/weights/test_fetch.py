@@ -21,9 +21,7 @@ from proxyclip.models.weights.catalogue import WeightsEntry, find_weights_entry,
 from proxyclip.models.weights.fetch import download_file, fetch_weights
 from proxyclip.models.weights.verify import verify_weights_file
 
-CATALOG_USERS = (
-    "cli.weights", "models.vfm._timm", "models.vfm.sam", "models.weights.catalogue", "models.weights.verify",
-)  # fmt: skip
+CATALOG_USERS = ("cli.weights", "models.vfm._timm", "models.vfm.sam", "models.weights.catalogue")
 DINO_HUB = "timm/vit_small_patch16_224.dino"
 
 
