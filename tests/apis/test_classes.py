@@ -45,7 +45,6 @@ def parse_classes(classes):
         Vocabulary(MEADOW),
         [np.str_("horse"), ["grass", "lawn"], "sky"],
     ],
-    ids=str,
 )
 def test_parse_forms_of_one_list(form):
     query = parse_class_query(form)
@@ -131,7 +130,7 @@ WRONG = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("classes", "error_type", "message"), WRONG, ids=ascii)
+@pytest.mark.parametrize(("classes", "error_type", "message"), WRONG)
 def test_parse_refuses_classes(classes, error_type, message):
     with pytest.raises(error_type, match=f"(?s)Expected.*{message}"):
         parse_class_query(classes)

@@ -290,7 +290,7 @@ OTHERS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("value", "error_type"), OTHERS, ids=str)
+@pytest.mark.parametrize(("value", "error_type"), OTHERS)
 def test_to_rgb_array_of_wrong_objects(value, error_type):
     with pytest.raises(error_type, match=r"Expected.*but"):
         to_rgb_array(value)

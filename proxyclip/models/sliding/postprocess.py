@@ -58,7 +58,12 @@ def _refine_chunks(chunks: Iterable[Tensor], image: Tensor, steps: Sequence[Any]
 def labels_from_probabilities(probabilities: Tensor, threshold: float) -> Tensor:
     """Choose the best class: (classes, H, W) -> (H, W) int64, 0 below `threshold`."""
     best, labels = probabilities.max(0)
-    return labels.masked_fill_(best < threshold, 0)
+    return apply_threshold(labels, best, threshold)
+
+
+def apply_threshold(labels: Tensor, probabilities: Tensor, threshold: float) -> Tensor:
+    """Set labels (...) whose probability (...) is below `threshold` to class 0, in place."""
+    return labels.masked_fill_(probabilities < threshold, 0)
 
 
 def labels_from_scores(scores: Tensor, index: Tensor, scale: float, threshold: float) -> Tensor:
@@ -78,7 +83,7 @@ def labels_from_scores(scores: Tensor, index: Tensor, scale: float, threshold: f
     if threshold <= 0:  # spares the exponentials
         return labels
     total = (scores - best).mul_(scale).exp_().sum(0)  # of the softmax, relative to the best name
-    return labels.masked_fill_(total.reciprocal_() < threshold, 0)
+    return apply_threshold(labels, total.reciprocal_(), threshold)
 
 
 def max_over_synonyms(probabilities: Tensor, index: Tensor, classes: int) -> Tensor:
