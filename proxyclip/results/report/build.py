@@ -21,10 +21,7 @@ _PAGE = Path(__file__).parent / "page"
 
 
 def build_report(
-    folder: Path,
-    runs: Sequence[str] | None = None,
-    compare: Sequence[str] | None = None,
-    pictures: int = 6,
+    folder: Path, runs: Sequence[str] | None = None, compare: Sequence[str] | None = None, pictures: int = 6
 ) -> str:
     """Build the HTML of the report. The same records and pictures give the same text.
 
