@@ -32,7 +32,6 @@ def one_pool(monkeypatch, script):
 
 @pytest.mark.parametrize("part", FIGURES)
 def test_run_prints_figures_of_part(part, tmp_path, monkeypatch, capfd):
-    """In this process, with small images and label maps, no galleries, and one process in place of two."""
     from PIL import Image
 
     for name in ("a.jpg", "b.png"):

@@ -148,7 +148,6 @@ def test_demo_numbers_and_refinements_reach_the_model():
 
 
 def test_demo_explains_missing_weights_in_one_message(tmp_path, capsys):
-    """Without --classes the default list is named."""
     assert main([draw_photo(tmp_path / "a.png"), "--out", str(tmp_path)]) == 1
     output = capsys.readouterr()
     assert "configs/cls_coco_stuff.txt" in output.out

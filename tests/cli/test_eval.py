@@ -64,7 +64,6 @@ def test_eval_again_keeps_one_row(config, tmp_path):
 
 
 def test_eval_scoring_is_printed_and_has_its_own_record(config, tmp_path, capsys):
-    """Labels of 8 bits score the same both ways."""
     assert evaluate(config, tmp_path) == 0
     assert "mIoU is over the 3 classes labelled or predicted (MMSegmentation's rule)" in capsys.readouterr().out
     assert evaluate(config, tmp_path, "--scoring", "published") == 0

@@ -166,7 +166,6 @@ def test_count_model_cost_of_a_custom_method(tmp_path):
 
 
 def test_count_model_cost_counts_windows(tiny):
-    """Count as many windows and MACs as an evaluation has."""
     model, shape = model_of("clip_rc/tinyworld_inductive"), (96, 97)
     built = MODELS.build(model).eval().requires_grad_(False)
     sizes = {(96, 96): 1, (50, 30): 1, shape: 2, (1, 144): 2, (192, 240): 12}

@@ -85,7 +85,6 @@ def test_bad_maps_are_reported_and_the_others_converted(run, coco, name):
 @pytest.mark.parametrize("maps", ["stuffthingmaps_trainval2017", "stuffthingmaps", "."])
 @pytest.mark.parametrize("images", [".", "images"])
 def test_layouts_of_the_archives_are_accepted(output, coco, maps, images):
-    """As the archives unpack: maps and images may even share a folder."""
     (coco / maps).mkdir(exist_ok=True)
     (coco / "annotations/val2017").rename(coco / maps / "val2017")
     (coco / "annotations/instances_val2017.json").write_text("{}")
@@ -154,7 +153,6 @@ def test_coco_stuff10k_converts_maps_and_takes_images(output, coco10k, tmp_path,
 
 
 def test_coco_stuff10k_writes_both_files_again_if_one_is_lost(run, coco10k):
-    """Both are made again; the link that is there already leaves nothing behind."""
     (coco10k / "imageLists").rename(coco10k / "imagesLists")  # as a manual prints it
     assert run("prepare_coco_stuff10k", coco10k, "--split", "test2014")[0] == 0
     (coco10k / "annotations/test2014/COCO_train2014_000000000001_labelTrainIds.png").unlink()

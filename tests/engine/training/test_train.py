@@ -125,7 +125,6 @@ def whole(world) -> str:
 
 @pytest.mark.slow
 def test_resume_after_sigkill_equals_an_uninterrupted_training(whole, capfd):
-    """Kill iteration 6, then resume with another number of loading processes."""
     options = ("--no-eval", "--resume", "--cfg-options", "model.fault=hold", "model.at=6")
     victim = fork(run, "killed", *options)
     limit = time.time() + 60
@@ -219,7 +218,6 @@ def weights_of(file: Path) -> list:
 
 
 def test_starts_from_loads_weights_alone(whole, second, capfd):
-    """Count iterations from 1, at the learning rate of this config, here 0."""
     shutil.copytree(whole, "both")
     own = Path("both/train/cfg_second")
     options = ("--no-eval", "--cfg-options", "optim_wrapper.optimizer.lr=0")
@@ -235,7 +233,6 @@ def test_starts_from_loads_weights_alone(whole, second, capfd):
 
 
 def test_resume_continues_the_own_training_not_starts_from(whole, second, capfd):
-    """Resume at the own checkpoint, not at iteration 6 of the training that it starts from."""
     shutil.copytree(whole, "again")
     own = Path("again/train/cfg_second")
     options = ("--no-eval", "--resume")
@@ -258,7 +255,6 @@ def test_train_names_the_missing_training_to_start_from(second, capfd):
 
 
 def test_checkpoint_hook_keeps_named_iterations():
-    """Save iterations 1 and 3 besides those of the interval, and never delete them but by --fresh."""
     options = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
     assert run("kept", "--no-eval", "--cfg-options", *options) == 0
     assert list(list_checkpoints(folder("kept"))) == [1, 3, 8]

@@ -10,7 +10,6 @@ from proxyclip.models.sliding import postprocess
 
 @pytest.mark.parametrize("keep", [False, True])
 def test_scores_to_labels_without_and_with_steps(keep):
-    """Steps get the whole map and run in their order."""
     whole = torch.rand(4, 9, 5, generator=torch.Generator().manual_seed(1))
     best, wanted = whole.max(0)
     wanted = wanted.masked_fill(best < 0.7, 0)

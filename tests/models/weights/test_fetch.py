@@ -84,7 +84,6 @@ def test_fetched_weights_are_listed_verified_and_loaded_by_name(hub, small, tmp_
 
 
 def test_fetch_to_a_folder_writes_model_and_config(hub, tmp_path, monkeypatch, capsys):
-    """They can be used with the printed options."""
     folders = {"tiny-test": tmp_path / "clip", "dino-s16": tmp_path / "dino", "sam-tiny": tmp_path / "sam"}
     for name, folder in folders.items():
         assert main(["fetch", name, "--to", str(folder)]) == 0

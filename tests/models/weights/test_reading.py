@@ -62,7 +62,6 @@ def test_read_state_dict_and_verify_refuse_pickles_with_code(form, tmp_path, mar
 
 @pytest.mark.parametrize("form", FORMS)
 def test_clip_and_vfm_options_refuse_pickles_with_code(form, small, tmp_path, marker):
-    """--clip NAME,evil.pth and --vfm dino,evil.pth, sam,evil.pth."""
     path = tmp_path / "evil.pth"
     write_evil(form, path, marker)
     for load in (
@@ -75,7 +74,7 @@ def test_clip_and_vfm_options_refuse_pickles_with_code(form, small, tmp_path, ma
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_folders(form, tmp_path, marker, capsys):
+def test_local_folders_are_read_without_running_code(form, tmp_path, marker, capsys):
     """open_clip and timm read folders by themselves."""
     clip, vit = write_clip(tmp_path / "clip"), write_vit(tmp_path / "vit", "dino")
     for folder, old_name, name in (

@@ -254,7 +254,6 @@ def test_region_token_depends_on_its_cell_alone(clip):
 
 @torch.no_grad()
 def test_class_embedding_is_added_twice_upstream(clip):
-    """Compare adding it once with adding half of it twice."""
     tower = make_tower(clip)
     prompts = make_prompts().eval()
     image = tensors(ENCODER)["image"]

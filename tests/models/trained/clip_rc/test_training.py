@@ -174,7 +174,6 @@ def are_equal(first: Path, second: Path) -> bool:
 
 @pytest.mark.slow
 def test_resumed_training_equals_an_uninterrupted_one(whole, monkeypatch, capfd):
-    """Interrupt iteration 4, after the checkpoint of iteration 2; dropout draws the same numbers."""
     step = CLIPRC.step
     seeds = []
 
@@ -220,7 +219,6 @@ def test_losses_are_float32_under_autocast(config):
 
 
 def test_only_prompts_and_decoder_are_trained():
-    """Run AdamW with weight decay on all parameters of the model: CLIP stays equal."""
     model, (images, samples) = model_of(), batch()
     tower = model.frozen.open(CPU)
     before = {name: value.clone() for name, value in tower.state_dict().items()}
@@ -427,7 +425,6 @@ def test_checkpoint_refuses_another_image_tower(whole, capfd):
 
 
 def test_checkpoint_split_applies_to_its_names_alone(whole, tmp_path):
-    """Load with other templates, which keeps the split, and with another order of names, which does not."""
     (tmp_path / "cls.txt").write_text("\n".join(reversed(CLASSES)))
     known, other = loaded(saved(whole, 4)), loaded(saved(whole, 4), templates=["a drawing of a {}"])
     assert known.ids(seen=False) == other.ids(seen=False) == NOVEL and not torch.equal(known.text, other.text)
@@ -456,7 +453,6 @@ def test_half_precision_scores_are_close(whole):
 
 @pytest.mark.parametrize("config", ["inductive", "small"])
 def test_segmenter_takes_images_of_any_shape(whole, config):
-    """Segment with short sides of 72 pixels, or 40, less than the window of 64."""
     segmenter = Segmenter(config=f"{config}.py", checkpoint=str(saved(whole, 4)), device="cpu")
     scene = draw_seeded_scene(7, 0).image
     for h, w in ((130, 150), (37, 61), (9, 100), (131, 20), (1, 1)):
@@ -471,7 +467,6 @@ def test_segmenter_takes_images_of_any_shape(whole, config):
 
 
 def test_segmenter_scores_custom_classes_without_bias(whole, tmp_path):
-    """Score other names, none of which counts as seen: without the bias of the config's."""
     file = str(saved(whole, 4))
     scene = draw_seeded_scene(7, 0).image
     segmenter = Segmenter(config="inductive.py", checkpoint=file, device="cpu")
@@ -503,7 +498,6 @@ def test_parity_selects_normalization():
 
 
 def test_paper_parity_renormalizes_for_another_clip(tmp_path):
-    """Renormalize for a CLIP with another mean in the parity "paper" alone."""
     shutil.copytree(WEIGHTS / "clip", tmp_path / "own")
     file = tmp_path / "own" / "open_clip_config.json"
     config = json.loads(file.read_text())

@@ -123,7 +123,6 @@ def test_step_equals_the_reference(towers, case):
 
 @pytest.mark.parametrize("case", ["annofree_vit_kspd", "zs_self_it4"])
 def test_scores_are_exact_under_autocast(towers, case, monkeypatch):
-    """Compute the same pseudo labels and logits of the same features under autocast."""
     ids, stage, options = CASES[case]
     model = build(towers, **options)
     stored = tensors(TRAIN)
@@ -150,7 +149,6 @@ def test_decode_head_equals_the_reference(towers):
 
 
 def test_step_with_class_weight_equals_the_reference(towers):
-    """Multiply logits by the weight and the number of classes, and leave pseudo labels."""
     stored, model = tensors(WEIGHT), build(towers)
     weights = 7 * compute_class_weights(stored["image_global_feature"], stored["class_text_feature"], 1.0)
     case = {k.removeprefix("student_tau1/"): v for k, v in stored.items() if k.startswith("student_tau1/")}
@@ -311,7 +309,6 @@ def test_teacher_is_no_part_of_the_model(student):
 
 @pytest.mark.slow
 def test_student_learns_the_teacher_s_labels(student):
-    """Train twenty steps on two images of two colors: the loss halves, and the labels become the teacher's."""
     model, _ = student
     colors = torch.tensor([[0.35, 0.6, 0.9], [0.2, 0.55, 0.2]]).view(2, 3, 1, 1)
     rgb = colors.repeat(1, 1, 96, 96)
@@ -365,7 +362,6 @@ def test_prepare_needs_no_clip(student, tmp_path, monkeypatch):
 
 
 def test_prepare_embeds_other_names(student, tmp_path):
-    """Score other names: the student's features lie in the image-text space."""
     model, names = student
     file = save(model, tmp_path / "iter_20.pth")
     (tmp_path / "more.txt").write_text("sky\ngrass\ncar\nwater\n")
@@ -393,7 +389,6 @@ def test_prepare_refuses_checkpoints_that_do_not_fit(student, tmp_path):
 
 @pytest.mark.parametrize("parity", ["paper", "upstream"])
 def test_maskclip_teacher_predicts_whole_images(student, parity):
-    """Label whole images by MaskCLIPTeacher as a student is guided."""
     _, names = student
     teacher = MaskCLIPTeacher(
         teacher=dict(model_type=TINY, residual=False), name_path=str(names), parity=parity, key_smoothing=1.0
