@@ -23,6 +23,8 @@ from proxyclip.tinyworld import CLASSES
 from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 TINY = "configs/cfg_tinyworld.py"
 FAST = dict(config=TINY, slide_stride=96)  # windows that do not overlap
 SYNONYMS = "sky;cloud\nsand;beach\nboat;ship\nbrick wall\ntree;wood;house\nwater;sea\n"
@@ -391,7 +393,6 @@ def test_segmenter_without_classes_asks_for_them(image):
     assert segmenter.set_classes(["sky"])(image).areas == {"sky": 100.0}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("background", [None, 0.02])
 def test_labels_of_many_classes_are_computed_in_row_chunks(monkeypatch, background):
     h, w, classes = 600, 900, 120

@@ -15,6 +15,8 @@ from proxyclip.engine.config.options import EvalOptions
 from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 SUFFIXES = ("_seg.png", "_overlay.png", "_mask.png", ".json")
 CLASSES = ("--classes", "sky; stone ; boat;")
 
@@ -43,7 +45,6 @@ def test_demo_without_arguments_segments_a_drawn_scene(tmp_path, capsys):
     assert (mask == truth).mean() > 0.9
 
 
-@pytest.mark.slow
 def test_demo_writes_results_of_any_picture(tmp_path, capsys):
     whole = Image.fromarray(draw_seeded_scene(7, 0).image)
     forms = {"gray": whole.convert("L"), "alpha": whole.convert("RGBA"), "dot": whole.resize((1, 1)), "jpg": whole}
@@ -84,7 +85,6 @@ def test_find_images_lists_folders_and_patterns(tmp_path):
             find_images([str(empty)])
 
 
-@pytest.mark.slow
 def test_demo_numbers_results_of_equal_names(tmp_path):
     for folder in ("a", "b"):
         (tmp_path / folder).mkdir()
@@ -120,7 +120,6 @@ def test_demo_background_and_threshold_make_class_0(tmp_path, arguments, name):
     assert 0 in np.asarray(Image.open(tmp_path / "a_mask.png"))
 
 
-@pytest.mark.slow
 def test_demo_draws_attention_of_a_patch(tmp_path, capsys):
     picture = draw_photo(tmp_path / "a.png")
     assert main([picture, *CLASSES, "--tiny", "--attention", "40,100", "--out", str(tmp_path)]) == 0

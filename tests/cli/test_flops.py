@@ -18,6 +18,8 @@ from proxyclip.models.trained.base import TrainedSegmentor
 from proxyclip.models.trained.flops import PUBLISHED_SIZES_FILE, count_macs, use_fake_tensors
 from proxyclip.utils.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 REFERENCE = json.loads((ROOT / "tests/golden/trained/cliprc_model_size.json").read_text())
 VOC, COCO = (next(value for name, value in REFERENCE.items() if part in name) for part in ("voc", "coco"))
 PUBLISHED = json.loads(PUBLISHED_SIZES_FILE.read_text())["rows"]

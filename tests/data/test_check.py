@@ -5,12 +5,15 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from helpers.dummy_dataset import make_world
 from PIL import Image
 
 from proxyclip.cli import check as check_command
 from proxyclip.cli import eval as eval_command
 from proxyclip.utils.paths import ROOT
+
+pytestmark = pytest.mark.slow
 
 FOLDER = "configs/cfg_folder.py"
 

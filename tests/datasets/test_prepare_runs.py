@@ -15,6 +15,8 @@ from scipy.io import savemat
 
 from proxyclip.utils.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 COUNT = 200
 
 

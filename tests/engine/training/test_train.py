@@ -23,6 +23,8 @@ from proxyclip.models.trained.nonfinite import check_finite_losses
 from proxyclip.models.trained.state_dict import load_checkpoint_file
 from proxyclip.utils.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 CONFIG = """
 default_scope = 'mmseg'
 model = dict(
@@ -123,7 +125,6 @@ def whole(world) -> str:
     return "whole"
 
 
-@pytest.mark.slow
 def test_resume_after_sigkill_equals_an_uninterrupted_training(whole, capfd):
     options = ("--no-eval", "--resume", "--cfg-options", "model.fault=hold", "model.at=6")
     victim = fork(run, "killed", *options)

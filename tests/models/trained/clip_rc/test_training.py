@@ -35,6 +35,8 @@ from proxyclip.tinyworld import CLASSES, WEIGHTS
 from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
+pytestmark = pytest.mark.slow
+
 UNSEEN = ("tree", "boat", "rocket", "duck", "sand")
 NOVEL = [CLASSES.index(name) for name in UNSEEN]
 PARTS = {"prompts", "decode_head", "recovery", "text", "words", "seen", "tower"}  # of a checkpoint
@@ -172,7 +174,6 @@ def are_equal(first: Path, second: Path) -> bool:
     return all(torch.equal(a, b) for a, b in zip(read_tensors(first), read_tensors(second), strict=True))
 
 
-@pytest.mark.slow
 def test_resumed_training_equals_an_uninterrupted_one(whole, monkeypatch, capfd):
     step = CLIPRC.step
     seeds = []
@@ -271,7 +272,6 @@ def test_focal_and_dice_loss_average_classes_over_processes(monkeypatch):
         assert not torch.allclose(alone, torch.stack(both), rtol=1e-3)
 
 
-@pytest.mark.slow
 def test_two_processes_equal_one_with_the_double_batch(monkeypatch):
     init = DeepPrompts.__init__
     monkeypatch.setattr(DeepPrompts, "__init__", lambda self, *args: init(self, *args, dropout=0.0))
@@ -304,7 +304,6 @@ def test_loss_refuses_labels_of_unseen_classes(capfd):
     assert sum_losses(model_of("fully").loss(images, samples)).isfinite()
 
 
-@pytest.mark.slow
 def test_transductive_training_starts_from_an_inductive_one(whole, capfd):
     assert run("second", "--no-eval", config="transductive") == 1
     assert "train that first, python train.py" in capfd.readouterr().err
@@ -320,7 +319,6 @@ def test_transductive_training_starts_from_an_inductive_one(whole, capfd):
     assert read_record("second")["arguments"]["setting"] == "transductive"
 
 
-@pytest.mark.slow
 def test_train_refuses_weights_that_have_seen_unseen_classes(whole, capfd):
     assert run("leaked", "--no-eval", "--load-from", str(saved(whole, 2)), config="other_training") == 1
     error = capfd.readouterr().err
@@ -407,7 +405,6 @@ def test_scores_have_all_classes_after_training_on_seen_ones(whole, monkeypatch)
     assert set(model.predict(images).unique().tolist()) & set(NOVEL)
 
 
-@pytest.mark.slow
 def test_checkpoint_refuses_another_image_tower(whole, capfd):
     state = load_file(WEIGHTS / "clip" / "open_clip_model.safetensors")
     shutil.copytree(WEIGHTS / "clip", "clip")
