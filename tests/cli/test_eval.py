@@ -20,7 +20,7 @@ from proxyclip.engine.hooks import ComparisonImageHook
 from proxyclip.results.records import load_records, to_dense_confusion
 from proxyclip.utils.distributed import TerminationSignal
 
-pytestmark = pytest.mark.usefixtures("own_environment")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_environment")]
 
 
 @pytest.fixture(scope="module")

@@ -30,7 +30,7 @@ from proxyclip.apis.web.server import open_server, open_socket
 from proxyclip.apis.web.session import PaneResult, ResultStore
 from proxyclip.utils.paths import ROOT
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")  # its own calls
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning:gradio")]  # its own calls
 CLASSES = "grass, lawn; brick wall; boat; <b>x</b>"
 PROXY, SCLIP = ModelChoice("proxy", "tiny", True), ModelChoice("sclip", NO_VFM, True)
 

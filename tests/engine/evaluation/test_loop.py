@@ -19,7 +19,7 @@ IMAGES = 12
 LAST = "9.png"  # by name; takes forever in a process that is to be killed, so that none ends too early
 PRELOADED = ["helpers.dummy_dataset", "proxyclip.engine.evaluation.evaluate", "mmseg.models", "mmseg.evaluation"]
 
-pytestmark = pytest.mark.usefixtures("own_environment")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_environment")]
 
 
 @pytest.fixture
