@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxyclip.cli import EXIT_FAILED, run_cli
 from proxyclip.engine.config.options import EvalOptions, declare_cfg_options, declare_data_root
-from proxyclip.utils.arguments import option, parse_options
+from proxyclip.utils.arguments import declare_option, parse_options
 from proxyclip.utils.system import count_cores
 
 if TYPE_CHECKING:
@@ -32,12 +32,14 @@ MAX_PRINTED_ISSUES = {"error": 20}  # of a kind, others 3; the report has all
 class CheckOptions:
     """Options of the data check: the command line of datasets/check.py."""
 
-    config: str = option(help="config file, such as configs/cfg_voc21.py")
+    config: str = declare_option(help="config file, such as configs/cfg_voc21.py")
     data_root: str | None = declare_data_root()
     cfg_options: tuple[str, ...] = declare_cfg_options()
-    train: bool = option(False, help="look at the training data of a config for train.py instead")
-    report: str | None = option(None, metavar="FILE", help="where the JSON goes (default: work_dirs/check/CONFIG.json)")
-    workers: int = option(min(count_cores(), 16), help="threads (default: %(default)s)")
+    train: bool = declare_option(False, help="look at the training data of a config for train.py instead")
+    report: str | None = declare_option(
+        None, metavar="FILE", help="where the JSON goes (default: work_dirs/check/CONFIG.json)"
+    )
+    workers: int = declare_option(min(count_cores(), 16), help="threads (default: %(default)s)")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python datasets/check.py") -> int:

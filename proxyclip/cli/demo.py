@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from proxyclip.cli import EXIT_FAILED, run_cli
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, declare_debug
-from proxyclip.utils.arguments import build_parser, option, read_options
+from proxyclip.utils.arguments import build_parser, declare_option, read_options
 from proxyclip.utils.paths import find_existing_path
 
 if TYPE_CHECKING:
@@ -42,43 +42,45 @@ def parse_point(text: str) -> tuple[int, int]:
 
 
 def _model_option(metavar: str | None, help: str, **settings: Any) -> Any:
-    return option(None, group="model", metavar=metavar, help=help, **settings)
+    return declare_option(None, group="model", metavar=metavar, help=help, **settings)
 
 
 @dataclass(frozen=True)
 class DemoOptions:
     """Options of the demo: the command line of demo.py."""
 
-    images: tuple[str, ...] = option(
+    images: tuple[str, ...] = declare_option(
         (),
         flags=("images",),
         nargs="*",
         metavar="IMAGE",
         help="files, folders, or patterns in quotes ('photos/**/*.jpg')",
     )
-    out: str = option("demo_out", metavar="DIR", help="folder of the results (default: %(default)s)")
-    attention: tuple[int, int] | None = option(
+    out: str = declare_option("demo_out", metavar="DIR", help="folder of the results (default: %(default)s)")
+    attention: tuple[int, int] | None = declare_option(
         None, type=parse_point, metavar="X,Y", help="draw the proxy attention of the patch at this pixel too"
     )
-    tiny: bool = option(False, help="use the embedded tiny world, a toy that needs no download")
-    seed: int = option(21, help="which scene is drawn without pictures (default: %(default)s)")
+    tiny: bool = declare_option(False, help="use the embedded tiny world, a toy that needs no download")
+    seed: int = declare_option(21, help="which scene is drawn without pictures (default: %(default)s)")
     debug: bool = declare_debug()
 
-    classes: str | None = option(
+    classes: str | None = declare_option(
         None,
         group="words",
         metavar="WORDS|FILE",
         help='"horse; grass, lawn; sky": ";" between classes, "," between synonyms (without any ";" commas separate '
         "classes); or a file with one class a line, synonyms between ';'",
     )
-    background: str | None = option(
+    background: str | None = declare_option(
         None,
         group="words",
         metavar="WORDS|NUMBER",
         help='"wall, ceiling": these words are class 0, background; 0.3: what no class reaches this probability for is '
         "class 0, other (default: every pixel gets a class)",
     )
-    threshold: float = option(0.0, group="words", metavar="P", help="beside words: less probable pixels are background")
+    threshold: float = declare_option(
+        0.0, group="words", metavar="P", help="beside words: less probable pixels are background"
+    )
 
     method: str | None = _model_option(
         "NAME", "a name of configs/method, such as naclip, or my/own.py (default: proxy)"
@@ -89,20 +91,26 @@ class DemoOptions:
     vfm: str | None = _model_option("NAME", "dino, dino-s16, sam-b, my/own.py; NAME,FILE; NAME,local-dir:FOLDER; none")
     beta: float | None = _model_option(None, "proxy attention: how much of the mean similarity is subtracted (1.2)")
     gamma: float | None = _model_option(None, "proxy attention: how sharp it is (3.0)")
-    refine: tuple[str, ...] = option((), group="model", metavar="STEP", help="pamr (sharper edges), area (no specks)")
+    refine: tuple[str, ...] = declare_option(
+        (), group="model", metavar="STEP", help="pamr (sharper edges), area (no specks)"
+    )
     config: str | None = _model_option("FILE", "a config whose model, resize and windows are used")
     checkpoint: str | None = _model_option(
         "FILE", "with the --config of a model that train.py has trained: its weights"
     )
-    device: str = option("auto", group="model", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
+    device: str = declare_option("auto", group="model", help="cuda, cuda:1, cpu (default: a GPU if there is one)")
     precision: str | None = _model_option(
         None, "of the networks (default: the config's, auto)", choices=("auto", "fp32", "fp16", "bf16")
     )
-    offline: bool = option(False, group="model", help="use what is on this machine, fetch nothing (HF_HUB_OFFLINE=1)")
+    offline: bool = declare_option(
+        False, group="model", help="use what is on this machine, fetch nothing (HF_HUB_OFFLINE=1)"
+    )
 
-    web: bool = option(False, group="web page", help="open a page where pictures, words and numbers can be changed")
-    port: int = option(7860, group="web page", help="of the page (default: %(default)s)")
-    host: str = option(
+    web: bool = declare_option(
+        False, group="web page", help="open a page where pictures, words and numbers can be changed"
+    )
+    port: int = declare_option(7860, group="web page", help="of the page (default: %(default)s)")
+    host: str = declare_option(
         "127.0.0.1", group="web page", help="address of the page (default: %(default)s, this machine only)"
     )
 

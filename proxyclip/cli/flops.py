@@ -10,7 +10,7 @@ from typing import Any
 
 from proxyclip.cli import run_cli
 from proxyclip.engine.config.options import EvalOptions, declare_cfg_options
-from proxyclip.utils.arguments import build_parser, option, read_options
+from proxyclip.utils.arguments import build_parser, declare_option, read_options
 
 MERGED_PARTS = {"decode head, with recovery": ("decode head", "recovery")}  # one part in published_sizes.json
 
@@ -93,17 +93,17 @@ def count_model_cost(model: Mapping[str, Any], shape: tuple[int, int] | None = N
 class FlopsOptions:
     """Options of `flops`."""
 
-    config: str = option(
+    config: str = declare_option(
         flags=("config",), metavar="CONFIG", help="config file, such as configs/trained/clip_rc/voc20_inductive.py"
     )
-    shape: tuple[int, ...] = option(
+    shape: tuple[int, ...] = declare_option(
         (),
         type=int,
         metavar="N",
         help="height and width of the image as the model gets it, or one number for both (default: the training crop)",
     )
     cfg_options: tuple[str, ...] = declare_cfg_options()
-    json: bool = option(False, help="the same for programs; MACs instead of FLOPs")
+    json: bool = declare_option(False, help="the same for programs; MACs instead of FLOPs")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip flops") -> int:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxyclip.cli import EXIT_USAGE, run_cli
-from proxyclip.utils.arguments import option, parse_options
+from proxyclip.utils.arguments import declare_option, parse_options
 from proxyclip.utils.io import replace_file
 
 
@@ -21,13 +21,15 @@ def parse_picture_count(text: str) -> int:
 class ReportOptions:
     """Options of `report`."""
 
-    work_dir: str = option(flags=("work_dir",), help="the folder with records/ (eval.py --work-dir)")
-    output: str | None = option(
+    work_dir: str = declare_option(flags=("work_dir",), help="the folder with records/ (eval.py --work-dir)")
+    output: str | None = declare_option(
         None, flags=("-o", "--output"), help="the file to write (default: WORK_DIR/report.html)"
     )
-    runs: tuple[str, ...] = option((), metavar="ID", help="only these runs; the start of an identity is enough")
-    compare: tuple[str, ...] = option((), nargs=2, metavar=("A", "B"), help="the two runs to lay side by side at first")
-    pictures: int = option(6, type=parse_picture_count, help="most pictures of a kind a run (%(default)s)")
+    runs: tuple[str, ...] = declare_option((), metavar="ID", help="only these runs; the start of an identity is enough")
+    compare: tuple[str, ...] = declare_option(
+        (), nargs=2, metavar=("A", "B"), help="the two runs to lay side by side at first"
+    )
+    pictures: int = declare_option(6, type=parse_picture_count, help="most pictures of a kind a run (%(default)s)")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip report") -> int:

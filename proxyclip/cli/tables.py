@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
-from proxyclip.utils.arguments import option, parse_options
+from proxyclip.utils.arguments import declare_option, parse_options
 
 
 @dataclass(frozen=True)
 class TablesOptions:
     """Options of `tables`."""
 
-    work_dir: str = option(flags=("work_dir",), metavar="WORK_DIR", help="the folder with `records` in it")
+    work_dir: str = declare_option(flags=("work_dir",), metavar="WORK_DIR", help="the folder with `records` in it")
 
 
 def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip tables") -> int:

@@ -2,7 +2,7 @@
 
     @dataclass(frozen=True)
     class EvalOptions:
-        limit: int | None = option(None, metavar="N", help="evaluate the first N images only")
+        limit: int | None = declare_option(None, metavar="N", help="evaluate the first N images only")
 
     options = parse_options(EvalOptions, ["--limit", "3"])  # EvalOptions(limit=3)
     to_command(options)  # ["--limit", "3"]
@@ -19,7 +19,7 @@ from typing import Any, TypeVar, get_args, get_origin, get_type_hints
 T = TypeVar("T")
 
 
-def option(
+def declare_option(
     default: Any = MISSING,
     *,
     help: str,
@@ -49,7 +49,7 @@ def build_parser(options_class: type, **settings: Any) -> argparse.ArgumentParse
 
 
 def add_arguments(parser: argparse.ArgumentParser, options_class: type) -> None:
-    """Add an argument for each field that `option` declared, in their order."""
+    """Add an argument for each field that `declare_option` declared, in their order."""
     containers: dict[tuple[str, str], Any] = {}
     types = get_type_hints(options_class)
     for item in _option_fields(options_class):

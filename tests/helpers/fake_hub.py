@@ -1,9 +1,13 @@
 """A server on 127.0.0.1 that answers as the hub does, and as a plain file server, with chosen faults."""
 
+import contextlib
 import hashlib
+import os
 import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from huggingface_hub import constants
 
 COMMIT = "c" * 40
 
@@ -83,3 +87,17 @@ class StubHub:
         request.send_header("X-Error-Code", code)
         request.send_header("Content-Length", "0")
         request.end_headers()
+
+
+@contextlib.contextmanager
+def open_stub_hub(monkeypatch):
+    """Serve a `StubHub` as the hub of huggingface_hub, the network allowed and proxies off."""
+    stub = StubHub()
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(constants, "ENDPOINT", stub.address)
+    template = stub.address + "/{repo_id}/resolve/{revision}/{filename}"
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    yield stub
+    stub.close()

@@ -5,20 +5,20 @@ from dataclasses import dataclass, replace
 import pytest
 
 from proxyclip.engine.config.options import EvalOptions, SweepOptions, TrainOptions
-from proxyclip.utils.arguments import option, parse_options, to_command
+from proxyclip.utils.arguments import declare_option, parse_options, to_command
 
 
 @dataclass(frozen=True)
 class Example:
     """One field of each form."""
 
-    name: str = option(flags=("name",), help="positional")
-    needed: int = option(help="must be there")
-    count: int = option(3, help="a number (default: %(default)s)")
-    rate: float | None = option(None, group="numbers", help="another")
-    several: tuple[str, ...] = option((), action="extend", help="some")
-    on: bool = option(False, exclusive="state", help="switch on")
-    check: bool = option(True, flags=("--no-check",), exclusive="state", help="switch off")
+    name: str = declare_option(flags=("name",), help="positional")
+    needed: int = declare_option(help="must be there")
+    count: int = declare_option(3, help="a number (default: %(default)s)")
+    rate: float | None = declare_option(None, group="numbers", help="another")
+    several: tuple[str, ...] = declare_option((), action="extend", help="some")
+    on: bool = declare_option(False, exclusive="state", help="switch on")
+    check: bool = declare_option(True, flags=("--no-check",), exclusive="state", help="switch off")
 
 
 def test_parse_options_reads_each_form_of_field():

@@ -3,6 +3,7 @@
 import cv2
 import numpy as np
 import pytest
+from helpers.drawing import COLORS, NAMES, UNICODE, gray
 
 from proxyclip.visualization.figure import (
     LEGEND_MUTED_COLOR,
@@ -15,14 +16,6 @@ from proxyclip.visualization.figure import (
 )
 from proxyclip.visualization.overlay import draw_overlay
 from proxyclip.visualization.palette import class_colors
-
-NAMES = ("sky", "grass", "boat")
-COLORS = class_colors(3)
-UNICODE = ("лошадь", "סוס", "馬", "Ä", "a\nb\tc\x00", "\ud800", "", " ", "x" * 500, "word " * 90, "😀")
-
-
-def gray(h: int, w: int, value: int = 120) -> np.ndarray:
-    return np.full((h, w, 3), value, np.uint8)
 
 
 def swatches(sheet: np.ndarray, colors: np.ndarray) -> list[int]:

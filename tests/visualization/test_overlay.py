@@ -6,6 +6,7 @@ from contextlib import contextmanager
 import cv2
 import numpy as np
 import pytest
+from helpers.drawing import COLORS, NAMES, UNICODE, gray
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import ImageDraw
@@ -21,14 +22,6 @@ from proxyclip.visualization.overlay import (
     draw_probability,
 )
 from proxyclip.visualization.palette import class_colors
-
-NAMES = ("sky", "grass", "boat")
-COLORS = class_colors(3)
-UNICODE = ("лошадь", "סוס", "馬", "Ä", "a\nb\tc\x00", "\ud800", "", " ", "x" * 500, "word " * 90, "😀")
-
-
-def gray(h: int, w: int, value: int = 120) -> np.ndarray:
-    return np.full((h, w, 3), value, np.uint8)
 
 
 def halves(h: int = 60, w: int = 100) -> np.ndarray:

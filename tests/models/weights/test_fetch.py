@@ -2,12 +2,11 @@
 
 import hashlib
 import json
-import os
 
 import huggingface_hub.constants as hub_constants
 import pytest
 import torch
-from helpers.fake_hub import StubHub
+from helpers.fake_hub import open_stub_hub
 from helpers.hub_models import write_random_vit
 from helpers.reference import model_config, tensors, write_sam
 from safetensors.torch import save
@@ -28,33 +27,26 @@ DINO_HUB = "timm/vit_small_patch16_224.dino"
 @pytest.fixture
 def hub(caches, monkeypatch):
     """A hub and a cache of one's own, the network allowed, and a catalogue of small models."""
-    stub = StubHub()
-    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(hub_constants, "ENDPOINT", stub.address)
-    template = stub.address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
-    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-    write_random_vit(caches / "vit", "vit_small_patch16_224", depth=1, img_size=224)
-    vfm, config = ((caches / "vit" / name).read_bytes() for name in ("model.safetensors", "config.json"))
-    clip, sam = save(tensors("clip_tiny")), write_sam(caches / "sam.pth").read_bytes()
-    stub.files = {
-        "someone/tiny.openai/open_clip_model.safetensors": clip,
-        "someone/tiny.openai/open_clip_config.json": json.dumps({"model_cfg": model_config()}).encode(),
-        f"{DINO_HUB}/model.safetensors": vfm,
-        f"{DINO_HUB}/config.json": config,
-        "files/sam_tiny.pth": sam,
-    }
-    url, digest = f"{stub.address}/files/sam_tiny.pth", hashlib.sha256(sam).hexdigest()
-    entries = (
-        WeightsEntry("tiny-test", "clip", len(clip), "MIT", hub="someone/tiny.openai", also=("tiny-test,openai",)),
-        WeightsEntry("dino-s16", "vfm", len(vfm), "Apache-2.0", hub=DINO_HUB),
-        WeightsEntry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
-    )
-    for module in CATALOG_USERS:
-        monkeypatch.setattr(f"proxyclip.{module}.list_weights_entries", lambda: entries)
-    yield stub
-    stub.close()
+    with open_stub_hub(monkeypatch) as stub:
+        write_random_vit(caches / "vit", "vit_small_patch16_224", depth=1, img_size=224)
+        vfm, config = ((caches / "vit" / name).read_bytes() for name in ("model.safetensors", "config.json"))
+        clip, sam = save(tensors("clip_tiny")), write_sam(caches / "sam.pth").read_bytes()
+        stub.files = {
+            "someone/tiny.openai/open_clip_model.safetensors": clip,
+            "someone/tiny.openai/open_clip_config.json": json.dumps({"model_cfg": model_config()}).encode(),
+            f"{DINO_HUB}/model.safetensors": vfm,
+            f"{DINO_HUB}/config.json": config,
+            "files/sam_tiny.pth": sam,
+        }
+        url, digest = f"{stub.address}/files/sam_tiny.pth", hashlib.sha256(sam).hexdigest()
+        entries = (
+            WeightsEntry("tiny-test", "clip", len(clip), "MIT", hub="someone/tiny.openai", also=("tiny-test,openai",)),
+            WeightsEntry("dino-s16", "vfm", len(vfm), "Apache-2.0", hub=DINO_HUB),
+            WeightsEntry("sam-tiny", "vfm", len(sam), "Apache-2.0", url=url, sha256=digest, sha256_from="this test"),
+        )
+        for module in CATALOG_USERS:
+            monkeypatch.setattr(f"proxyclip.{module}.list_weights_entries", lambda: entries)
+        yield stub
 
 
 def test_fetched_weights_are_listed_verified_and_loaded_by_name(hub, small, tmp_path, monkeypatch, capsys):

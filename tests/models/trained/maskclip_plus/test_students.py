@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import timm.models.resnet as timm_resnet
 import torch
-from helpers.fake_hub import StubHub
+from helpers.fake_hub import open_stub_hub
 from helpers.reference import HERE, arrays
 from mmengine.config import Config
 from safetensors.torch import save, save_file
@@ -303,16 +303,9 @@ def test_load_pretrained_reads_resnets_of_timm(tmp_path):
 
 @pytest.fixture
 def hub(tmp_path, monkeypatch):
-    stub = StubHub()
-    for name in [n for n in os.environ if n.lower().endswith("_proxy")]:
-        monkeypatch.delenv(name)
-    monkeypatch.setattr(hub_constants, "ENDPOINT", stub.address)
-    template = stub.address + "/{repo_id}/resolve/{revision}/{filename}"
-    monkeypatch.setattr(hub_constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
     monkeypatch.setattr(hub_constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", False)
-    yield stub
-    stub.close()
+    with open_stub_hub(monkeypatch) as stub:
+        yield stub
 
 
 @torch.no_grad()
