@@ -67,14 +67,23 @@ def _write(folder: Path, name: str, value: dict[str, Any]) -> None:
     (folder / name).write_text(json.dumps(value))
 
 
-def build(folder: Path, names: Path | str, **options: Any) -> ProxyCLIPSegmentation:
-    """The segmentor over the models of `folder` and a vocabulary file."""
-    vfm = dict(type="dino", model=f"local-dir:{folder / 'dino'}")
-    return ProxyCLIPSegmentation(None, f"local-dir:{folder / 'clip'}", vfm, str(names), **options).eval()
+def build(
+    folder: Path,
+    names: Path | str,
+    method: type[ProxyCLIPSegmentation] = ProxyCLIPSegmentation,
+    guided: bool = True,
+    **options: Any,
+) -> ProxyCLIPSegmentation:
+    """The segmentor over the models of `folder`, CLIP alone if it is not guided, and a vocabulary file."""
+    vfm = dict(type="dino", model=f"local-dir:{folder / 'dino'}") if guided else None
+    models = dict(clip_type=None, model_type=f"local-dir:{folder / 'clip'}", vfm_model=vfm)
+    return method(**models, name_path=str(names), **options).eval()
 
 
-def bare(folder: Path, side: int, dtype: torch.dtype, device: torch.device | str = "cpu") -> Callable[[Tensor], None]:
-    """The two forwards alone, timm's and open_clip's own, of tiles (n, 3, side, side) in `dtype`."""
+def bare(
+    folder: Path, side: int, dtype: torch.dtype, device: torch.device | str = "cpu", guided: bool = True
+) -> Callable[[Tensor], None]:
+    """The two forwards alone, timm's and open_clip's own, of tiles (n, 3, side, side) in `dtype`; or CLIP's alone."""
     config = json.loads((folder / "clip/open_clip_config.json").read_text())["model_cfg"]
     config["vision_cfg"]["image_size"] = side
     clip = open_clip.CLIP(**config).visual.eval().to(device, dtype)
@@ -84,7 +93,8 @@ def bare(folder: Path, side: int, dtype: torch.dtype, device: torch.device | str
     @torch.no_grad()
     def forwards(tiles: Tensor) -> None:
         clip(tiles)
-        dino.forward_features(tiles)
+        if guided:
+            dino.forward_features(tiles)
 
     return forwards
 

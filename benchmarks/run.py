@@ -40,10 +40,15 @@ from proxyclip.engine.evaluation.evaluate import evaluate
 from proxyclip.models.clip import text as clip_text
 from proxyclip.models.clip.prompts import embed_class_names
 from proxyclip.models.precision import cpu_has_bf16
+from proxyclip.models.segmentors.gla import GLACLIPSegmentation
+from proxyclip.models.segmentors.resclip import ResCLIPSegmentation
+from proxyclip.models.segmentors.sc_clip import SCCLIPSegmentation
 from proxyclip.models.sliding.segmentor import SlidingSegmentor
 from proxyclip.utils.system import count_cores, read_cpu_name
 
-VOC, ADE847, OBJECT = (ROOT / f"configs/cls_{name}.txt" for name in ("voc21", "ade20k847", "coco_object"))
+VOC, ADE847, OBJECT, ADE = (
+    ROOT / f"configs/cls_{name}.txt" for name in ("voc21", "ade20k847", "coco_object", "ade20k")
+)
 INPUT, CROP = (336, 448), 336
 
 
@@ -98,6 +103,22 @@ def _overhead(setting: Setting, precision: str, dtype: torch.dtype, goal: float)
     yield Row(f"the two forwards alone, {precision}", f"{alone:.2f} s")
     yield at_most(f"predict / forwards, {names} names, 375x500, {precision}", few / alone, goal)
     yield at_most(f"predict / forwards, 847 classes, 512x683, {precision}", many / alone, 1.35)
+
+
+def methods(setting: Setting) -> Iterator[Row]:
+    """predict() of methods that do more than an attention, in windows of 224, against the forwards of their towers."""
+    image, asked = torch.randn(3, *INPUT), sample((375, 500))
+    tiles = torch.randn(6, 3, 224, 224)
+    for cls, guided in ((ResCLIPSegmentation, False), (SCCLIPSegmentation, False), (GLACLIPSegmentation, True)):
+        forwards = bare(setting.folder, 224, torch.float32, guided=guided)
+        options = dict(precision="fp32", slide_crop=224, slide_stride=112)
+        few, many = (random_text(build(setting.folder, names, cls, guided, **options)) for names in (VOC, ADE))
+        functions = [lambda: forwards(tiles), *(lambda m=m: m.predict([image], [asked]) for m in (few, many))]
+        alone, *times = medians(functions, setting.rounds)
+        for model, taken in zip((few, many), times, strict=True):
+            towers = "both towers" if guided else "CLIP's tower"
+            names = len(model.vocabulary.names)
+            yield at_most(f"{cls.method}: predict / forwards of {towers}, {names} names, fp32", taken / alone, 1.5)
 
 
 def precision(setting: Setting) -> Iterator[Row]:
@@ -285,7 +306,7 @@ def approximations(setting: Setting) -> Iterator[Row]:
 
 
 PARTS: dict[str, Callable[[Setting], Iterator[Row]]] = {
-    part.__name__: part for part in (overhead, precision, text, memory, loop, scale, approximations)
+    part.__name__: part for part in (overhead, methods, precision, text, memory, loop, scale, approximations)
 }
 
 

@@ -1,5 +1,5 @@
 """COCO val2017, 80 things and background, in SCLIP's protocol (arXiv 2312.01597)."""
 
-_base_ = "../cfg_coco_object.py"
+_base_ = ["../cfg_coco_object.py", "./protocol.py"]
 
-model = dict(name_path="./configs/sclip/cls_coco_object.txt", prob_thd=0.1, logit_scale=50, slide_crop=224)
+model = dict(_base_.protocol, name_path="./configs/sclip/cls_coco_object.txt", prob_thd=0.1, logit_scale=50)

@@ -1,5 +1,5 @@
 """COCO-Stuff10k test2014, 171 classes, in SCLIP's protocol (arXiv 2312.01597)."""
 
-_base_ = "../cfg_coco_stuff10k.py"
+_base_ = ["../cfg_coco_stuff10k.py", "./protocol.py"]
 
-model = dict(slide_crop=224)
+model = _base_.protocol

@@ -1,5 +1,5 @@
 """PASCAL VOC 2012 val, 20 classes, in SCLIP's protocol (arXiv 2312.01597)."""
 
-_base_ = "../cfg_voc20.py"
+_base_ = ["../cfg_voc20.py", "./protocol.py"]
 
-model = dict(name_path="./configs/sclip/cls_voc20.txt", slide_crop=224)
+model = dict(_base_.protocol, name_path="./configs/sclip/cls_voc20.txt")

@@ -1,11 +1,11 @@
 """PASCAL VOC 2012 val, 20 classes and background, in SCLIP's protocol (arXiv 2312.01597)."""
 
-_base_ = "../cfg_voc21.py"
+_base_ = ["../cfg_voc21.py", "./protocol.py"]
 
 model = dict(
+    _base_.protocol,
     name_path="./configs/sclip/cls_voc21.txt",
     prob_thd=0.1,
     logit_scale=65,
     refine=[dict(type="area", threshold=0.1)],
-    slide_crop=224,
 )

@@ -26,6 +26,7 @@ COMMANDS = {
     "tables": ("tables", "rebuild the result tables of a work dir"),
     "report": ("report", "write the HTML report of a work dir"),
     "flops": ("flops", "count parameters and FLOPs of a trained model"),
+    "parity": ("parity", "compare every method with arrays of its published code"),
 }
 
 

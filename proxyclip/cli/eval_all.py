@@ -1,11 +1,11 @@
 """Evaluate a grid of configs, methods, VFMs and CLIPs, each cell in a process of its own, and show one table.
 
-Without --configs: the tiny world, and each configs/cfg_*.py whose data are on disk. A method that uses no VFM runs
-once, one that needs one runs with each of --vfms, one that can do both without and with; what does not go together is
-refused, which is no failure. A cell that has a record of the same config, data, weights, vocabulary and code is not
-run again, so that an interrupted grid goes on where it stopped. A failure does not stop the rest. The output of each
-cell is in WORK_DIR/logs/eval_all. The exit code is 1 if a cell failed, if a config that was asked for by name has no
-data, or if --strict is not met; 130 after Ctrl-C.
+Without --configs and --protocol: the tiny world, and each configs/cfg_*.py whose data are on disk. A method that uses
+no VFM runs once, one that needs one runs with each of --vfms, one that can do both without and with; what does not go
+together is refused, which is no failure. A cell that has a record of the same config, data, weights, vocabulary and
+code is not run again, so that an interrupted grid goes on where it stopped. A failure does not stop the rest. The
+output of each cell is in WORK_DIR/logs/eval_all. The exit code is 1 if a cell failed, if a config that was asked for
+by name, folder or protocol has no data, or if --strict is not met; 130 after Ctrl-C.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from dataclasses import replace
 
 from proxyclip.cli import EXIT_FAILED, EXIT_INTERRUPTED, run_cli
 from proxyclip.engine.config.options import SweepOptions
+from proxyclip.engine.config.protocols import list_folder_configs, list_protocol_configs
 from proxyclip.utils.arguments import build_parser, read_options
 
 
@@ -69,11 +70,18 @@ def _run_sweep(options: SweepOptions) -> int:
     if interrupted:
         print("interrupted: run the same command again to go on", file=sys.stderr)
         return EXIT_INTERRUPTED
-    failures = {"failed", "interrupted"} | ({"no data"} if options.configs else set())
+    failures = {"failed", "interrupted"} | ({"no data"} if options.configs or options.protocol else set())
     return int(not reproduced or any(cell.state in failures for cell in grid))
 
 
 def _check_options(parser: argparse.ArgumentParser, options: SweepOptions) -> None:
+    try:
+        for name in options.protocol:
+            list_protocol_configs(name)
+        for name in options.configs:
+            list_folder_configs(name)
+    except ValueError as error:
+        parser.error(str(error))
     gpu_count, gpus_per_job = len(options.gpu_names), options.gpus_per_job
     if gpus_per_job > 1 and not gpu_count:
         parser.error("--gpus-per-job needs a list of GPUs: --gpus 0,1,2,3 --gpus-per-job 2")

@@ -58,12 +58,13 @@ def match_published_result(
     parts = (method, name, clip.get("clip_type") or None, _normalize_vfm(model.get("vfm_model")))
     changes = _normalize_changes(changes)
     matches = [
-        PublishedResult(value, row["exact"], row["source"], row["protocol"], row["evidence"])
+        PublishedResult(value, exact, row["source"], row["protocol"], row["evidence"])
         for row in load_published_rows()
         if parts == (row["method"], _normalize_clip(row["model"]), row["weights"], row["vfm"])
-        if changes == _normalize_changes(row["changes"])
+        for place, exact in ((row, row["exact"]), (row.get("elsewhere"), False))
+        if place is not None and changes == _normalize_changes(place["changes"])
         for dataset, value in row["mIoU"].items()
-        if config_name in [pattern.format(dataset=dataset) for pattern in row["configs"]]
+        if config_name in [pattern.format(dataset=dataset) for pattern in place["configs"]]
     ]
     return min(matches, key=lambda match: not match.exact, default=None)
 
@@ -110,5 +111,6 @@ def _normalize_vfm(spec: Any) -> str | None:
 
 
 def _normalize_changes(changes: Iterable[str]) -> frozenset[str]:
-    """Normalize overrides: any order, `a=['b']` as `a=b`."""
-    return frozenset(re.sub(r"[\s'\"\[\]]", "", change) for change in changes)
+    """Normalize overrides: any order, `a=['b']` as `a=b`, `a=None` as `a=none`."""
+    plain = (re.sub(r"[\s'\"\[\]]", "", change) for change in changes)
+    return frozenset(re.sub(r"=(None)?$", "=none", change) for change in plain)

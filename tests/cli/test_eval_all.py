@@ -194,6 +194,61 @@ def test_make_cells_expands_all_methods():
     assert len(cells("--methods", "all", "--vfms", "tiny")) == len(methods) + 1  # naclip twice
 
 
+def test_sweep_takes_protocols_and_folders():
+    def configs(*argv: str) -> list[str]:
+        return [cell.config for cell in make_cells(parse_sweep_options(argv))]
+
+    order = ("voc21", "context60", "coco_object", "voc20", "city_scapes", "context59", "ade20k", "coco_stuff164k")
+    naclip, gla = ([f"configs/{folder}/cfg_{name}.py" for name in order] for folder in ("naclip", "gla"))
+    assert configs("--protocol", "naclip") == naclip
+    assert configs("--protocol", "naclip", "gla", "naclip") == [*naclip, *gla]
+    assert configs("--configs", "configs/naclip") == sorted(naclip)
+    both = configs("--configs", TINY, "configs/gla", "--protocol", "naclip", "gla")
+    assert both == [TINY, *sorted(gla), *naclip]
+    assert configs("--protocol", "proxyclip")[:2] == ["configs/cfg_voc21.py", "configs/cfg_context60.py"]
+    methods = [
+        cell.method for cell in make_cells(parse_sweep_options(["--protocol", "gla", "--methods", "proxy", "gla"]))
+    ]
+    assert methods == ["proxy", "gla"] * 8
+
+
+def test_make_cells_gives_a_config_without_vfm_no_vfm():
+    options = parse_sweep_options(["--configs", "configs/sclip/cfg_voc21.py", TINY, "--vfms", "dino", "clip"])
+    got = [(Path(cell.config).parent.name, cell.vfm) for cell in make_cells(options)]
+    assert got == [("sclip", None), ("configs", "dino"), ("configs", "clip")]
+
+
+@pytest.mark.parametrize(
+    ("protocol", "method", "count", "first"),
+    [
+        ("proxyclip", None, 8, "61.30"), ("sclip", None, 9, "59.63"), ("clearclip", None, 8, "~51.80"),
+        ("clearclip", "vanilla", 8, "~16.20"), ("naclip", None, 8, "64.07"), ("resclip", None, 8, "61.10"),
+        ("sc_clip", None, 8, "64.60"), ("gla", None, 5, "~66.30"),
+    ],
+)  # fmt: skip
+def test_sweep_dry_run_lists_targets_without_data(tmp_path, capsys, protocol, method, count, first):
+    """The count is that of published numbers: GLA-CLIP has five, and Context-459 and ADE20K-847 have none."""
+    argv = ["--protocol", protocol, "--compare", "--dry-run", "--markdown", "--data-root", str(tmp_path / "none")]
+    argv += ["--methods", method] if method else []
+    assert main([*argv, "--work-dir", str(tmp_path)]) == 1  # asked for, and no data
+    shown = rows(capsys.readouterr().out)
+    assert {row["state"] for row in shown.values()} == {"no data"}
+    assert {row["method"] for row in shown.values()} == {method or {"proxyclip": "proxy"}.get(protocol, protocol)}
+    assert next(iter(shown)) == "cfg_voc21" and shown["cfg_voc21"]["target"] == first
+    assert sum(row["target"] != "-" for row in shown.values()) == count
+
+
+def test_sweep_answers_unknown_protocols_and_empty_folders(tmp_path, capsys):
+    for argv, message in (
+        (["--protocol", "naclp"], "no protocol 'naclp': expected one of clearclip, gla, naclip, proxyclip"),
+        (["--protocol", "naclp"], "Did you mean naclip?"),
+        (["--configs", str(tmp_path)], "there is no cfg_*.py in "),
+    ):
+        with pytest.raises(SystemExit, match="2"):
+            main(argv)
+        assert message in " ".join(capsys.readouterr().err.split())
+
+
 def test_sweep_refuses_impossible_cells_without_failure(world, capsys):
     folder, started = world
     argv = ["--configs", TINY, "--work-dir", str(folder), "--device", "cpu", "--dry-run"]

@@ -1,13 +1,11 @@
 """Tiny CLIPs of the reference as open_clip folders, and its arrays as tensors, for tests of trained methods."""
 
-import json
 from pathlib import Path
 
 import torch
-from open_clip import CLIP
-from safetensors.torch import save_file
 
 from helpers.reference import arrays
+from proxyclip.engine.parity.tiny_models import write_image_tower
 from proxyclip.tinyworld import WEIGHTS
 
 VIT, RESNET = "trained/maskclip_vit_e2e", "trained/maskclip_rn_e2e"
@@ -30,16 +28,7 @@ def tensors(name: str) -> dict[str, torch.Tensor]:
 
 def folder_of(root: Path, name: str) -> str:
     """Write the reference's image tower as an open_clip folder, with a text tower of zeros; return its name."""
-    quick = name == PROMPTED
-    config = {"embed_dim": 16, "vision_cfg": CONFIGS[name], "text_cfg": TEXT, "quick_gelu": quick}
-    state = {k: torch.zeros_like(v) for k, v in CLIP(**config).state_dict().items()}
-    tower = {
-        f"visual.{k[2:]}": v
-        for k, v in tensors(name).items()
-        if k.startswith("w/") and k not in OWN and "prompt" not in k
-    }
-    assert set(tower) <= set(state)
-    root.mkdir()
-    save_file({k: v.contiguous() for k, v in (state | tower).items()}, root / "open_clip_model.safetensors")
-    (root / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
+    config = {"embed_dim": 16, "vision_cfg": CONFIGS[name], "text_cfg": TEXT, "quick_gelu": name == PROMPTED}
+    tower = {k[2:]: v for k, v in tensors(name).items() if k.startswith("w/") and k not in OWN and "prompt" not in k}
+    write_image_tower(root, config, tower)
     return f"local-dir:{root}"

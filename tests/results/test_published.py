@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from collections import Counter
 
 import pytest
 from helpers.result_records import CONFIG_MODEL, make_published_record
@@ -10,7 +11,10 @@ from mmengine.config import Config
 from open_clip import list_pretrained_tags_by_model
 
 from proxyclip.data import benchmarks as datasets
+from proxyclip.engine.config.load import load_config
+from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_cfg_options
+from proxyclip.engine.sweep.cells import find_cell_target
 from proxyclip.models.clip.loading import canonical_clip_name
 from proxyclip.models.registry import load_plugin_class
 from proxyclip.models.vfm import resolve_vfm_spec
@@ -35,19 +39,22 @@ def test_published_file_explains_its_keys():
 
 @pytest.mark.parametrize("row", ROWS, ids=label)
 def test_row_names_existing_configs_methods_and_vfms(row):
-    assert set(row) - set(OTHERS) == {
+    assert set(row) - {*OTHERS, "elsewhere"} == {
         "method", "model", "weights", "vfm", "configs", "changes", "protocol", "exact", "source", "evidence", "mIoU",
     }  # fmt: skip
     assert all(row[key].keys() <= row["mIoU"].keys() for key in set(OTHERS) & row.keys())
     trained = row["method"] in ("maskclip_teacher", *(p.name for p in (ROOT / "configs/trained").iterdir()))
     assert trained or (ROOT / "configs" / "method" / f"{row['method']}.py").is_file()
-    for pattern, dataset in itertools.product(row["configs"], row["mIoU"]):
+    elsewhere = row.get("elsewhere", {"configs": [], "changes": []})
+    assert set(elsewhere) == {"configs", "changes"} and not set(elsewhere["configs"]) & set(row["configs"])
+    for pattern, dataset in itertools.product((*row["configs"], *elsewhere["configs"]), row["mIoU"]):
         assert (ROOT / "configs" / f"{pattern.format(dataset=dataset)}.py").is_file(), (pattern, dataset)
     assert row["vfm"] is None or row["vfm"] in VFM_SPELLINGS
     assert row["evidence"] in ("table", "third-party table", "second-hand note")
     assert row["source"] and row["protocol"] and isinstance(row["exact"], bool)
     assert row["mIoU"] and all(0 < value < 100 for value in row["mIoU"].values())
-    assert all(re.fullmatch(r"model(\.\w+)+=\S+", change) for change in row["changes"])
+    changes = (*row["changes"], *elsewhere["changes"])
+    assert all(re.fullmatch(r"model(\.\w+)+=\S+", change) for change in changes)
 
 
 def test_rows_name_clips_that_can_be_opened():
@@ -70,13 +77,57 @@ def test_vfm_spellings_resolve_to_one_model():
         assert len(models) == 1 and (not name.startswith("vit_") or models == {name})
 
 
+# methods whose rows are exact under the configs of a folder: ClearCLIP's table has plain CLIP too
+EXACT = {
+    ("proxy", "cfg_{dataset}"): 3, ("sclip", "sclip/cfg_{dataset}"): 1, ("vanilla", "clearclip/cfg_{dataset}"): 6,
+    ("clearclip", "clearclip/cfg_{dataset}"): 6, ("naclip", "naclip/cfg_{dataset}"): 3,
+    ("resclip", "resclip/cfg_{dataset}"): 2, ("sc_clip", "sc_clip/cfg_{dataset}"): 2,
+}  # fmt: skip
+
+
 def test_exact_rows_use_the_configs_of_their_paper():
+    exact = [row for row in ROWS if row["exact"] and list(row["mIoU"]) != ["tinyworld"]]
+    teachers = [row for row in exact if row["method"] == "maskclip_teacher"]
+    assert len(teachers) == 3 and all(UPSTREAM in row["changes"] for row in teachers)
+    assert all(len(row["configs"]) == 1 for row in exact)
+    pairs = Counter((row["method"], row["configs"][0]) for row in exact if row not in teachers)
+    assert pairs == EXACT and sum(row["exact"] for row in ROWS) == 23 + 17 + 3
+
+
+@pytest.mark.parametrize("row", [row for row in ROWS if row["exact"] and "/cfg_" in row["configs"][0]], ids=label)
+def test_exact_row_is_matched_by_a_run_of_its_config(row):
+    """By a sweep's cell of the config, with --method where the config runs another method."""
+    folder = row["configs"][0].partition("/")[0]
+    method = None if folder == row["method"] else row["method"]
+    for dataset, value in row["mIoU"].items():
+        clip = f"{row['model']},{row['weights']}"
+        options = EvalOptions(f"configs/{folder}/cfg_{dataset}.py", method, None, clip, cfg_options=row["changes"])
+        cfg, info = load_config(options)
+        target = find_cell_target(cfg, options, info.name)
+        assert (target.value, target.exact, target.source) == (value, True, row["source"])
+
+
+def test_no_number_of_a_source_is_there_twice():
+    """Of one method and one config there may be several rows, each with a source or an override of its own."""
+    seen = set()
     for row in ROWS:
-        own = row["method"] == "proxy" and row["configs"] == ["cfg_{dataset}"]
-        own |= row["method"] == "sclip" and row["configs"] == ["sclip/cfg_{dataset}"] and row["evidence"] == "table"
-        own |= row["method"] == "maskclip_teacher" and UPSTREAM in row["changes"]
-        assert not row["exact"] or own or list(row["mIoU"]) == ["tinyworld"]
-    assert sum(row["exact"] for row in ROWS) == 3 + 1 + 17 + 3
+        key = [row[name] for name in ("method", "model", "weights", "vfm", "source", "evidence")]
+        for dataset in row["mIoU"]:
+            entry = (*key, *row["changes"], row["configs"][0].format(dataset=dataset))
+            assert entry not in seen
+            seen.add(entry)
+
+
+def test_match_gives_the_row_of_a_protocol_elsewhere_too():
+    plain = {**CONFIG_MODEL, "vfm_model": None}
+    own, elsewhere = (match(f"{folder}cfg_voc20", plain, "clearclip") for folder in ("clearclip/", ""))
+    assert (own.value, own.exact, elsewhere.value, elsewhere.exact) == (80.9, True, 80.9, False)
+    for change in ("model.refine=none", "model.refine=None", "model.refine=[]"):
+        found = match("naclip/cfg_voc21", plain, "naclip", [change])
+        assert (found.value, found.exact) == (58.9, True)
+    found = match("naclip/cfg_voc21", plain, "naclip")
+    assert (found.value, found.exact) == (64.07, True)
+    assert match("naclip/cfg_voc21", plain, "naclip", ["model.refine=pamr"]) is None
 
 
 def test_rows_of_students_name_the_clip_of_the_teacher():

@@ -61,6 +61,7 @@ def merge_config(options: EvalOptions) -> Config:
                 f"{flags} does not go with {cfg.model.type}: its parts were trained together and their weights are in "
                 f"its checkpoint. Leave out {flags}, or evaluate a config of another method"
             )
+        cfg.pop("protocol", None)  # what the model of a config of configs/<method> was made of
         if options.method is not None:
             apply_method_file(cfg, find_method_file(options.method))
     if options.vfm is not None:
@@ -198,7 +199,7 @@ def find_config(name: str) -> Path:
 
 
 def _known_configs() -> list[str]:
-    patterns = ("cfg_*.py", "sclip/cfg_*.py", "method/*.py", "trained/**/*.py")
+    patterns = ("cfg_*.py", "*/cfg_*.py", "method/*.py", "trained/**/*.py")
     paths = [path.relative_to(ROOT) for pattern in patterns for path in (ROOT / "configs").glob(pattern)]
     return sorted(path.as_posix() for path in paths if not any(part.startswith("_") for part in path.parts))
 

@@ -138,7 +138,13 @@ class SweepOptions:
     """Options of a sweep: the command line of eval_all.py."""
 
     configs: tuple[str, ...] = declare_option(
-        (), metavar="CONFIG", help="config files (default: see above; the rest as in eval.py)"
+        (), metavar="CONFIG", help="config files, or folders of cfg_*.py (default: see above; the rest as in eval.py)"
+    )
+    protocol: tuple[str, ...] = declare_option(
+        (),
+        metavar="NAME",
+        help="all data sets of published protocols: proxyclip, sclip, naclip, ..., folders of configs/ that run their "
+        "method",
     )
     methods: tuple[str | None, ...] = declare_option(
         (None,), metavar="NAME", help="as --method; or all (default: the config's)"

@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
-from proxyclip.engine.config.components import find_segmentor_class
+from proxyclip.engine.config.components import BASE_SEGMENTOR, find_segmentor_class
 from proxyclip.models.registry import accepts_any_argument, list_constructor_arguments
 from proxyclip.utils.suggest import did_you_mean
 
@@ -18,7 +18,8 @@ def apply_method_file(cfg: Config, path: Path) -> None:
     """Merge the `model` of a method file over the model of `cfg`.
 
     Plain values and None replace; a dict of another `type`, or with `_delete_=True`, replaces; other dicts merge. So
-    another `type` of the model itself keeps the model's other arguments.
+    another `type` of the model itself keeps the model's other arguments, less the options of the method that it was.
+    An attention alone is put into the base segmentor where the model's own type is another method.
 
     Raises:
         ValueError: the file sets anything but a model.
@@ -26,7 +27,13 @@ def apply_method_file(cfg: Config, path: Path) -> None:
     method = Config.fromfile(path)
     if set(method) - {"custom_imports"} != {"model"}:
         raise ValueError(f"Expected {path} to set `model` and nothing else, but it sets {sorted(method) or 'nothing'}")
-    _overlay(cfg.model, method.model)
+    changes = dict(method.model)
+    old_class = find_segmentor_class(cfg.model.type)
+    if _is_method_of_base(old_class):
+        if changes.get("attention"):
+            changes.setdefault("type", BASE_SEGMENTOR)
+        _drop_method_options(cfg.model, old_class, changes.get("type"))
+    _overlay(cfg.model, changes)
 
 
 def set_model_args(cfg: Config, **values: Any) -> None:
@@ -68,6 +75,24 @@ def check_model_arguments(cfg: Config) -> None:
     for name in cfg.model:
         if name != "type" and name not in names:
             raise ValueError(f"{cls.__name__} has no argument {name!r}{_suggestion(name, names)}")
+
+
+def _is_method_of_base(cls: Any) -> bool:
+    """Return True if a class is the base segmentor's with a method of its own."""
+    return (
+        inspect.isclass(cls) and issubclass(cls, find_segmentor_class(BASE_SEGMENTOR)) and bool(vars(cls).get("method"))
+    )
+
+
+def _drop_method_options(model: MutableMapping, old_class: type, new_type: str | None) -> None:
+    """Remove the arguments of `model` that its class has and the new one has not."""
+    new_class = find_segmentor_class(new_type) if new_type else None
+    if new_class is None or accepts_any_argument(new_class):
+        return
+    # The protocol of a method has options of it, such as ResCLIP's label_threshold, that mean nothing to another one.
+    # A name that the old class has not either stays, and is refused as it would be without --method.
+    for name in set(list_constructor_arguments(old_class)) - set(list_constructor_arguments(new_class)):
+        model.pop(name, None)
 
 
 def _overlay(base: MutableMapping, change: Mapping) -> None:

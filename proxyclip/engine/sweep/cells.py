@@ -12,6 +12,7 @@ from mmengine.config import Config
 from proxyclip.engine.config.components import IncompatibleComponents, component_names, describe_method
 from proxyclip.engine.config.load import complete_config, config_name, explain_missing_data, list_methods, merge_config
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
+from proxyclip.engine.config.protocols import list_folder_configs, list_protocol_configs
 from proxyclip.engine.errors import format_error
 from proxyclip.engine.evaluation.evaluate import resolve_device_type
 from proxyclip.engine.evaluation.identity import number_changing_overrides, run_identity
@@ -79,12 +80,19 @@ def default_configs() -> list[str]:
     return [TINYWORLD_CONFIG, *(name for name in names if name not in (TINYWORLD_CONFIG, "configs/cfg_folder.py"))]
 
 
+def select_configs(options: SweepOptions) -> list[str]:
+    """List the configs of the options: those of --configs, then of --protocol, each once."""
+    named = [path for name in options.configs for path in list_folder_configs(name)]
+    published = [path for name in options.protocol for path in list_protocol_configs(name)]
+    return list(dict.fromkeys([*named, *published] or default_configs()))
+
+
 def make_cells(options: SweepOptions) -> list[Cell]:
     """Make all cells in the order they run."""
     methods = [method for name in options.methods for method in (list_methods() if name == "all" else [name])]
     cells = [
         Cell(config, method, vfm, clip)
-        for config in dict.fromkeys(options.configs or default_configs())
+        for config in select_configs(options)
         for method in dict.fromkeys(methods)
         for clip in dict.fromkeys(options.clips)
         for vfm in _select_vfms(config, method, options)

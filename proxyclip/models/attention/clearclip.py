@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
-from proxyclip.models.layers.block import Grid, compute_attention_logits, compute_qkv, mix_values
+from proxyclip.models.layers.block import Grid, add_residual_and_mlp, compute_attention_logits, compute_qkv, mix_values
 
 QKV_PAIRS = ("qq", "kk", "vv", "qk")
 
@@ -19,9 +19,11 @@ class ClearCLIP:
 
     Args:
         pair: the compared projections: qq (the paper's choice), kk, vv or qk.
+        residual: keep the residual connection and the MLP, as in the paper's ablation.
     """
 
     pair: str = "qq"
+    residual: bool = False
     method: ClassVar[str] = "clearclip"
     guided: ClassVar[bool] = False
 
@@ -32,4 +34,5 @@ class ClearCLIP:
     def __call__(self, block: Any, x: Tensor, grid: Grid, guide: Tensor | None) -> tuple[Tensor, Grid]:
         projections = dict(zip("qkv", compute_qkv(block, x), strict=True))
         weights = compute_attention_logits(*(projections[name] for name in self.pair)).softmax(-1)
-        return mix_values(block, weights, projections["v"])[:, 1:], grid
+        tokens = mix_values(block, weights, projections["v"])
+        return (add_residual_and_mlp(block, x, tokens) if self.residual else tokens)[:, 1:], grid

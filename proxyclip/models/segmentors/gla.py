@@ -1,8 +1,9 @@
 """GLA-CLIP: proxy attention over the windows of a whole image.
 
 Lee et al., "Looking Beyond the Window: Global-Local Aligned CLIP for Training-free Open-Vocabulary Semantic
-Segmentation" (arXiv 2603.23030). Written from its equations; a query without a similar key stays as it is, in this
-toolkit's reading. rho presumes cosines such as DINO's: where nearly all pairs are above it, all queries become one.
+Segmentation" (arXiv 2603.23030). The computation is that of the published code, with its constants; windows of any
+size and images smaller than a window, where that code raises, are computed in the same way. rho presumes cosines such
+as DINO's: where nearly all pairs are above it, all queries become one.
 """
 
 import math
@@ -25,8 +26,8 @@ DEFAULT_PROXY_OPTIONS = dict(beta=1.2, gamma=3.0)  # proxy attention's own, at t
 class GLACLIPSegmentation(ProxyCLIPSegmentation):
     """Attention of every patch to the patches of all L windows.
 
-    K and V are VFM features and CLIP's values of all of them. q_i is moved `rounds` times to the mean of the keys
-    similar to it; P_i are those similar to it in the end. Then
+    K and V are VFM features and CLIP's values of all of them. q_i starts as its own key and is moved `rounds` times to
+    the mean of the keys similar to it, or back to its own where none is. P_i are the keys of its last move. Then
 
         A_ij = (q_i K_j - beta max(0, mean_j(q_i K_j))) gamma_i,  negative entries -inf but for the row's largest
         beta = 1 + beta_scale ln(1 + L),  gamma_i = 1 + gamma_scale / |P_i|,  tokens = out_proj(softmax(A) V)
@@ -98,17 +99,30 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
         return scores
 
     def _compute_weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
-        similarity = shift_queries(queries, keys, self.rho, self.rounds) @ keys.mT
-        gamma = 1 + self.gamma_scale / (similarity > self.rho).sum(-1, keepdim=True).clamp(min=1)
+        moved, counts = shift_queries(queries, keys, self.rho, self.rounds)
+        similarity = moved @ keys.mT
+        gamma = 1 + self.gamma_scale / counts
         return compute_global_attention(similarity, similarity.mean(-1, keepdim=True), beta, gamma)
 
 
-def shift_queries(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> Tensor:
-    """Move unit queries (N, D) to the mean of keys (M, D) more similar than `rho`."""
+def shift_queries(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> tuple[Tensor, Tensor]:
+    """Move unit queries to the mean of keys more similar than `rho`, several times.
+
+    Args:
+        queries: (N, D), each one of the keys: its own, which it gets back when no key is similar.
+        keys: (M, D), unit vectors.
+
+    Returns:
+        Moved queries (N, D), and the number of keys of the last move (N, 1); without a move, of those similar.
+    """
+    moved = queries
     for _ in range(rounds):
-        near = queries @ keys.mT > rho
-        queries = torch.where(near.any(-1, keepdim=True), F.normalize(near.to(keys.dtype) @ keys, dim=-1), queries)
-    return queries
+        near = moved @ keys.mT > rho
+        counts = near.sum(-1, keepdim=True)
+        moved = torch.where(counts > 0, F.normalize(near.to(keys.dtype) @ keys, dim=-1), queries)
+    if rounds == 0:
+        counts = (queries @ keys.mT > rho).sum(-1, keepdim=True)
+    return moved, counts.clamp(min=1)
 
 
 def compute_global_attention(similarity: Tensor, mean: Tensor, beta: float, gamma: Tensor | float) -> Tensor:

@@ -38,7 +38,9 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
             or "auto", as many as fit into memory. approximate: options of `ApproximateOptions`, which change numbers.
         attention: strategy name or `dict(type=..., **options)`; default proxy with a VFM, else vanilla.
         precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
-        pad_multiple: windows are padded to it; default lcm of the patch sizes (the published code: 56).
+        pad_multiple: windows are zero-padded to it; default lcm of the patch sizes (ProxyCLIP's published code: 56). With
+            1 nothing is padded: pixels beyond the last whole patch are dropped, and the cells stretched over the window.
+        upsample_to_input: with slide_crop=0, interpolate scores to the network's input first, and to the image then.
         keep_logits: store class probabilities in the samples; refine: steps on the maps (`proxyclip.models.refine`).
     """
 
@@ -65,6 +67,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         precision: str = "auto",
         window_batch: int | str = "auto",
         pad_multiple: int | None = None,
+        upsample_to_input: bool = False,
         keep_logits: bool = False,
         refine: list[str | dict[str, Any]] | None = None,
         approximate: dict[str, Any] | None = None,
@@ -78,6 +81,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         self.clip = load_clip(model_type, clip_type)
         self.vfm = build_vfm(vfm_model, checkpoint=checkpoint, clip=self.clip)
         self.pad_multiple = pad_multiple or math.lcm(self.clip.patch, getattr(self.vfm, "patch", 1))
+        self.upsample_to_input = upsample_to_input
         self.scale = logit_scale
         self.hashes: dict = {}
         self.register_buffer("text", None, persistent=False)

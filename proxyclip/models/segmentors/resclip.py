@@ -1,43 +1,56 @@
-"""ResCLIP on NACLIP: attention corrected by middle layers and semantic feedback.
+"""ResCLIP: attention corrected by middle layers and by a first segmentation.
 
-Yang et al., "ResCLIP: Residual Attention for Training-Free Dense Vision-Language Inference" (arXiv 2411.15851).
-
-No reference arrays were at hand, so these details are this toolkit's reading: all attention is among patches, the
-class token left out before the softmax; layers 6 to 9 of 12; the mean of their heads serves every head of the last
-block; a cell's label is its best name (synonyms are labels of their own); regions are connected by their edges; between
-regions of one label the attention decays as NACLIP's window does, with the same sigma; the paper's two temperatures
-are left out (1).
+Yang et al., "ResCLIP: Residual Attention for Training-Free Dense Vision-Language Inference" (arXiv 2411.15851). The
+computation is that of the published code, with its constants. It takes one image at a time; here each window of a batch
+is on its own, as it is there. On SCLIP and ClearCLIP, which the paper reports and the code does not hold, the details
+are this toolkit's reading: the same correction of every softmax, no Gaussian window, SCLIP's residual connection and
+MLP kept.
 """
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-import numpy as np
 import torch
+import torch.nn.functional as F
 from mmseg.registry import MODELS
-from scipy import ndimage
 from torch import Tensor
 
-from proxyclip.models.layers.block import compute_attention_logits, compute_qkv, mix_values
+from proxyclip.models.attention.naclip import NACLIP
+from proxyclip.models.layers.block import (
+    Grid,
+    add_residual_and_mlp,
+    compute_attention_logits,
+    compute_qkv,
+    mix_values,
+)
+from proxyclip.models.refine.pamr import PAMR
 from proxyclip.models.segmentors._options import choose_layers, reject_vfm_and_attention
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
+from proxyclip.models.sliding.postprocess import labels_from_scores
 
-PLANAR_CONNECTIVITY = np.stack([np.zeros((3, 3)), ndimage.generate_binary_structure(2, 1), np.zeros((3, 3))])
+BASE_PAIRS = {"naclip": ("kk",), "clearclip": ("qq",), "sclip": ("qq", "kk")}
+RESIDUAL_LAYERS = (6, 7, 8, 9)  # the published code's, whatever the depth of the tower
+PUBLISHED_DEPTH = 12  # towers with fewer layers take them in proportion
 
 
 @MODELS.register_module()
 class ResCLIPSegmentation(ProxyCLIPSegmentation):
-    """NACLIP corrected by the residual attention of middle layers and by feedback.
+    """Last block with residual attention of middle layers and semantic feedback.
 
-        P = (1 - l_r) softmax((1 - l_s) k kᵀ / sqrt(d) + l_s A_sfr + w) + l_r A_rcs, head by head, no residual, no MLP
+        P = t_r ((1 - l_r) softmax(t_s ((1 - l_s) k kᵀ / sqrt(d) + l_s A_sfr) + w) + l_r A_rcs)
 
-    A_rcs is the mean attention of middle layers, w NACLIP's window. A_sfr joins the regions of a first segmentation,
-    which has the same P with l_s = 0.
+    head by head over all tokens, no residual connection, no MLP. A_rcs is the mean attention of middle layers, w
+    NACLIP's Gaussian window. A_sfr joins cells of one label: a first pass, with l_s = 0 and t_s = 1, is refined by PAMR
+    at the window's pixels, and a cell's label is the most frequent of its pixels (`compute_semantic_feedback`). Defaults
+    are those published for ADE20K; `configs/resclip` has the others.
 
     Args:
-        layers: layers of A_rcs, counted from 1; default 6 to 9 of 12, scaled to CLIP's depth.
-        residual_weight: l_r, in [0, 1]; feedback_weight: l_s, in [0, 1].
-        sigma: width of w and of the decay of A_sfr between regions, in patches.
+        base: corrected attention: naclip, clearclip (q qᵀ, no w) or sclip (both, no w, residual connection and MLP).
+        layers: layers of A_rcs, counted from 1; default 6 to 9.
+        residual_temperature, residual_weight: t_r and l_r; feedback_temperature, feedback_weight: t_s and l_s.
+        label_threshold: pixels of the first pass whose best probability is below it get the first name.
+        line_of_sight: weaken A_sfr between cells that do not see each other through cells of their label.
+        sigma: width of w and of the blur of A_sfr, in patches.
         options: of `ProxyCLIPSegmentation`, without VFM and attention.
 
     Raises:
@@ -50,63 +63,207 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
     def __init__(
         self,
         *,
+        base: str = "naclip",
         layers: Sequence[int] | None = None,
-        residual_weight: float = 0.5,
+        residual_temperature: float = 2.0,
+        residual_weight: float = 0.3,
+        feedback_temperature: float = 2.1,
         feedback_weight: float = 0.7,
+        label_threshold: float = 0.25,
+        line_of_sight: bool = True,
         sigma: float = 5.0,
         **options: Any,
     ) -> None:
         reject_vfm_and_attention(type(self).__name__, options)
-        own = dict(residual_weight=residual_weight, feedback_weight=feedback_weight, sigma=sigma)
-        if not (0 <= residual_weight <= 1 and 0 <= feedback_weight <= 1 and sigma > 0):
-            raise ValueError(f"Expected both weights in [0, 1] and sigma > 0, but got {own}")
-        super().__init__(**options | dict(attention=dict(type="naclip", sigma=sigma)))
-        self.layers = choose_layers(layers, (6, 9), 12, self.clip.depth)
-        self.arguments |= own | dict(layers=self.layers)
-        self.residual_weight = residual_weight
-        self.feedback_weight = feedback_weight
+        if base not in BASE_PAIRS:
+            raise ValueError(f"Expected base of ResCLIP to be one of {', '.join(BASE_PAIRS)}, but got {base!r}")
+        shares = dict(residual_weight=residual_weight, feedback_weight=feedback_weight, label_threshold=label_threshold)
+        scales = dict(
+            residual_temperature=residual_temperature, feedback_temperature=feedback_temperature, sigma=sigma
+        )
+        if not all(0 <= value <= 1 for value in shares.values()) or not all(value > 0 for value in scales.values()):
+            raise ValueError(
+                f"Expected weights and threshold of ResCLIP in [0, 1], temperatures and sigma > 0, but got "
+                f"{shares | scales}"
+            )
+        super().__init__(**options)
+        if self.clip.depth < PUBLISHED_DEPTH or layers is not None:
+            ends = (RESIDUAL_LAYERS[0], RESIDUAL_LAYERS[-1])
+            self.layers = choose_layers(layers, ends, PUBLISHED_DEPTH, self.clip.depth)
+        else:
+            self.layers = list(RESIDUAL_LAYERS)
+        self.base = base
+        self.residual = (residual_temperature, residual_weight)
+        self.feedback = (feedback_temperature, feedback_weight)
+        self.label_threshold = label_threshold
+        self.line_of_sight = line_of_sight
+        self.sigma = sigma
+        self.pamr = PAMR(steps=10, dilations=(8, 16))
+        self.attention = None  # a strategy sees the last layer only
+        self.arguments |= shares | scales | dict(base=base, layers=self.layers, line_of_sight=line_of_sight)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
+        return self.similarity(self.extract_dense(inputs))
+
+    def extract_dense(self, inputs: Tensor) -> Tensor:
+        """Compute dense features of tiles: (n, 3, H, W) -> (n, d, h, w) float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
-        middle = sum(
-            average_attention_heads(self.clip.blocks[layer - 1], hidden[layer - 1][:, 1:]) for layer in self.layers
-        )
-        residual = self.residual_weight / len(self.layers) * middle
-        _, k, v = compute_qkv(self.clip.last, hidden[-1][:, 1:])
-        products = compute_attention_logits(k, k)
-        window = self.attention.window(grid, grid, inputs.device)
+        last = LastBlockAttention(self, hidden, grid)
+        first = self.similarity(self.clip.project(last.mix(last.weights()), grid))
+        labels = self.label_cells(first, inputs, grid)
+        feedback = compute_semantic_feedback(labels, self.sigma, self.line_of_sight)
+        return self.clip.project(last.mix(last.weights(feedback)), grid)
 
-        def scores(logits: Tensor) -> Tensor:
-            weights = (1 - self.residual_weight) * (logits + window).softmax(-1) + residual
-            return self.similarity(self.clip.project(mix_values(self.clip.last, weights, v), grid))
+    def refine_scores(self, scores: Tensor, inputs: Tensor) -> Tensor:
+        """Refine scores (n, names, h, w) at the pixels of tiles -> (n, names, H, W)."""
+        maps = F.interpolate(scores, size=inputs.shape[2:], mode="bilinear")
+        return torch.stack([self.pamr(part, tile) for part, tile in zip(maps, inputs, strict=True)])
 
-        regions = compute_semantic_feedback(scores(products).argmax(1), window)[:, None]
-        return scores((1 - self.feedback_weight) * products + self.feedback_weight * regions)
-
-
-def average_attention_heads(block: Any, x: Tensor) -> Tensor:
-    """Average the attention of all heads: (B, N, C) -> (B, 1, N, N) float32."""
-    q, k, _ = compute_qkv(block, x)
-    return compute_attention_logits(q, k).softmax(-1).mean(1, keepdim=True)
+    def label_cells(self, scores: Tensor, inputs: Tensor, grid: Grid) -> Tensor:
+        """Label cells by their pixels after refinement: (n, names, h, w) -> (n, h, w) int64."""
+        names = torch.arange(scores.shape[1], device=scores.device)
+        maps = self.refine_scores(scores, inputs).transpose(0, 1)
+        pixels = labels_from_scores(maps, names, self.scale, self.label_threshold)
+        return take_most_frequent_labels(pixels, grid, self.clip.patch, len(names))
 
 
-def compute_semantic_feedback(labels: Tensor, decay: Tensor) -> Tensor:
-    """Compute A_sfr: 1 within a region, `decay` within a label, else 0.
+class LastBlockAttention:
+    """Attention of ResCLIP in the last block of CLIP, for tokens at hand.
 
-    Labels (B, h, w) int64, decay (h*w, h*w) -> (B, h*w, h*w), dtype of `decay`.
+    Args:
+        model: the segmentor, with its options.
+        hidden: tokens of layers 0 to depth - 1, (n, 1 + h*w, C) each.
+        grid: (h, w).
     """
-    regions = label_connected_regions(labels).flatten(1)
-    labels = labels.flatten(1)
-    same_label = labels[:, :, None] == labels[:, None]
-    same_region = regions[:, :, None] == regions[:, None]
-    return (decay * same_label).masked_fill(same_region, 1)
+
+    def __init__(self, model: ResCLIPSegmentation, hidden: Sequence[Tensor], grid: Grid) -> None:
+        self.model = model
+        self.x = hidden[-1]
+        self.block = model.clip.last
+        self.middle = average_attention([(model.clip.blocks[i - 1], hidden[i - 1]) for i in model.layers])
+        q, k, self.values = compute_qkv(self.block, self.x)
+        projections = {"q": q, "k": k}
+        pairs = BASE_PAIRS[model.base]
+        self.logits = [compute_attention_logits(projections[a], projections[b]) for a, b in pairs]
+        self.window: Tensor | float = 0.0
+        if model.base == "naclip":
+            self.window = F.pad(NACLIP(model.sigma).window(grid, grid, self.x.device), (1, 0, 1, 0))
+
+    def weights(self, feedback: Tensor | None = None) -> Tensor:
+        """Compute P: feedback A_sfr (n, N, N), or None -> (n, heads, N, N), N = 1 + h*w."""
+        temperature, share = self.model.residual
+        scaled = self.logits
+        if feedback is not None:
+            feedback_temperature, feedback_share = self.model.feedback
+            peak = feedback.amax((1, 2), keepdim=True)
+            added = (feedback_share * feedback_temperature) * (feedback / peak)[:, None]
+            scaled = [logits * ((1 - feedback_share) * feedback_temperature) + added for logits in self.logits]
+        own = sum((logits + self.window).softmax(-1) for logits in scaled)
+        return temperature * ((1 - share) * own + share * self.middle)
+
+    def mix(self, weights: Tensor) -> Tensor:
+        """Weight the values: (n, heads, N, N) -> patch tokens (n, h*w, C)."""
+        tokens = mix_values(self.block, weights, self.values)
+        if self.model.base == "sclip":
+            tokens = add_residual_and_mlp(self.block, self.x, tokens)
+        return tokens[:, 1:]
 
 
-def label_connected_regions(labels: Tensor) -> Tensor:
-    """Number the connected regions (4 neighbors) of labels (B, h, w), unique in all."""
-    array = labels.cpu().numpy()
-    region_ids = np.zeros(array.shape, dtype=np.int64)
-    for label in np.unique(array):
-        regions, _ = ndimage.label(array == label, PLANAR_CONNECTIVITY)
-        region_ids += np.where(regions > 0, regions + region_ids.max(), 0)
-    return torch.from_numpy(region_ids).to(labels.device)
+def average_attention(layers: Sequence[tuple[Any, Tensor]]) -> Tensor:
+    """Average the attention of blocks over their inputs, head by head.
+
+    Blocks and inputs (B, N, C) -> (B, heads, N, N) float32.
+    """
+    total: Any = 0
+    for block, x in layers:
+        q, k, _ = compute_qkv(block, x)
+        total = compute_attention_logits(q, k).softmax(-1) + total
+    return total / len(layers)
+
+
+def take_most_frequent_labels(pixels: Tensor, grid: Grid, patch: int, count: int) -> Tensor:
+    """Take the most frequent of a patch's labels, the smallest of equal ones.
+
+    Args:
+        pixels: labels below `count`, (B, H, W) int64; rows and columns beyond the last whole patch do not count.
+        grid: (h, w) in patches of `patch` pixels.
+
+    Returns:
+        (B, h, w) int64.
+    """
+    h, w = grid
+    blocks = pixels[:, : h * patch, : w * patch].unflatten(2, (w, patch)).unflatten(1, (h, patch))
+    blocks = blocks.permute(0, 1, 3, 2, 4).flatten(3)
+    counts = torch.zeros(*blocks.shape[:3], count, device=pixels.device)
+    return counts.scatter_add_(3, blocks, torch.ones_like(blocks, dtype=counts.dtype)).argmax(3)
+
+
+def compute_semantic_feedback(labels: Tensor, sigma: float, line_of_sight: bool = True) -> Tensor:
+    """Compute A_sfr of a first segmentation.
+
+    1 between cells of one label, exp(-D / max D) where they do not see each other (D: the larger of row and column
+    distance), blurred by a Gaussian along the flattened key index, rows normalized. The blur crosses the rows of the
+    grid, as published.
+
+    Args:
+        labels: (B, h, w) int64.
+        sigma: of the Gaussian, in cells.
+        line_of_sight: False counts all cells of one label as 1.
+
+    Returns:
+        (B, 1 + h*w, 1 + h*w) float32; row and column of the class token are 0.
+    """
+    flat = labels.flatten(1)
+    feedback = (flat[:, :, None] == flat[:, None]).float()
+    if line_of_sight:
+        distance = _chebyshev_distances(labels.shape[1], labels.shape[2], labels.device)
+        decay = torch.exp(-distance / distance.amax().clamp(min=1))
+        feedback *= torch.where(find_visible_cells(labels), 1.0, decay)
+    count = flat.shape[1]
+    size = min(count, int(6 * sigma + 1))
+    size += size % 2 == 0
+    offsets = torch.arange(size, dtype=torch.float32, device=labels.device) - size // 2
+    kernel = torch.exp(-offsets.square() / (2 * sigma**2))
+    kernel = kernel / kernel.sum()
+    blurred = F.conv1d(feedback.reshape(-1, 1, count), kernel[None, None], padding=size // 2).relu_()
+    blurred = blurred.reshape(feedback.shape)
+    return F.pad(blurred / (blurred.sum(-1, keepdim=True) + 1e-8), (1, 0, 1, 0))
+
+
+def find_visible_cells(labels: Tensor) -> Tensor:
+    """Find the pairs of cells with nothing of another label between them.
+
+    The segment between two cells is sampled at as many points as the longer side of the grid has cells; as published,
+    only the first D + 1 are looked at, D cells apart, which is a part of the segment for all but the farthest pairs.
+
+    Args:
+        labels: (B, h, w) int64.
+
+    Returns:
+        (B, h*w, h*w) bool; meaningful between cells of one label.
+    """
+    h, w = labels.shape[1:]
+    longest = max(h, w)
+    fractions = torch.linspace(0, 1, longest, dtype=torch.float32, device=labels.device)
+    rows, columns = (_sample_segments(side, fractions) for side in (h, w))
+    distance = _chebyshev_distances(h, w, labels.device).reshape(h, w, h, w)
+    own = labels.int()[:, :, :, None, None]
+    visible = torch.ones(labels.shape[0], h, w, h, w, dtype=torch.bool, device=labels.device)
+    for i in range(longest):
+        passed = own[:, rows[i][:, None, :, None], columns[i][None, :, None, :], 0, 0]
+        visible &= (passed == own) | (distance < i)
+    return visible.reshape(len(labels), h * w, h * w)
+
+
+def _sample_segments(side: int, fractions: Tensor) -> Tensor:
+    """Cells at fractions (n,) of the way between any two of an axis: (n, side, side) int64."""
+    cells = torch.arange(side, dtype=torch.float32, device=fractions.device)
+    way = fractions[:, None, None]
+    return (cells[:, None] * (1 - way) + cells * way).round().long()
+
+
+def _chebyshev_distances(h: int, w: int, device: torch.device) -> Tensor:
+    """Larger of row and column distance between the cells of a grid: (h*w, h*w) float32."""
+    axes = (torch.arange(side, dtype=torch.float32, device=device) for side in (h, w))
+    positions = torch.cartesian_prod(*axes).reshape(-1, 2)
+    return (positions[:, None] - positions).abs().amax(-1)

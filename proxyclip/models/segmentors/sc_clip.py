@@ -3,12 +3,11 @@
 Bai et al., "Self-Calibrated CLIP for Training-Free Open-Vocabulary Segmentation" (arXiv 2411.15869). Outliers: Breunig
 et al., "LOF: Identifying Density-Based Local Outliers" (SIGMOD 2000).
 
-No reference arrays were at hand, so these details are this toolkit's reading: P is among patches; the class token
-attends to all tokens after the repair and before smoothing; the number of outliers is rounded down; the layers' sum
-gets no class token.
+The computation is that of the published code, with its constants and its form of the local outlier factor. Where that
+code raises, this one goes on: windows that are not square (it takes an outlier's row and column from the number of
+rows), windows of 31 patches or fewer, and batches.
 """
 
-import math
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
@@ -30,18 +29,21 @@ DEFAULT_CLS_WEIGHTS = {12: 0.3, 24: 0.1}
 class SCCLIPSegmentation(ProxyCLIPSegmentation):
     """Self-calibrated attention and tokens of the last block.
 
-        P = (softmax(sharpness (S_pre - mean S_pre), negative entries -inf) + softmax(k kᵀ / sqrt(d))) / 2
-        tokens = smooth_post(out_proj(P v(smooth_pre(X))) + cls_weight CLS + out_proj(P v(sum of x_l)))
+        A      = softmax(sharpness (S - mean S)), negative entries -inf
+        att(Y) = out_proj((A + softmax(k(Y) k(Y)ᵀ / sqrt(d))) / 2 v(Y))
+        tokens = smooth_post(att(smooth_pre(X)) + cls_weight c + att(R) + cls_weight c_R)
 
-    X: patches of the last block's input, outliers repaired; CLS: the class token's own output of the last attention;
-    S_l: cosine similarities of patches after layer l; smooth_l: weighted by S_l. No residual connection, no MLP.
+    X: patches of the last block's input with outliers repaired, and c its class token as it is; S: cosine similarities
+    of patches after layer `pre_layer`, repaired at the same places; R and c_R: patches and class token of the sum of
+    `multi_layers`; smooth: an average weighted by the similarities after `pre_layer` or `post_layer`. All attention is
+    among patches. No residual connection, no MLP.
 
     Args:
         pre_layer, post_layer: counted from 1; default 9 and 4 of 12, 16 and 6 of 24, scaled to CLIP's depth.
         multi_layers: layers whose outputs are summed; default 4 to 10 of 12, 8 to 19 of 24, scaled.
         cls_weight: default 0.3 up to 12 layers, 0.1 above.
         neighbours, contamination: of the local outlier factor; the share of patches taken as outliers, up to 0.5.
-        threshold: cosine similarity from which patches count in smoothing; sharpness: inverse temperature in P.
+        threshold: cosine similarity from which patches count in smoothing; sharpness: inverse temperature in A.
         options: of `ProxyCLIPSegmentation`, without VFM and attention.
 
     Raises:
@@ -85,18 +87,26 @@ class SCCLIPSegmentation(ProxyCLIPSegmentation):
         self.attention = None  # a strategy sees the last layer only
 
     def extract_feat(self, inputs: Tensor) -> Tensor:
+        return self.similarity(self.extract_dense(inputs))
+
+    def extract_dense(self, inputs: Tensor) -> Tensor:
+        """Compute dense features of tiles: (n, 3, H, W) -> (n, d, h, w) float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
-        patches = [x[:, 1:] for x in hidden]
-        block = self.clip.last
-        repaired = replace_outlier_tokens(patches[-1], find_outlier_tokens(patches[-1], *self.lof), grid)
-        q, k, v = compute_qkv(block, torch.cat([hidden[-1][:, :1], repaired], dim=1))
-        own = mix_values(block, compute_attention_logits(q[:, :, :1], k).softmax(-1), v)
-        _, k, v = compute_qkv(block, smooth_tokens(repaired, patches[self.pre], self.threshold))
-        content = Proxy(beta=1.0, gamma=self.sharpness).weights(patches[self.pre].mT.unflatten(2, grid))
-        weights = (content[:, None] + compute_attention_logits(k, k).softmax(-1)) / 2
-        _, _, multi = compute_qkv(block, torch.stack([patches[layer] for layer in self.multi]).sum(0))
-        tokens = mix_values(block, weights, v) + self.cls_weight * own + mix_values(block, weights, multi)
-        return self.similarity(self.clip.project(smooth_tokens(tokens, patches[self.post], self.threshold), grid))
+        x, pre = hidden[-1], hidden[self.pre][:, 1:]
+        outliers = find_outlier_tokens(x[:, 1:], *self.lof)
+        patches, pre = (replace_outlier_tokens(tokens, outliers, grid) for tokens in (x[:, 1:], pre))
+        content = Proxy(beta=1.0, gamma=self.sharpness).weights(pre.mT.unflatten(2, grid))
+        multi = torch.stack([hidden[layer] for layer in self.multi]).sum(0)
+        attended = self.attend(smooth_tokens(patches, pre, self.threshold), content)
+        attended = attended + self.attend(multi[:, 1:], content)
+        tokens = attended + self.cls_weight * (x[:, :1] + multi[:, :1])
+        return self.clip.project(smooth_tokens(tokens, hidden[self.post][:, 1:], self.threshold), grid)
+
+    def attend(self, patches: Tensor, content: Tensor) -> Tensor:
+        """Attend by content (n, N, N) and keys alike: patches (n, N, C) -> (n, N, C)."""
+        _, k, v = compute_qkv(self.clip.last, patches)
+        weights = compute_attention_logits(k, k).softmax(-1).add_(content[:, None]).div_(2)
+        return mix_values(self.clip.last, weights, v)
 
 
 def smooth_tokens(tokens: Tensor, features: Tensor, threshold: float) -> Tensor:
@@ -106,33 +116,40 @@ def smooth_tokens(tokens: Tensor, features: Tensor, threshold: float) -> Tensor:
     """
     unit = F.normalize(features.float(), dim=2)
     weights = unit @ unit.mT
-    weights.diagonal(dim1=1, dim2=2).fill_(1)  # rounding, or a token of zeros, leaves no row empty
     weights.masked_fill_(weights < threshold, 0)
-    return (weights / weights.sum(-1, keepdim=True)).to(tokens.dtype) @ tokens
+    return (weights / (weights.sum(-1, keepdim=True) + 1e-6)).to(tokens.dtype) @ tokens
 
 
 def compute_outlier_factors(points: Tensor, neighbors: int) -> Tensor:
-    """Compute local outlier factors: (B, N, D), N > `neighbors` -> (B, N) float32."""
+    """Compute local outlier factors of the published form.
+
+    Of squared distances, and with a point's own distance d to its last neighbor as the reach of all of them: the mean
+    of d_i / d_j over the neighbors j of i.
+
+    Args:
+        points: (B, N, D), N > `neighbors`.
+
+    Returns:
+        (B, N) float32.
+    """
     points = points.float() - points.float().mean(1, keepdim=True)  # cdist loses digits where norms are large
-    distances = torch.cdist(points, points)
+    distances = torch.cdist(points, points).square()
     distances.diagonal(dim1=1, dim2=2).fill_(torch.inf)
     near, index = distances.topk(neighbors, largest=False)
-
-    def gather_neighbors(x: Tensor) -> Tensor:
-        return x.gather(1, index.flatten(1)).view_as(index)
-
-    density = 1 / (torch.maximum(near, gather_neighbors(near[..., -1])).mean(-1) + 1e-10)
-    return gather_neighbors(density).mean(-1) / density
+    reach = near[..., -1].clamp(min=torch.finfo(near.dtype).tiny)
+    return (reach[..., None] / reach.gather(1, index.flatten(1)).view_as(index)).mean(-1)
 
 
 def find_outlier_tokens(points: Tensor, neighbors: int, contamination: float) -> Tensor:
-    """Mask the floor(contamination N) largest outliers: (B, N, D) -> (B, N) bool."""
-    mask = torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
-    count = math.floor(contamination * points.shape[1] + 1e-9)
-    if count == 0:
-        return mask
-    factors = compute_outlier_factors(points, min(neighbors, points.shape[1] - 1))
-    return mask.scatter_(1, factors.topk(count).indices, True)
+    """Mask points above the quantile 1 - contamination of the outlier factors.
+
+    Points (B, N, D) -> (B, N) bool; with fewer points than neighbors, all others are neighbors.
+    """
+    count = points.shape[1]
+    if count < 2:
+        return torch.zeros(points.shape[:2], dtype=torch.bool, device=points.device)
+    factors = compute_outlier_factors(points, min(neighbors, count - 1))
+    return factors > factors.quantile(1 - contamination, dim=1, keepdim=True)
 
 
 def replace_outlier_tokens(tokens: Tensor, outliers: Tensor, grid: tuple[int, int]) -> Tensor:

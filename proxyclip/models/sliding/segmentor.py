@@ -18,14 +18,15 @@ from proxyclip.models.sliding.windows import check_window_size, cut_tiles, plan_
 class SlidingSegmentor(OpenVocabSegmentor):
     """Cut images into windows, score them by `extract_feat`, and stitch the scores.
 
-    Subclasses implement `guide`, `extract_feat` and `extract_guided`, and set `pad_multiple`. The arguments are those
-    of `ProxyCLIPSegmentation`.
+    Subclasses implement `guide`, `extract_feat` and `extract_guided`, and set `pad_multiple` and `upsample_to_input`.
+    The arguments are those of `ProxyCLIPSegmentation`.
 
     Raises:
         ValueError: an option out of its range.
     """
 
     pad_multiple: int
+    upsample_to_input: bool
 
     def __init__(
         self,
@@ -62,7 +63,8 @@ class SlidingSegmentor(OpenVocabSegmentor):
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
-        grids = [plan_windows(tuple(x.shape[1:]), *self.slide, self.pad_multiple) for x in inputs]
+        plan = (*self.slide, self.pad_multiple, self.upsample_to_input)
+        grids = [plan_windows(tuple(x.shape[1:]), *plan) for x in inputs]
         tiles = [cut_tiles(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
         guides = None
         if self.approximate.vfm == "image":

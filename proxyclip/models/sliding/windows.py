@@ -41,7 +41,7 @@ class WindowAxis:
     tile: int
     starts: tuple[int, ...]
     padded: int
-    direct: bool  # one tile, the whole image
+    direct: bool  # cells of the whole image become output pixels in one interpolation
 
     @property
     def before(self) -> int:
@@ -76,22 +76,25 @@ def _interpolation_matrix(size: int, out: int) -> Tensor:
     return F.interpolate(torch.eye(size, dtype=torch.float64)[None], size=out, mode="linear")[0].T
 
 
-def plan_windows(size: Sequence[int], crop: int, stride: int, multiple: int) -> tuple[WindowAxis, WindowAxis]:
+def plan_windows(
+    size: Sequence[int], crop: int, stride: int, multiple: int, upsample_to_input: bool = False
+) -> tuple[WindowAxis, WindowAxis]:
     """Plan the windows of an image of `size` (h, w): (vertical, horizontal).
 
     Args:
         crop: side of the window in pixels; 0 takes the whole image as one window.
         stride: step between windows in pixels.
         multiple: tiles are zero-padded, centered, to a multiple of this.
+        upsample_to_input: with crop 0, cells become pixels of the image first and of the output then, as windows do.
     """
-    h, w = (_plan_axis(n, crop, stride, multiple) for n in size)
+    h, w = (_plan_axis(n, crop, stride, multiple, direct=not crop and not upsample_to_input) for n in size)
     return h, w
 
 
-def _plan_axis(length: int, crop: int, stride: int, multiple: int) -> WindowAxis:
+def _plan_axis(length: int, crop: int, stride: int, multiple: int, direct: bool) -> WindowAxis:
     tile = min(crop, length) if crop else length
     starts = tuple(compute_window_starts(length, crop, stride)) if crop else (0,)
-    return WindowAxis(length, tile, starts, -(-tile // multiple) * multiple, direct=not crop)
+    return WindowAxis(length, tile, starts, -(-tile // multiple) * multiple, direct)
 
 
 def cut_tiles(image: Tensor, rows: WindowAxis, columns: WindowAxis) -> Tensor:

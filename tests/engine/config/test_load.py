@@ -35,18 +35,7 @@ PROTOCOL = {
     "coco_stuff10k": ("COCOStuff10kDataset", 336, 336, 0.0, 171, 171),
     "coco_object": ("COCOObjectDataset", 336, 336, 0.25, 81, 97),
 }
-# SCLIP's: short side, logit scale, threshold, area threshold, names; crop 224 and stride 112 are common
-SCLIP = {
-    "voc21": (336, 65, 0.1, 0.1, 56),
-    "voc20": (336, 40, 0.0, None, 30),
-    "context60": (336, 50, 0.1, None, 60),
-    "context59": (336, 40, 0.0, None, 59),
-    "ade20k": (336, 40, 0.0, None, 150),
-    "city_scapes": (560, 40, 0.0, None, 19),
-    "coco_stuff164k": (448, 40, 0.0, None, 171),
-    "coco_stuff10k": (336, 40, 0.0, None, 171),
-    "coco_object": (336, 50, 0.1, None, 113),
-}
+SCLIP_NAMES = {"voc21": 56, "voc20": 30, "coco_object": 113}  # names of SCLIP's own lists
 CONTEXT_LIST = "ImageSets/SegmentationContext/val.txt"
 # folders of images and labels, list, reduce_zero_label, ignored value
 FILES = {
@@ -63,21 +52,21 @@ FILES = {
     "coco_object": ("images/val2017", "annotations/val2017", "", False, 255),
 }
 CONFIGS = sorted(path.stem.removeprefix("cfg_") for path in (ROOT / "configs").glob("cfg_*.py"))
+PROTOCOL_CONFIGS = sorted((ROOT / "configs").glob("*/cfg_*.py"))
 LISTS = sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "configs").rglob("cls_*.txt"))
 
 
 register_modules()
 
 
-def read_config(name: str, folder: str = "configs") -> Config:
-    return Config.fromfile(ROOT / folder / f"cfg_{name}.py")
+def read_config(name: str) -> Config:
+    return Config.fromfile(ROOT / f"configs/cfg_{name}.py")
 
 
 def test_known_configs():
     assert {*PROTOCOL, "folder", "tinyworld"} <= set(CONFIGS)
-    files = sorted((ROOT / "configs/sclip").glob("cfg_*.py"))
-    assert [path.stem.removeprefix("cfg_") for path in files] == sorted(SCLIP)
-    assert {path.relative_to(ROOT).as_posix() for path in files} < set(_known_configs())
+    assert len(PROTOCOL_CONFIGS) == 6 * 8 + 1
+    assert {path.relative_to(ROOT).as_posix() for path in PROTOCOL_CONFIGS} < set(_known_configs())
 
 
 @pytest.mark.parametrize("name", PROTOCOL)
@@ -97,25 +86,19 @@ def test_config_has_the_published_protocol(name):
     assert cfg.test_dataloader.batch_size == 1
 
 
-@pytest.mark.parametrize("name", SCLIP)
-def test_sclip_config_differs_by_its_published_protocol_only(name, monkeypatch):
+@pytest.mark.parametrize("path", PROTOCOL_CONFIGS, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_config_of_a_protocol_differs_in_model_and_resize_only(path, monkeypatch):
     monkeypatch.setenv("DATA_ROOT", "/mnt/sets")
-    short, scale, threshold, area, names = SCLIP[name]
-    cfg = read_config(name, "configs/sclip")
+    name = path.stem.removeprefix("cfg_")
+    cfg = Config.fromfile(path)
     plain = read_config(name)
-    model = cfg.model
-    assert (model.slide_crop, model.slide_stride) == (224, 112)
-    assert (model.logit_scale, model.prob_thd) == (scale, threshold)
-    assert model.get("refine") == (area and [dict(type="area", threshold=area)])
-    assert cfg.test_pipeline[1] == dict(type="Resize", scale=(2048, short), keep_ratio=True)
-    assert cfg.test_dataloader.dataset.pipeline == cfg.test_pipeline
-    vocabulary = read_vocabulary(ROOT / model.name_path)
+    vocabulary = read_vocabulary(ROOT / cfg.model.name_path)
+    names = SCLIP_NAMES[name] if "sclip" in cfg.model.name_path else PROTOCOL[name][5]
     assert (len(vocabulary), len(vocabulary.names)) == (PROTOCOL[name][4], names)
 
     cfg.test_pipeline[1].scale = cfg.test_dataloader.dataset.pipeline[1].scale = plain.test_pipeline[1].scale
-    for key in ("slide_crop", "logit_scale", "prob_thd", "name_path"):
-        model[key] = plain.model[key]
-    model.pop("refine", None)
+    cfg.pop("protocol")
+    cfg.model = plain.model
     assert cfg.to_dict() == plain.to_dict()
 
 
@@ -173,14 +156,16 @@ def test_docs_list_published_vocabularies_with_their_sizes_and_users():
     listed = read_vocabulary_table(4)
     assert set(listed) <= set(LISTS)
     users: dict[str, list[str]] = {name: [] for name in listed}
-    for path in [*(ROOT / "configs").glob("cfg_*.py"), *(ROOT / "configs/sclip").glob("cfg_*.py")]:
+    for path in [*(ROOT / "configs").glob("cfg_*.py"), *PROTOCOL_CONFIGS]:
         name = str(Config.fromfile(path).model.name_path).removeprefix("./")
         if name in users:
             users[name].append(path.relative_to(ROOT / "configs").as_posix())
-    for name, (classes, names, used) in listed.items():
+    for name, (classes, count, used) in listed.items():
         vocabulary = read_vocabulary(ROOT / name)
-        assert (len(vocabulary), len(vocabulary.names)) == (int(classes), int(names)), name
-        assert sorted(find_code(used)) == sorted(users[name]), name
+        assert (len(vocabulary), len(vocabulary.names)) == (int(classes), int(count)), name
+        listed_users = [path for pattern in find_code(used) for path in (ROOT / "configs").glob(pattern)]
+        names = [path.relative_to(ROOT / "configs").as_posix() for path in listed_users]
+        assert sorted(names) == sorted(users[name]), name
 
 
 @pytest.mark.parametrize("name", [name for name in LISTS if "corrected" in name])

@@ -12,14 +12,14 @@ from proxyclip.models.attention.proxy import Proxy
 from proxyclip.models.segmentors.gla import compute_global_attention, shift_queries
 
 
-def weights_longhand(query, keys, windows, rho=0.6, rounds=2, beta_scale=0.3, gamma_scale=30.0):
-    """Attention of one query to all keys."""
+def weights_longhand(own, keys, windows, rho=0.6, rounds=2, beta_scale=0.3, gamma_scale=30.0):
+    """Attention of one query, which starts as its own key, to all keys."""
+    query, count = own, sum(keys @ own > rho)
     for _ in range(rounds):
         similar = keys[keys @ query > rho]
-        if len(similar):
-            query = ref.normalize(similar.mean(0))
+        query, count = (ref.normalize(similar.mean(0)), len(similar)) if len(similar) else (own, 1)
     s = keys @ query
-    beta, gamma = 1 + beta_scale * math.log(1 + windows), 1 + gamma_scale / max(1, sum(s > rho))
+    beta, gamma = 1 + beta_scale * math.log(1 + windows), 1 + gamma_scale / max(1, count)
     a = (s - beta * max(0.0, s.mean())) * gamma
     a[(a < 0) & (a < a.max())] = -np.inf
     return ref.softmax(a)
@@ -36,19 +36,26 @@ def make_clusters(count, dim=6, seed=0, spread=0.5):
 @pytest.mark.parametrize("rounds", [0, 1, 2])
 def test_shift_queries_moves_to_the_mean_of_similar_keys(rounds):
     keys = make_clusters(40)
-    want = keys[:7]
+    want, counts = keys[:7], [sum(keys @ q > 0.6) for q in keys[:7]]
     for _ in range(rounds):
+        counts = [sum(keys @ q > 0.6) for q in want]  # of the last move, not after it
         want = np.stack([ref.normalize(keys[keys @ q > 0.6].mean(0)) for q in want])
-    got = shift_queries(torch.tensor(keys[:7]), torch.tensor(keys), 0.6, rounds)
-    ref.assert_close(got, want, 1e-12)
+    moved, count = shift_queries(torch.tensor(keys[:7]), torch.tensor(keys), 0.6, rounds)
+    ref.assert_close(moved, want, 1e-12)
+    assert count[:, 0].tolist() == counts
     if rounds:
         assert np.abs(want[1:] - keys[1:7]).max() > 0.05
 
 
-def test_shift_queries_keeps_a_query_without_similar_keys():
-    query = torch.tensor([[1.0, 0.0]])
-    keys = torch.tensor([[0.0, 1.0], [-1.0, 0.0]])
-    assert torch.equal(shift_queries(query, keys, 0.6, 2), query)
+def test_a_query_without_similar_keys_is_its_own_key_again():
+    own = torch.tensor([[1.0, 0.0]])
+    moved, count = shift_queries(own, torch.tensor([[0.0, 1.0], [-1.0, 0.0]]), 0.6, 2)
+    assert torch.equal(moved, own)
+    assert count.tolist() == [[1]]
+    angles = torch.tensor([0.0, 50.0, -50.0, 52.0, -52.0, 54.0, -54.0]) / 180 * torch.pi
+    keys = torch.stack([angles.cos(), angles.sin()], 1)
+    lost = F.normalize(keys[[1, 2]].sum(0, keepdim=True), dim=1)
+    assert torch.equal(shift_queries(lost, keys[3:], 0.63, 3)[0], lost)
 
 
 def test_global_attention_keeps_the_largest_of_a_negative_row():
@@ -67,7 +74,7 @@ def test_global_attention_of_one_window_is_proxy_attention(grid):
     """Queries not moved, the paper's constants in place of the dynamic ones."""
     guide = torch.from_numpy(make_clusters(math.prod(grid))).float().T.reshape(1, -1, *grid)
     features = F.normalize(guide.flatten(2), dim=1)[0].T
-    s = shift_queries(features, features, 0.6, 0) @ features.T
+    s = shift_queries(features, features, 0.6, 0)[0] @ features.T
     want = Proxy(beta=1.2, gamma=3.0).weights(guide)[0]
     assert (want == 0).any()
     ref.assert_close(compute_global_attention(s, s.mean(), 1.2, 3.0), want)

@@ -47,18 +47,17 @@ def test_uniform_and_odd_images_give_finite_probabilities(files, method, size):
 
 
 def default_layers(depth):
-    """ResCLIP's layers, then SC-CLIP's three choices."""
+    """SC-CLIP's three choices."""
     reference = 12 if depth <= 12 else 24
-    ends = [((6, 9), 12), *((pair, reference) for pair in DEFAULT_LAYERS[reference])]
-    return [choose_layers(None, *pair, depth) for pair in ends]
+    return [choose_layers(None, pair, reference, depth) for pair in DEFAULT_LAYERS[reference]]
 
 
 def test_choose_layers_scales_to_the_depth():
-    assert default_layers(12) == [[6, 7, 8, 9], [9], [4], [4, 5, 6, 7, 8, 9, 10]]
-    assert default_layers(24) == [list(range(12, 19)), [16], [6], list(range(8, 20))]
-    assert default_layers(32) == [list(range(16, 25)), [21], [8], list(range(11, 26))]
-    assert default_layers(4) == [[2, 3], [3], [1], [1, 2, 3]]
-    assert default_layers(2) == [[1], [1], [1], [1]]
+    assert default_layers(12) == [[9], [4], [4, 5, 6, 7, 8, 9, 10]]
+    assert default_layers(24) == [[16], [6], list(range(8, 20))]
+    assert default_layers(32) == [[21], [8], list(range(11, 26))]
+    assert default_layers(4) == [[3], [1], [1, 2, 3]]
+    assert default_layers(2) == [[1], [1], [1]]
     assert choose_layers([3, 1], (6, 9), 12, 4) == [3, 1]
     for layers, depth in [([0], 4), ([4], 4), ([], 4), ([1.5], 4), (None, 1)]:
         with pytest.raises(ValueError, match=f"from 1 to {depth - 1} of a CLIP with {depth} layers"):
@@ -83,7 +82,8 @@ def write_deep_clip(folder, depth):
 
 @pytest.mark.parametrize("depth, cls_weight", [(4, 0.3), (12, 0.3), (24, 0.1)])
 def test_default_layers_of_whole_models_follow_the_depth(files, tmp_path, depth, cls_weight):
-    name, (middle, pre, post, multi) = write_deep_clip(tmp_path, depth), default_layers(depth)
+    name, (pre, post, multi) = write_deep_clip(tmp_path, depth), default_layers(depth)
+    middle = [2, 3] if depth == 4 else [6, 7, 8, 9]  # ResCLIP's: as published at any depth that has them
     models = [METHODS[method](**method_options(files, method, model_type=name)) for method in ("resclip", "sc_clip")]
     assert models[0].arguments["layers"] == middle
     recorded = [models[1].arguments[key] for key in ("pre_layer", "post_layer", "multi_layers", "cls_weight")]
@@ -95,7 +95,8 @@ def test_default_layers_of_whole_models_follow_the_depth(files, tmp_path, depth,
 def test_describe_holds_all_options(files):
     own = {
         "gla": dict(rho=0.5, rounds=1, beta_scale=0.2, gamma_scale=10.0),
-        "resclip": dict(layers=[1, 2], residual_weight=0.4, feedback_weight=0.6, sigma=3.0),
+        "resclip": dict(layers=[1, 2], residual_weight=0.4, feedback_weight=0.6, sigma=3.0, base="sclip")
+        | dict(residual_temperature=1.5, feedback_temperature=1.2, label_threshold=0.1, line_of_sight=False),
         "sc_clip": dict(pre_layer=1, post_layer=2, multi_layers=[1, 2], cls_weight=0.2, neighbours=9)
         | dict(contamination=0.1, threshold=0.5, sharpness=2.0),
     }
@@ -104,8 +105,7 @@ def test_describe_holds_all_options(files):
         assert {key: described[method][key] for key in changes} == changes
         assert described[method]["slide_crop"] == 64
     json.dumps(described)
-    assert described["resclip"]["attention"].startswith("NACLIP(sigma=3.0")
-    assert described["gla"]["attention"] == "None"
+    assert {described[method]["attention"] for method in own} == {"None"}
 
 
 @pytest.mark.parametrize("method, changes, message", [
@@ -119,6 +119,9 @@ def test_describe_holds_all_options(files):
     ("sc_clip", dict(attention=dict(type="proxy")), "SCCLIPSegmentation .*attention=None, but got .*proxy"),
     ("resclip", dict(residual_weight=1.1), r"\[0, 1\].*1\.1"),
     ("resclip", dict(sigma=0), "sigma > 0.*0"),
+    ("resclip", dict(label_threshold=-0.1), r"\[0, 1\].*-0\.1"),
+    ("resclip", dict(feedback_temperature=0), "temperatures and sigma > 0.*0"),
+    ("resclip", dict(base="proxy"), "one of naclip, clearclip, sclip, but got 'proxy'"),
     ("sc_clip", dict(contamination=0.6), r"contamination <= 0\.5.*0\.6"),
     ("sc_clip", dict(neighbours=0), "positive.*neighbours.*0"),
 ])  # fmt: skip

@@ -1,0 +1,10 @@
+"""Cityscapes val, 19 classes, in SC-CLIP's protocol (arXiv 2411.15869)."""
+
+_base_ = ["../cfg_city_scapes.py", "./protocol.py"]
+
+model = _base_.protocol
+
+test_pipeline = _base_.test_pipeline
+test_pipeline[1]["scale"] = (2048, 560)
+
+test_dataloader = dict(dataset=dict(pipeline=test_pipeline))

@@ -1,0 +1,1 @@
+"""Cases of the methods, a method a file: `CASES`, a tuple of `ParityCase`."""
