@@ -4,7 +4,6 @@ Araslanov and Roth, "Single-Stage Semantic Segmentation from Image Labels" (arXi
 score maps in SCLIP (arXiv 2312.01597) and NACLIP (arXiv 2404.08181), with 10 steps and dilations 8 and 16.
 """
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -15,8 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MAP_KINDS = ("scores", "probabilities")
-MAX_NEIGHBOR_ELEMENTS = 2**22  # of the maps refined together: 16 MB, which stay in a CPU's cache
-MAX_GROUP_ROW_ELEMENTS = 2**13  # of one row of the maps refined together, where a step is a matrix product
+MAX_GROUP_ELEMENTS = {"cpu": 2**22, "cuda": 2**27}  # of maps refined together: they stay in a cache, or fill a GPU
 
 
 @dataclass(frozen=True)
@@ -50,45 +48,26 @@ class PAMR:
             return maps
         size = (maps.shape[1], maps.shape[2])
         weights = self._affinity(F.interpolate(image[None].float(), size=size, mode="bilinear")[0])
-        if maps.device.type == "cpu" and torch.backends.mkl.is_available():  # several times as fast as shifted maps
-            return self._refine_by_matrix(maps, weights)
-        group = max(MAX_NEIGHBOR_ELEMENTS // weights.numel(), 1)
-        return torch.cat([self._refine_maps(part, weights[:, None]) for part in maps.split(group)])
+        weights = weights.flatten(1).T.contiguous()
+        neighbors = _neighbor_indices(size, tuple(self.dilations), maps.device)
+        limit = MAX_GROUP_ELEMENTS.get(maps.device.type, MAX_GROUP_ELEMENTS["cuda"])
+        parts = []
+        for part in maps.flatten(1).split(max(limit // len(weights), 1)):
+            columns = part.T.contiguous()
+            for _ in range(self.steps):  # a weighted sum of rows: one pass over the maps, without a copy a neighbor
+                columns = F.embedding_bag(neighbors, columns, per_sample_weights=weights, mode="sum")
+            parts.append(columns.T)
+        return torch.cat(parts).unflatten(1, size)
 
     def _affinity(self, image: Tensor) -> Tensor:
         """Neighbor weights of every pixel, sum one: (3, H, W) -> (neighbors, H, W)."""
         near = gather_neighbors(image, self.dilations)
-        own = image.expand(len(self.dilations), *image.shape)
-        spread = torch.cat([near, own]).std(0)
-        distance = (near - image).abs().div_(1e-8 + 0.1 * spread)
+        own_count = len(self.dilations)
+        count = len(near) + own_count
+        mean = (near.sum(0) + own_count * image) / count
+        variance = ((near - mean).square_().sum(0) + own_count * (image - mean).square_()) / (count - 1)
+        distance = (near - image).abs_().div_(1e-8 + 0.1 * variance.sqrt_())
         return distance.mean(1).neg_().softmax(0)
-
-    def _refine_maps(self, maps: Tensor, weights: Tensor) -> Tensor:
-        for _ in range(self.steps):
-            maps = gather_neighbors(maps, self.dilations).mul_(weights).sum(0)
-        return maps
-
-    def _refine_by_matrix(self, maps: Tensor, weights: Tensor) -> Tensor:
-        """Refine maps (N, H, W), each step a product with a sparse matrix of weights."""
-        size = (maps.shape[1], maps.shape[2])
-        pixels = size[0] * size[1]
-        ends = torch.arange(0, weights.numel() + 1, len(weights), dtype=torch.int32)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "Sparse CSR tensor support", UserWarning)
-            matrix = torch.sparse_csr_tensor(
-                ends,
-                _neighbor_indices(size, tuple(self.dilations)),
-                weights.flatten(1).T.flatten(),
-                (pixels, pixels),
-                check_invariants=False,
-            )
-        parts = []
-        for part in maps.flatten(1).split(max(MAX_GROUP_ROW_ELEMENTS // size[1], 1)):
-            columns = part.T.contiguous()
-            for _ in range(self.steps):
-                columns = matrix @ columns
-            parts.append(columns.T)
-        return torch.cat(parts).unflatten(1, size)
 
 
 def gather_neighbors(image: Tensor, dilations: Sequence[int]) -> Tensor:
@@ -102,7 +81,7 @@ def gather_neighbors(image: Tensor, dilations: Sequence[int]) -> Tensor:
 
 
 @lru_cache(maxsize=4)
-def _neighbor_indices(size: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
-    """Flat positions of every pixel's neighbors, pixel by pixel: (H*W*neighbors,) int32."""
-    positions = torch.arange(size[0] * size[1], dtype=torch.float64).reshape(1, *size)
-    return gather_neighbors(positions, dilations).flatten(1).T.flatten().int()
+def _neighbor_indices(size: tuple[int, int], dilations: tuple[int, ...], device: torch.device) -> Tensor:
+    """Flat positions of every pixel's neighbors: (H*W, neighbors) int32."""
+    positions = torch.arange(size[0] * size[1], dtype=torch.float64, device=device).reshape(1, *size)
+    return gather_neighbors(positions, dilations).flatten(1).T.int().contiguous()
