@@ -120,7 +120,7 @@ def _compare_stage(case: ParityCase, stage: str, computed: Mapping[str, Any], go
         return _fail_stage(case, stage, KeyError(f"It was not computed: only {', '.join(computed)}"))
     try:
         error = golden.differences(computed[stage], file, array, spec.rows)
-    except (KeyError, ValueError, OSError) as problem:
+    except (KeyError, IndexError, ValueError, OSError) as problem:
         return _fail_stage(case, stage, problem)
     outliers = int(np.count_nonzero(error > spec.tolerance.limit))
     difference = float(error.max(initial=0.0))

@@ -43,7 +43,10 @@ class PAMR:
             raise ValueError(f"Expected on of pamr to be one of {', '.join(MAP_KINDS)}, but got {self.on!r}")
 
     def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
-        """Refine maps (N, H, W) by an image (3, h, w), resized to them."""
+        """Refine maps (N, H, W) by an image (3, h, w), resized to them.
+
+        Maps that lie in memory pixel by pixel (channels last) are not copied.
+        """
         if self.steps == 0:
             return maps
         size = (maps.shape[1], maps.shape[2])
@@ -52,12 +55,12 @@ class PAMR:
         neighbors = _neighbor_indices(size, tuple(self.dilations), maps.device)
         limit = MAX_GROUP_ELEMENTS.get(maps.device.type, MAX_GROUP_ELEMENTS["cuda"])
         parts = []
-        for part in maps.flatten(1).split(max(limit // len(weights), 1)):
-            columns = part.T.contiguous()
+        for part in maps.flatten(1).T.split(max(limit // len(weights), 1), 1):
+            pixels = part.contiguous()
             for _ in range(self.steps):  # a weighted sum of rows: one pass over the maps, without a copy a neighbor
-                columns = F.embedding_bag(neighbors, columns, per_sample_weights=weights, mode="sum")
-            parts.append(columns.T)
-        return torch.cat(parts).unflatten(1, size)
+                pixels = F.embedding_bag(neighbors, pixels, per_sample_weights=weights, mode="sum")
+            parts.append(pixels)
+        return torch.cat(parts, 1).T.unflatten(1, size)
 
     def _affinity(self, image: Tensor) -> Tensor:
         """Neighbor weights of every pixel, sum one: (3, H, W) -> (neighbors, H, W)."""

@@ -90,15 +90,17 @@ class GLACLIPSegmentation(ProxyCLIPSegmentation):
         keys = F.normalize(guide.float().flatten(2), dim=1).mT.flatten(0, 1)
         values = projected.flatten(0, 1)
         grid = (guide.shape[2], guide.shape[3])
-        beta = 1 + self.beta_scale * math.log(1 + len(guide))
         chunks = keys.split(max(MAX_ATTENTION_ELEMENTS // len(keys), 1))
-        mixed = torch.cat([self._compute_weights(queries, keys, beta).to(values.dtype) @ values for queries in chunks])
+        weights = (self.compute_weights(queries, keys, len(guide)) for queries in chunks)
+        mixed = torch.cat([part.to(values.dtype) @ values for part in weights])
         (scores,) = self.batches.run(
             lambda tokens: self.similarity(self.clip.project(tokens, grid)), [mixed.unflatten(0, (len(guide), -1))]
         )
         return scores
 
-    def _compute_weights(self, queries: Tensor, keys: Tensor, beta: float) -> Tensor:
+    def compute_weights(self, queries: Tensor, keys: Tensor, windows: int) -> Tensor:
+        """Compute the attention of some of the keys (N, D) to all (M, D): (N, M) float32."""
+        beta = 1 + self.beta_scale * math.log(1 + windows)
         moved, counts = shift_queries(queries, keys, self.rho, self.rounds)
         similarity = moved @ keys.mT
         gamma = 1 + self.gamma_scale / counts

@@ -114,17 +114,18 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         feedback = compute_semantic_feedback(labels, self.sigma, self.line_of_sight)
         return self.clip.project(last.mix(last.weights(feedback)), grid)
 
-    def refine_scores(self, scores: Tensor, inputs: Tensor) -> Tensor:
-        """Refine scores (n, names, h, w) at the pixels of tiles -> (n, names, H, W)."""
-        maps = F.interpolate(scores, size=inputs.shape[2:], mode="bilinear")
-        return torch.stack([self.pamr(part, tile) for part, tile in zip(maps, inputs, strict=True)])
-
     def label_cells(self, scores: Tensor, inputs: Tensor, grid: Grid) -> Tensor:
         """Label cells by their pixels after refinement: (n, names, h, w) -> (n, h, w) int64."""
         names = torch.arange(scores.shape[1], device=scores.device)
-        maps = self.refine_scores(scores, inputs).transpose(0, 1)
-        pixels = labels_from_scores(maps, names, self.scale, self.label_threshold)
+        options = (names, self.scale, self.label_threshold)
+        refined = (self.refine_scores(x, tile) for x, tile in zip(scores, inputs, strict=True))
+        pixels = torch.stack([labels_from_scores(maps, *options) for maps in refined])
         return take_most_frequent_labels(pixels, grid, self.clip.patch, len(names))
+
+    def refine_scores(self, scores: Tensor, tile: Tensor) -> Tensor:
+        """Refine scores (names, h, w) at the pixels of a tile (3, H, W) -> (names, H, W)."""
+        scores = scores[None].contiguous(memory_format=torch.channels_last)  # as PAMR and `labels_from_scores` read it
+        return self.pamr(F.interpolate(scores, size=tile.shape[1:], mode="bilinear")[0], tile)
 
 
 class LastBlockAttention:

@@ -53,7 +53,7 @@ def test_pamr_of_one_map_at_a_time_is_the_same(monkeypatch):
     before = maps.clone()
     together = PAMR()(maps, x)
     assert torch.equal(maps, before)
-    monkeypatch.setattr("proxyclip.models.refine.pamr.MAX_NEIGHBOR_ELEMENTS", 1)
+    monkeypatch.setattr("proxyclip.models.refine.pamr.MAX_GROUP_ELEMENTS", {"cpu": 1, "cuda": 1})
     torch.testing.assert_close(PAMR()(maps, x), together)
     assert torch.equal(PAMR(0)(maps, x), maps)
 
