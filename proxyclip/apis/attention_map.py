@@ -6,8 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from proxyclip.apis.images import check_pixel
-from proxyclip.models.sliding.approximate import interpolate_window_features
-from proxyclip.models.sliding.windows import WindowAxis, cut_tiles, plan_windows
+from proxyclip.models.sliding.windows import WindowAxis, cut_tiles
 
 
 def compute_attention_map(model: Any, inputs: Tensor, size: tuple[int, int], x: int, y: int) -> np.ndarray:
@@ -24,14 +23,12 @@ def compute_attention_map(model: Any, inputs: Tensor, size: tuple[int, int], x: 
             "Expected a method with proxy attention, a map that follows from the VFM alone (--method proxy), but "
             f"got {type(model).__name__} with {model.attention!r}"
         )
-    crop, stride = model.slide
-    rows, columns = plan_windows(tuple(inputs.shape[1:]), crop, stride, model.pad_multiple)
+    rows, columns = model.plan(inputs.shape[1:])
     i, top = _nearest_window(rows, size[0], y)
     j, left = _nearest_window(columns, size[1], x)
     window = i * len(columns.starts) + j
     if model.approximate.vfm == "image":
-        guides = interpolate_window_features(model.guide, [inputs], [(rows, columns)], model.pad_multiple)[0]
-        guide = guides[window, None]
+        guide = model.interpolate_guides([inputs], [(rows, columns)])[0][window, None]
     else:
         guide = model.guide(cut_tiles(inputs, rows, columns)[window, None])
     h, w = guide.shape[2:]

@@ -40,7 +40,8 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
         pad_multiple: windows are zero-padded to it; default lcm of the patch sizes (ProxyCLIP's published code: 56). With
             1 nothing is padded: pixels beyond the last whole patch are dropped, and the cells stretched over the window.
-        upsample_to_input: with slide_crop=0, interpolate scores to the network's input first, and to the image then.
+        upsample_to_input: with slide_crop=0, interpolate scores to the network's input first, and to the image then, as
+            is done anyway where the image is padded.
         keep_logits: store class probabilities in the samples; refine: steps on the maps (`proxyclip.models.refine`).
     """
 
@@ -80,7 +81,10 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
             self._check_guided(vfm_model)
         self.clip = load_clip(model_type, clip_type)
         self.vfm = build_vfm(vfm_model, checkpoint=checkpoint, clip=self.clip)
-        self.pad_multiple = pad_multiple or math.lcm(self.clip.patch, getattr(self.vfm, "patch", 1))
+        patches = (self.clip.patch, getattr(self.vfm, "patch", 1))
+        self.pad_multiple = pad_multiple or math.lcm(*patches)
+        self.patch = max(patches)
+        self.patch_multiple = math.lcm(self.pad_multiple, *patches)
         self.upsample_to_input = upsample_to_input
         self.scale = logit_scale
         self.hashes: dict = {}
@@ -115,7 +119,10 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
         return self.similarity(self.clip.encode_dense(inputs.to(self.dtype), self.attention, guide))
 
     def guide(self, inputs: Tensor) -> Tensor | None:
-        return None if self.vfm is None else self.vfm(self.clip.to_rgb(inputs).to(self.dtype))
+        if self.vfm is None:
+            return None
+        h, w = (side - side % self.vfm.patch for side in inputs.shape[2:])  # what CLIP's patches leave out of its own
+        return self.vfm(self.clip.to_rgb(inputs[..., :h, :w]).to(self.dtype))
 
     def similarity(self, features: Tensor) -> Tensor:
         """Compute cosine similarity: (n, d, h, w) -> (n, names, h, w) float32."""

@@ -12,14 +12,14 @@ from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
 from proxyclip.models.preprocessor import MixedSizePreProcessor
 from proxyclip.models.sliding.approximate import ApproximateOptions, interpolate_window_features
 from proxyclip.models.sliding.batching import WindowBatcher
-from proxyclip.models.sliding.windows import check_window_size, cut_tiles, plan_windows, stitch_tiles
+from proxyclip.models.sliding.windows import WindowAxis, check_window_size, cut_tiles, plan_windows, stitch_tiles
 
 
 class SlidingSegmentor(OpenVocabSegmentor):
     """Cut images into windows, score them by `extract_feat`, and stitch the scores.
 
-    Subclasses implement `guide`, `extract_feat` and `extract_guided`, and set `pad_multiple` and `upsample_to_input`.
-    The arguments are those of `ProxyCLIPSegmentation`.
+    Subclasses implement `guide`, `extract_feat` and `extract_guided`, and set the attributes below. The arguments are
+    those of `ProxyCLIPSegmentation`.
 
     Raises:
         ValueError: an option out of its range.
@@ -27,6 +27,8 @@ class SlidingSegmentor(OpenVocabSegmentor):
 
     pad_multiple: int
     upsample_to_input: bool
+    patch: int  # pixels that a tile has at least
+    patch_multiple: int  # pixels of which a tile of the whole image for a VFM is a multiple
 
     def __init__(
         self,
@@ -60,15 +62,24 @@ class SlidingSegmentor(OpenVocabSegmentor):
             return self.batches.run(self.extract_feat, tiles)
         return self.batches.run(self.extract_guided, tiles, guides)
 
+    def plan(self, size: Sequence[int]) -> tuple[WindowAxis, WindowAxis]:
+        """Plan the windows of an image of `size` (h, w): (vertical, horizontal)."""
+        return plan_windows(size, *self.slide, self.pad_multiple, self.upsample_to_input, self.patch)
+
+    def interpolate_guides(
+        self, inputs: Tensor | Sequence[Tensor], grids: Sequence[tuple[WindowAxis, WindowAxis]]
+    ) -> list[Tensor]:
+        """Interpolate VFM features of windows from one map an image: (windows, D, h', w') each."""
+        return interpolate_window_features(self.guide, inputs, grids, self.patch_multiple)
+
     def score(
         self, inputs: Tensor | Sequence[Tensor], samples: Sequence[SegDataSample] | None = None
     ) -> Iterator[RowChunkFunction]:
-        plan = (*self.slide, self.pad_multiple, self.upsample_to_input)
-        grids = [plan_windows(tuple(x.shape[1:]), *plan) for x in inputs]
+        grids = [self.plan(x.shape[1:]) for x in inputs]
         tiles = [cut_tiles(x, *grid) for x, grid in zip(inputs, grids, strict=True)]
         guides = None
         if self.approximate.vfm == "image":
-            guides = interpolate_window_features(self.guide, inputs, grids, self.pad_multiple)
+            guides = self.interpolate_guides(inputs, grids)
         for grid, scores in zip(grids, self.extract_windows(tiles, guides), strict=True):
             yield partial(stitch_tiles, scores, *grid)
 

@@ -77,7 +77,7 @@ def _interpolation_matrix(size: int, out: int) -> Tensor:
 
 
 def plan_windows(
-    size: Sequence[int], crop: int, stride: int, multiple: int, upsample_to_input: bool = False
+    size: Sequence[int], crop: int, stride: int, multiple: int, upsample_to_input: bool = False, min_tile: int = 1
 ) -> tuple[WindowAxis, WindowAxis]:
     """Plan the windows of an image of `size` (h, w): (vertical, horizontal).
 
@@ -86,15 +86,17 @@ def plan_windows(
         stride: step between windows in pixels.
         multiple: tiles are zero-padded, centered, to a multiple of this.
         upsample_to_input: with crop 0, cells become pixels of the image first and of the output then, as windows do.
+        min_tile: tiles are padded to at least this.
     """
-    h, w = (_plan_axis(n, crop, stride, multiple, direct=not crop and not upsample_to_input) for n in size)
+    direct = not crop and not upsample_to_input
+    h, w = (_plan_axis(n, crop, stride, multiple, min_tile, direct) for n in size)
     return h, w
 
 
-def _plan_axis(length: int, crop: int, stride: int, multiple: int, direct: bool) -> WindowAxis:
+def _plan_axis(length: int, crop: int, stride: int, multiple: int, min_tile: int, direct: bool) -> WindowAxis:
     tile = min(crop, length) if crop else length
     starts = tuple(compute_window_starts(length, crop, stride)) if crop else (0,)
-    return WindowAxis(length, tile, starts, -(-tile // multiple) * multiple, direct)
+    return WindowAxis(length, tile, starts, max(-(-tile // multiple) * multiple, min_tile), direct)
 
 
 def cut_tiles(image: Tensor, rows: WindowAxis, columns: WindowAxis) -> Tensor:

@@ -228,6 +228,31 @@ def test_pad_multiple_default_and_option(files):
     assert build(files, vfm_model=None).pad_multiple == 16
 
 
+@pytest.mark.parametrize("vfm", [None, "dino", "clip"])
+@pytest.mark.parametrize("slide", [(0, 32), (50, 25)], ids=lambda slide: f"crop{slide[0]}")
+def test_windows_without_padding_take_any_image(files, vfm, slide):
+    """Towers of different patches: each leaves out what is no whole patch of its own."""
+    guide = dict(type="dino", model=f"local-dir:{files / 'dino'}") if vfm == "dino" else vfm
+    model = build(
+        files, vfm_model=guide, slide_crop=slide[0], slide_stride=slide[1], pad_multiple=1, upsample_to_input=True
+    )
+    assert model.describe()["upsample_to_input"]
+    for size in ((5, 90), (9, 9), (37, 61), (70, 100)):
+        (sample,) = step(model, [photo(*size)], [(40, 50)])
+        assert sample.seg_logits.data.shape == (3, 40, 50)
+        assert sample.seg_logits.data.isfinite().all()
+    padded = build(files, vfm_model=guide, slide_crop=slide[0], slide_stride=slide[1])
+    whole, cut = (step(padded, [photo(*size)])[0] for size in ((64, 96), (70, 100)))
+    assert_same(step(model, [photo(64, 96)])[0], whole) if slide[0] == 0 else None
+    assert (step(model, [photo(70, 100)])[0].seg_logits.data - cut.seg_logits.data).abs().max() > 1e-3
+
+
+def test_map_of_the_whole_image_goes_with_windows_without_padding(files):
+    model = build(files, pad_multiple=1, approximate=dict(vfm="image"))
+    (sample,) = step(model, [photo(70, 101)])
+    assert sample.seg_logits.data.isfinite().all()
+
+
 def test_describe_and_state_of_a_frozen_model(files):
     model = build(files, attention=dict(type="proxy", beta=1.5), refine=["area"])
     assert not any(p.requires_grad for p in model.parameters())

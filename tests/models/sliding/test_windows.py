@@ -69,3 +69,43 @@ def test_stitch_tiles_equals_longhand(shape, size, budget):
     assert budget > 1 or len(chunks) == size[0]
     expected = stitch_longhand(image, crop, stride, multiple, patch, score, size)
     torch.testing.assert_close(torch.cat(chunks, 1), expected, atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape, size", [((37, 61), (50, 80)), ((64, 48), (20, 30)), ((32, 32), (32, 32))])
+def test_unpadded_windows_drop_the_rest_and_stretch_the_cells(shape, size):
+    """With multiple 1: no cell for what is no whole patch, and the cells lie over the whole window."""
+    image, patch = torch.rand(3, *shape), 16
+    kernel = torch.randn(4, 3, patch, patch) / 14
+
+    def score(tiles):
+        return F.conv2d(tiles, kernel, stride=patch)
+
+    whole = windows.plan_windows(shape, 0, 0, 1)
+    got = torch.cat(list(windows.stitch_tiles(score(windows.cut_tiles(image, *whole)), *whole, size)), 1)
+    torch.testing.assert_close(got, F.interpolate(score(image[None]), size=size, mode="bilinear")[0])
+    slide = windows.plan_windows(shape, 30, 20, 1)
+    got = torch.cat(list(windows.stitch_tiles(score(windows.cut_tiles(image, *slide)), *slide, size)), 1)
+    torch.testing.assert_close(got, stitch_longhand(image, 30, 20, 1, patch, score, size), atol=2e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("multiple", [1, 16])
+@pytest.mark.parametrize("shape, size", [((37, 61), (50, 80)), ((64, 48), (20, 30)), ((5, 90), (9, 90))])
+def test_whole_image_through_the_input_size_equals_two_interpolations(shape, size, multiple):
+    rows, columns = windows.plan_windows(shape, 0, 0, multiple, upsample_to_input=True, min_tile=16)
+    padded = windows.cut_tiles(torch.rand(3, *shape), rows, columns)
+    scores = torch.randn(1, 4, padded.shape[2] // 16, padded.shape[3] // 16)
+    up = F.interpolate(scores, size=padded.shape[2:], mode="bilinear")
+    up = up[:, :, rows.before : rows.before + shape[0], columns.before : columns.before + shape[1]]
+    want = F.interpolate(up, size=size, mode="bilinear")[0]
+    got = torch.cat(list(windows.stitch_tiles(scores, rows, columns, size)), 1)
+    torch.testing.assert_close(got, want, atol=1e-5, rtol=1e-5)
+    if rows.padded == rows.tile and columns.padded == columns.tile:  # padded ones always take both steps
+        once = torch.cat(list(windows.stitch_tiles(scores, *windows.plan_windows(shape, 0, 0, multiple), size)), 1)
+        assert (once - want).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("crop", [0, 24])
+def test_tiles_are_at_least_a_patch(crop):
+    axes = windows.plan_windows((5, 90), crop, 12, 1, min_tile=16)
+    tiles = windows.cut_tiles(torch.rand(3, 5, 90), *axes)
+    assert tiles.shape[2:] == (16, crop or 90)

@@ -10,12 +10,12 @@ from proxyclip.engine.parity.case_maker import CaseMaker
 from proxyclip.engine.parity.cases import COUNTS, FEATURES, ParityStage, Tolerance
 from proxyclip.engine.parity.world import record_features
 from proxyclip.models.segmentors.gla import GLACLIPSegmentation, shift_queries
-from proxyclip.models.sliding.windows import cut_tiles, plan_windows
+from proxyclip.models.sliding.windows import cut_tiles
 
 
 def compute_attention(model: Any, image: Tensor) -> dict[str, Tensor]:
     """Compute counts of keys, attention and features of all queries, window by window."""
-    tiles = cut_tiles(image[0], *plan_windows(tuple(image.shape[2:]), *model.slide, model.pad_multiple))
+    tiles = cut_tiles(image[0], *model.plan(image.shape[2:]))
     keys = F.normalize(model.guide(tiles).flatten(2), dim=1).mT.flatten(0, 1)
     _, counts = shift_queries(keys, keys, model.rho, model.rounds)
     weights = model.compute_weights(keys, keys, len(tiles))
