@@ -118,12 +118,11 @@ def shift_queries(queries: Tensor, keys: Tensor, rho: float, rounds: int) -> tup
         Moved queries (N, D), and the number of keys of the last move (N, 1); without a move, of those similar.
     """
     moved = queries
-    for _ in range(rounds):
-        near = moved @ keys.mT > rho
+    for _ in range(max(rounds, 1)):
+        near = (moved @ keys.mT > rho).to(keys.dtype)
         counts = near.sum(-1, keepdim=True)
-        moved = torch.where(counts > 0, F.normalize(near.to(keys.dtype) @ keys, dim=-1), queries)
-    if rounds == 0:
-        counts = (queries @ keys.mT > rho).sum(-1, keepdim=True)
+        if rounds > 0:
+            moved = torch.where(counts > 0, F.normalize(near @ keys, dim=-1), queries)
     return moved, counts.clamp(min=1)
 
 
