@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -113,8 +114,8 @@ def methods(setting: Setting) -> Iterator[Row]:
         forwards = bare(setting.folder, 224, torch.float32, guided=guided)
         options = dict(precision="fp32", slide_crop=224, slide_stride=112)
         few, many = (random_text(build(setting.folder, names, cls, guided, **options)) for names in (VOC, ADE))
-        functions = [lambda: forwards(tiles), *(lambda m=m: m.predict([image], [asked]) for m in (few, many))]
-        alone, *times = medians(functions, setting.rounds)
+        predictions = [partial(model.predict, [image], [asked]) for model in (few, many)]
+        alone, *times = medians([partial(forwards, tiles), *predictions], setting.rounds)
         for model, taken in zip((few, many), times, strict=True):
             towers = "both towers" if guided else "CLIP's tower"
             names = len(model.vocabulary.names)

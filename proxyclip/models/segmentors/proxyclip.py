@@ -38,10 +38,10 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
             or "auto", as many as fit into memory. approximate: options of `ApproximateOptions`, which change numbers.
         attention: strategy name or `dict(type=..., **options)`; default proxy with a VFM, else vanilla.
         precision: auto, fp32, fp16 or bf16, of the image towers; scores are always float32.
-        pad_multiple: windows are zero-padded to it; default lcm of the patch sizes (ProxyCLIP's published code: 56). With
-            1 nothing is padded: pixels beyond the last whole patch are dropped, and the cells stretched over the window.
-        upsample_to_input: with slide_crop=0, interpolate scores to the network's input first, and to the image then, as
-            is done anyway where the image is padded.
+        pad_multiple: windows are zero-padded to it; default lcm of the patch sizes (ProxyCLIP's published code: 56). 1
+            pads nothing: pixels beyond the last whole patch are dropped, and the cells stretched over the window.
+        upsample_to_input: with slide_crop=0, interpolate scores to the network's input first, and to the image then,
+            as is done anyway where the image is padded.
         keep_logits: store class probabilities in the samples; refine: steps on the maps (`proxyclip.models.refine`).
     """
 
@@ -81,7 +81,8 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
             self._check_guided(vfm_model)
         self.clip = load_clip(model_type, clip_type)
         self.vfm = build_vfm(vfm_model, checkpoint=checkpoint, clip=self.clip)
-        patches = (self.clip.patch, getattr(self.vfm, "patch", 1))
+        self.guide_patch: int = getattr(self.vfm, "patch", 1)
+        patches = (self.clip.patch, self.guide_patch)
         self.pad_multiple = pad_multiple or math.lcm(*patches)
         self.patch = max(patches)
         self.patch_multiple = math.lcm(self.pad_multiple, *patches)
@@ -121,7 +122,8 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
     def guide(self, inputs: Tensor) -> Tensor | None:
         if self.vfm is None:
             return None
-        h, w = (side - side % self.vfm.patch for side in inputs.shape[2:])  # what CLIP's patches leave out of its own
+        patch = self.guide_patch
+        h, w = (side - side % patch for side in inputs.shape[2:])  # CLIP drops the rest of its own patches likewise
         return self.vfm(self.clip.to_rgb(inputs[..., :h, :w]).to(self.dtype))
 
     def similarity(self, features: Tensor) -> Tensor:

@@ -1,10 +1,9 @@
 """ResCLIP: attention corrected by middle layers and by a first segmentation.
 
 Yang et al., "ResCLIP: Residual Attention for Training-Free Dense Vision-Language Inference" (arXiv 2411.15851). The
-computation is that of the published code, with its constants. It takes one image at a time; here each window of a batch
-is on its own, as it is there. On SCLIP and ClearCLIP, which the paper reports and the code does not hold, the details
-are this toolkit's reading: the same correction of every softmax, no Gaussian window, SCLIP's residual connection and
-MLP kept.
+computation is that of the published code, with its constants; in a batch, which that code does not take, each window is
+on its own. On SCLIP and ClearCLIP, which the paper reports and the code does not hold, the details are this toolkit's
+reading: the same correction of every softmax, no Gaussian window, SCLIP's residual connection and MLP kept.
 """
 
 from collections.abc import Sequence
@@ -28,7 +27,7 @@ from proxyclip.models.segmentors._options import choose_layers, reject_vfm_and_a
 from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 from proxyclip.models.sliding.postprocess import labels_from_scores
 
-BASE_PAIRS = {"naclip": ("kk",), "clearclip": ("qq",), "sclip": ("qq", "kk")}
+COMPARED_PROJECTIONS = {"naclip": "k", "clearclip": "q", "sclip": "qk"}  # each with itself
 RESIDUAL_LAYERS = (6, 7, 8, 9)  # the published code's, whatever the depth of the tower
 PUBLISHED_DEPTH = 12  # towers with fewer layers take them in proportion
 
@@ -40,9 +39,9 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         P = t_r ((1 - l_r) softmax(t_s ((1 - l_s) k kᵀ / sqrt(d) + l_s A_sfr) + w) + l_r A_rcs)
 
     head by head over all tokens, no residual connection, no MLP. A_rcs is the mean attention of middle layers, w
-    NACLIP's Gaussian window. A_sfr joins cells of one label: a first pass, with l_s = 0 and t_s = 1, is refined by PAMR
-    at the window's pixels, and a cell's label is the most frequent of its pixels (`compute_semantic_feedback`). Defaults
-    are those published for ADE20K; `configs/resclip` has the others.
+    NACLIP's Gaussian window. A_sfr joins cells of one label (`compute_semantic_feedback`), divided by its maximum: a
+    first pass, with l_s = 0 and t_s = 1, is refined by PAMR at the window's pixels, and a cell's label is the most
+    frequent of its pixels. Defaults are those published for ADE20K; `configs/resclip` has the others.
 
     Args:
         base: corrected attention: naclip, clearclip (q qᵀ, no w) or sclip (both, no w, residual connection and MLP).
@@ -75,12 +74,12 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         **options: Any,
     ) -> None:
         reject_vfm_and_attention(type(self).__name__, options)
-        if base not in BASE_PAIRS:
-            raise ValueError(f"Expected base of ResCLIP to be one of {', '.join(BASE_PAIRS)}, but got {base!r}")
+        if base not in COMPARED_PROJECTIONS:
+            raise ValueError(
+                f"Expected base of ResCLIP to be one of {', '.join(COMPARED_PROJECTIONS)}, but got {base!r}"
+            )
         shares = dict(residual_weight=residual_weight, feedback_weight=feedback_weight, label_threshold=label_threshold)
-        scales = dict(
-            residual_temperature=residual_temperature, feedback_temperature=feedback_temperature, sigma=sigma
-        )
+        scales = dict(residual_temperature=residual_temperature, feedback_temperature=feedback_temperature, sigma=sigma)
         if not all(0 <= value <= 1 for value in shares.values()) or not all(value > 0 for value in scales.values()):
             raise ValueError(
                 f"Expected weights and threshold of ResCLIP in [0, 1], temperatures and sigma > 0, but got "
@@ -144,8 +143,8 @@ class LastBlockAttention:
         self.middle = average_attention([(model.clip.blocks[i - 1], hidden[i - 1]) for i in model.layers])
         q, k, self.values = compute_qkv(self.block, self.x)
         projections = {"q": q, "k": k}
-        pairs = BASE_PAIRS[model.base]
-        self.logits = [compute_attention_logits(projections[a], projections[b]) for a, b in pairs]
+        compared = [projections[name] for name in COMPARED_PROJECTIONS[model.base]]
+        self.logits = [compute_attention_logits(projection, projection) for projection in compared]
         self.window: Tensor | float = 0.0
         if model.base == "naclip":
             self.window = F.pad(NACLIP(model.sigma).window(grid, grid, self.x.device), (1, 0, 1, 0))

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from proxyclip.engine.parity.case_maker import CaseMaker
-from proxyclip.engine.parity.cases import COUNTS, FEATURES, ParityStage, Tolerance
+from proxyclip.engine.parity.cases import COUNTS, FEATURES, ParityCase, ParityStage, Tolerance
 from proxyclip.engine.parity.world import record_features
 from proxyclip.models.segmentors.gla import GLACLIPSegmentation, shift_queries
 from proxyclip.models.sliding.windows import cut_tiles
@@ -25,10 +25,15 @@ def compute_attention(model: Any, image: Tensor) -> dict[str, Tensor]:
     return {"similar_count": counts[:, 0], "kept_per_row": (weights > 0).sum(1), "attn": weights, "feat": dense}
 
 
-def _make_case(name: str, image: str, threshold: float, features: ParityStage) -> Any:
+def _make_case(name: str, image: str, threshold: float, features: ParityStage) -> ParityCase:
     rows = f"{name}_attn_row_index"
     attention = ParityStage(Tolerance(2e-6), array=f"{name}_attn_rows", rows=rows)
-    stages = {"similar_count": COUNTS, "kept_per_row": COUNTS, "attn": attention, "feat": features}
+    stages: dict[str, Tolerance | ParityStage] = {
+        "similar_count": COUNTS,
+        "kept_per_row": COUNTS,
+        "attn": attention,
+        "feat": features,
+    }
     return _make.image(name, image, threshold, probabilities=True, more=compute_attention, stages=stages)
 
 

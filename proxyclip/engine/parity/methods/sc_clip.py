@@ -23,9 +23,7 @@ def compute_passes(model: Any, image: Tensor) -> dict[str, Tensor]:
     hidden, grid = model.clip.hidden(image)
     x, post = hidden[-1], hidden[model.post][:, 1:]
     outliers = sc_clip.find_outlier_tokens(x[:, 1:], *model.lof)
-    repaired, pre = (
-        sc_clip.replace_outlier_tokens(tokens[:, 1:], outliers, grid) for tokens in (x, hidden[model.pre])
-    )
+    repaired, pre = (sc_clip.replace_outlier_tokens(tokens[:, 1:], outliers, grid) for tokens in (x, hidden[model.pre]))
     content = Proxy(beta=1.0, gamma=model.sharpness).weights(pre.mT.unflatten(2, grid))
     smoothed = sc_clip.smooth_tokens(repaired, pre, model.threshold)
     multi = torch.stack([hidden[layer] for layer in model.multi]).sum(0)
@@ -62,9 +60,7 @@ _area: dict[str, Any] = dict(logit_scale=50, refine=[dict(type="area", threshold
 CASES = (
     _make.window("smooth112", "smooth112", "syn3", compute_passes, _passes),
     _make.window("smooth224", "smooth224", "syn3", compute_outliers, _outliers),
-    _make.window(
-        "mix_b", "smooth336x500[112:224,200:312]", "plain5", compute_outliers, _outliers, **_other_layers
-    ),
+    _make.window("mix_b", "smooth336x500[112:224,200:312]", "plain5", compute_outliers, _outliers, **_other_layers),
     _make.image("slide224x336", "smooth224x336", 0.0, 0.4, ending="_areaNone_scale40"),
     _make.image("slide224x336", "smooth224x336", 0.0, ending="_area0.1_scale50", **_area),
 )
