@@ -76,7 +76,7 @@ def build(
 ) -> ProxyCLIPSegmentation:
     """The segmentor over the models of `folder`, CLIP alone if it is not guided, and a vocabulary file."""
     vfm = dict(type="dino", model=f"local-dir:{folder / 'dino'}") if guided else None
-    models = dict(clip_type=None, model_type=f"local-dir:{folder / 'clip'}", vfm_model=vfm)
+    models: dict[str, Any] = dict(clip_type=None, model_type=f"local-dir:{folder / 'clip'}", vfm_model=vfm)
     return method(**models, name_path=str(names), **options).eval()
 
 
