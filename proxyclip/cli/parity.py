@@ -80,7 +80,7 @@ def _print_results(results: Sequence["ParityResult"]) -> None:
     for column in ("method", "case", "stage", "difference", "tolerance", "verdict"):
         table.add_column(column, justify="right" if column in ("difference", "tolerance") else "left", no_wrap=True)
     for result in results:
-        cells = (result.method, result.case, result.stage, format_difference(result), format_tolerance(result))
+        cells = (result.method, result.case, result.stage, format_stage_difference(result), format_tolerance(result))
         verdict = "equal" if result.passed else "[bold red]error[/]" if result.problem else "[bold red]differs[/]"
         table.add_row(*map(escape, cells), verdict)
     make_console().print(table)
@@ -100,7 +100,7 @@ def _format_versions() -> str:
     return f"{listed}; float32 on {platform.machine()}, {torch.get_num_threads()} threads"
 
 
-def format_difference(result: "ParityResult") -> str:
+def format_stage_difference(result: "ParityResult") -> str:
     """Format the largest difference, or the number of elements that differ where that is what counts."""
     if result.problem:
         return "-"
@@ -112,7 +112,7 @@ def format_difference(result: "ParityResult") -> str:
 
 
 def format_tolerance(result: "ParityResult") -> str:
-    """Format the tolerance of a result in the terms of `format_difference`."""
+    """Format the tolerance of a result in the terms of `format_stage_difference`."""
     tolerance = result.tolerance
     allowed = tolerance.count_allowed(result.size)
     if _counts_outliers(tolerance):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from helpers.reference import HERE
 
-from proxyclip.cli.parity import format_difference, format_tolerance, main
+from proxyclip.cli.parity import format_stage_difference, format_tolerance, main
 from proxyclip.engine.parity.cases import COUNTS, EXACT, LABELS, ParityResult, Tolerance
 
 
@@ -78,6 +78,6 @@ def test_unknown_names_and_folders_have_a_remedy(tmp_path, capsys):
 )
 def test_differences_are_printed_in_the_terms_of_their_tolerance(tolerance, difference, outliers, texts):
     result = ParityResult("m", "c", "s", tolerance, difference, outliers, 4000)
-    assert (format_difference(result), format_tolerance(result)) == texts
+    assert (format_stage_difference(result), format_tolerance(result)) == texts
     failed = ParityResult("m", "c", "s", tolerance, math.inf, 0, 0, "TypeError: no such option")
-    assert (format_difference(failed), failed.passed) == ("-", False)
+    assert (format_stage_difference(failed), failed.passed) == ("-", False)

@@ -107,11 +107,47 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
     def extract_dense(self, inputs: Tensor) -> Tensor:
         """Compute dense features of tiles: (n, 3, H, W) -> (n, d, h, w) float32."""
         hidden, grid = self.clip.hidden(inputs.to(self.dtype))
-        last = LastBlockAttention(self, hidden, grid)
-        first = self.similarity(self.clip.project(last.mix(last.weights()), grid))
-        labels = self.label_cells(first, inputs, grid)
+        x = hidden[-1]
+        middle = self.average_middle_layers(hidden)
+        q, k, values = compute_qkv(self.clip.last, x)
+        logits = self.compare_tokens(q, k)
+        first = self.mix(x, values, self.compute_weights(logits, middle, grid), grid)
+        labels = self.label_cells(self.similarity(first), inputs, grid)
         feedback = compute_semantic_feedback(labels, self.sigma, self.line_of_sight)
-        return self.clip.project(last.mix(last.weights(feedback)), grid)
+        return self.mix(x, values, self.compute_weights(logits, middle, grid, feedback), grid)
+
+    def average_middle_layers(self, hidden: Sequence[Tensor]) -> Tensor:
+        """Compute A_rcs from the tokens (n, N, C) of all layers: (n, heads, N, N) float32."""
+        return average_attention([(self.clip.blocks[layer - 1], hidden[layer - 1]) for layer in self.layers])
+
+    def compare_tokens(self, q: Tensor, k: Tensor) -> list[Tensor]:
+        """Compute the logits of every softmax: (n, heads, N, d) -> (n, heads, N, N) each."""
+        projections = {"q": q, "k": k}
+        compared = [projections[name] for name in COMPARED_PROJECTIONS[self.base]]
+        return [compute_attention_logits(projection, projection) for projection in compared]
+
+    def compute_weights(
+        self, logits: Sequence[Tensor], middle: Tensor, grid: Grid, feedback: Tensor | None = None
+    ) -> Tensor:
+        """Compute P, of the first pass or with feedback A_sfr (n, N, N): (n, heads, N, N)."""
+        window: Tensor | float = 0.0
+        if self.base == "naclip":
+            window = F.pad(NACLIP(self.sigma).window(grid, grid, middle.device), (1, 0, 1, 0))
+        if feedback is not None:
+            temperature, share = self.feedback
+            peak = feedback.amax((1, 2), keepdim=True)
+            added = (share * temperature) * (feedback / peak)[:, None]
+            logits = [part * ((1 - share) * temperature) + added for part in logits]
+        temperature, share = self.residual
+        own = sum((part + window).softmax(-1) for part in logits)
+        return temperature * ((1 - share) * own + share * middle)
+
+    def mix(self, x: Tensor, values: Tensor, weights: Tensor, grid: Grid) -> Tensor:
+        """Weight the values (n, heads, N, d) by P: dense features (n, d, h, w) float32."""
+        tokens = mix_values(self.clip.last, weights, values)
+        if self.base == "sclip":
+            tokens = add_residual_and_mlp(self.clip.last, x, tokens)
+        return self.clip.project(tokens[:, 1:], grid)
 
     def label_cells(self, scores: Tensor, inputs: Tensor, grid: Grid) -> Tensor:
         """Label cells by their pixels after refinement: (n, names, h, w) -> (n, h, w) int64."""
@@ -125,48 +161,6 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
         """Refine scores (names, h, w) at the pixels of a tile (3, H, W) -> (names, H, W)."""
         scores = scores[None].contiguous(memory_format=torch.channels_last)  # as PAMR and `labels_from_scores` read it
         return self.pamr(F.interpolate(scores, size=tile.shape[1:], mode="bilinear")[0], tile)
-
-
-class LastBlockAttention:
-    """Attention of ResCLIP in the last block of CLIP, for tokens at hand.
-
-    Args:
-        model: the segmentor, with its options.
-        hidden: tokens of layers 0 to depth - 1, (n, 1 + h*w, C) each.
-        grid: (h, w).
-    """
-
-    def __init__(self, model: ResCLIPSegmentation, hidden: Sequence[Tensor], grid: Grid) -> None:
-        self.model = model
-        self.x = hidden[-1]
-        self.block = model.clip.last
-        self.middle = average_attention([(model.clip.blocks[i - 1], hidden[i - 1]) for i in model.layers])
-        q, k, self.values = compute_qkv(self.block, self.x)
-        projections = {"q": q, "k": k}
-        compared = [projections[name] for name in COMPARED_PROJECTIONS[model.base]]
-        self.logits = [compute_attention_logits(projection, projection) for projection in compared]
-        self.window: Tensor | float = 0.0
-        if model.base == "naclip":
-            self.window = F.pad(NACLIP(model.sigma).window(grid, grid, self.x.device), (1, 0, 1, 0))
-
-    def weights(self, feedback: Tensor | None = None) -> Tensor:
-        """Compute P: feedback A_sfr (n, N, N), or None -> (n, heads, N, N), N = 1 + h*w."""
-        temperature, share = self.model.residual
-        scaled = self.logits
-        if feedback is not None:
-            feedback_temperature, feedback_share = self.model.feedback
-            peak = feedback.amax((1, 2), keepdim=True)
-            added = (feedback_share * feedback_temperature) * (feedback / peak)[:, None]
-            scaled = [logits * ((1 - feedback_share) * feedback_temperature) + added for logits in self.logits]
-        own = sum((logits + self.window).softmax(-1) for logits in scaled)
-        return temperature * ((1 - share) * own + share * self.middle)
-
-    def mix(self, weights: Tensor) -> Tensor:
-        """Weight the values: (n, heads, N, N) -> patch tokens (n, h*w, C)."""
-        tokens = mix_values(self.block, weights, self.values)
-        if self.model.base == "sclip":
-            tokens = add_residual_and_mlp(self.block, self.x, tokens)
-        return tokens[:, 1:]
 
 
 def average_attention(layers: Sequence[tuple[Any, Tensor]]) -> Tensor:

@@ -13,7 +13,7 @@ from proxyclip.models.segmentors.gla import GLACLIPSegmentation, shift_queries
 from proxyclip.models.sliding.windows import cut_tiles
 
 
-def compute_attention(model: Any, image: Tensor) -> dict[str, Tensor]:
+def compute_gla_attention(model: Any, image: Tensor) -> dict[str, Tensor]:
     """Compute counts of keys, attention and features of all queries, window by window."""
     tiles = cut_tiles(image[0], *model.plan(image.shape[2:]))
     keys = F.normalize(model.guide(tiles).flatten(2), dim=1).mT.flatten(0, 1)
@@ -34,7 +34,7 @@ def _make_case(name: str, image: str, threshold: float, features: ParityStage) -
         "attn": attention,
         "feat": features,
     }
-    return _make.image(name, image, threshold, probabilities=True, more=compute_attention, stages=stages)
+    return _make.image(name, image, threshold, probabilities=True, more=compute_gla_attention, stages=stages)
 
 
 _make = CaseMaker("gla", GLACLIPSegmentation, dict(vfm="dino", pad_multiple=56))

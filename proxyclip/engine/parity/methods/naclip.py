@@ -14,7 +14,7 @@ PAMR_STEP = dict(type="pamr", steps=10, dilations=(8, 16))
 UNPADDED: dict[str, Any] = dict(pad_multiple=1, upsample_to_input=True)  # NACLIP's own handling of windows
 
 
-def compute_attention(model: Any, image: Tensor) -> dict[str, Tensor]:
+def compute_naclip_attention(model: Any, image: Tensor) -> dict[str, Tensor]:
     """Compute the Gaussian window (1+N, 1+N), and the last block's attention (heads, 1+N, 1+N)."""
     x, grid = model.clip.tokens(image)
     _, k, _ = compute_qkv(model.clip.last, x)
@@ -26,7 +26,7 @@ _make = CaseMaker("naclip", ProxyCLIPSegmentation, dict(attention="naclip"))
 _attention_stages = {"window": Tolerance(1e-6), "last_attn": Tolerance(1e-5)}
 
 CASES = (
-    _make.window("smooth64", "smooth64", more=compute_attention, stages=_attention_stages),
+    _make.window("smooth64", "smooth64", more=compute_naclip_attention, stages=_attention_stages),
     _make.window("smooth112", "smooth112"),
     _make.window("nonsquare96x144", "smooth336x500[100:196,150:294]"),
     _make.window("smooth112_std2", "smooth112", attention=dict(type="naclip", sigma=2.0)),

@@ -18,7 +18,7 @@ def compute_outliers(model: Any, image: Tensor) -> dict[str, Tensor]:
     return {"outliers": sc_clip.find_outlier_tokens(x[:, 1:], *model.lof)[0].nonzero()[:, 0]}
 
 
-def compute_passes(model: Any, image: Tensor) -> dict[str, Tensor]:
+def compute_sc_clip_passes(model: Any, image: Tensor) -> dict[str, Tensor]:
     """Compute what lies between the tokens of an image (1, 3, h, w) and the sum of both passes."""
     hidden, grid = model.clip.hidden(image)
     x, post = hidden[-1], hidden[model.post][:, 1:]
@@ -58,7 +58,7 @@ _other_layers: dict[str, Any] = dict(pre_layer=7, post_layer=5, multi_layers=lis
 _area: dict[str, Any] = dict(logit_scale=50, refine=[dict(type="area", threshold=0.1)])
 
 CASES = (
-    _make.window("smooth112", "smooth112", "syn3", compute_passes, _passes),
+    _make.window("smooth112", "smooth112", "syn3", compute_sc_clip_passes, _passes),
     _make.window("smooth224", "smooth224", "syn3", compute_outliers, _outliers),
     _make.window("mix_b", "smooth336x500[112:224,200:312]", "plain5", compute_outliers, _outliers, **_other_layers),
     _make.image("slide224x336", "smooth224x336", 0.0, 0.4, ending="_areaNone_scale40"),
