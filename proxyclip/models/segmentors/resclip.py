@@ -159,8 +159,8 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
 
     def refine_scores(self, scores: Tensor, tile: Tensor) -> Tensor:
         """Refine scores (names, h, w) at the pixels of a tile (3, H, W) -> (names, H, W)."""
-        scores = scores[None].contiguous(memory_format=torch.channels_last)  # as PAMR and `labels_from_scores` read it
-        return self.pamr(F.interpolate(scores, size=tile.shape[1:], mode="bilinear")[0], tile)
+        cells = scores[None].clone(memory_format=torch.channels_last)  # as PAMR and `labels_from_scores` read it
+        return self.pamr(F.interpolate(cells, size=tile.shape[1:], mode="bilinear")[0], tile)
 
 
 def average_attention(layers: Sequence[tuple[Any, Tensor]]) -> Tensor:
