@@ -4,12 +4,11 @@ import json
 
 import pytest
 import torch
-from helpers.reference import model_config, tensors
+from helpers.reference import write_clip
 from helpers.segmentors import METHODS, assert_close, build_method, make_images, method_options, predict_samples
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
 from mmseg.registry import MODELS
-from safetensors.torch import save_file
 
 from proxyclip.models.segmentors._options import choose_layers
 from proxyclip.models.segmentors.sc_clip import DEFAULT_LAYERS
@@ -64,25 +63,9 @@ def test_choose_layers_scales_to_the_depth():
             choose_layers(layers, (6, 9), 12, depth)
 
 
-def write_deep_clip(folder, depth):
-    """The tiny CLIP with its three blocks repeated."""
-    config = model_config()
-    config["vision_cfg"]["layers"] = depth
-    stem, state = "visual.transformer.resblocks.", {}
-    for key, value in tensors("clip_tiny").items():
-        if key.startswith(stem):
-            number, rest = key.removeprefix(stem).split(".", 1)
-            state |= {f"{stem}{i}.{rest}": value.clone() for i in range(int(number), depth, 3)}
-        else:
-            state[key] = value
-    (folder / "open_clip_config.json").write_text(json.dumps({"model_cfg": config, "preprocess_cfg": {}}))
-    save_file(state, folder / "open_clip_model.safetensors")
-    return f"local-dir:{folder}"
-
-
 @pytest.mark.parametrize("depth, cls_weight", [(4, 0.3), (12, 0.3), (24, 0.1)])
 def test_default_layers_of_whole_models_follow_the_depth(files, tmp_path, depth, cls_weight):
-    name, (pre, post, multi) = write_deep_clip(tmp_path, depth), default_layers(depth)
+    name, (pre, post, multi) = f"local-dir:{write_clip(tmp_path, depth)}", default_layers(depth)
     middle = [2, 3] if depth == 4 else [6, 7, 8, 9]  # ResCLIP's: as published at any depth that has them
     models = [METHODS[method](**method_options(files, method, model_type=name)) for method in ("resclip", "sc_clip")]
     assert models[0].arguments["layers"] == middle
