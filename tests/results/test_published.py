@@ -123,10 +123,10 @@ def test_match_gives_the_row_of_a_protocol_elsewhere_too():
     own, elsewhere = (match(f"{folder}cfg_voc20", plain, "clearclip") for folder in ("clearclip/", ""))
     assert (own.value, own.exact, elsewhere.value, elsewhere.exact) == (80.9, True, 80.9, False)
     for change in ("model.refine=none", "model.refine=None", "model.refine=[]"):
-        found = match("naclip/cfg_voc21", plain, "naclip", [change])
-        assert (found.value, found.exact) == (58.9, True)
-    found = match("naclip/cfg_voc21", plain, "naclip")
-    assert (found.value, found.exact) == (64.07, True)
+        target = match("naclip/cfg_voc21", plain, "naclip", [change])
+        assert (target.value, target.exact) == (58.9, True)
+    target = match("naclip/cfg_voc21", plain, "naclip")
+    assert (target.value, target.exact) == (64.07, True)
     assert match("naclip/cfg_voc21", plain, "naclip", ["model.refine=pamr"]) is None
 
 

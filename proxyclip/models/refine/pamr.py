@@ -45,7 +45,7 @@ class PAMR:
     def __call__(self, maps: Tensor, image: Tensor) -> Tensor:
         """Refine maps (N, H, W) by an image (3, h, w), resized to them.
 
-        Maps that lie in memory pixel by pixel (channels last) are not copied.
+        Maps that lie in memory pixel by pixel (channels last) need no transposition; the result lies so.
         """
         if self.steps == 0:
             return maps
@@ -83,7 +83,7 @@ def gather_neighbors(image: Tensor, dilations: Sequence[int]) -> Tensor:
     return torch.stack([padded[:, y : y + h, x : x + w] for y, x in starts])
 
 
-@lru_cache(maxsize=4)
+@lru_cache(maxsize=2)
 def _neighbor_indices(size: tuple[int, int], dilations: tuple[int, ...], device: torch.device) -> Tensor:
     """Flat positions of every pixel's neighbors: (H*W, neighbors) int32."""
     positions = torch.arange(size[0] * size[1], dtype=torch.float64, device=device).reshape(1, *size)

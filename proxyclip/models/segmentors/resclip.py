@@ -28,7 +28,7 @@ from proxyclip.models.segmentors.proxyclip import ProxyCLIPSegmentation
 from proxyclip.models.sliding.postprocess import labels_from_scores
 
 COMPARED_PROJECTIONS = {"naclip": "k", "clearclip": "q", "sclip": "qk"}  # each with itself
-RESIDUAL_LAYERS = (6, 7, 8, 9)  # the published code's, whatever the depth of the tower
+RESIDUAL_LAYERS = (6, 9)  # first and last, the published code's whatever the depth of the tower
 PUBLISHED_DEPTH = 12  # towers with fewer layers take them in proportion
 
 
@@ -86,11 +86,8 @@ class ResCLIPSegmentation(ProxyCLIPSegmentation):
                 f"{shares | scales}"
             )
         super().__init__(**options)
-        if self.clip.depth < PUBLISHED_DEPTH or layers is not None:
-            ends = (RESIDUAL_LAYERS[0], RESIDUAL_LAYERS[-1])
-            self.layers = choose_layers(layers, ends, PUBLISHED_DEPTH, self.clip.depth)
-        else:
-            self.layers = list(RESIDUAL_LAYERS)
+        depth = self.clip.depth
+        self.layers = choose_layers(layers, RESIDUAL_LAYERS, max(PUBLISHED_DEPTH, depth), depth)
         self.base = base
         self.residual = (residual_temperature, residual_weight)
         self.feedback = (feedback_temperature, feedback_weight)
