@@ -8,8 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
 from proxyclip.models.weights import WeightsError
@@ -21,16 +19,17 @@ from proxyclip.models.weights.catalogue import (
 )
 from proxyclip.models.weights.verify import (
     INVALID,
+    NOT_LOCAL,
     OK,
-    UNKNOWN_HASH,
     WeightsVerification,
     find_expected_hash,
     verify_local_weights,
     verify_weights,
 )
 from proxyclip.utils.formats import format_size
+from proxyclip.utils.text_table import TextTable, measure_columns
 
-VERIFICATION_STYLES = {OK: "green", INVALID: "bold red", UNKNOWN_HASH: "yellow"}
+WEIGHTS_COLUMNS = ("name", "size", "here", "licence", "source", "checked by")
 WEIGHTS_TABLE_TITLES = {"clip": "CLIP (--clip)", "vfm": "Vision foundation models (--vfm)"}
 
 
@@ -53,7 +52,7 @@ def _build_parser(prog: str) -> argparse.ArgumentParser:
     command.set_defaults(run=lambda arguments: print_weights_json() if arguments.json else print_weights_list())
     command = commands.add_parser("fetch", help="download weights and check them")
     add = command.add_argument
-    add("names", nargs="+", metavar="NAME", help="words of --clip or --vfm, such as ViT-B-16 or dino")
+    add("names", nargs="+", metavar="NAME", help="values of --clip or --vfm, such as ViT-B-16 or dino")
     add("--to", type=Path, metavar="FOLDER", help="put them and their config there, for local-dir:FOLDER")
     add("--offline", action="store_true", help="fetch nothing, only say what is here")
     command.set_defaults(run=_run_fetch)
@@ -66,6 +65,7 @@ def _build_parser(prog: str) -> argparse.ArgumentParser:
 
 def _run_fetch(arguments: argparse.Namespace) -> int:
     from proxyclip.models.weights.fetch import fetch_weights
+    from proxyclip.models.weights.requirements import fetch_tokenizer, find_missing_tokenizer
 
     entries = [find_weights_entry(name) for name in arguments.names]  # unknown names are errors before any download
     if arguments.to and len(entries) > 1:
@@ -75,6 +75,9 @@ def _run_fetch(arguments: argparse.Namespace) -> int:
     for entry in entries:
         try:
             fetch_weights(entry, arguments.to, arguments.offline)
+            tokenizer = find_missing_tokenizer(entry.name) if entry.kind == "clip" and arguments.to is None else None
+            if tokenizer is not None:
+                fetch_tokenizer(tokenizer)
         except WeightsError as error:
             print(f"error: {error}", file=sys.stderr)
             code = EXIT_FAILED
@@ -86,40 +89,35 @@ def _run_verify(arguments: argparse.Namespace) -> int:
     return 0 if print_verifications(verifications) else EXIT_FAILED
 
 
-def _make_wide_console() -> Console:
-    """Make a console as wide as the terminal, or wide enough for a line each where the output goes to a file."""
-    return Console(highlight=False, width=None if sys.stdout.isatty() else 160)
-
-
 def print_weights_list() -> None:
-    """Print both tables of the catalogue, and where the files are kept."""
+    """Print both tables of the catalogue, a line a row, and where the files are kept."""
     from huggingface_hub import constants
 
-    console = _make_wide_console()
+    columns = measure_columns()
     catalogue = list_weights_entries()
     for entry_type, title in WEIGHTS_TABLE_TITLES.items():
-        table = Table(title=title, title_justify="left")
-        table.add_column("name", no_wrap=True)
-        table.add_column("size", justify="right", no_wrap=True)
-        for column in ("licence", "here", "checked by"):
-            table.add_column(column)
-        table.add_column("source", overflow="fold")
-        for entry in catalogue:
-            if entry.kind == entry_type:
-                table.add_row(*map(escape, _weights_row(entry)), style=None if entry.place else "dim")
-        console.print(table)
-    print(f"Files of the hub are kept in   {constants.HF_HUB_CACHE}   (HF_HUB_CACHE, HF_HOME)")
-    print(f"other files are kept in        {get_weights_folder()}   (PROXYCLIP_CACHE)")
-    print("Get one: python -m proxyclip weights fetch NAME")
+        rows = [_weights_row(entry) for entry in catalogue if entry.kind == entry_type]
+        table = TextTable(WEIGHTS_COLUMNS, rows, right=["size"])
+        for name in WEIGHTS_COLUMNS[:-4:-1]:  # all of it is in --json
+            if table.columns > columns:
+                table.leave_out(name)
+        table.shrink(columns, "licence", "name")
+        print(title)
+        table.print()
+        print()
+    print("Sizes of the hub's files are about right. More columns: a wider terminal, --json")
+    print(f"Files of the hub: {constants.HF_HUB_CACHE} (HF_HUB_CACHE, HF_HOME)")
+    print(f"Other files:      {get_weights_folder()} (PROXYCLIP_CACHE)")
+    print("Get some: python -m proxyclip weights fetch NAME ...")
 
 
 def _weights_row(entry: WeightsEntry) -> tuple[str, ...]:
-    location = "hub cache" if entry.hub else "in the package" if entry.file else "own folder"
+    location = "hub cache" if entry.hub else "package" if entry.file else "own folder"
     name = f"{entry.name} ({', '.join(alias for alias in entry.also if ',' not in alias)})".replace(" ()", "")
-    size = format_size(entry.bytes, exact=not entry.hub)
+    size = format_size(entry.bytes, exact=True)
     digest, _ = _find_hash(entry)
     checked_by = f"{digest[:8]}..." if digest else "hub's record" if entry.hub else "-"
-    return name, size, entry.licence, location if entry.place else "-", checked_by, entry.hub or entry.source
+    return name, size, location if entry.place else "-", entry.licence, entry.hub or entry.source, checked_by
 
 
 def _find_hash(entry: WeightsEntry) -> tuple[str | None, str | None]:
@@ -151,22 +149,24 @@ def print_verifications(verifications: Iterable[WeightsVerification]) -> bool:
 
     A file that is not on this machine, or has no known hash, is in order.
     """
-    table = Table()
-    states = []
-    for column in ("name", "state", "note", "file"):
-        table.add_column(column, overflow="fold", no_wrap=column in ("name", "state"))
     with Console(stderr=True).status("reading files"):  # shown in a terminal only
-        for verification in verifications:
-            states.append(verification.state)
-            style = VERIFICATION_STYLES.get(verification.state)
-            state = f"[{style}]{verification.state}[/]" if style else verification.state
-            file = _abbreviate_home(verification.path)
-            table.add_row(escape(verification.name), state, escape(verification.note), escape(file))
-    if not states:
+        results = list(verifications)
+    if not results:
         print("No weights are kept on this machine. Get some: python -m proxyclip weights fetch NAME")
         return True
-    _make_wide_console().print(table)
-    return INVALID not in states
+    rows = [(v.name, v.state, v.note, _abbreviate_home(v.path)) for v in results]
+    table = TextTable(("name", "state", "note", "file"), rows)
+    columns = measure_columns()
+    for name in ("file", "note"):
+        if table.columns > columns:
+            table.leave_out(name)
+    table.shrink(columns, "name")
+    table.print()
+    if "note" not in table.cells:  # those of files in order are alike
+        for name, state, note, file in rows:
+            if state not in (OK, NOT_LOCAL):
+                print(f"{name}: {note}\n  {file}")
+    return INVALID not in {verification.state for verification in results}
 
 
 def _abbreviate_home(path: Path | None) -> str:

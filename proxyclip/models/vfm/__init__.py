@@ -14,6 +14,7 @@ sizes to values of `model`: `dino-s16` is a name. A family that uses the segment
 from typing import Any
 
 from proxyclip.models.registry import build_plugin, is_plugin_file, list_plugins, load_plugin_class
+from proxyclip.models.weights.catalogue import explain_other_kind
 
 
 def build_vfm(spec: str | dict[str, Any] | None, **defaults: Any) -> Any:
@@ -35,6 +36,9 @@ def resolve_vfm_spec(spec: str | dict[str, Any]) -> dict[str, Any]:
     family, dash, size = str(options.get("type")).partition("-")
     if not dash or is_plugin_file(options["type"]) or options["type"] in list_plugins("vfm"):
         return options
+    other_kind = explain_other_kind(options["type"], "vfm") if isinstance(options["type"], str) else None
+    if other_kind:
+        raise ValueError(f"Expected a VFM, but got {options['type']!r}: {other_kind}")
     variants = getattr(load_plugin_class("vfm", family), "variants", {})
     if size not in variants:
         sizes = ", ".join(f"{family}-{name}" for name in variants) or "no sizes by name: say model=..."

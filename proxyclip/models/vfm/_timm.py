@@ -4,23 +4,16 @@ Features are the last block's tokens, or the queries, keys or values of its atte
 2408.04883) compares them for DINO.
 """
 
-import pickle
-from pathlib import Path
 from typing import Any, ClassVar
 
-import timm
 import torch
 import torch.nn.functional as F
 from timm.data.constants import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
-from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
 from proxyclip.models.layers.cpu_attention import use_headwise_attention
 from proxyclip.models.layers.pos_embed import resize_positions
-from proxyclip.models.weights import WeightsError, short_reason
-from proxyclip.models.weights.catalogue import list_weights_entries
-from proxyclip.models.weights.reading import load_weights_into
-from proxyclip.utils.paths import find_existing_path
+from proxyclip.models.vfm._loading import create_timm_vit
 
 FEATURE_KINDS = ("tokens", "q", "k", "v")
 
@@ -42,9 +35,14 @@ class TimmViT(nn.Module):
     antialias = False
     default = ""
     variants: ClassVar[dict[str, str]] = {}
+    family: ClassVar[str]
     vit: Any
     mean: Tensor
     std: Tensor
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        cls.family = cls.__module__.rpartition(".")[2]
 
     def __init__(self, model: str | None = None, checkpoint: str | None = None, features: str = "tokens") -> None:
         super().__init__()
@@ -52,7 +50,8 @@ class TimmViT(nn.Module):
             raise ValueError(f"Expected features to be one of {', '.join(FEATURE_KINDS)}, but got {features!r}")
         self.name = model or self.default
         self.features = features
-        self.vit = create_timm_vit(self.name, checkpoint).requires_grad_(False).eval()
+        self.vit = create_timm_vit(self.name, checkpoint, self.family, self.variants, any_size=model is None)
+        self.vit.requires_grad_(False).eval()
         self.patch = self.vit.patch_embed.patch_size[0]
         register_normalization(self, *self._normalization())
 
@@ -106,54 +105,3 @@ def project_timm_qkv(block: Any, x: Tensor, part: str) -> Tensor:
     x = F.linear(block.norm1(x), attn.qkv.weight.chunk(3)[index], bias)
     norm = getattr(attn, f"{part}_norm", None)
     return x if norm is None else norm(x.unflatten(2, (attn.num_heads, -1))).flatten(2)
-
-
-def create_timm_vit(name: str, checkpoint: str | None) -> nn.Module:
-    """Create a timm ViT with its weights, for any multiple of its patch size."""
-    options: dict[str, Any] = dict(num_classes=0, dynamic_img_size=True)
-    if name.startswith("local-dir:"):
-        name = f"local-dir:{find_existing_path(name.removeprefix('local-dir:'), 'folder of a timm model')}"
-    file = None if checkpoint is None else find_existing_path(checkpoint, "checkpoint")
-    try:
-        if file is not None:
-            vit = timm.create_model(name, **options)
-            return load_weights_into(vit, file, ("head.", "fc_norm."), lambda s: _convert_meta_names(s, vit))
-        return timm.create_model(name, pretrained=True, **options)
-    except WeightsError:
-        raise
-    except (OSError, RuntimeError, ValueError, AssertionError, pickle.UnpicklingError) as error:
-        if ":" in name or timm.is_model(name.split(".")[0]):
-            raise WeightsError(_load_failure_message(name, error)) from error
-        raise
-
-
-def _convert_meta_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]:
-    """Convert tensor names of Meta's own files, which alone have a mask token."""
-    if "mask_token" not in state:
-        return state
-    if not isinstance(vit, eva.Eva):
-        return vision_transformer.checkpoint_filter_fn(state, vit)
-    block: Any = vit.blocks[0]
-    biases = [key for key in state if key.endswith("attn.qkv.bias")]
-    if biases and block.attn.q_bias is None:
-        if any(part.any() for key in biases for part in state[key].chunk(3)[::2]):
-            raise WeightsError("The file has biases of queries and values: expected a model with '_qkvb' in its name")
-        state = {key: value for key, value in state.items() if key not in biases}
-    return eva.checkpoint_filter_fn(state, vit)
-
-
-def _load_failure_message(name: str, error: Exception) -> str:
-    reason = short_reason(error)
-    if name.startswith("local-dir:"):
-        folder = Path(name.removeprefix("local-dir:"))
-        return f"The timm model in {folder} cannot be loaded: {reason}. It needs config.json and model.safetensors."
-    repository = name.removeprefix("hf-hub:") if name.startswith("hf-hub:") else f"timm/{name}"
-    known = next((entry.name for entry in list_weights_entries() if entry.hub == repository), None)
-    fetch = f"; get them: python -m proxyclip weights fetch {known}" if known else ""
-    return (
-        f"The VFM weights {name!r} cannot be loaded{fetch}\n"
-        f"  why:    {reason}\n"
-        f"  file:   model.safetensors and config.json of https://huggingface.co/{repository}\n"
-        f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
-        f"  use it: vfm_model=dict(type=..., model='local-dir:FOLDER'), or checkpoint='FOLDER/model.safetensors'"
-    )

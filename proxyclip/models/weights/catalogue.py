@@ -16,13 +16,13 @@
 
 import functools
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from proxyclip.utils.paths import ROOT
+from proxyclip.models.registry import list_plugins
+from proxyclip.utils.paths import ROOT, get_cache_folder
 from proxyclip.utils.suggest import closest_matches
 
 # File names of weights in a repository, best first, and of the config that makes a folder of them.
@@ -60,12 +60,18 @@ class WeightsEntry:
         return self.url or self.file
 
     @property
+    def files(self) -> tuple[str, ...]:
+        """Names that its weights may have on the hub, best first: a repository of any name may be of transformers."""
+        names = WEIGHTS_FILES[self.kind]
+        return names + WEIGHTS_FILES["vfm"] if self.kind == "clip" and ":" in self.name else names
+
+    @property
     def place(self) -> Path | None:
         """The local file, in the hub's cache, the own folder or the package, or None."""
         if self.hub:
             from huggingface_hub import try_to_load_from_cache
 
-            cached = [try_to_load_from_cache(self.hub, name) for name in WEIGHTS_FILES[self.kind]]
+            cached = [try_to_load_from_cache(self.hub, name) for name in self.files]
             paths = [Path(path) for path in cached if isinstance(path, str)]
         else:
             paths = [get_weights_folder() / Path(self.url).name if self.url else ROOT / self.file]
@@ -74,14 +80,12 @@ class WeightsEntry:
     @property
     def use(self) -> str:
         """The option that selects it once it is local."""
-        if self.kind == "clip" and self.file:
-            return f"--clip local-dir:{Path(self.file).parent.as_posix()}"
         return f"--{self.kind} {self.name}"
 
 
 def get_weights_folder() -> Path:
     """Return the folder of weights that are not in the hub's cache."""
-    return Path(os.environ.get("PROXYCLIP_CACHE") or Path.home() / ".cache" / "proxyclip") / "weights"
+    return get_cache_folder() / "weights"
 
 
 @functools.cache
@@ -142,6 +146,23 @@ def _find_in_catalogue(name: str, kind: str | None = None) -> WeightsEntry | Non
     return next((e for e in entries if normalized in map(normalize_clip_name, (e.name, *e.also))), None)
 
 
+def expand_clip_name(name: str) -> str:
+    """Replace the short name of an embedded CLIP by its folder: `tiny-clip`; other names stay."""
+    entry = _find_in_catalogue(name, "clip") if ":" not in name else None
+    return f"local-dir:{Path(entry.file).parent.as_posix()}" if entry and entry.file else name
+
+
+def explain_other_kind(name: str, kind: str) -> str | None:
+    """Explain a name of the other kind than `kind`, which is "clip" or "vfm"; None for any other name."""
+    if _find_in_catalogue(name, kind):
+        return None
+    if kind == "vfm":
+        return f"{name} is a CLIP: say --clip {name}" if _find_in_catalogue(name, "clip") else None
+    families = set(list_plugins("vfm")) - {"clip"}  # whose weights are those of a CLIP
+    is_vfm = re.split("[-,]", name)[0] in families or _find_in_catalogue(name, "vfm") is not None
+    return f"{name} is a VFM: say --vfm {name}" if is_vfm else None
+
+
 def normalize_clip_name(name: str) -> str:
     """Convert OpenAI's spelling, up to a comma: ViT-L/14@336px -> ViT-L-14-336."""
     head, comma, rest = name.partition(",")
@@ -178,4 +199,6 @@ def _find_timm_entry(spec: str) -> WeightsEntry | None:
         return None
     import timm
 
-    return _make_hub_entry(f"timm/{model}", spec, "vfm") if timm.is_model_pretrained(model) else None
+    record: Any = timm.get_pretrained_cfg(model) if timm.is_model_pretrained(model) else None
+    repository = record and record.hf_hub_id
+    return _make_hub_entry(repository, spec, "vfm") if repository else None

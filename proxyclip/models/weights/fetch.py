@@ -133,16 +133,20 @@ def _fetch_from_hub(entry: WeightsEntry, to: Path | None, write_line: LineWriter
     from huggingface_hub.errors import EntryNotFoundError
 
     try:
-        for name in WEIGHTS_FILES[entry.kind]:
+        for name in entry.files:
             with suppress(EntryNotFoundError):
                 record = get_hf_file_metadata(hf_hub_url(entry.hub, name))
                 break
         else:
-            raise WeightsError(f"{entry.source} has none of the files {', '.join(WEIGHTS_FILES[entry.kind])}.")
+            raise WeightsError(f"{entry.source} has none of the files {', '.join(entry.files)}.")
         _announce_download(entry, record.size, to or Path(constants.HF_HUB_CACHE), write_line)
         path = Path(hf_hub_download(entry.hub, name, local_dir=to))
         if to is not None or ":" in entry.name:  # a folder, or `hf-hub:`, which are opened by their config
-            hf_hub_download(entry.hub, CONFIG_FILES[entry.kind], local_dir=to)
+            hf_hub_download(
+                entry.hub, CONFIG_FILES[entry.kind if name in WEIGHTS_FILES[entry.kind] else "vfm"], local_dir=to
+            )
+            with suppress(EntryNotFoundError):
+                hf_hub_download(entry.hub, "preprocessor_config.json", local_dir=to)
     except WeightsError:
         raise
     except Exception as error:  # of huggingface_hub, or of the HTTP library that its version uses

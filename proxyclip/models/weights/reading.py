@@ -1,23 +1,35 @@
 """Safe reading of weights files, and fingerprints of modules."""
 
-import pickletools
 import re
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from proxyclip.data.vocabulary import log_note
 from proxyclip.models.weights import WeightsError, explain_pickle_refusal, short_reason
+from proxyclip.models.weights.file_forms import (
+    IncompleteWeightsError,
+    describe_foreign_file,
+    is_safetensors,
+    list_shards,
+)
+from proxyclip.models.weights.nesting import select_subtree, strip_shared_prefixes, unwrap_checkpoint
+from proxyclip.models.weights.pickles import find_forbidden_global, read_pickle
+from proxyclip.models.weights.transformers_form import convert_transformers_names
 from proxyclip.utils.hashing import hash_chunks
+
+# Heads that files may have beside the tensors of a network: classifiers, and the projections of DINO's training.
+HEAD_PREFIXES = ("head.", "heads.", "fc_norm.", "dino_head.", "ibot_head.", "classifier.", "decoder", "head_dist.")
 
 
 def is_torchscript(path: Path) -> bool:
     """Return True for a TorchScript archive, the form OpenAI published CLIP in."""
-    if not zipfile.is_zipfile(path):
+    if not path.is_file() or not zipfile.is_zipfile(path):
         return False
     with zipfile.ZipFile(path) as archive:
         return any(name.endswith("constants.pkl") for name in archive.namelist())
@@ -26,40 +38,89 @@ def is_torchscript(path: Path) -> bool:
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint file by name, on the CPU.
 
-    Formats are .safetensors, .pt, .pth and TorchScript. Nested under `model`, `state_dict` or `teacher`, and the
-    prefixes `module.` and `backbone.`, are unwrapped. Nothing in the file is executed: torch.load runs with
+    Formats are .safetensors, PyTorch's .pt, .pth and .bin, TorchScript, and the index of a file in parts. The content
+    decides, not the name. Wrappers of trainings (`state_dict`, `model`, `teacher`, ...) and prefixes that all names
+    have (`module.`, `backbone.`, ...) are removed. Nothing in the file is executed: torch.load runs with
     weights_only=True, and TorchScript with code that runs on reading is refused.
 
     Raises:
-        WeightsError: the file is missing, damaged, or holds something other than tensors.
+        WeightsError: the file is missing, damaged, of another form, or holds something other than tensors.
     """
+    return strip_shared_prefixes(read_tensors(path))
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a checkpoint file, with all prefixes."""
     if not path.is_file():
-        raise WeightsError(f"The weights file {path} does not exist.")
+        problem = "is a folder, not a weights file" if path.is_dir() else "does not exist"
+        raise WeightsError(f"The weights file {path} {problem}.")
     try:
-        state = _read(path)
+        shards = list_shards(path)
+        content: Any = _read(path) if shards is None else {k: v for shard in shards for k, v in _read(shard).items()}
     except Exception as error:
-        reason = short_reason(error)
-        if reason == explain_pickle_refusal(""):
-            reason = explain_pickle_refusal(_find_forbidden_global(path))
-        raise WeightsError(f"The weights file {path} cannot be read ({reason}); get it again.") from error
-    for key in ("model", "state_dict", "teacher"):
-        if isinstance(state, dict) and isinstance(state.get(key), dict):
-            state = state[key]
-    if not isinstance(state, dict) or not any(isinstance(v, Tensor) for v in state.values()):
-        raise WeightsError(f"Expected named tensors in {path}, but it holds {type(state).__name__}.")
-    tensors = {k: v for k, v in state.items() if isinstance(v, Tensor)}
-    for prefix in ("module.", "backbone."):
-        if all(k.startswith(prefix) for k in tensors):
-            tensors = {k[len(prefix) :]: v for k, v in tensors.items()}
+        raise WeightsError(_explain_unreadable_file(path, error)) from error
+    tensors, note = unwrap_checkpoint(content)
+    if not tensors:
+        raise WeightsError(f"Expected named tensors in {path}, but it holds {_describe_content(content)}.")
+    if note:
+        log_note(f"{path}: {note}")
     return tensors
 
 
+def _describe_content(content: Any) -> str:
+    if isinstance(content, dict):
+        return f"a dict of {', '.join(map(repr, list(content)[:5]))}" if content else "none"
+    return type(content).__name__
+
+
+def _explain_unreadable_file(path: Path, error: Exception) -> str:
+    if isinstance(error, IncompleteWeightsError):
+        return f"The weights file {path} cannot be read: {error}."
+    reason = short_reason(error)
+    if reason == explain_pickle_refusal(""):
+        reason = explain_pickle_refusal(find_forbidden_global(path))
+    subject = f"The weights file {path} cannot be read ({reason})"
+    if isinstance(error, _ForeignForm):
+        return f"{subject}: {error.remedy}."
+    if " asks for " in reason:
+        return f"{subject}; save its tensors alone where you trust it: torch.save(model.state_dict(), FILE)."
+    return f"{subject}; get it again."
+
+
+class _ForeignForm(ValueError):
+    """A file of another form, with a remedy."""
+
+    def __init__(self, form: str, remedy: str) -> None:
+        super().__init__(form)
+        self.remedy = remedy
+
+
+def refuse_foreign_form(path: Path) -> None:
+    """Refuse a file that cannot hold weights of PyTorch.
+
+    Raises:
+        ValueError: with what it is; its attribute `remedy` says what to do.
+    """
+    description = describe_foreign_file(path)
+    if description is not None:
+        raise _ForeignForm(*description)
+
+
+def explain_foreign_files(folder: Path, names: Iterable[str]) -> str:
+    """Explain which weights files of a folder are of another form, and the remedy; "" if none is."""
+    lines = []
+    for path in (folder / name for name in names):
+        if path.is_file():
+            try:
+                refuse_foreign_form(path)
+            except _ForeignForm as error:
+                lines.append(f"  {path.name}: {error}: {error.remedy}")
+    return "\n".join(lines)
+
+
 def _read(path: Path) -> Any:
-    with path.open("rb") as file:
-        start = file.read(2)
-    if not start or (start == b"PK" and not zipfile.is_zipfile(path)):
-        raise ValueError("it is cut short" if start else "it is empty")
-    if path.suffix == ".safetensors":
+    refuse_foreign_form(path)
+    if is_safetensors(path):
         from safetensors.torch import load_file
 
         return load_file(str(path))
@@ -73,7 +134,7 @@ def _read(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FutureWarning)  # for old archives
             return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    return torch.load(path, map_location="cpu", weights_only=True)
+    return read_pickle(path)
 
 
 def check_weights_readable(path: Path) -> None:
@@ -82,9 +143,10 @@ def check_weights_readable(path: Path) -> None:
     Of a .safetensors file only the header is read.
 
     Raises:
-        WeightsError: damaged, cut short, or a pickle that wants more than tensors; the message names the culprit.
+        WeightsError: damaged, cut short, of another form, or a pickle that wants more than tensors; the message names
+            the culprit.
     """
-    if path.suffix != ".safetensors":
+    if not path.is_file() or not is_safetensors(path):
         read_state_dict(path)
         return
     from safetensors import safe_open
@@ -93,26 +155,30 @@ def check_weights_readable(path: Path) -> None:
         with safe_open(str(path), "pt") as file:
             empty = not file.keys()
     except Exception as error:
-        raise WeightsError(f"The weights file {path} cannot be read ({short_reason(error)}); get it again.") from error
+        raise WeightsError(_explain_unreadable_file(path, error)) from error
     if empty:
         raise WeightsError(f"Expected named tensors in {path}, but it holds none.")
 
 
-def _find_forbidden_global(path: Path) -> str:
-    """First `module.name` besides tensors that a bare pickle asks for, or ""."""
-    strings: list[str] = []
-    with path.open("rb") as file:
-        start = file.read(1 << 24)
-    try:
-        for code, argument, _ in pickletools.genops(start):
-            if isinstance(argument, str):
-                strings.append(argument.replace(" ", ".") if code.name == "GLOBAL" else argument)
-            name = {"GLOBAL": strings[-1:], "STACK_GLOBAL": strings[-2:]}.get(code.name)
-            if name and not name[0].startswith(("collections", "torch")):
-                return ".".join(name)
-    except ValueError:  # no pickle, or the end of it
-        pass
-    return ""
+def read_network(path: Path, anchors: Sequence[str] = ()) -> dict[str, Tensor]:
+    """Read the tensors of one network of a file, under the names of its original release.
+
+    Args:
+        anchors: names that tell the network (see `select_subtree`); without any, all tensors.
+
+    Raises:
+        WeightsError: see `read_state_dict`.
+    """
+    return select_network(read_tensors(path), anchors, path)
+
+
+def select_network(tensors: dict[str, Tensor], anchors: Sequence[str], path: Path) -> dict[str, Tensor]:
+    """Select the tensors of one network of the file `path`, under the names of its original release."""
+    state = convert_transformers_names(tensors)
+    selected, note = select_subtree(state, anchors)
+    if note:
+        log_note(f"{path}: {note}")
+    return selected if any(anchor in selected for anchor in anchors) else strip_shared_prefixes(selected)
 
 
 def load_weights_into(
@@ -120,17 +186,32 @@ def load_weights_into(
     path: Path,
     drop: tuple[str, ...] = (),
     convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
+    anchors: Sequence[str] = (),
 ) -> nn.Module:
     """Load a checkpoint file into `model`, every key matching.
 
     Args:
         drop: prefixes of keys that the file may have and the model does not (a classifier, a decoder).
         convert: from the names of the file to those of the model.
+        anchors: names that tell the network in the file after a conversion (see `select_subtree`).
 
     Raises:
         WeightsError: keys or shapes differ; the message counts them and names the first.
     """
-    state = convert({k: v for k, v in read_state_dict(path).items() if not k.startswith(drop)})
+    state = {name: value for name, value in read_network(path, anchors).items() if not name.startswith(drop)}
+    load_tensors_into(model, convert(state), str(path))
+    return model
+
+
+def load_tensors_into(model: nn.Module, state: dict[str, Tensor], source: str) -> None:
+    """Load tensors into `model`, every key matching.
+
+    Args:
+        source: what the tensors are of, for messages.
+
+    Raises:
+        WeightsError: keys or shapes differ; the message counts them and names the first.
+    """
     own = model.state_dict()
     differences = {
         "missing tensors": sorted(set(own) - set(state)),
@@ -139,10 +220,9 @@ def load_weights_into(
     }
     problems = [f"{len(keys)} {problem} (first: {keys[0]})" for problem, keys in differences.items() if keys]
     if problems:
-        misfit = f"{path} does not fit {type(model).__name__}: {', '.join(problems)}"
+        misfit = f"{source} does not fit {type(model).__name__}: {', '.join(problems)}"
         raise WeightsError(f"{misfit}. Is it the file of another architecture?")
     model.load_state_dict(state)
-    return model
 
 
 def fingerprint_module(module: nn.Module, skip: str = "\0") -> str:

@@ -18,6 +18,7 @@ from proxyclip.cli.weights import main
 from proxyclip.engine.config.components import parse_clip_spec, parse_vfm_spec
 from proxyclip.models.clip.dense import load_clip
 from proxyclip.models.clip.loading import default_clip_tag, list_supported_clips
+from proxyclip.models.names import check_component_names
 from proxyclip.models.registry import list_plugins, load_plugin_class
 from proxyclip.models.vfm import resolve_vfm_spec
 from proxyclip.models.vfm.dino import DINO
@@ -132,21 +133,46 @@ def test_list_required_weights(caches):
     assert entry.place == path
 
 
-def test_list_shows_place_license_and_hash(caches, capsys):
+@pytest.mark.parametrize("columns", [None, 80, 100, 200])
+def test_list_has_a_line_a_row_in_the_columns_that_there_are(caches, capsys, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", str(columns)) if columns else monkeypatch.delenv("COLUMNS", raising=False)
     cache_weights(caches, catalogue.find_weights_entry("dino-s16"), b"weights")
     assert main(["list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     for entry in catalogue.list_weights_entries():
-        row = next(line for line in lines if line.startswith((f"│ {entry.name} ", f"│ {entry.name}(")))
-        assert entry.licence in row
+        (row,) = [line for line in lines if re.match(rf"{re.escape(entry.name)}( |$)", line)]
+        assert entry.licence in row and len(row) <= (columns or 80)
         assert ("hub cache" in row) == (entry.name == "dino-s16")
+        assert ("package" in row) == bool(entry.file)
+        assert ((entry.hub or entry.source) in row) == (columns == 200)
     assert any(str(caches / "hub") in line for line in lines)
+    assert "\t" not in "".join(lines)
+
+
+def test_every_listed_name_is_a_value_of_its_option():
+    for entry in catalogue.list_weights_entries():
+        for name in (entry.name, *entry.also):
+            check_component_names(**{entry.kind: name})
+            if entry.kind == "clip":
+                assert parse_clip_spec(name, {})["model_type"]
+            else:
+                assert parse_vfm_spec(name)["type"]
+
+
+def test_list_for_programs_has_place_and_hash(caches, capsys):
+    cache_weights(caches, catalogue.find_weights_entry("dino-s16"), b"weights")
     assert main(["list", "--json"]) == 0
     records = {record["name"]: record for record in json.loads(capsys.readouterr().out)}
     assert list(records) == [entry.name for entry in catalogue.list_weights_entries()]
     assert records["dino-s16"]["sha256"] == hashlib.sha256(b"weights").hexdigest()
     assert records["dino-s16"]["sha256_from"]
     assert records["dino-b8"]["place"] is None
+
+
+def test_embedded_clip_is_loaded_by_its_name():
+    assert load_clip("tiny-clip", None).model.visual.proj.shape
+    assert catalogue.expand_clip_name("tiny-clip") == "local-dir:proxyclip/tinyworld/weights/clip"
+    assert catalogue.expand_clip_name("ViT-B-16") == "ViT-B-16"
 
 
 def test_list_needs_no_pytorch():

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 
 import huggingface_hub.constants as hub_constants
 import pytest
@@ -9,6 +10,7 @@ import torch
 from helpers.fake_hub import open_stub_hub
 from helpers.hub_models import write_random_vit
 from helpers.reference import model_config, tensors, write_sam
+from helpers.transformers_models import write_transformers_folder
 from safetensors.torch import save
 
 from proxyclip.cli.weights import main
@@ -18,9 +20,10 @@ from proxyclip.models.vfm.sam import SAM
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.catalogue import WeightsEntry, find_weights_entry, get_weights_folder
 from proxyclip.models.weights.fetch import download_file, fetch_weights
+from proxyclip.models.weights.requirements import find_missing_tokenizer
 from proxyclip.models.weights.verify import verify_weights_file
 
-CATALOG_USERS = ("cli.weights", "models.vfm._timm", "models.vfm.sam", "models.weights.catalogue")
+CATALOG_USERS = ("cli.weights", "models.vfm._loading", "models.vfm.sam", "models.weights.catalogue")
 DINO_HUB = "timm/vit_small_patch16_224.dino"
 
 
@@ -66,7 +69,7 @@ def test_fetched_weights_are_listed_verified_and_loaded_by_name(hub, small, tmp_
     assert listed["tiny-test"]["sha256"] == hashlib.sha256(content).hexdigest()
     assert main(["verify"]) == 0
     table = capsys.readouterr().out
-    assert table.count("│ ok ") == 3
+    assert len(re.findall(r"^\S+ +ok\b", table, re.MULTILINE)) == 3
 
     clip = load_clip("tiny-test", "openai")
     torch.testing.assert_close(clip.model.visual.proj, tensors("clip_tiny")["visual.proj"])
@@ -87,7 +90,9 @@ def test_fetch_to_a_folder_writes_model_and_config(hub, tmp_path, monkeypatch, c
     load_clip(f"local-dir:{folders['tiny-test']}", None)
     DINO(f"local-dir:{folders['dino-s16']}")
     assert main(["verify", *map(str, folders.values())]) == 0
-    assert capsys.readouterr().out.count("│ ok ") == 3  # the record beside the files has their hashes
+    assert (
+        len(re.findall(r"^\S+ +ok\b", capsys.readouterr().out, re.MULTILINE)) == 3
+    )  # the record beside the files has their hashes
     with pytest.raises(SystemExit):
         main(["fetch"])
     assert main(["fetch", "tiny-test", "dino-s16", "--to", str(tmp_path)]) == 2
@@ -131,6 +136,28 @@ def test_any_hub_repository_is_fetched_with_its_config(hub, small, monkeypatch):
     assert main(["fetch", f"dino,hf-hub:{DINO_HUB}-own"]) == 0
     monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
     DINO(f"hf-hub:{DINO_HUB}-own")
+
+
+def test_repositories_of_transformers_are_fetched_and_loaded(hub, tmp_path, monkeypatch):
+    folder, _ = write_transformers_folder(tmp_path / "golden", "clip_gelu")
+    hub.files = {f"someone/clip/{path.name}": path.read_bytes() for path in folder.iterdir()}
+    assert main(["fetch", "hf-hub:someone/clip"]) == 0
+    assert find_weights_entry("hf-hub:someone/clip").place.name == "model.safetensors"
+    assert main(["fetch", "hf-hub:someone/clip", "--to", str(tmp_path / "copy")]) == 0
+    monkeypatch.setattr(hub_constants, "HF_HUB_OFFLINE", True)
+    for name in ("hf-hub:someone/clip", f"local-dir:{tmp_path / 'copy'}"):
+        assert load_clip(name, None).activation == "GELU"
+
+
+def test_tokenizers_are_fetched_with_their_clip(hub, monkeypatch, capsys):
+    config = {"embed_dim": 8, "vision_cfg": {}, "text_cfg": {"hf_tokenizer_name": "someone/tokens"}}
+    monkeypatch.setattr("proxyclip.models.weights.requirements.read_open_clip_configs", lambda: {"tiny-test": config})
+    assert main(["fetch", "tiny-test"]) == 1
+    assert "The tokenizer someone/tokens could not be fetched" in capsys.readouterr().err
+    hub.files["someone/tokens/tokenizer.json"] = b"{}"
+    assert main(["fetch", "tiny-test"]) == 0
+    assert "The tokenizer someone/tokens is there" in capsys.readouterr().out
+    assert find_missing_tokenizer("tiny-test") is None
 
 
 def test_interrupted_fetch_exits_with_130(hub, monkeypatch, capsys):

@@ -139,7 +139,7 @@ def test_damaged_files_are_refused_with_a_reason(tmp_path):
     whole = (tmp_path / "cut.pth").read_bytes()
     (tmp_path / "cut.pth").write_bytes(whole[: len(whole) // 2])
     (tmp_path / "empty.pth").write_bytes(b"")
-    (tmp_path / "page.pth").write_bytes(b"<html>404</html>")
-    for name, why in (("cut", "cut short"), ("empty", "empty"), ("page", "no checkpoint of tensors alone")):
+    (tmp_path / "text.pth").write_bytes(b"\x01\x02 anything")
+    for name, why in (("cut", "cut short"), ("empty", "empty"), ("text", "no checkpoint of tensors alone")):
         with pytest.raises(WeightsError, match=rf"{name}\.pth cannot be read \(it is {why}"):
             read_state_dict(tmp_path / f"{name}.pth")
