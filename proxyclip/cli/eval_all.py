@@ -12,8 +12,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from proxyclip.cli import EXIT_FAILED, EXIT_INTERRUPTED, run_cli
+from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import SweepOptions
 from proxyclip.engine.config.protocols import list_folder_configs, list_protocol_configs
 from proxyclip.utils.arguments import build_parser, read_options
@@ -34,13 +36,34 @@ def main(argv: Sequence[str] | None = None, prog: str = "eval_all.py") -> int:
     """Run what is missing, print the table, and return the exit code."""
     options = parse_sweep_options(argv, prog)
     errors = {OSError: EXIT_FAILED, ValueError: EXIT_FAILED}
-    return run_cli(lambda: _run_sweep(options), errors=errors, describe=str)
+    return run_cli(lambda: _run_sweep(options), check=lambda: check_grid_names(options), errors=errors, describe=str)
+
+
+def check_grid_names(options: SweepOptions) -> None:
+    """Raise where none of the configs, methods, VFMs or CLIPs exists; else a cell with a wrong name is one that fails.
+
+    Raises:
+        ConfigNotFound, FileNotFoundError, ValueError: see `check_names`.
+    """
+    fields = ("configs", "methods", "vfms", "clips")
+    nothing: dict[str, Any] = dict.fromkeys(fields, ())
+    for field in fields:
+        values = [value for value in getattr(options, field) if value]
+        failures = []
+        for value in values:
+            try:
+                check_names(replace(options, **nothing | {field: (value,)}))
+            except (OSError, ValueError) as error:
+                failures.append(error)
+        if failures and len(failures) == len(values):
+            raise failures[0]
 
 
 def _run_sweep(options: SweepOptions) -> int:
     from proxyclip.engine.evaluation.console import silence_libraries
+    from proxyclip.engine.sweep.cell_table import print_cell_table
     from proxyclip.engine.sweep.cells import make_cells, resolve_cells
-    from proxyclip.engine.sweep.display import SweepDisplay, check_reproduction, print_cell_table
+    from proxyclip.engine.sweep.display import SweepDisplay, check_reproduction
     from proxyclip.engine.sweep.run import run_cells
     from proxyclip.engine.sweep.slurm import write_slurm_script
 

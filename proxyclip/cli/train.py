@@ -5,12 +5,19 @@ config: a small student on the embedded tiny world.
 """
 
 import argparse
-from collections.abc import Sequence
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 
 from proxyclip.cli import run_cli
 from proxyclip.cli.eval import add_local_rank, hide_gpus
+from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import DEFAULT_TRAIN_CONFIG, TrainOptions
 from proxyclip.utils.arguments import add_arguments, read_options
+
+_EARLY_STOP = "interrupted before the training began: nothing new is saved, and the same command starts it"
 
 
 def parse_train_options(argv: Sequence[str] | None = None, prog: str = "train.py") -> TrainOptions:
@@ -34,8 +41,27 @@ def main(argv: Sequence[str] | None = None, prog: str = "train.py") -> int:
     hide_gpus(options.device)
 
     def run() -> None:
-        from proxyclip.engine.training.train import train
+        with _interrupt_on_early_sigterm():
+            from proxyclip.engine.training.train import train
 
-        train(options)
+            train(options)
 
-    return run_cli(run, debug=options.debug, work_dir=options.work_dir)
+    check = partial(check_names, options)
+    return run_cli(run, check=check, debug=options.debug, work_dir=options.work_dir, interrupted=_EARLY_STOP)
+
+
+@contextmanager
+def _interrupt_on_early_sigterm() -> Iterator[None]:
+    """Turn SIGTERM into an interrupt until the training has its own handlers."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

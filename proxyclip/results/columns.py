@@ -10,7 +10,6 @@ from proxyclip.results.published import find_published_result
 
 Record = Mapping[str, Any]
 ZERO_SHOT_METRICS = ("mIoU_seen", "mIoU_unseen", "hIoU")  # metrics that runs with a zero-shot split have
-FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")  # of a formula in spreadsheet programs
 
 
 def record_value(record: Any, path: str, default: Any = None) -> Any:
@@ -68,6 +67,13 @@ def count_left_out(run: Record) -> int | None:
 def is_whole_dataset(run: Record) -> bool:
     """Return True if the run is over all images of its data set."""
     return not run.get("partial") and not count_left_out(run)
+
+
+def is_rankable(run: Record) -> bool:
+    """Return True if the run is whole, scored as usual and not approximated."""
+    return (
+        is_whole_dataset(run) and record_value(run, "scoring", "correct") == "correct" and not run.get("approximations")
+    )
 
 
 def format_image_count(run: Record) -> Any:

@@ -1,17 +1,15 @@
 """Tables results.xlsx, results.csv and results.md of all records of a folder."""
 
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from proxyclip.results.records import load_records, remove_stale_files
+from proxyclip.results.spreadsheet import replace_or_write_beside
 from proxyclip.results.text_tables import format_csv_table, format_markdown_table
-from proxyclip.utils.io import replace_file
 
 WORKBOOK_NAME = "results.xlsx"
 CSV_NAME = "results.csv"
@@ -43,24 +41,10 @@ def _write(folder: Path) -> Path:
     from proxyclip.results.workbook import build_workbook
 
     runs = load_records(folder)
-    path = _replace_or_write_beside(folder / WORKBOOK_NAME, build_workbook(runs))
-    _replace_or_write_beside(folder / CSV_NAME, format_csv_table(runs))
-    _replace_or_write_beside(folder / MARKDOWN_NAME, format_markdown_table(runs))
+    path = replace_or_write_beside(folder / WORKBOOK_NAME, build_workbook(runs))
+    replace_or_write_beside(folder / CSV_NAME, format_csv_table(runs))
+    replace_or_write_beside(folder / MARKDOWN_NAME, format_markdown_table(runs))
     return path
-
-
-def _replace_or_write_beside(target: Path, content: bytes) -> Path:
-    """Replace a file, else write a new one beside it; return the path written."""
-    try:
-        if target.is_file() and not target.stat().st_mode & 0o222:
-            raise PermissionError("it is write-protected")
-        replace_file(target, lambda temporary: temporary.write_bytes(content))
-    except OSError as error:
-        beside = target.with_name(f"{target.stem}-{datetime.now():%Y%m%d-%H%M%S}-{os.getpid()}{target.suffix}")
-        replace_file(beside, lambda temporary: temporary.write_bytes(content))
-        print(f"warning: {target} cannot be replaced ({error}); written to {beside} instead", file=sys.stderr)
-        return beside
-    return target
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Text tables of the results: a full CSV, and a Markdown table for reading."""
 
-import csv
 import io
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -15,6 +14,7 @@ from rich.text import Text
 from proxyclip.results import columns
 from proxyclip.results.columns import METRIC_COLUMNS, ZERO_SHOT_METRICS, Record, record_value
 from proxyclip.results.published import PublishedResult, find_published_result
+from proxyclip.results.spreadsheet import format_spreadsheet_csv
 from proxyclip.utils.formats import format_difference, format_two_decimals
 
 _LEGEND = "Numbers are mIoU, aAcc and mAcc in percent. ~: of a source with another protocol, or one that is not stated."
@@ -24,15 +24,8 @@ _ZERO_SHOT_LEGEND = (
 
 
 def format_csv_table(runs: Sequence[Record]) -> bytes:
-    """Format all columns of the summary in full precision, by RFC 4180, in UTF-8.
-
-    A text that a spreadsheet program would take for a formula has a `'` before it.
-    """
-    text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\r\n")
-    writer.writerow(columns.RECORD_COLUMNS)
-    writer.writerows([_escape_formula(value) for value in columns.build_record_row(run)] for run in runs)
-    return text.getvalue().encode("utf-8", "replace")
+    """Format all columns of the summary in full precision, for spreadsheet programs."""
+    return format_spreadsheet_csv([list(columns.RECORD_COLUMNS), *map(columns.build_record_row, runs)])
 
 
 def format_markdown_table(runs: Sequence[Record]) -> bytes:
@@ -82,11 +75,6 @@ def _text_or_dash(value: Any) -> str:
 
 def _escape_markdown(text: str) -> str:
     return strip_control_codes(" ".join(text.replace("\\", "\\\\").replace("|", "\\|").split()))
-
-
-def _escape_formula(value: Any) -> Any:
-    is_formula = isinstance(value, str) and value.startswith(columns.FORMULA_STARTS) and value != "-"
-    return f"'{value}" if is_formula else value
 
 
 _MAX_WIDTH = 1_000_000  # of a line, so that rich folds none

@@ -19,7 +19,7 @@ from openpyxl.writer.excel import ExcelWriter
 from proxyclip.results import columns
 from proxyclip.results import xlsx_style as style
 from proxyclip.results.class_sheets import add_class_sheets
-from proxyclip.results.columns import METRIC_COLUMNS, Record, is_whole_dataset, record_value, to_cell_value
+from proxyclip.results.columns import METRIC_COLUMNS, Record, is_rankable, is_whole_dataset, record_value, to_cell_value
 from proxyclip.results.published import find_published_result
 
 # column -> path of its value in a record
@@ -55,11 +55,12 @@ def _fill_summary(sheet: Worksheet, runs: Sequence[Record]) -> None:
     number_of = {title: column for column, title in enumerate(titles, start=1)}
     frozen_columns = titles.index(METRIC_COLUMNS[0])  # the names of a run stay in sight beside its numbers
     style.fill_table_sheet(sheet, titles, [columns.build_record_row(run) for run in runs], frozen_columns)
-    comparable: dict[str, list[Any]] = {}
+    comparable: dict[tuple[Any, Any], list[Any]] = {}
     for row, run in enumerate(runs, start=2):
-        if is_whole_dataset(run):
-            comparable.setdefault(str(run.get("config_name")), []).append(sheet.cell(row, number_of["mIoU"]))
-        else:
+        if is_rankable(run):
+            dataset = run.get("config_name"), record_value(run, "dataset.list_sha256")
+            comparable.setdefault(dataset, []).append(sheet.cell(row, number_of["mIoU"]))
+        if not is_whole_dataset(run):
             for title, column in number_of.items():
                 style.style_partial(sheet.cell(row, column), star=title in METRIC_COLUMNS)
         for title in ("prob_thd", "logit_scale"):  # may need more than two decimals
@@ -73,7 +74,6 @@ def _fill_summary(sheet: Worksheet, runs: Sequence[Record]) -> None:
     if runs:
         letter = get_column_letter(number_of["difference"])
         style.shade_sign(sheet, f"{letter}2:{letter}{len(runs) + 1}")
-    sheet.print_title_rows = "1:1"
 
 
 def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
@@ -88,7 +88,6 @@ def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
         values.append(shlex.join(map(str, argv)) if isinstance(argv, list) else argv)
         lines.append([to_cell_value(value) for value in values])
     style.fill_table_sheet(sheet, [*_ENVIRONMENT, *packages, "command"], lines, frozen_columns=1)
-    sheet.print_title_rows = "1:1"
 
 
 def _newest_end(runs: Sequence[Record]) -> datetime:

@@ -94,15 +94,11 @@ def draw_attention(image: np.ndarray, values: np.ndarray, point: tuple[int, int]
     (h, w), (x, y) = values.shape, point
     if not (0 <= x < w and 0 <= y < h):
         raise ValueError(f"Expected a point inside of the image, 0 <= x < {w} and 0 <= y < {h}, but got ({x}, {y})")
-    finite = np.isfinite(values)
-    left, top, box_w, box_h = cv2.boundingRect((finite | ~finite.any()).astype(np.uint8))
+    left, top, box_w, box_h = _find_window(values)
     inside = np.s_[top : top + box_h, left : left + box_w]
-    window = np.asarray(values[inside], np.float32)
-    brightest = float(np.percentile(window, 99.5)) or float(window.max()) or 1.0
     gray = _to_gray(image)
     drawn = cv2.addWeighted(gray, 0.4, np.full_like(gray, 255), 0.25, 0)
-    heat = _apply_colormap(window / brightest, cv2.COLORMAP_INFERNO)
-    drawn[inside] = cv2.addWeighted(gray[inside], 0.4, heat, 0.7, 0)
+    drawn[inside] = color_attention(gray[inside], values[inside] / measure_attention_range(values))
     frame, line = (max(1, round(np.sqrt(h * w) / part)) for part in (400, 220))
     sheet = Image.fromarray(drawn)
     draw = ImageDraw.Draw(sheet)
@@ -114,11 +110,30 @@ def draw_attention(image: np.ndarray, values: np.ndarray, point: tuple[int, int]
     return np.array(sheet)
 
 
+def measure_attention_range(values: np.ndarray) -> float:
+    """Measure the value of the brightest color; 1 for a map of zeros."""
+    left, top, box_w, box_h = _find_window(values)
+    window = np.asarray(values[top : top + box_h, left : left + box_w], np.float32)
+    return float(np.percentile(window, 99.5)) or float(window.max()) or 1.0
+
+
+def color_attention(gray: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Color a gray image (H, W, 3) uint8 by values (H, W) from 0 to 1."""
+    return cv2.addWeighted(gray, 0.4, _apply_colormap(values, cv2.COLORMAP_INFERNO), 0.7, 0)
+
+
 def draw_probability(values: np.ndarray) -> np.ndarray:
     """Draw (H, W) probabilities from 0, dark blue, over green to 1, yellow."""
     if values.ndim != 2:
         raise ValueError(f"Expected probabilities of shape (H, W), but got {values.shape}")
     return _apply_colormap(values, cv2.COLORMAP_VIRIDIS)
+
+
+def _find_window(values: np.ndarray) -> tuple[int, int, int, int]:
+    """Find the box (left, top, width, height) of finite values; all without any."""
+    finite = np.isfinite(values)
+    left, top, width, height = cv2.boundingRect((finite | ~finite.any()).astype(np.uint8))
+    return left, top, width, height
 
 
 def _check_shapes(image: np.ndarray, values: np.ndarray) -> None:

@@ -20,6 +20,14 @@ def fork(target: Callable[..., None], *args) -> multiprocessing.Process:
 
 def run_two_processes(run: Callable[[], int]) -> None:
     """Call `run`, a training with --launcher pytorch, in two processes, which must both return 0."""
+    processes = start_two_processes(run)
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0]
+
+
+def start_two_processes(run: Callable[[], int]) -> list[multiprocessing.Process]:
+    """Call `run`, a training with --launcher pytorch, in two processes."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
@@ -30,10 +38,7 @@ def run_two_processes(run: Callable[[], int]) -> None:
         torch.set_num_threads(1)
         sys.exit(run())
 
-    processes = [fork(run_rank, rank) for rank in "01"]
-    for process in processes:
-        process.join()
-    assert [process.exitcode for process in processes] == [0, 0]
+    return [fork(run_rank, rank) for rank in "01"]
 
 
 def read_losses(folder: Path) -> list[dict]:

@@ -16,11 +16,13 @@ import pytest
 from helpers.result_records import CONFIG_MODEL, kill_writer, make_published_record, make_record
 from helpers.workbook_reader import sheet_names, sheet_rows
 from openpyxl import load_workbook
+from openpyxl.utils import column_index_from_string, get_column_letter
 
 from proxyclip.cli.tables import main
 from proxyclip.results import columns, tables
 from proxyclip.results.columns import RECORD_COLUMNS, ZERO_SHOT_METRICS, format_protocol, format_vfm
 from proxyclip.results.records import load_record, load_records, save_record
+from proxyclip.results.spreadsheet import count_utf16_units, make_sheet_title
 from proxyclip.results.tables import CSV_NAME, MARKDOWN_NAME, WORKBOOK_NAME, _write, rebuild_tables
 from proxyclip.utils.paths import ROOT
 
@@ -35,7 +37,7 @@ def write_tables(folder: Path, *runs: dict) -> Path:
 
 
 def csv_rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / CSV_NAME).open(encoding="utf-8", newline="") as file:
+    with (folder / CSV_NAME).open(encoding="utf-8-sig", newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -225,7 +227,7 @@ def test_tables_escape_formulas_and_control_characters(tmp_path):
     assert {cell.data_type for page in load_workbook(path) for row in page for cell in row} <= {"n", "s", "b"}
     methods = [row["method"] for row in sheet_rows(path)]
     assert methods[:7] == list(EVIL[:7]) and methods[7] == "bell"
-    table = list(csv.DictReader(io.StringIO((tmp_path / CSV_NAME).read_bytes().decode(), newline="")))
+    table = list(csv.DictReader(io.StringIO((tmp_path / CSV_NAME).read_bytes().decode("utf-8-sig"), newline="")))
     assert [row["method"] for row in table[:7]] == [f"'{text}" for text in EVIL[:5]] + list(EVIL[5:7])
     assert not [value for row in table for value in row.values() if value[:1] in ("=", "+", "@")]
     lines = (tmp_path / MARKDOWN_NAME).read_text().splitlines()
@@ -419,3 +421,70 @@ def test_markdown_has_zero_shot_columns_only_if_a_run_has_a_split(tmp_path):
     cells = [[row[name] for name in ZERO_SHOT_METRICS] for row in markdown_rows(tmp_path)]
     assert cells == [["-"] * 3, ["80.25", "20.00", "32.02"]]
     assert (tmp_path / MARKDOWN_NAME).read_text().endswith("hIoU: their harmonic mean.\n")
+
+
+def test_csv_begins_with_the_mark_of_utf8(tmp_path):
+    write_tables(tmp_path, make_published_record(method="天空"))
+    data = (tmp_path / CSV_NAME).read_bytes()
+    assert data.startswith(b"\xef\xbb\xbfModel,") and "天空" in data.decode("utf-8-sig")
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "😀" * 30,
+        "ab" * 8 + "👩‍🔬" * 6,
+        "e\u0301" * 40,
+        "cfg_" + "x" * 30 + "😀",
+        "a/b*c?d[e]f:g\\h" * 4,
+        "'" * 40,
+        "History",
+    ],
+    ids=["emoji", "joined", "accents", "pair at the cut", "forbidden", "apostrophes", "reserved"],
+)
+def test_class_sheet_titles_are_those_excel_takes(tmp_path, name):
+    runs = [make_published_record(f"r{i}", config_name=name.swapcase() if i else name) for i in range(2)]
+    runs.append(make_published_record("r2", config_name=name, per_class=[{"name": "sky", "iou": 1.0, "pixels": 1}]))
+    titles = sheet_names(write_tables(tmp_path, *runs))
+    assert len(titles) >= 4 and len({title.casefold() for title in titles}) == len(titles)
+    for title in titles:
+        assert 0 < count_utf16_units(title) <= 31 and not set(title) & set("[]:*?/\\")
+        assert title.strip("' ") == title and title.lower() != "history"
+
+
+def test_sheet_titles_cut_no_character_in_two():
+    assert make_sheet_title("😀" * 30, []) == "😀" * 15
+    assert make_sheet_title("e\u0301" * 20, []) == "é" * 20  # composed where that is one character
+    assert make_sheet_title("x\u0331" * 20, []) == "x\u0331" * 15
+    assert make_sheet_title("ab👩‍🔬" * 6, []) == "ab👩‍🔬" * 4 + "ab"
+    assert make_sheet_title("🇩🇪" * 9, ["🇩🇪" * 7]) == "🇩🇪" * 6 + " (2)"
+    assert make_sheet_title("straße", ["STRASSE"]) == "straße (2)"
+    assert make_sheet_title("a\ud83d", []) == make_sheet_title("a\ufffe", []) == "a"
+
+
+def test_sheets_print_on_pages_of_a4_with_their_header(tmp_path):
+    runs = [make_published_record(f"r{i}", miou=i, command=["eval.py", "x" * 60]) for i in range(3)]
+    book = load_workbook(write_tables(tmp_path, *runs))
+    for sheet in book:
+        setup = sheet.page_setup
+        assert (setup.orientation, int(setup.paperSize), setup.fitToWidth, setup.fitToHeight) == ("landscape", 9, 1, 0)
+        assert sheet.sheet_properties.pageSetUpPr.fitToPage and sheet.freeze_panes
+        rows = sheet.print_title_rows.replace("$", "").split(":")
+        assert rows[0] == "1" and int(rows[1]) == sheet[sheet.freeze_panes].row - 1
+    area = book["Summary"].print_area
+    last = sheet_column(area.split(":")[1])
+    titles = [cell.value for cell in book["Summary"][1]][:last]
+    assert {"Model", "mIoU", "method", "protocol", "published", "difference"} <= set(titles)
+    assert sum(book["Summary"].column_dimensions[get_column_letter(i)].width for i in range(1, last + 1)) < 215
+
+
+def sheet_column(place: str) -> int:
+    """Number of the column of a cell such as $K$4."""
+    return column_index_from_string(place.strip("$").split("$")[0])
+
+
+def test_columns_are_as_wide_as_wide_characters(tmp_path):
+    name = "天空与草地和石头与海水"
+    classes = [{"name": name, "iou": 1.0, "pixels": 1}]
+    path = write_tables(tmp_path, make_published_record(per_class=classes))
+    assert load_workbook(path)[sheet_names(path)[1]].column_dimensions["A"].width >= 2 * len(name)

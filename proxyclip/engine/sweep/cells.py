@@ -10,7 +10,8 @@ from typing import Any
 from mmengine.config import Config
 
 from proxyclip.engine.config.components import IncompatibleComponents, component_names, describe_method
-from proxyclip.engine.config.load import complete_config, config_name, explain_missing_data, list_methods, merge_config
+from proxyclip.engine.config.load import complete_config, config_name, explain_missing_data, merge_config
+from proxyclip.engine.config.names import list_methods
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
 from proxyclip.engine.config.protocols import list_folder_configs, list_protocol_configs
 from proxyclip.engine.errors import format_error

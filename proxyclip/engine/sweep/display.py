@@ -1,16 +1,14 @@
-"""Console display of a sweep: live table or lines, and the table at the end."""
+"""Console display of a sweep: live table or lines, outcomes, comparison."""
 
-import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from rich.box import MARKDOWN, SIMPLE_HEAD
+from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.markup import escape
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -20,12 +18,16 @@ from proxyclip.engine.sweep.jobs import stop_requested
 from proxyclip.engine.sweep.run import read_progress
 from proxyclip.results.published import find_published_result
 from proxyclip.utils.formats import format_difference, format_duration, format_two_decimals
+from proxyclip.utils.text_table import TextTable, can_encode
 
 COMPARISON_COLUMNS = ("target", "difference", "source")
 PROTOCOL_FOOTNOTE = "~ published under a protocol that differs from this config's, or that the source does not state"
 FINAL_STATES = ("done", "kept", "refused", "no data", "failed", "interrupted", "would run")
 STATE_STYLES = {"done": "green", "failed": "bold red", "interrupted": "yellow", "running": "cyan"}
+NAME_COLUMNS = ("config", "method", "VFM", "CLIP")
 _NON_ROW_LINES = 7  # of the live table
+_WIDE_COLUMNS = 120  # of a terminal that holds all of the live table
+_LIVE_COLUMNS = 46  # of what stands beside the names in a narrower one
 _ROUNDING = 1e-9  # 60.8 and 61.3 are 0.5 apart
 
 
@@ -64,7 +66,8 @@ class SweepDisplay:
 
     def show_status(self) -> AbstractContextManager:
         """Show a status in a terminal while the block lasts, before anything runs."""
-        return nullcontext() if self.lines else self.console.status("finding out what is to be done")
+        spinner = "dots" if can_encode("\u2800\u28ff", self.console.file) else "line"
+        return nullcontext() if self.lines else self.console.status("finding out what is to be done", spinner=spinner)
 
     def update(self, cell: Cell) -> None:
         """Show that a cell is resolved, starts, or has ended."""
@@ -81,16 +84,23 @@ class SweepDisplay:
             print(f"{head if ran and self.together else '   '} {state}", flush=True)
 
     def render(self) -> RenderableType:
-        """Build the header and as many rows as fit the screen."""
+        """Build the header and as many rows as fit the screen, a line each."""
         rows, rest = self._choose(max(3, self.console.height - _NON_ROW_LINES))
-        titles = ("", "config", "method", "VFM", "CLIP", "state", "images/s", "left", "mIoU")
-        table = Table(*titles, box=SIMPLE_HEAD, pad_edge=False, expand=False)
-        for column in (*table.columns[:1], *table.columns[6:]):
-            column.justify = "right"
-            column.no_wrap = True
-        for cell in rows:
-            table.add_row(str(cell.number), escape(cell.short_config), *map(escape, cell.names), *self._progress(cell))
-        return Group(self._header(), table, *([Text(f"and {rest}")] if rest else []))
+        is_narrow = self.console.width < _WIDE_COLUMNS
+        names = TextTable(NAME_COLUMNS, [(c.short_config, *c.names) for c in rows], file=self.console.file)
+        if is_narrow:
+            names.drop_constant_columns(*NAME_COLUMNS[1:])
+            names.shrink(self.console.width - _LIVE_COLUMNS, *NAME_COLUMNS)
+        numbers = ("left", "mIoU") if is_narrow else ("images/s", "left", "mIoU")
+        table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
+        for title in ("", *names.cells, "state", *numbers):
+            table.add_column(title, justify="right" if title in ("", *numbers) else "left", no_wrap=True)
+        for i, cell in enumerate(rows):
+            state, rate, *rest_of_row = self._progress(cell, bar_columns=8 if is_narrow else 16)
+            progress = [state, *([] if is_narrow else [rate]), *rest_of_row]
+            table.add_row(str(cell.number), *(Text(column[i]) for column in names.cells.values()), *progress)
+        notes = [names.format_constants()] if names.constants else []
+        return Group(self._header(), table, *map(Text, notes + ([f"and {rest}"] if rest else [])))
 
     def seconds_left(self) -> float | None:
         """Estimate the seconds left from the images a second so far; None if unknown."""
@@ -145,7 +155,7 @@ class SweepDisplay:
         counts = ", ".join(f"{number} {state or 'to be looked at'}" for state, number in rest.most_common())
         return sorted(chosen, key=lambda cell: cell.number), f"{sum(rest.values())} more: {counts}"
 
-    def _progress(self, cell: Cell) -> tuple[RenderableType, str, str, str]:
+    def _progress(self, cell: Cell, bar_columns: int) -> tuple[RenderableType, str, str, str]:
         """Format state, images a second, time left and mIoU of a cell."""
         progress = read_progress(cell) if cell.state == "running" else None
         if progress is None or not progress["total"]:
@@ -155,34 +165,8 @@ class SweepDisplay:
             return state, f"{rate:.1f}" if rate else "", took, format_cell_miou(cell)
         done, total, rate = progress.values()
         bar = Table.grid(padding=(0, 1))
-        bar.add_row(ProgressBar(total=total, completed=done, width=16), f"{100 * done / total:.0f} %")
+        bar.add_row(ProgressBar(total=total, completed=done, width=bar_columns), f"{100 * done / total:.0f} %")
         return bar, f"{rate:.1f}", format_duration((total - done) / rate) if rate else "", ""
-
-
-def print_cell_table(cells: Sequence[Cell], markdown: bool = False, comparison: bool = False) -> None:
-    """Print one line a cell, and below the reasons of failures and refusals."""
-    titles = ["config", "method", "VFM", "CLIP", "state", "mIoU", "aAcc", "mAcc", "images", "record"]
-    table = Table(*titles, *(COMPARISON_COLUMNS if comparison else ()), box=MARKDOWN if markdown else SIMPLE_HEAD)
-    for cell in cells:
-        run = cell.run or {}
-        images = str(run.get("dataset", {}).get("images", "-")) + (" (partial)" if run.get("partial") else "")
-        numbers = [format_two_decimals(run.get("metrics", {}).get(key)) for key in ("mIoU", "aAcc", "mAcc")]
-        components = map(escape, (cell.short_config, *cell.names))
-        published = map(escape, format_comparison(cell)) if comparison else ()
-        table.add_row(*components, cell.state, *numbers, images, run.get("identity", "-"), *published)
-    for column in table.columns:
-        column.overflow = "fold"  # a cut identity is none
-    width = 10_000 if markdown else None if sys.stdout.isatty() else 240 if comparison else 160
-    Console(highlight=False, width=width).print(table)
-    if comparison and any(format_comparison(cell)[0].startswith("~") for cell in cells):
-        print(PROTOCOL_FOOTNOTE)
-    for state in ("done", "refused", "no data", "failed", "interrupted"):
-        notes: dict[str, list[str]] = {}
-        for cell in cells:
-            if cell.state == state and cell.note:
-                notes.setdefault(cell.note, []).append(cell.label)
-        for note, names in notes.items():
-            print(f"{state}: {note}\n    {'; '.join(names[:3])}{f'; {len(names) - 3} more' if names[3:] else ''}")
 
 
 def cell_outcome(cell: Cell) -> str:

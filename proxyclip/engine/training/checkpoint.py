@@ -115,6 +115,13 @@ class SafeCheckpointHook(CheckpointHook):
         """Decide whether to save after this iteration."""
         return runner.iter + 1 in self.keep or super().every_n_train_iters(runner, n, start)
 
+    def save_between_iterations(self, runner: Any) -> Path:
+        """Save the iteration that has just ended, unless it is saved; return the path."""
+        path = Path(self.out_dir, self.filename_tmpl.format(runner.iter))
+        if find_latest_checkpoint(path.parent) != path:
+            self._save_checkpoint_with_step(runner, runner.iter, meta=dict(epoch=runner.epoch, iter=runner.iter))
+        return path
+
     def _save_checkpoint_with_step(self, runner: Any, step: int, meta: dict[str, Any]) -> None:
         name = self.filename_tmpl.format(step)
         self.last_ckpt = os.path.join(self.out_dir, name)  # noqa: PTH118  a str in MMEngine

@@ -19,6 +19,8 @@ from mmengine.runner.utils import calc_dynamic_intervals
 from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader, Dataset
 
+from proxyclip.engine.training.stop_signals import LoaderProcessSetup, StopSignals
+
 # Purposes of random numbers: streams of different purposes are independent.
 _DRAW = 0
 _ITERATION = 1
@@ -118,15 +120,23 @@ class SeededTrainLoop(IterBasedTrainLoop):
     """Iteration loop with SeededSampler and SeededDraws around the config's data set.
 
     A resumed training begins with its next draw, instead of loading all batches before again. Before each iteration
-    PyTorch's generators are seeded (dropout, stochastic depth), differently in each process.
+    PyTorch's generators are seeded (dropout, stochastic depth), differently in each process. A signal stops it between
+    two iterations, and at once during a validation.
 
     Args:
         runner, max_iters, val_begin, val_interval, dynamic_intervals: as in MMEngine's loop.
         dataloader: config of the loader; its sampler is SeededSampler, or InfiniteSampler, whose place it takes.
 
+    Attributes:
+        signals: what stops it; None: nothing is kept until an iteration is finished.
+        is_whole: weights, optimizer and schedule are those after `iter` iterations, of which one at least was of now.
+
     Raises:
         ValueError: another sampler.
     """
+
+    signals: StopSignals | None = None
+    is_whole = False
 
     def __init__(
         self,
@@ -152,22 +162,36 @@ class SeededTrainLoop(IterBasedTrainLoop):
     def run(self) -> Any:
         """Train from the present iteration to the last."""
         runner = self.runner
-        rank = get_dist_info()[0]
+        signals = self.signals or StopSignals()
         batches = self.batches()
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
-        while self._iter < self._max_iters and not self.stop_training:
-            runner.model.train()
-            batch = next(batches)
-            seed_all(runner.seed, _ITERATION, self._iter, rank)
-            self.run_iter(batch)
-            self._decide_current_val_interval()
-            due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-            if runner.val_loop is not None and self._iter >= self.val_begin and due:
-                runner.val_loop.run()
+        with signals.kept(signals.world > 1):  # a process that waits for its batch must not leave the others alone
+            while self._iter < self._max_iters and not self.stop_training:
+                self._run_one(batches, signals)
+                self._decide_current_val_interval()
+                due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
+                if runner.val_loop is not None and self._iter >= self.val_begin and due:
+                    with signals.kept(False):
+                        runner.val_loop.run()
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
         return runner.model
+
+    def _run_one(self, batches: Iterator[Any], signals: StopSignals) -> None:
+        """Run one iteration to its end, and stop there if a signal came."""
+        runner = self.runner
+        runner.model.train()
+        batch = next(batches)
+        with signals.kept():
+            self.is_whole = False
+            seed_all(runner.seed, _ITERATION, self._iter, get_dist_info()[0])
+            self.run_iter(batch)
+            wrapper = runner.optim_wrapper
+            if getattr(wrapper, "_accumulative_counts", 1) == 1 or wrapper.should_update():
+                # else gradients wait for the next iteration, which no checkpoint has
+                self.is_whole = True
+                signals.raise_kept()
 
     def batches(self) -> Iterator[Any]:
         """Iterate over the batches of this process from the present iteration on, without end."""
@@ -175,6 +199,9 @@ class SeededTrainLoop(IterBasedTrainLoop):
         sampler: Any = loader.sampler
         sampler.seed = self.runner.seed  # a checkpoint may have brought its own
         sampler.start = self._iter * (loader.batch_size or 1) * sampler.world
+        for outliving in filter(None, (loader, getattr(self.runner.val_loop, "dataloader", None))):
+            if not isinstance(outliving.worker_init_fn, LoaderProcessSetup):
+                outliving.worker_init_fn = LoaderProcessSetup(outliving.worker_init_fn)
         return iter(loader)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 from mmengine.dist import broadcast, is_main_process
 from mmengine.logging import MMLogger
 
+from proxyclip.engine.evaluation.loader import use_pipes
 from proxyclip.engine.evaluation.runner import QuietRunner
 from proxyclip.engine.training.checkpoint import find_previous_checkpoint, make_checkpoint_plain
 from proxyclip.engine.wrappers import unwrap_model
@@ -20,6 +21,11 @@ from proxyclip.utils.io import replace_file
 
 class TrainRunner(QuietRunner):
     """Train, save and resume without MMEngine's console output."""
+
+    @staticmethod
+    def build_dataloader(*args: Any, **kwargs: Any) -> Any:
+        """Build MMEngine's loader; its processes hand over batches through pipes."""
+        return use_pipes(QuietRunner.build_dataloader(*args, **kwargs))
 
     def build_logger(self, *args: Any, **kwargs: Any) -> MMLogger:
         """Build MMEngine's logger without the warnings of its own deprecated names."""

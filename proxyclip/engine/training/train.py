@@ -7,20 +7,18 @@ from typing import Any
 
 from mmengine.config import Config
 
+from proxyclip.data.check import run_preflight, unwrap_dataset_config
 from proxyclip.engine.config.load import config_name
 from proxyclip.engine.config.options import TrainOptions
-from proxyclip.engine.config.train import (
-    complete_train_config,
-    get_log_interval,
-    load_train_config,
-    unwrap_dataset_config,
-)
-from proxyclip.engine.evaluation.console import silence_libraries
+from proxyclip.engine.config.train import complete_train_config, get_log_interval, load_train_config
+from proxyclip.engine.evaluation.console import print_notes, silence_libraries
 from proxyclip.engine.evaluation.evaluate import evaluate, resolve_device_type
 from proxyclip.engine.evaluation.record import check_work_dir_writable
 from proxyclip.engine.training.checkpoint import find_latest_checkpoint, remove_checkpoints
+from proxyclip.engine.training.interruption import save_and_print_way_on
 from proxyclip.engine.training.log import TrainingLogHook
 from proxyclip.engine.training.runner import TrainRunner
+from proxyclip.engine.training.stop_signals import StopSignals
 from proxyclip.models.trained.nonfinite import NonFiniteError
 from proxyclip.utils.distributed import (
     broadcast_from_rank_zero,
@@ -42,7 +40,10 @@ def train(options: TrainOptions) -> Path:
     `options.evaluate` turns the evaluation off. Every process of a distributed run calls this; process 0 alone prints
     and writes.
 
+    A Ctrl-C or SIGTERM stops it after the iteration, which is saved, and the command that goes on is printed.
+
     Raises:
+        KeyboardInterrupt: stopped by a signal.
         ValueError: the config is not for training, or an earlier training has left its checkpoints.
         FileNotFoundError: the config, or data it names, do not exist.
         TrainingFailed: losses or weights became NaN.
@@ -55,10 +56,17 @@ def train(options: TrainOptions) -> Path:
     rank, world = init_distributed(options.launcher, device)
     set_threads(world)
     complete_train_config(cfg, options, device, world)
-    with interrupt_on_sigterm():
-        last = Path(_run(cfg, options, start, device, rank, world))
-        if options.evaluate:
-            evaluate(options.evaluation(last))
+    if options.check:
+        notes = run_preflight(cfg, data_root=options.data_root, of_training=True)
+        if rank == 0:
+            print_notes(notes)
+    try:
+        with interrupt_on_sigterm():
+            last = Path(_run(cfg, options, start, device, rank, world))
+            if options.evaluate:
+                _evaluate(options, last, rank)
+    except KeyboardInterrupt as interruption:
+        raise type(interruption)(str(interruption) or "interrupted") from None
     close_distributed()
     return last
 
@@ -106,31 +114,40 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
     cfg.load_from = start
     cfg.resume = options.resume and own
     cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
-    runner: Any = TrainRunner.from_cfg(cfg)
+    runner: Any = None
     log_hook = TrainingLogHook(get_log_interval(cfg))
-    runner.register_hook(log_hook)
-    with rank_zero_first():  # a dataset may have to make its data first
-        loops = (runner.train_loop, runner.val_loop)  # built on first access
-    image_count = len(loops[0].dataloader.dataset)
-    if rank == 0:
-        _print_train_header(cfg, options, image_count, device, world, start)
-    try:
-        runner.train()
-    except NonFiniteError as error:
-        raise TrainingFailed(_explain_nonfinite(error, runner, options, folder)) from error
-    except BaseException as error:
-        last = find_latest_checkpoint(folder)
-        if rank == 0 and last is not None:
-            print(f"{last} is saved; the same command with --resume goes on after it", file=sys.stderr, flush=True)
-        elif rank == 0 and not isinstance(error, Exception):  # interrupted
-            print("no checkpoint is saved yet", file=sys.stderr, flush=True)
-        raise
-    finally:
-        log_hook.close()
+    with StopSignals() as signals:
+        try:
+            runner = TrainRunner.from_cfg(cfg)
+            runner.register_hook(log_hook)
+            with rank_zero_first():  # a dataset may have to make its data first
+                loops = (runner.train_loop, runner.val_loop)  # built on first access
+            loops[0].signals = signals
+            if rank == 0:
+                _print_train_header(cfg, options, len(loops[0].dataloader.dataset), device, world, start)
+            runner.train()
+        except NonFiniteError as error:
+            raise TrainingFailed(_explain_nonfinite(error, runner, options, folder)) from error
+        except BaseException as error:
+            save_and_print_way_on(runner, signals, options, folder, error)
+            raise
+        finally:
+            log_hook.close()
     checkpoint = broadcast_from_rank_zero(lambda: str(find_latest_checkpoint(folder)))
     if rank == 0:
         print(f"checkpoint: {checkpoint}\nto evaluate it again: {options.command(checkpoint)}", flush=True)
     return checkpoint
+
+
+def _evaluate(options: TrainOptions, checkpoint: Path, rank: int) -> None:
+    """Evaluate the checkpoint; if that is interrupted, print the command that goes on."""
+    try:
+        evaluate(options.evaluation(checkpoint), command="the command below")
+    except KeyboardInterrupt:
+        if rank == 0:
+            text = f"the training is finished, {checkpoint} is its end; the evaluation goes on with\n    "
+            print(f"{text}{options.command(checkpoint)}", file=sys.stderr, flush=True)
+        raise
 
 
 def _print_train_header(

@@ -84,13 +84,16 @@ def _find_pair(runs: Sequence[RunView], names: Sequence[str]) -> tuple[RunView, 
 
 
 def _cross_methods_and_datasets(runs: Sequence[RunView]) -> dict[str, Any] | None:
-    """Method x data set: the best run of each cell; None below two of either."""
+    """Method x data set: the best run of each cell, whole ones first.
+
+    None below two of either.
+    """
     datasets = sorted({run.dataset for run in runs})
     methods = sorted({run.label for run in runs})
     if min(len(datasets), len(methods)) < 2:
         return None
     cells: dict[tuple[str, str], RunView] = {}
-    for run in runs:  # within a data set the best comes first
+    for run in sorted(runs, key=lambda run: (not run.rankable, not run.whole)):  # within a data set the best first
         if run.miou is not None:
             cells.setdefault((run.label, run.dataset), run)
     return {"sets": datasets, "methods": methods, "cells": cells}

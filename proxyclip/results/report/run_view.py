@@ -55,6 +55,7 @@ class RunView:
         classes_in: number of classes in mIoU and mIoU_gt.
         left_out: (file, reason) of the images that were left out.
         whole: True if the run covers the full data set with the default scoring.
+        rankable: True if it may be called the best: whole, and nothing is approximated.
         key: equal for runs on the same images and classes, which compare.
     """
 
@@ -86,6 +87,7 @@ class RunView:
         self.left_out = [(str(entry.get("file", "-")), str(entry.get("why", "-"))) for entry in left_out]
         correct = record_value(record, "scoring", "correct") == "correct"
         self.whole = correct and columns.is_whole_dataset(record)
+        self.rankable = columns.is_rankable(record)
         self.classes = _list_classes(record)
         self.names = [row.name for row in self.classes]
         self.key = (self.dataset, record_value(record, "dataset.list_sha256"), tuple(self.names))
@@ -143,13 +145,22 @@ def build_run_views(records: Sequence[Mapping[str, Any]]) -> list[RunView]:
 
 
 def find_best_anchors(runs: Sequence[RunView]) -> set[str]:
-    """Find the best of several runs of a data set; partial ones only among themselves."""
+    """Find the best of several runs on the same images and classes.
+
+    Only runs on all images, scored as usual and without approximations are ranked; of one data set with several lists
+    of images only the longest ones.
+    """
+    groups: dict[tuple[Any, ...], list[RunView]] = {}
+    for run in runs:
+        if run.rankable and run.miou is not None:
+            groups.setdefault(run.key, []).append(run)
+    max_images: dict[tuple[Any, ...], int] = {}
+    for (dataset, _, names), members in groups.items():
+        images = max(run.images or 0 for run in members)
+        max_images[dataset, names] = max(images, max_images.get((dataset, names), 0))
     anchors = set()
-    for dataset in {run.dataset for run in runs}:
-        scored_runs = [run for run in runs if run.dataset == dataset and run.miou is not None]
-        candidates = [run for run in scored_runs if run.whole] or scored_runs
-        max_images = max((run.images or 0 for run in candidates), default=0)
-        candidates = [run for run in candidates if (run.images or 0) == max_images]
+    for (dataset, _, names), members in groups.items():
+        candidates = [run for run in members if (run.images or 0) == max_images[dataset, names]]
         if len(candidates) > 1:
             anchors.add(max(candidates, key=lambda run: (run.miou or 0, run.id)).anchor)
     return anchors

@@ -7,27 +7,13 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+from helpers.sweep_cells import make_cells, make_varied_cells
 from rich.console import Console
 
 from proxyclip.engine.sweep.cells import Cell
 from proxyclip.engine.sweep.display import SweepDisplay
 from proxyclip.engine.sweep.run import read_progress
 from proxyclip.utils.formats import format_duration
-
-
-def make_cells(states: list[str], folder: Path) -> list[Cell]:
-    """Make cells in these states; running ones have done 25 of 100 images, at 5 images a second."""
-    cells = []
-    for number, state in enumerate(states, start=1):
-        cell = Cell("configs/cfg_some.py", number=number, names=(f"m{number}", "dino", "ViT"), state=state)
-        cell.progress = folder / f"{number}.json"
-        if state == "running":
-            cell.progress.write_text(json.dumps({"done": 25, "total": 100, "images_per_second": 5.0}))
-        if state in ("done", "kept"):
-            cell.run = {"metrics": {"mIoU": 40 + number / 100}, "dataset": {"images": 100}, "images_per_second": 5.0}
-            cell.seconds = 86.0
-        cells.append(cell)
-    return cells
 
 
 def render_text(view: SweepDisplay, height: int = 24) -> str:
@@ -107,3 +93,11 @@ def test_lines_replace_the_table_without_a_terminal(tmp_path, capsys):
 )
 def test_format_duration(seconds, text):
     assert format_duration(seconds) == text
+
+
+def test_live_table_fits_80_columns(tmp_path):
+    view = SweepDisplay(make_varied_cells(tmp_path), lines=False, clock=Mock(return_value=0.0))
+    view.console = Console(record=True, width=80, height=24, file=Path(os.devnull).open("w"))  # noqa: SIM115
+    view.console.print(view.render())
+    lines = view.console.export_text().splitlines()
+    assert sum("r10" in line for line in lines) == 4 and "ViT-B/16 openai" in lines[-1] and len(lines) == 8

@@ -10,174 +10,72 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.nn.functional as F
-from helpers.dummy_trained import DummyTrained
+from helpers.learner import learner_folder, train_learner, weights_of
 from helpers.train_runs import fork, read_losses, run_two_processes
-from mmengine.config import Config
 from mmengine.fileio import LocalBackend
-from mmseg.registry import MODELS
 
 from proxyclip.cli.train import main, parse_train_options
 from proxyclip.engine.training.checkpoint import find_latest_checkpoint, list_checkpoints
-from proxyclip.models.trained.nonfinite import check_finite_losses
 from proxyclip.models.trained.state_dict import load_checkpoint_file
 from proxyclip.utils.paths import ROOT
 
-pytestmark = pytest.mark.slow
-
-CONFIG = """
-default_scope = 'mmseg'
-model = dict(
-    type='Learner', checkpoint=None, dropout=0.3,
-    data_preprocessor=dict(
-        type='SegDataPreProcessor', mean=[127, 127, 127], std=[60, 60, 60], bgr_to_rgb=True, size=(24, 24)))
-train_pipeline = [
-    dict(type='LoadImageFromFile'), dict(type='MyLoadAnnotations'), dict(type='RandomCrop', crop_size=(24, 24)),
-    dict(type='RandomFlip', prob=0.5), dict(type='PhotoMetricDistortion'), dict(type='PackSegInputs')]
-test_pipeline = [dict(type='LoadImageFromFile'), dict(type='MyLoadAnnotations'), dict(type='PackSegInputs')]
-scenes = dict(
-    type='TinyWorldDataset', data_root='DATA', count=3, seed=5, serialize_data=False,
-    ann_file='ImageSets/Segmentation/val.txt',
-    data_prefix=dict(img_path='JPEGImages', seg_map_path='SegmentationClass'))
-train_dataloader = dict(
-    batch_size=2, num_workers=0, persistent_workers=True, sampler=dict(type='SeededSampler'),
-    dataset=dict(scenes, pipeline=train_pipeline))
-test_dataloader = dict(
-    batch_size=1, num_workers=0, sampler=dict(type='DefaultSampler', shuffle=False),
-    dataset=dict(scenes, pipeline=test_pipeline))
-val_dataloader = test_dataloader
-val_evaluator = test_evaluator = dict(type='SegMetric', iou_metrics=['mIoU'])
-val_cfg, test_cfg = dict(type='ValLoop'), dict(type='TestLoop')
-train_cfg = dict(type='SeededTrainLoop', max_iters=8, val_interval=5)
-optim_wrapper = dict(type='OptimWrapper', optimizer=dict(type='SGD', lr=0.1, momentum=0.9))
-param_scheduler = [dict(type='WarmupPolyLR', power=0.9, warmup=3)]
-default_hooks = dict(logger=dict(type='LoggerHook', interval=4), checkpoint=dict(type='CheckpointHook', interval=2))
-"""
-
-
-@MODELS.register_module(force=True)
-class Learner(DummyTrained):
-    """A 1x1 convolution that learns; iteration `at`, from 1, has a fault: "hold", "stop", "loss" or "gradient"."""
-
-    def __init__(self, dropout: float = 0.0, fault: str = "", at: int = 0, **kwargs) -> None:
-        super().__init__(**kwargs)
-        self.dropout = dropout
-        self.fault = fault
-        self.at = at
-        self.calls = 0
-
-    def init_weights(self) -> None:
-        self.calls = 0
-
-    def loss(self, inputs, data_samples):
-        self.calls += 1
-        if "LEARNER_DUMP" in os.environ:
-            file = Path(os.environ["LEARNER_DUMP"]) / f"{os.environ.get('RANK', 'one')}_{self.calls}.pt"
-            torch.save(self.state_dict(), file)
-        labels = torch.stack([sample.gt_sem_seg.data[0] for sample in data_samples]).long()
-        scores = self.conv(F.dropout(inputs, self.dropout))
-        loss = F.cross_entropy(scores.float(), labels, ignore_index=255, reduction="sum") / labels.numel()
-        fault = self.fault if self.calls == self.at else ""
-        if fault == "hold":
-            time.sleep(600)
-        if fault == "stop":
-            raise KeyboardInterrupt
-        if fault == "loss":
-            loss = loss * float("nan")
-        if fault == "gradient":
-            loss = loss + (loss - loss.detach()).sqrt()
-        return {"loss_ce": loss, "bits": torch.tensor(8.0 * scores.element_size())}
-
-    def parse_losses(self, losses):
-        check_finite_losses(losses)
-        return super().parse_losses(losses)
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("train")
-    (folder / "cfg_learner.py").write_text(CONFIG.replace("DATA", str(folder / "data")))
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("OMP_NUM_THREADS", "1")  # another number rounds otherwise; and it is safe to fork
-        patch.setattr(Config, "pretty_text", "")  # it is half of the time of a run as short as these
-        yield folder
-
-
-@pytest.fixture(autouse=True)
-def place(world, own_environment, monkeypatch):
-    monkeypatch.chdir(world)
-
-
-def run(out: str, *arguments: str, config: str = "cfg_learner") -> int:
-    return main([f"{config}.py", "--work-dir", out, "--device", "cpu", *arguments])
-
-
-def folder(out: str) -> Path:
-    return Path(out) / "train" / "cfg_learner"
-
-
-@pytest.fixture(scope="module")
-def whole(world) -> str:
-    """Work dir of an uninterrupted training."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(world)
-        assert run("whole", "--no-eval") == 0
-    return "whole"
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("place")]
 
 
 def test_resume_after_sigkill_equals_an_uninterrupted_training(whole, capfd):
     options = ("--no-eval", "--resume", "--cfg-options", "model.fault=hold", "model.at=6")
-    victim = fork(run, "killed", *options)
+    victim = fork(train_learner, "killed", *options)
     limit = time.time() + 60
-    while find_latest_checkpoint(folder("killed")) != folder("killed") / "iter_4.pth":
+    while find_latest_checkpoint(learner_folder("killed")) != learner_folder("killed") / "iter_4.pth":
         assert victim.is_alive() and time.time() < limit
         time.sleep(0.02)
     victim.kill()
     victim.join()
-    assert [path.name for path in list_checkpoints(folder("killed")).values()] == ["iter_2.pth", "iter_4.pth"]
-    assert run("killed", "--no-eval") == 1
+    assert [path.name for path in list_checkpoints(learner_folder("killed")).values()] == ["iter_2.pth", "iter_4.pth"]
+    assert train_learner("killed", "--no-eval") == 1
     assert "--resume goes on after it, --fresh deletes them" in capfd.readouterr().err
-    assert run("killed", "--resume", "--workers", "1") == 0
+    assert train_learner("killed", "--resume", "--workers", "1") == 0
     captured = capfd.readouterr()
     assert "WARNING" not in captured.out and "arning" not in captured.err
-    assert f"going on after {folder('killed') / 'iter_4.pth'}" in captured.out
+    assert f"going on after {learner_folder('killed') / 'iter_4.pth'}" in captured.out
     assert "8/8  loss_ce" in captured.out and "after iteration 5: aAcc" in captured.out
-    losses = read_losses(folder("killed"))
-    assert losses == read_losses(folder(whole)) and [line["iter"] for line in losses] == list(range(1, 9))
-    assert weights_of(folder("killed") / "iter_8.pth") == weights_of(folder(whole) / "iter_8.pth")
+    losses = read_losses(learner_folder("killed"))
+    assert losses == read_losses(learner_folder(whole)) and [line["iter"] for line in losses] == list(range(1, 9))
+    assert weights_of(learner_folder("killed") / "iter_8.pth") == weights_of(learner_folder(whole) / "iter_8.pth")
     (record,) = (json.loads(path.read_text()) for path in Path("killed/records").glob("*.json"))
     assert record["trained"]["checkpoint"] == "iter_8.pth" and record["trained"]["iteration"] == 8
-    command = f"python eval.py --config cfg_learner.py --checkpoint {folder('killed') / 'iter_8.pth'} --work-dir killed"
+    last = learner_folder("killed") / "iter_8.pth"
+    command = f"python eval.py --config cfg_learner.py --checkpoint {last} --work-dir killed"
     assert command in captured.out and f"mIoU {record['metrics']['mIoU']:.2f}" in captured.out
 
 
 def test_resume_names_a_damaged_checkpoint_and_the_previous_one(whole, capfd):
     shutil.copytree(whole, "damaged")
-    bad, good = folder("damaged") / "iter_8.pth", folder("damaged") / "iter_6.pth"
+    bad, good = learner_folder("damaged") / "iter_8.pth", learner_folder("damaged") / "iter_6.pth"
     bad.write_bytes(bad.read_bytes()[:-100])
-    assert run("damaged", "--no-eval", "--resume") == 1
+    assert train_learner("damaged", "--no-eval", "--resume") == 1
     assert f"{bad} cannot be read" in (error := capfd.readouterr().err) and f"--resume --load-from {good}" in error
     arguments = ("--load-from", str(good), "--cfg-options", "optim_wrapper.optimizer.lr=0.01")
-    assert run("damaged", "--no-eval", "--resume", *arguments) == 0
-    before, after = ([line["lr"] for line in read_losses(folder(out))] for out in (whole, "damaged"))
+    assert train_learner("damaged", "--no-eval", "--resume", *arguments) == 0
+    before, after = ([line["lr"] for line in read_losses(learner_folder(out))] for out in (whole, "damaged"))
     assert after[:6] == before[:6] and after[6:] == pytest.approx([rate / 10 for rate in before[6:]])
-    assert run("damaged", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
-    assert list(list_checkpoints(folder("damaged"))) == [1] and len(read_losses(folder("damaged"))) == 1
+    assert train_learner("damaged", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
+    assert list(list_checkpoints(learner_folder("damaged"))) == [1] and len(read_losses(learner_folder("damaged"))) == 1
 
 
 @pytest.mark.parametrize("fault", ["loss", "gradient"])
 def test_train_never_saves_nonfinite_weights(fault, capfd):
     options = [f"model.fault={fault}", "model.at=3", "default_hooks.checkpoint.interval=1"]
-    assert run(fault, "--no-eval", "--amp", "--cfg-options", *options) == 1
+    assert train_learner(fault, "--no-eval", "--amp", "--cfg-options", *options) == 1
     error = capfd.readouterr().err
-    last = folder(fault) / "iter_2.pth"
+    last = learner_folder(fault) / "iter_2.pth"
     assert "Iteration 3 failed: " in error and f"The last checkpoint is {last}" in error and "without --amp" in error
     assert {"loss": "loss_ce = nan", "gradient": "such as conv.weight"}[fault] in error
     assert "optim_wrapper.optimizer.lr=0.05" in error and "Traceback" not in error
     checkpoint = load_checkpoint_file(last)
-    assert checkpoint["meta"]["iter"] == 2 and list(list_checkpoints(folder(fault))) == [1, 2]
+    assert checkpoint["meta"]["iter"] == 2 and list(list_checkpoints(learner_folder(fault))) == [1, 2]
     assert all(v.isfinite().all() and v.dtype == torch.float32 for v in checkpoint["state_dict"].values())
-    assert [line["bits"] for line in read_losses(folder(fault))][:2] == [16, 16]
+    assert [line["bits"] for line in read_losses(learner_folder(fault))][:2] == [16, 16]
 
 
 def test_full_disk_leaves_older_checkpoints(monkeypatch, capfd):
@@ -190,20 +88,23 @@ def test_full_disk_leaves_older_checkpoints(monkeypatch, capfd):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(LocalBackend, "put", full)
-    assert run("full", "--no-eval", "--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=1") == 1
+    assert train_learner("full", "--no-eval", "--cfg-options", "default_hooks.checkpoint.max_keep_ckpts=1") == 1
     error = capfd.readouterr().err
-    last = folder("full") / "iter_2.pth"
+    last = learner_folder("full") / "iter_2.pth"
     assert "the disk is full. Make room" in error and f"{last} is saved" in error
-    assert load_checkpoint_file(last)["meta"]["iter"] == 2 and find_latest_checkpoint(folder("full")) == last
-    assert [file.name for file in folder("full").glob("*iter_*")] == ["iter_2.pth"]
+    assert load_checkpoint_file(last)["meta"]["iter"] == 2 and find_latest_checkpoint(learner_folder("full")) == last
+    assert [file.name for file in learner_folder("full").glob("*iter_*")] == ["iter_2.pth"]
 
 
 def test_interrupted_training_names_its_checkpoint(capfd):
-    assert run("stopped", "--resume", "--cfg-options", "model.fault=stop", "model.at=4") == 130
+    assert train_learner("stopped", "--resume", "--cfg-options", "model.fault=stop", "model.at=4") == 130
     captured = capfd.readouterr()
-    assert f"{folder('stopped') / 'iter_2.pth'} is saved; the same command with --resume goes on after" in captured.err
+    assert (
+        f"{learner_folder('stopped') / 'iter_2.pth'} is saved; the same command with --resume goes on after"
+        in captured.err
+    )
     assert "there is no checkpoint to resume: starting from the beginning" in captured.out
-    assert len(read_losses(folder("stopped"))) == 3
+    assert len(read_losses(learner_folder("stopped"))) == 3
 
 
 @pytest.fixture
@@ -214,21 +115,17 @@ def second(world) -> str:
     return "cfg_second"
 
 
-def weights_of(file: Path) -> list:
-    return [value.tolist() for value in load_checkpoint_file(file)["state_dict"].values()]
-
-
 def test_starts_from_loads_weights_alone(whole, second, capfd):
     shutil.copytree(whole, "both")
     own = Path("both/train/cfg_second")
     options = ("--no-eval", "--cfg-options", "optim_wrapper.optimizer.lr=0")
-    assert run("both", *options, config=second) == 0
-    usual = folder("both") / "iter_6.pth"
-    other = folder("both") / "iter_8.pth"
+    assert train_learner("both", *options, config=second) == 0
+    usual = learner_folder("both") / "iter_6.pth"
+    other = learner_folder("both") / "iter_8.pth"
     assert f"starting from {usual}\n" in capfd.readouterr().out
     assert [line["iter"] for line in read_losses(own)] == [1, 2]
     assert weights_of(own / "iter_2.pth") == weights_of(usual) != weights_of(other)
-    assert run("both", "--fresh", "--load-from", str(other), *options, config=second) == 0
+    assert train_learner("both", "--fresh", "--load-from", str(other), *options, config=second) == 0
     assert f"starting from {other}\n" in capfd.readouterr().out
     assert weights_of(own / "iter_2.pth") == weights_of(other)
 
@@ -237,41 +134,43 @@ def test_resume_continues_the_own_training_not_starts_from(whole, second, capfd)
     shutil.copytree(whole, "again")
     own = Path("again/train/cfg_second")
     options = ("--no-eval", "--resume")
-    assert run("again", *options, "--cfg-options", "model.fault=stop", "model.at=2", config=second) == 130
+    assert train_learner("again", *options, "--cfg-options", "model.fault=stop", "model.at=2", config=second) == 130
     output = capfd.readouterr().out
     assert "there is no checkpoint to resume: starting from the beginning" in output
-    assert f"starting from {folder('again') / 'iter_6.pth'}\n" in output and not list_checkpoints(own)
-    assert run("again", *options, config=second) == 0 and list(list_checkpoints(own)) == [2]
-    assert run("again", *options, "--cfg-options", "train_cfg.max_iters=4", config=second) == 0
+    assert f"starting from {learner_folder('again') / 'iter_6.pth'}\n" in output and not list_checkpoints(own)
+    assert train_learner("again", *options, config=second) == 0 and list(list_checkpoints(own)) == [2]
+    assert train_learner("again", *options, "--cfg-options", "train_cfg.max_iters=4", config=second) == 0
     assert f"going on after {own / 'iter_2.pth'}\n" in capfd.readouterr().out
     assert [line["iter"] for line in read_losses(own)] == [1, 2, 3, 4]
 
 
 def test_train_names_the_missing_training_to_start_from(second, capfd):
-    assert run("alone", "--no-eval", config=second) == 1
+    assert train_learner("alone", "--no-eval", config=second) == 1
     error = capfd.readouterr().err
-    assert f"cfg_second.py starts from {folder('alone') / 'iter_6.pth'}, a checkpoint of another training" in error
+    assert (
+        f"cfg_second.py starts from {learner_folder('alone') / 'iter_6.pth'}, a checkpoint of another training" in error
+    )
     assert "python train.py configs/trained/cfg_learner.py, or say another one with --load-from FILE" in error
     assert not Path("alone/train/cfg_second").exists()
 
 
 def test_checkpoint_hook_keeps_named_iterations():
     options = ("default_hooks.checkpoint.keep=(1,3)", "default_hooks.checkpoint.max_keep_ckpts=1")
-    assert run("kept", "--no-eval", "--cfg-options", *options) == 0
-    assert list(list_checkpoints(folder("kept"))) == [1, 3, 8]
-    assert load_checkpoint_file(folder("kept") / "iter_3.pth")["meta"]["iter"] == 3
-    assert find_latest_checkpoint(folder("kept")) == folder("kept") / "iter_8.pth"
-    assert run("kept", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
-    assert list(list_checkpoints(folder("kept"))) == [1]
+    assert train_learner("kept", "--no-eval", "--cfg-options", *options) == 0
+    assert list(list_checkpoints(learner_folder("kept"))) == [1, 3, 8]
+    assert load_checkpoint_file(learner_folder("kept") / "iter_3.pth")["meta"]["iter"] == 3
+    assert find_latest_checkpoint(learner_folder("kept")) == learner_folder("kept") / "iter_8.pth"
+    assert train_learner("kept", "--no-eval", "--fresh", "--cfg-options", "train_cfg.max_iters=1") == 0
+    assert list(list_checkpoints(learner_folder("kept"))) == [1]
 
 
 def test_two_processes_equal_one_with_the_double_batch(monkeypatch, capfd):
     Path("dumps").mkdir()
     monkeypatch.setenv("LEARNER_DUMP", "dumps")
     options = ("--cfg-options", "model.dropout=0", "train_cfg.max_iters=3", "train_cfg.val_interval=2")
-    run_two_processes(lambda: run("two", "--launcher", "pytorch", *options, "train_dataloader.batch_size=1"))
+    run_two_processes(lambda: train_learner("two", "--launcher", "pytorch", *options, "train_dataloader.batch_size=1"))
     assert capfd.readouterr().out.count("checkpoint: ") == 1 and len(list(Path("two/records").glob("*.json"))) == 1
-    assert run("one", "--no-eval", *options) == 0
+    assert train_learner("one", "--no-eval", *options) == 0
     for call in (2, 3):
         first, second, alone = (torch.load(f"dumps/{rank}_{call}.pt", weights_only=True) for rank in (0, 1, "one"))
         for name, value in first.items():
@@ -286,7 +185,7 @@ WRONG = {
     "nowhere": ["cfg_learner.py", "--cfg-options", "train_dataloader.dataset.type=PascalVOC20Dataset",
                 "train_dataloader.dataset.data_root=nowhere"],
     "expected --amp": ["cfg_learner.py", "--cfg-options", "optim_wrapper.dtype=bfloat16"],
-    "There is no file gone.pth": ["cfg_learner.py", "--load-from", "gone.pth"],
+    "The checkpoint 'gone.pth' does not exist": ["cfg_learner.py", "--load-from", "gone.pth"],
     "the config has no 'traincfg': did you mean train_cfg": ["cfg_learner.py", "--cfg-options", "traincfg.max_iters=1"],
     "'SeededSampler', but got 'DefaultSampler'": ["cfg_learner.py", "--cfg-options",
                                                   "train_dataloader.sampler.type=DefaultSampler"],
@@ -297,7 +196,7 @@ WRONG = {
 def test_train_reports_bad_options_in_one_message(text, capfd):
     assert main([*WRONG[text], "--work-dir", "wrong", "--device", "cpu"]) == 1
     error = capfd.readouterr().err
-    assert text in error and error.startswith("error: ") and "Traceback" not in error
+    assert text in error and error.count("error: ") == 1 and "Traceback" not in error
 
 
 def test_train_exit_codes(capfd):

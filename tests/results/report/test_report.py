@@ -184,6 +184,52 @@ def test_overview_marks_best_among_whole_runs(tmp_path):
     assert len(marked) == 1 and "#run-good" in marked[0]
 
 
+def best_runs(folder: Path) -> list[str]:
+    """Identities of the runs that are marked as best."""
+    marked = re.findall(r'<tr class="best">.*?</tr>', build_report(folder), re.S)
+    return sorted(re.search(r"#run-(\w+)", row)[1] for row in marked)
+
+
+INCOMPARABLE = {
+    "limit": {"partial": True},
+    "left out": {"left_out": [{"file": "a.jpg", "why": "cut"}]},
+    "approximation": {"approximations": ["vfm window cache"]},
+    "other scoring": {"scoring": "published"},
+}
+
+
+@pytest.mark.parametrize("changes", INCOMPARABLE.values(), ids=INCOMPARABLE)
+def test_best_is_a_run_on_all_images_without_restrictions(tmp_path, changes):
+    for identity, miou in (("p1", 90.0), ("p2", 80.0)):
+        run(tmp_path, identity, metrics={"mIoU": miou}, **changes)
+    assert best_runs(tmp_path) == []  # not among themselves either
+    run(tmp_path, "good", metrics={"mIoU": 40.0})
+    assert best_runs(tmp_path) == []  # of one run
+    run(tmp_path, "fair", metrics={"mIoU": 30.0})
+    assert best_runs(tmp_path) == ["good"]
+
+
+def test_best_is_of_the_same_images_and_classes(tmp_path):
+    other = {"type": "PascalVOCDataset", "images": 6, "list_sha256": "2" * 64}
+    run(tmp_path, "one", metrics={"mIoU": 40.0})
+    run(tmp_path, "files", metrics={"mIoU": 50.0}, dataset=other)
+    run(tmp_path, "names", ("sky", "sheep", "cow", "car"), metrics={"mIoU": 60.0})
+    assert best_runs(tmp_path) == []
+    run(tmp_path, "two", metrics={"mIoU": 41.0})
+    run(tmp_path, "few", metrics={"mIoU": 70.0}, dataset={**other, "images": 3})
+    run(tmp_path, "less", metrics={"mIoU": 71.0}, dataset={**other, "images": 3})
+    assert best_runs(tmp_path) == ["two"]
+
+
+def test_crossed_table_shows_whole_runs_before_parts(tmp_path):
+    for config in ("cfg_voc21", "cfg_voc20"):
+        run(tmp_path, f"w{config[-2:]}", method="m", config_name=config, metrics={"mIoU": 40.0})
+        run(tmp_path, f"p{config[-2:]}", method="m", config_name=config, metrics={"mIoU": 90.0}, partial=True)
+        run(tmp_path, f"o{config[-2:]}", method="other", config_name=config, metrics={"mIoU": 70.0}, partial=True)
+    crossed = Page(build_report(tmp_path)).text("crossed")
+    assert crossed.count("40.00") == 2 and "90.00" not in crossed and crossed.count("70.00 *") == 2
+
+
 def test_overview_has_published_number_and_difference(tmp_path):
     model = {"model_type": "ViT-B/16", "clip_type": "openai", "vfm_model": {"type": "dino"}}
     origin = {"config": {"model": model}, "options": {"config": "configs/cfg_voc21.py"}}
@@ -408,11 +454,32 @@ def test_page_scripts_agree_with_the_rendered_page(tmp_path):
     assert said[2:] == [",".join(order), ",".join(order[::-1]), "method high · dino · ViT-B/16 openai (high)"]
 
 
-def rendered(address: str, folder: Path) -> str:
+WIDTHS = """<script>addEventListener("DOMContentLoaded", () => {
+const frame = document.getElementById("cmp-settings").closest(".scroll");
+const cells = [...frame.querySelectorAll("td")].map((cell) => cell.getBoundingClientRect().right);
+const told = Object.assign(document.createElement("p"), { id: "told" });
+told.textContent = JSON.stringify([frame.scrollWidth, frame.clientWidth, Math.max(...cells), innerWidth]);
+document.body.append(told);
+});</script>"""
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+@pytest.mark.parametrize("long", ["a=1, " * 80, "x" * 300], ids=["list", "unbroken"])
+def test_settings_that_differ_show_both_columns_at_1280_pixels(tmp_path, long):
+    shared = {"model_type": "ViT-B/16", "clip_type": "openai", "vfm_model": {"type": "dino"}}
+    run(tmp_path, "one", arguments={**shared, "attention": long}, device_name=long)
+    run(tmp_path, "two", arguments={**shared, "attention": "b"}, device_name="short")
+    page = tmp_path / "page.html"
+    page.write_text(build_report(tmp_path).replace("</body>", f"{WIDTHS}</body>"), encoding="utf-8")
+    told = json.loads(Page(rendered(page.as_uri(), tmp_path, width=1280)).text("told"))
+    assert told[0] <= told[1] and told[2] <= told[3] <= 1280
+
+
+def rendered(address: str, folder: Path, width: int = 1400) -> str:
     """The page after its scripts, which must have come to their end without an error."""
     command = [CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"]
     command += ["--disable-background-networking", "--disable-component-update", "--disable-sync"]
-    command += [f"--user-data-dir={folder / 'profile'}", "--window-size=1400,3000", "--dump-dom", address]
+    command += [f"--user-data-dir={folder / 'profile'}", f"--window-size={width},3000", "--dump-dom", address]
     found = subprocess.run(command, capture_output=True, text=True, timeout=120).stdout
     head = re.search(r"<html[^>]*>", found)[0]
     assert 'data-ready="yes"' in head and "data-error" not in head, head
