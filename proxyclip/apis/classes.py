@@ -2,13 +2,19 @@
 
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from proxyclip.data.class_lists.lines import IGNORED_LABEL
+from proxyclip.data.class_lists.notes import note_names
+from proxyclip.data.class_lists.shared_texts import clean_class_text, find_shared_texts, refuse_shared_texts
+from proxyclip.data.class_lists.text import is_class_file, parse_background_text, parse_class_text, quote_name
 from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
 from proxyclip.utils.paths import find_existing_path
+from proxyclip.utils.probability import check_probability
 
 ClassNames: TypeAlias = Sequence[str | Sequence[str]]
 ClassesInput: TypeAlias = "str | Path | ClassNames | Mapping[str, str | Sequence[str]] | Vocabulary"
@@ -25,11 +31,13 @@ class ClassQuery:
         vocabulary: the classes with names for the text tower.
         names: of the labels; one more than the vocabulary has if class 0 is `other`, which is in no text.
         threshold: pixels whose best probability is below it become class 0.
+        notes: on how the classes were read, where something else may have been meant.
     """
 
     vocabulary: Vocabulary
     names: tuple[str, ...]
     threshold: float = 0.0
+    notes: tuple[str, ...] = field(default=(), compare=False)
 
     @property
     def has_other(self) -> bool:
@@ -42,14 +50,20 @@ class ClassQuery:
         return self.has_other or self.names[:1] == (BACKGROUND_CLASS,)
 
 
-def parse_class_query(classes: ClassesInput, background: BackgroundInput = None, threshold: float = 0.0) -> ClassQuery:
+def parse_class_query(
+    classes: ClassesInput, background: BackgroundInput = None, threshold: float = 0.0, lower: bool = True
+) -> ClassQuery:
     """Parse the arguments of `Segmenter.set_classes`.
+
+    Args:
+        lower: whether the CLIP reads lower case, as OpenAI's does: then "Sky" and "sky" are one.
 
     Raises:
         ValueError, TypeError: no class, an empty or repeated name, or a background that is neither; the message says
             what is expected. FileNotFoundError: a vocabulary file that does not exist.
     """
-    names = _parse_names(classes)
+    names, notes = _parse_names(classes)
+    background = parse_background_text(background) if isinstance(background, str) else background
     has_other = _is_number(background)
     if has_other:
         if threshold:
@@ -58,19 +72,16 @@ def parse_class_query(classes: ClassesInput, background: BackgroundInput = None,
         background = None
     if not _is_number(threshold):
         raise TypeError(f"Expected a threshold from 0 to 1, a probability, but got {threshold!r}")
-    threshold = float(threshold)
-    if not 0 <= threshold <= 1:
-        raise ValueError(f"Expected a threshold from 0 to 1, a probability, but got {threshold}")
-    if isinstance(background, str):
-        background = [name for synonyms in split_classes(background) for name in synonyms]
+    threshold = check_probability(threshold)
     if background is not None:
         names = {BACKGROUND_CLASS: _synonyms(background, "the background"), **_require_absent(names, BACKGROUND_CLASS)}
-    if not isinstance(classes, Vocabulary) and not _is_file(classes):  # of a file, reading it warns
-        _check_synonyms(names)
+    if not is_from_file(classes):  # of a file, reading it warns
+        _check_texts(names, lower)
+        notes = (*notes, *note_names([name for synonyms in names.values() for name in synonyms], "your classes"))
     vocabulary = Vocabulary(tuple(names.values()), "your classes")
     if has_other or (threshold and background is None):
-        return ClassQuery(vocabulary, (OTHER_CLASS, *_require_absent(names, OTHER_CLASS)), threshold)
-    return ClassQuery(vocabulary, tuple(names), threshold)
+        return ClassQuery(vocabulary, (OTHER_CLASS, *_require_absent(names, OTHER_CLASS)), threshold, notes)
+    return ClassQuery(vocabulary, tuple(names), threshold, notes)
 
 
 def query_from_config(classes: Vocabulary, threshold: float) -> ClassQuery:
@@ -80,55 +91,73 @@ def query_from_config(classes: Vocabulary, threshold: float) -> ClassQuery:
     return ClassQuery(classes, tuple(labels), threshold)
 
 
-def _parse_names(classes: Any) -> dict[str, tuple[str, ...]]:
-    """Name -> synonyms, in order."""
+def describe_classes(query: ClassQuery, max_classes: int = 12) -> str:
+    """Describe in a line which classes were understood: `3 classes: horse | grass, lawn | sky`."""
+    own = [", ".join(map(quote_name, synonyms)) for synonyms in query.vocabulary.classes]
+    class_0 = ""
+    if query.has_other:
+        class_0 = f"; class 0, {OTHER_CLASS}: what no class reaches the probability {query.threshold:g} for"
+    elif query.names[:1] == (BACKGROUND_CLASS,) and own[0] != BACKGROUND_CLASS:
+        class_0 = f"; class 0, {BACKGROUND_CLASS}: {own.pop(0)}"
+    count = f"{len(own)} class{'es' * (len(own) != 1)}"
+    more = f" | ... and {len(own) - max_classes} more" if len(own) > max_classes else ""
+    return f"{count}: {' | '.join(own[:max_classes])}{more}{class_0}"
+
+
+def is_from_file(classes: ClassesInput) -> bool:
+    """Return True for classes that are, or were, in a vocabulary file."""
+    return isinstance(classes, (Vocabulary, Path)) or (isinstance(classes, str) and is_class_file(classes))
+
+
+def _parse_names(classes: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
+    """Name -> synonyms, in order, and notes on how they were read."""
+    notes: tuple[str, ...] = ()
     if isinstance(classes, Mapping):
         entries = [(_clean_name(name), _synonyms(names, repr(name))) for name, names in classes.items()]
     else:
-        if _is_file(classes):
+        if is_from_file(classes) and not isinstance(classes, Vocabulary):
             classes = read_vocabulary(find_existing_path(classes, "file of classes"))
         if isinstance(classes, Vocabulary):
             classes = classes.classes
         elif isinstance(classes, str):
-            classes = split_classes(classes)
+            text = parse_class_text(classes)
+            classes, notes = text.classes, text.notes
         if not isinstance(classes, Sequence) or isinstance(classes, (bytes, bytearray)):
             raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
         synonyms = [_synonyms(entry, "a class") for entry in classes]
         entries = [(names[0], names) for names in synonyms]
+    entries, ignored = _drop_ignored_label(entries)
     if not entries:
         raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
     unique = dict(entries)
     if len(unique) < len(entries):
         repeated = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
         raise ValueError(f"Expected every class once, but {repeated!r} stands twice")
-    return unique
+    return unique, (*notes, *ignored)
 
 
-def _is_file(classes: ClassesInput) -> bool:
-    return isinstance(classes, Path) or (isinstance(classes, str) and classes.endswith(".txt"))
+def _drop_ignored_label(entries: list[tuple[str, tuple[str, ...]]]) -> tuple[list[Any], tuple[str, ...]]:
+    """Leave out LabelMe's first line, and return a note on it.
 
-
-def _check_synonyms(classes: Mapping[str, tuple[str, ...]]) -> None:
-    """Raise for a synonym of two classes: only the first of them could ever win."""
-    owner: dict[str, str] = {}
-    for name, synonyms in classes.items():
-        for synonym in synonyms:
-            if synonym in owner:
-                raise ValueError(
-                    f"Expected every word once, but {synonym!r} stands for {owner[synonym]!r} and {name!r}"
-                )
-            owner[synonym] = name
-
-
-def split_classes(text: str) -> list[list[str]]:
-    """Split text into classes (`;`, line end) and synonyms (`,`).
-
-    Without any `;` or line end, `,` is between classes.
+    Raises:
+        ValueError: it is at another place.
     """
-    parts = [part for line in text.splitlines() for part in line.split(";")]
-    if len(parts) < 2:
-        parts = text.split(",")
-    return [names for part in parts if (names := [name.strip() for name in part.split(",") if name.strip()])]
+    places = [i for i, (name, _) in enumerate(entries) if name == IGNORED_LABEL]
+    if not places or len(entries) == 1:
+        return entries, ()
+    if places != [0]:
+        raise ValueError(
+            f"Expected {IGNORED_LABEL!r} at the first place, where LabelMe has it, but it is class {places[-1]}: it is "
+            "no class; leave it out where no label map has its label"
+        )
+    note = f"{IGNORED_LABEL!r} is left out: in LabelMe it is label -1 and no class; class 0 is {entries[1][0]!r}"
+    return entries[1:], (note,)
+
+
+def _check_texts(classes: Mapping[str, tuple[str, ...]], lower: bool) -> None:
+    """Raise for names of two classes that are one text."""
+    read = partial(clean_class_text, lower=lower)
+    refuse_shared_texts(find_shared_texts(list(classes.values()), read), list(classes))
 
 
 def _synonyms(names: object, owner: str) -> tuple[str, ...]:
@@ -138,7 +167,9 @@ def _synonyms(names: object, owner: str) -> tuple[str, ...]:
         raise TypeError(f"Expected a name or a list of synonyms for {owner}, but got {names!r}")
     if not names:
         raise ValueError(f"Expected a name or a list of synonyms for {owner}, but got none")
-    return tuple(dict.fromkeys(_clean_name(name) for name in names))
+    cleaned = [_clean_name(name) for name in names]
+    texts = [clean_class_text(name, lower=False) for name in cleaned]  # twice in one class is harmless
+    return tuple(name for i, name in enumerate(cleaned) if texts.index(texts[i]) == i)
 
 
 def _clean_name(name: object) -> str:
@@ -146,7 +177,8 @@ def _clean_name(name: object) -> str:
         raise TypeError(f"Expected names of classes as text, but got {name!r}")
     text = " ".join(name.split())
     categories = {unicodedata.category(character) for character in text}
-    if not categories - {"Cf"} or categories & {"Cc", "Cs"}:  # invisible only, control characters, lone surrogates
+    is_invisible = not categories - {"Cf"} or not clean_class_text(text)
+    if is_invisible or categories & {"Cc", "Cs"}:  # control characters, lone surrogates
         raise ValueError(f"Expected a name of letters for every class, but got {name!r}")
     return text
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from proxyclip import Segmenter
-from proxyclip.apis.classes import parse_class_query, query_from_config
+from proxyclip.apis.classes import describe_classes, parse_class_query, query_from_config
+from proxyclip.data.class_lists.notes import log_note
 from proxyclip.data.vocabulary import Vocabulary
 from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
@@ -20,6 +21,11 @@ MEADOW = (("horse",), ("grass", "lawn"), ("sky",))
 @pytest.fixture(scope="module")
 def tiny():
     return Segmenter(config="configs/cfg_tinyworld.py", slide_stride=96)
+
+
+@pytest.fixture(autouse=True)
+def _log_notes_anew():
+    log_note.cache_clear()  # each is logged once in a process
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +178,121 @@ def test_parse_reserves_the_name_of_class_0():
 def test_parse_refuses_synonyms_of_two_classes(classes, background, message):
     with pytest.raises(ValueError, match=message):
         parse_class_query(classes, background)
+
+
+SHARED = [
+    ("Mill; lake; mill", None), (["\uff4d\uff49ll", "mill"], None),
+    ({"a": "caf\u00e9", "b": ["bar", "cafe\u0301"]}, None),
+    ([["lake", "salt &amp; pepper"], "salt & pepper"], None),
+    ("lake", "Lake, wall"), (["stop sign", "stop\u00a0\u00a0sign "], 0.3),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("classes", "background"), SHARED, ids=ascii)
+def test_parse_refuses_names_that_are_one_text(classes, background):
+    with pytest.raises(ValueError, match=r"one text for CLIP, which reads '.*' for both|'stop sign' stands twice"):
+        parse_class_query(classes, background)
+
+
+def test_synonyms_of_one_class_may_be_one_text_and_a_cased_clip_reads_case():
+    assert parse_classes([["caf\u00e9", "bar", "cafe\u0301"], "b"]) == (("caf\u00e9", "bar"), ("b",))
+    assert parse_classes([["Sky", "sky"]]) == (("Sky", "sky"),)
+    assert len(parse_class_query("Turkey; turkey", lower=False).names) == 2
+    assert parse_class_query({"Mill": "windmill", "mill": "watermill"}).names == ("Mill", "mill")  # labels, not texts
+    with pytest.raises(ValueError, match="one text"):
+        parse_class_query(["caf\u00e9", "cafe\u0301"], lower=False)
+
+
+@pytest.mark.parametrize(
+    "form", ["; ".join, list, "\n".join, "，".join, lambda names: dict(zip(names, names, strict=True))]
+)
+def test_ignored_label_of_labelme_is_no_class(form):
+    query = parse_class_query(form(["__ignore__", "_background_", "lake"]))
+    assert query.names == ("_background_", "lake")
+    assert "'__ignore__' is left out" in " ".join(query.notes) and "'_background_' marks pixels" in " ".join(
+        query.notes
+    )
+    with pytest.raises(ValueError, match="__ignore__"):
+        parse_class_query(form(["lake", "__ignore__", "road"]))
+
+
+def test_parse_text_of_other_keyboards_and_tools():
+    for text in (
+        "lake；road；hut",
+        "lake、road、hut",
+        "1. lake\n2. road\n3. hut",
+        "['lake', 'road', 'hut']",
+        "lake\troad\thut",
+    ):
+        assert parse_class_query(text).names == ("lake", "road", "hut"), text
+    assert "3 classes, for there is no ';'" in " ".join(parse_class_query("lake, road, hut").notes)
+    assert parse_class_query("lake; road, way").notes == ()
+
+
+@pytest.mark.parametrize("background", ["0.3", "0,3", " .3 ", "3e-1"])
+def test_parse_background_text_that_is_a_number(background):
+    assert parse_class_query(["lake"], background) == parse_class_query(["lake"], 0.3)
+    with pytest.raises(ValueError, match="one threshold"):
+        parse_class_query(["lake"], background, 0.2)
+
+
+@pytest.mark.parametrize("background", ["45%", "45 ％", "45", 45, "45 percent", np.float32(45)])
+def test_percent_is_no_background(background):
+    with pytest.raises(ValueError, match=r"a probability, but got .*45.*: not percent, write 0\.45"):
+        parse_class_query(["lake"], background)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (("lake, pond",), "2 classes: lake | pond"),
+        (("lake, pond;",), "1 class: lake, pond"),
+        (("lake; road", "wall, floor"), "2 classes: lake | road; class 0, background: wall, floor"),
+        (("lake; road", "0,3"), "2 classes: lake | road; class 0, other: what no class reaches the probability 0.3 "
+         "for"),
+        ((["lake, pond", ["hut", "mill"]],), '2 classes: "lake, pond" | hut, mill'),
+        ((["background", "lake"],), "2 classes: background | lake"),
+        (([f"n{i}" for i in range(15)],), f"15 classes: {' | '.join(f'n{i}' for i in range(12))} | ... and 3 more"),
+    ],
+)  # fmt: skip
+def test_describe_classes(arguments, line):
+    assert describe_classes(parse_class_query(*arguments)) == line
+
+
+def test_long_text_is_no_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gravel").write_text("notes on gravel\n", encoding="utf-8")
+    assert parse_class_query("gravel").names == ("gravel",)
+    assert parse_class_query("./gravel").names == ("notes on gravel",)
+    assert len(parse_class_query("; ".join(f"lake of kind {i}" for i in range(60))).names) == 60
+    assert parse_class_query("x" * 300 + "/y").names == ("x" * 300 + "/y",)
+
+
+@pytest.mark.parametrize(
+    ("classes", "note"),
+    [
+        ("水車; mill", "in a script that this CLIP"),
+        (["lake", "very " * 60 + "deep"], "the end is cut"),
+        ("lake, pond", "2 classes, for there is no ';'"),
+        ("void; lake", "'void' marks pixels"),
+    ],
+)
+def test_segmenter_logs_notes_once_and_keeps_them(tiny, caplog, classes, note):
+    for _ in range(2):
+        segmenter = tiny.set_classes(classes)
+        assert note in " ".join(segmenter.notes)
+    assert sum(note in message for message in caplog.messages) == 1
+    assert tiny.set_classes(["lake", "mill"]).notes == ()
+
+
+def test_segmenter_refuses_names_with_equal_tokens(tiny, tmp_path, caplog):
+    long = "very " * 60
+    for classes in (["Mill", "mill"], [long + "deep", long + "high"]):
+        with pytest.raises(ValueError, match="one text for CLIP"):
+            tiny.set_classes(classes)
+    (tmp_path / "own.txt").write_text(f"{long}deep\n{long}high\n", encoding="utf-8")
+    tiny.set_classes(tmp_path / "own.txt")
+    assert "one text for this CLIP, only the first can win" in caplog.text
 
 
 def test_file_with_a_synonym_of_two_classes_warns_and_the_first_wins(tiny, image, tmp_path, caplog):

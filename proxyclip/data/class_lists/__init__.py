@@ -1,0 +1,1 @@
+"""Class lists in the forms that people and tools write them."""
