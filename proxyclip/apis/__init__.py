@@ -28,7 +28,8 @@ def segment(image: ImageInput, classes: ClassesInput, **options: Any) -> Segment
         >>> segmentation.picture().save("photo_seg.png")
     """
     others = {name: options.pop(name) for name in ("background", "threshold") if name in options}
-    parse_class_query(classes, **others)  # raise before the minutes a download may take
+    is_default = not {"clip", "config"} & {*options}
+    parse_class_query(classes, lower=is_default, **others)  # raise before the minutes a download may take
     key = repr(sorted(options.items()))
     if not _last or _last[0][0] != key:
         _last.clear()  # before the next is loaded: two may not fit into memory

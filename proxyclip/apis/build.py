@@ -1,11 +1,9 @@
 """Build a segmentor and its test pipeline from config, method, VFM and CLIP names."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import constants
 from mmengine.logging import MMLogger
 from mmseg.registry import MODELS, TRANSFORMS
 from torch import Tensor
@@ -15,8 +13,7 @@ from proxyclip.engine.config.load import check_model_components, merge_config, p
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments, set_model_args
 from proxyclip.engine.config.registration import register_modules
-from proxyclip.models.weights.catalogue import list_required_weights
-from proxyclip.models.weights.fetch import fetch_weights
+from proxyclip.engine.config.weights import download_missing_weights
 
 BASE_CONFIG = "configs/base_config.py"
 LOADING_TRANSFORMS = ("LoadImageFromFile", "MyLoadAnnotations", "LoadAnnotations", "PackSegInputs")
@@ -59,37 +56,10 @@ def build_segmentor(
     prepare_trained_config(cfg, requested, info)
     check_model_arguments(cfg)
     check_model_components(cfg, info)
-    download_missing_weights(cfg.model, vfm)
+    if info.takes_components or info.needs_checkpoint:
+        download_missing_weights(cfg.model)
     register_modules()
     return MODELS.build(resolve_model_type(cfg.model)), PreprocessPipeline(cfg.test_pipeline)
-
-
-def download_missing_weights(model: Mapping[str, Any], vfm: str | None = None) -> None:
-    """Download the missing weights of a model, with name, size, source and target.
-
-    Args:
-        model: of a config.
-        vfm: value of --vfm, if there is one.
-
-    Raises:
-        WeightsError: a failed download; the message has the remedy. Offline, models report missing files themselves.
-    """
-    tower = ",".join(filter(None, (model.get("model_type"), model.get("clip_type"))))
-    absent = [entry for entry in list_required_weights(tower, vfm or _configured_vfm(model)) if entry.place is None]
-    if absent and not constants.HF_HUB_OFFLINE:
-        print("Weights that are not on this machine yet are downloaded once (docs/install.md: without network)")
-        for entry in absent:
-            fetch_weights(entry)
-
-
-def _configured_vfm(model: Mapping[str, Any]) -> str | None:
-    """VFM of a config as a value of --vfm; None without one, or with a weights file."""
-    spec = model.get("vfm_model")
-    if isinstance(spec, str):
-        spec = {"type": spec}
-    if not spec or spec.get("checkpoint") or model.get("checkpoint"):
-        return None
-    return ",".join(filter(None, (spec["type"], spec.get("model"))))
 
 
 def _widen_extreme_aspect(rgb: np.ndarray, max_ratio: int = 2048) -> np.ndarray:

@@ -110,6 +110,8 @@ def _write(segmentation: Any, kind: str, path: Path) -> Path:
 
 
 def format_coco_json(segmentation: Any) -> str:
-    """Format as COCO JSON, with the names of the classes and their areas in percent."""
+    """Format as COCO JSON, with the names of the classes, their areas in percent, and those that a refinement drops."""
     content = segmentation.to_coco() | dict(names=[*segmentation.names], areas=dict(segmentation.areas))
+    if segmentation.dropped:
+        content["dropped"] = [*segmentation.dropped]
     return json.dumps(content, ensure_ascii=False, indent=1) + "\n"

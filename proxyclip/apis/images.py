@@ -3,25 +3,26 @@
 Files are decoded as in an evaluation.
 """
 
-import contextlib
-import io
 import stat
 import warnings
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import cv2
 import numpy as np
 import PIL.Image
 import PIL.ImageOps
 import torch
 
-from proxyclip.data.files.errors import CorruptFile
-from proxyclip.data.files.images import verify_image
+from proxyclip.data.files.brightness import check_used_range, stretch_to_uint8
+from proxyclip.data.files.image_files import convert_to_rgb
+from proxyclip.data.files.images import apply_orientation, decode_rgb
 
 ImageInput: TypeAlias = "str | Path | bytes | PIL.Image.Image | np.ndarray | torch.Tensor"
-INTERMEDIATE_MODES = {"La": "LA", "RGBa": "RGBA"}  # modes that Pillow takes to RGB by way of others
 ACCEPTED_IMAGE_FORMS = "a path, bytes, a PIL image, an array (H, W, 3) or a tensor (3, H, W)"
+
+
+class ImageWarning(UserWarning):
+    """What the user of an image should know: unused range of values, several pictures in a file."""
 
 
 def is_batch(images: Any) -> bool:
@@ -40,28 +41,42 @@ def check_pixel(x: int, y: int, size: tuple[int, ...]) -> None:
         raise ValueError(f"Expected a pixel inside the picture of {size[1]} x {size[0]}, but got {x}, {y}")
 
 
-def to_rgb_array(image: Any) -> np.ndarray:
-    """Convert one image to (H, W, 3) uint8 RGB.
+def to_rgb_array(image: Any, *, stretch: bool = False, max_megapixels: float | None = None) -> np.ndarray:
+    """Convert one image to (H, W, 3) uint8 RGB, with an ImageWarning a note of `load_image`."""
+    rgb, notes = load_image(image, stretch=stretch, max_megapixels=max_megapixels)
+    for note in notes:
+        warnings.warn(note, ImageWarning, stacklevel=2)
+    return rgb
 
-    Files and bytes are decoded by OpenCV after Pillow verified them, and turned by their EXIF tag. Of 16 bits the
-    upper 8 are taken, floating-point values are brightness from 0 to 1, and alpha is dropped.
+
+def load_image(
+    image: Any, *, stretch: bool = False, max_megapixels: float | None = None
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Convert one image to (H, W, 3) uint8 RGB, and tell what its user should know.
+
+    Files and bytes are decoded as in an evaluation, but turned by their EXIF tag. Of 16 bits the upper 8 are taken,
+    floating-point values are brightness from 0 to 1, and alpha is dropped.
+
+    Args:
+        stretch: spread values of more than 8 bits over the range, from their 0.1th to their 99.9th percentile.
+        max_megapixels: of files and bytes; None is Pillow's limit of 179.
 
     Raises:
         FileNotFoundError, OSError: a file that is missing, damaged or no image. ValueError: values or a shape that
             no image has. TypeError: another kind of object. The message says what is expected.
     """
     if isinstance(image, (str, Path)):
-        return _decode(_read(image), str(image))
+        return _decode(_read(image), str(image), stretch, max_megapixels)
     if hasattr(image, "read"):
         image = image.read()
     if isinstance(image, (bytes, bytearray, memoryview)):
-        return _decode(bytes(image), "the given bytes")
+        return _decode(bytes(image), "the given bytes", stretch, max_megapixels)
     if isinstance(image, PIL.Image.Image):
-        return _from_pil(image)
+        return _from_pil(image, stretch)
     if isinstance(image, torch.Tensor):
-        return _from_array(_channels_last(image))
+        return _from_array(_channels_last(image), stretch)
     if isinstance(image, np.ndarray):
-        return _from_array(image)
+        return _from_array(image, stretch)
     raise TypeError(f"Expected a picture as {ACCEPTED_IMAGE_FORMS}, but got {type(image).__name__}")
 
 
@@ -82,40 +97,11 @@ def _read(path: str | Path) -> bytes:
     raise IsADirectoryError(f"Expected a picture, but {name!r} is a folder or a device: give files one by one")
 
 
-def _decode(data: bytes, name: str) -> np.ndarray:
+def _decode(data: bytes, name: str, stretch: bool, max_megapixels: float | None) -> tuple[np.ndarray, tuple[str, ...]]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd metadata
-        try:
-            file = verify_image(data, name)
-        except CorruptFile:
-            raise
-        except Exception as error:  # decoders raise what damaged bytes make them raise
-            raise _unreadable_image_error(name, error) from error
-        if file.mode.startswith("F"):
-            raise ValueError(
-                f"{name} holds floating-point values of an unknown range: read it yourself and give an array of values "
-                "from 0 to 1"
-            )
-        # Which formats OpenCV turns depends on its version; a TIFF it turns in any case.
-        flags = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-        bgr = None
-        with contextlib.suppress(cv2.error):
-            bgr = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-        if bgr is not None:
-            return _apply_orientation(bgr[..., ::-1], 1 if file.format == "TIFF" else file.orientation)
-        with PIL.Image.open(io.BytesIO(data)) as image:  # a format that this OpenCV does not know
-            return _from_pil(image, name)
-
-
-def _apply_orientation(rgb: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn upright, by the value of the EXIF tag."""
-    if orientation in (5, 6, 7, 8):
-        rgb = rgb.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        rgb = rgb[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb)
+        rgb, info = decode_rgb(data, name, stretch=stretch, max_megapixels=max_megapixels)
+    return apply_orientation(rgb, info.orientation), tuple(map(str, info.notes))
 
 
 def _unreadable_image_error(name: str, error: Exception) -> OSError:
@@ -123,21 +109,17 @@ def _unreadable_image_error(name: str, error: Exception) -> OSError:
     return OSError(f"Expected a whole picture, but {name} cannot be read ({reason}): get that file again")
 
 
-def _from_pil(image: PIL.Image.Image, name: str = "") -> np.ndarray:
+def _from_pil(image: PIL.Image.Image, stretch: bool) -> tuple[np.ndarray, tuple[str, ...]]:
+    name = str(getattr(image, "filename", "")) or "the given PIL image"
     try:
         turned = PIL.ImageOps.exif_transpose(image)
     except Exception as error:  # its file is read only now
-        name = name or str(getattr(image, "filename", "")) or "the given PIL image"
         raise _unreadable_image_error(name, error) from error
     if turned.mode.startswith(("I", "F")):
         values = np.asarray(turned)
         sixteen = turned.mode.startswith("I;16") or (turned.mode == "I" and 255 < values.max(initial=0) < 65536)
-        return _from_array(values.astype(np.uint16) if sixteen and values.min(initial=0) >= 0 else values)
-    try:
-        rgb = turned.convert(INTERMEDIATE_MODES.get(turned.mode, turned.mode)).convert("RGB")
-    except ValueError as error:
-        raise ValueError(f"Expected a picture that can be shown in RGB, but its mode is {image.mode}") from error
-    return _from_array(np.asarray(rgb))
+        return _from_array(values.astype(np.uint16) if sixteen and values.min(initial=0) >= 0 else values, stretch)
+    return _from_array(convert_to_rgb(turned, name), stretch)
 
 
 def _channels_last(image: torch.Tensor) -> np.ndarray:
@@ -154,7 +136,7 @@ def _channels_last(image: torch.Tensor) -> np.ndarray:
     return array
 
 
-def _from_array(values: np.ndarray) -> np.ndarray:
+def _from_array(values: np.ndarray, stretch: bool) -> tuple[np.ndarray, tuple[str, ...]]:
     values = np.asarray(values)  # a plain array, no matrix
     if values.ndim == 2:
         values = values[..., None]
@@ -162,9 +144,14 @@ def _from_array(values: np.ndarray) -> np.ndarray:
         raise ValueError(f"Expected an array (H, W) or (H, W, 3), but got {values.shape}: channels come last")
     if 0 in values.shape:
         raise ValueError(f"Expected a picture with pixels, but got an array of {values.shape}")
-    pixels = _to_uint8(values)
-    channels = pixels[..., :1] if pixels.shape[2] < 3 else pixels[..., :3]  # gray, gray and alpha, RGB, RGB and alpha
-    return np.array(np.broadcast_to(channels, (*pixels.shape[:2], 3)), order="C")  # never the caller's own memory
+    values = values[..., :1] if values.shape[2] < 3 else values[..., :3]  # gray, gray and alpha, RGB, RGB and alpha
+    is_wide = values.dtype.kind in "uif" and values.dtype != np.uint8
+    pixels = stretch_to_uint8(values) if stretch and is_wide else _to_uint8(values)
+    rgb = np.array(np.broadcast_to(pixels, (*values.shape[:2], 3)), order="C")  # never the caller's own memory
+    if stretch or values.dtype.kind != "u" or values.itemsize != 2:
+        return rgb, ()
+    note = check_used_range(values.astype(np.uint16, copy=False), "the given array")
+    return rgb, () if note is None else (str(note),)
 
 
 def _to_uint8(values: np.ndarray) -> np.ndarray:
@@ -179,10 +166,16 @@ def _to_uint8(values: np.ndarray) -> np.ndarray:
     low, high = values.min(), values.max()
     if kind == "f":
         if not (low >= 0 and high <= 1):  # NaN too
-            raise ValueError(f"Expected brightness from 0 to 1 in {values.dtype}, but it goes from {low} to {high}")
+            raise ValueError(
+                f"Expected brightness from 0 to 1 in {values.dtype}, but it goes from {low} to {high}: divide it, or "
+                "spread it with stretch=True"
+            )
         return np.rint(values * 255).astype(np.uint8)
     if kind == "u" and values.itemsize == 2:  # of either byte order
         return (values >> 8).astype(np.uint8)
     if low < 0 or high > 255:
-        raise ValueError(f"Expected brightness from 0 to 255 in {values.dtype}, but it goes from {low} to {high}")
+        raise ValueError(
+            f"Expected brightness from 0 to 255 in {values.dtype}, but it goes from {low} to {high}: convert it to "
+            "uint8 or uint16, or spread it with stretch=True"
+        )
     return values.astype(np.uint8)

@@ -2,7 +2,7 @@
 
 import copy
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from proxyclip.apis.classes import ClassQuery
 from proxyclip.apis.export import convert_to_coco, make_mask_image, save_segmentation
 from proxyclip.apis.images import check_pixel
 from proxyclip.models.base_segmentor import OpenVocabSegmentor, RowChunkFunction
-from proxyclip.models.sliding.postprocess import labels_from_probabilities
+from proxyclip.models.sliding.postprocess import labels_from_probabilities, refine_labels
 from proxyclip.visualization.figure import compute_class_shares, draw_figure, draw_legend
 from proxyclip.visualization.overlay import draw_overlay
 from proxyclip.visualization.palette import class_colors
@@ -46,8 +46,17 @@ class ScoreMaps:
         labels = []
         for chunk in self._probabilities():
             padded = torch.cat([chunk.new_full((1, *chunk.shape[1:]), -1.0), chunk])  # `other` never wins by itself
-            labels.append(_to_numpy(labels_from_probabilities(padded, self.query.threshold), np.int32))
-        return np.concatenate(labels)
+            labels.append(labels_from_probabilities(padded, self.query.threshold).int())
+        return _to_numpy(refine_labels(torch.cat(labels), self.inputs, self.model.refine), np.int32)
+
+    def unrefined_labels(self) -> np.ndarray | None:
+        """Compute the labels without the steps on probabilities and labels; None without such steps."""
+        steps = tuple(step for step in self.model.refine if step.on == "scores")
+        if len(steps) == len(self.model.refine):
+            return None
+        model = copy.copy(self.model)
+        model.refine = steps
+        return replace(self, model=model).labels()
 
     @torch.no_grad()
     def iter_probabilities(self) -> Iterator[np.ndarray]:
@@ -58,10 +67,12 @@ class ScoreMaps:
 
     def _probabilities(self) -> Iterator[Tensor]:
         """Yield probabilities (classes, rows, W) without `other`; whole if refined."""
-        if not self.model.refine and type(self.model).decide is OpenVocabSegmentor.decide:
+        steps = tuple(step for step in self.model.refine if step.on != "labels")
+        if not steps and type(self.model).decide is OpenVocabSegmentor.decide:
             yield from map(self.model.classify, self.row_chunks(self.size))
             return
         model = copy.copy(self.model)
+        model.refine = steps
         model.keep_logits = True
         probabilities = model.decide(self.row_chunks(self.size), self.inputs)[1]
         assert probabilities is not None
@@ -78,6 +89,7 @@ class Segmentation:
         names: the classes; the background first, if there is one.
         name: of the image's file without its suffix, or `image`; the stem of the files of `save`.
         file_name: of the image's file, or empty.
+        notes: what the user of the image should know, such as that its file holds several.
     """
 
     image: np.ndarray = field(repr=False)
@@ -86,6 +98,7 @@ class Segmentation:
     name: str
     file_name: str
     _maps: ScoreMaps = field(repr=False)
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         areas = ", ".join(f"{name} {share:.1f} %" for name, share in self.areas.items())
@@ -140,6 +153,12 @@ class Segmentation:
         pixels = np.bincount(self.labels.ravel(), minlength=len(self.names))
         order = [int(i) for i in np.argsort(-pixels, kind="stable") if pixels[i]]
         return {self.names[i]: 100 * float(pixels[i]) / self.labels.size for i in order}
+
+    @cached_property
+    def dropped(self) -> tuple[str, ...]:
+        """Classes that the label map would have without its refinement by area or regions; computed on first use."""
+        labels = self._maps.unrefined_labels()
+        return () if labels is None else tuple(self.names[i] for i in np.setdiff1d(labels, self.labels))
 
     @property
     def colors(self) -> np.ndarray:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import copy
 import dataclasses
-from collections.abc import Iterable, Iterator, Sized
+import warnings
+from collections.abc import Iterable, Iterator, Sequence, Sized
 from itertools import islice
 from numbers import Real
 from pathlib import Path
@@ -18,10 +19,21 @@ from tqdm import tqdm
 
 from proxyclip.apis.attention_map import compute_attention_map
 from proxyclip.apis.build import BASE_CONFIG, build_segmentor, resolve_device
-from proxyclip.apis.classes import BackgroundInput, ClassesInput, parse_class_query, query_from_config
-from proxyclip.apis.images import ImageInput, get_image_file_name, is_batch, to_rgb_array
+from proxyclip.apis.classes import (
+    BackgroundInput,
+    ClassesInput,
+    ClassQuery,
+    is_from_file,
+    parse_class_query,
+    query_from_config,
+)
+from proxyclip.apis.images import ImageInput, ImageWarning, get_image_file_name, is_batch, load_image
 from proxyclip.apis.segmentation import ScoreMaps, Segmentation
+from proxyclip.data.class_lists.notes import log_note
+from proxyclip.data.class_lists.shared_texts import refuse_shared_texts
 from proxyclip.data.vocabulary import Vocabulary
+from proxyclip.models.clip.name_check import check_class_names
+from proxyclip.models.refine import build_refine_steps
 
 _MAX_CACHED_TEXTS = 4096  # names whose features are kept; a few kilobytes each
 _MAX_PARAM = 1e6  # for numbers of the attention: far beyond what makes sense, and far below an overflow
@@ -43,6 +55,9 @@ class Segmenter:
         config: a config file, whose model, resize and windows are used; `configs/cfg_tinyworld.py` needs no download.
         device: `cuda`, `cpu`, `cuda:1`, ..., or `auto`, a GPU if there is one.
         precision: `fp32`, `fp16`, `bf16`, or `auto` (see `proxyclip.models.precision.pick_dtype`).
+        stretch: spread the values of pictures of more than 8 bits (12 bits in a 16-bit file, floats of any range) over
+            the range, linearly from their 0.1th to their 99.9th percentile over all channels.
+        max_megapixels: size up to which files are read; default Pillow's limit, 179.
         options: any argument of the segmentor (`beta`, `gamma`, `slide_crop`, `refine`, ...); `checkpoint`, the file
             of train.py, for the config of a trained model.
 
@@ -63,14 +78,18 @@ class Segmenter:
         config: str = BASE_CONFIG,
         device: str | torch.device = "auto",
         precision: str | None = None,
+        stretch: bool = False,
+        max_megapixels: float | None = None,
         **options: Any,
     ) -> None:
         if classes is not None:
-            parse_class_query(classes, background, threshold)  # raise before the minutes a download may take
+            is_default = clip is None and str(config) == BASE_CONFIG
+            parse_class_query(classes, background, threshold, lower=is_default)  # raise before a download's minutes
         elif background is not None or threshold:
             raise ValueError("Expected classes beside background and threshold; a config's own words have both already")
         if precision is not None:
             options["precision"] = precision
+        self._reading: dict[str, Any] = dict(stretch=stretch, max_megapixels=max_megapixels)
         self.device = resolve_device(device)
         model, self._pipeline = build_segmentor(str(config), clip, vfm, method, options)
         self._model = model.to(self.device)
@@ -105,13 +124,19 @@ class Segmenter:
         Raises:
             ValueError, TypeError: no class, or something that is no name.
         """
-        query = parse_class_query(classes, background, threshold)
+        query = parse_class_query(classes, background, threshold, lower=False)  # the CLIP's own tokenizer tells
+        query = self._check_names(query, is_from_file(classes))
         model = self._view()
         model.prob_thd = 0.0 if query.has_other else query.threshold
         model.set_vocabulary(query.vocabulary, self._embed(query.vocabulary))
         self._model = model
         self._query = query
         return self
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes on the classes: how they were read, and what this CLIP makes of their names."""
+        return self._query.notes
 
     @property
     def tunable(self) -> dict[str, float]:
@@ -139,6 +164,17 @@ class Segmenter:
             model = self._view()
             model.attention = dataclasses.replace(model.attention, **numbers)
             self._model = model
+        return self
+
+    def set_refine(self, steps: str | dict[str, Any] | Sequence[str | dict[str, Any]] | None) -> Segmenter:
+        """Set the refinement steps (`pamr`, `regions`, ...) of the following calls without loading anything.
+
+        Raises:
+            ValueError, TypeError: see `proxyclip.models.refine.build_refine_steps`.
+        """
+        model = self._view()
+        model.refine = build_refine_steps(steps)
+        self._model = model
         return self
 
     def fork(self) -> Segmenter:
@@ -208,7 +244,7 @@ class Segmenter:
         Raises:
             ValueError: a pixel outside the image, or a method without proxy attention.
         """
-        rgb = to_rgb_array(image)
+        rgb = load_image(image, **self._reading)[0]
         inputs = self._prepared([rgb])[0]
         return compute_attention_map(self._model, inputs, rgb.shape[:2], x, y)
 
@@ -217,18 +253,21 @@ class Segmenter:
         self._ready()
         names = [list(synonyms) for synonyms in self._query.vocabulary.classes]
         current = dict(prob_thd=self._query.threshold, classes=names, names=self.classes)
+        current |= dict(stretch=self._reading["stretch"])
         settings = self._model.describe()
         return settings | {k: v for k, v in self.tunable.items() if k in settings} | current
 
     @torch.no_grad()
     def _segment(self, images: list[ImageInput]) -> Iterator[Segmentation]:
-        rgb_images = [to_rgb_array(image) for image in images]
-        inputs = self._prepared(rgb_images)
+        loaded = [load_image(image, **self._reading) for image in images]
+        inputs = self._prepared([rgb for rgb, _ in loaded])
         scores = list(self._model.score(inputs))
-        for image, rgb, tensor, row_chunks in zip(images, rgb_images, inputs, scores, strict=True):
+        for image, (rgb, notes), tensor, row_chunks in zip(images, loaded, inputs, scores, strict=True):
+            for note in notes:
+                warnings.warn(note, ImageWarning, stacklevel=2)
             maps = ScoreMaps(self._model, self._query, row_chunks, tensor, rgb.shape[:2])
             name = get_image_file_name(image)
-            yield Segmentation(rgb, maps.labels(), self._query.names, Path(name).stem or "image", name, maps)
+            yield Segmentation(rgb, maps.labels(), self._query.names, Path(name).stem or "image", name, maps, notes)
 
     def _prepared(self, rgb_images: list[np.ndarray]) -> list[Tensor]:
         """Prepare the model, and images as CLIP-normalized (3, h, w) on the device."""
@@ -247,6 +286,18 @@ class Segmenter:
         model = copy.copy(self._model)
         model._buffers = dict(model._buffers)
         return model
+
+    def _check_names(self, query: ClassQuery, from_file: bool) -> ClassQuery:
+        """Refuse names of an own list that are one text for the CLIP; add its notes to the query, and log all."""
+        classes = query.vocabulary.classes
+        check = check_class_names(self._model.clip.tokenizer, classes, tuple(self._model.templates))
+        if not from_file and check.shared:
+            labels = query.names[len(query.names) - len(classes) :]
+            refuse_shared_texts(check.shared, labels)
+        query = dataclasses.replace(query, notes=(*query.notes, *check.format_notes(query.vocabulary.source)))
+        for note in query.notes:
+            log_note(note)
+        return query
 
     @torch.no_grad()
     def _embed(self, vocabulary: Vocabulary) -> Tensor:

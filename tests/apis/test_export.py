@@ -29,6 +29,7 @@ def stand_in(**changed) -> SimpleNamespace:
         name="photo",
         names=NAMES,
         areas={"sky": 70.0, "馬": 30.0},
+        dropped=(),
         picture=lambda: Image.new("RGB", (90, 40), "red"),
         overlay=lambda: Image.new("RGB", (70, 40), "blue"),
         mask=lambda: make_mask_image(labels, class_colors(len(NAMES))),

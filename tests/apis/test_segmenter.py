@@ -13,7 +13,8 @@ from mmseg.registry import DATASETS, MODELS
 from proxyclip import Segmenter, apis, segment
 from proxyclip.apis.build import build_segmentor
 from proxyclip.engine.config.components import IncompatibleComponents, resolve_model_type
-from proxyclip.engine.config.load import list_methods, load_config
+from proxyclip.engine.config.load import load_config
+from proxyclip.engine.config.names import list_methods
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import set_model_args
 from proxyclip.engine.config.registration import register_modules

@@ -34,15 +34,24 @@ class PageHandlers:
         self.result_store = ResultStore()
         models.on_evict = self.result_store.drop_model
 
-    def upload(self, path: str | None, shown: str) -> tuple:
+    def upload(self, path: str | None, stretch: bool, shown: str) -> tuple:
         """Show an uploaded image; its file is deleted, and the box is empty for the next."""
         try:
-            image = inference.read_upload(path or "")
+            image = inference.read_upload(path or "", stretch)
         except (OSError, ValueError) as error:
             return None, self._show_error(error), _hidden(), render_template("welcome"), None, self._forget(shown)
         finally:
             Path(path or "-").unlink(missing_ok=True)
         return self._show_image(image, shown)
+
+    def stretch(self, picture: UploadedImage | None, stretch: bool, shown: str) -> tuple:
+        """Show the image with its values stretched, or as they are."""
+        if picture is None:
+            return (gr.skip(),) * 6
+        try:
+            return self._show_image(inference.stretch_upload(picture, stretch), shown)
+        except ValueError as error:  # floating-point values, which need it
+            return None, self._show_error(error), _hidden(), render_template("welcome"), None, self._forget(shown)
 
     def example(self, classes: str, shown: str, event: gr.EventData) -> tuple:
         """Show an example; its classes fill an empty box."""
@@ -53,21 +62,22 @@ class PageHandlers:
     def segment(
         self, picture: UploadedImage | None, shown: str, toys: bool, classes: str, background: str,
         threshold: float | None, compare: bool, method: str, vfm: str, method2: str, vfm2: str,
-        beta: float | None, gamma: float | None,
+        beta: float | None, gamma: float | None, refine: str = inference.AS_CONFIGURED,
     ) -> tuple:  # fmt: skip
         """Segment the image; after an error the previous result stays."""
         choices = [ModelChoice(method, vfm, toys), ModelChoice(method2, vfm2, toys)][: 2 if compare else 1]
         params = {name: float(value) for name, value in (("beta", beta), ("gamma", gamma)) if value is not None}
         try:
             panes = inference.segment_panes(
-                self.models, picture, choices, classes, background, threshold or 0.0, **params
+                self.models, picture, choices, classes, background, threshold or 0.0, refine, **params
             )
             html = render_segmentation(panes)
         except Exception as error:
             can_switch = isinstance(error, WeightsError) and not toys
             return self._show_error(error), gr.update(visible=can_switch), gr.skip(), gr.skip()
         self._forget(shown)
-        return render_message(""), _hidden(), html, self.result_store.put(panes)
+        notes = [*dict.fromkeys(note for pane in panes for note in pane.notes)]
+        return render_message("", notes), _hidden(), html, self.result_store.put(panes)
 
     def rerun(self, picture: UploadedImage | None, shown: str, *values: Any) -> tuple:
         """Segment with new slider values, from the first result on."""
@@ -97,13 +107,14 @@ class PageHandlers:
     def _answer(self, draw: Callable[[list[PaneResult]], str], shown: str) -> tuple:
         try:
             with self.models.lock:
-                return render_message(""), draw(self.result_store.get(shown))
+                panes = self.result_store.get(shown)
+                return render_message("", panes[0].notes), draw(panes)
         except Exception as error:
             return self._show_error(error), gr.skip()
 
     def _show_image(self, image: UploadedImage, shown: str) -> tuple:
         """Empty upload box, no message, the image, and no result."""
-        return None, render_message(""), _hidden(), render_preview(image), image, self._forget(shown)
+        return None, render_message("", image.notes), _hidden(), render_preview(image), image, self._forget(shown)
 
     def _forget(self, shown: str) -> str:
         self.result_store.drop(shown)

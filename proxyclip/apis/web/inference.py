@@ -4,7 +4,6 @@ import dataclasses
 import io
 import re
 import time
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,15 +11,21 @@ from pathlib import Path
 import numpy as np
 import PIL.Image
 
-from proxyclip.apis.classes import parse_class_query, split_classes
-from proxyclip.apis.images import to_rgb_array
+from proxyclip.apis.classes import describe_classes, parse_class_query
+from proxyclip.apis.images import load_image
 from proxyclip.apis.web.model_cache import ModelCache, ModelChoice
 from proxyclip.apis.web.session import PaneResult
 from proxyclip.apis.web.settings import WebSettings
+from proxyclip.data.class_lists.text import is_class_file, parse_class_text, quote_name
+from proxyclip.data.files.brightness import STRETCH_REMEDY
+from proxyclip.data.files.errors import UnusableFile
 from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.tinyworld.scenes import CLASSES, draw_seeded_scene
+from proxyclip.utils.paths import find_existing_path
+from proxyclip.utils.probability import parse_probability
 
 MAX_MEGAPIXELS = 40
+AS_CONFIGURED = "as configured"
 MAX_CLASS_NAMES = 1000  # synonyms included
 TINYWORLD_CLASSES_TEXT = "; ".join(CLASSES)
 EXAMPLE_SCENES = ((21, 0), (2, 5), (2, 17), (7, 3))  # scenes of the tiny world: seed and number
@@ -32,18 +37,28 @@ class UploadedImage:
 
     name: str
     data: bytes
+    stretch: bool = False
+    notes: tuple[str, ...] = ()
 
 
-def read_upload(path: str | Path) -> UploadedImage:
+def read_upload(path: str | Path, stretch: bool = False) -> UploadedImage:
     """Read an uploaded file.
+
+    Args:
+        stretch: spread values of more than 8 bits over the range.
 
     Raises:
         OSError, ValueError: a file that is no image, is damaged, or has too many pixels.
     """
     path = Path(path)
     image = UploadedImage(re.sub(r"[^\w.-]+", "_", path.stem)[:80] or "image", path.read_bytes())
-    decode_upload(image)
-    return image
+    return stretch_upload(image, stretch)
+
+
+def stretch_upload(image: UploadedImage, stretch: bool) -> UploadedImage:
+    """Return an image with its values stretched or not, with its notes; raises as `read_upload`."""
+    image = dataclasses.replace(image, stretch=stretch)
+    return dataclasses.replace(image, notes=_load_upload(image)[1])
 
 
 def draw_example(number: int) -> UploadedImage:
@@ -64,25 +79,21 @@ def decode_upload(image: UploadedImage) -> np.ndarray:
     Raises:
         OSError, ValueError: as `read_upload`.
     """
+    return _load_upload(image)[0]
+
+
+def _load_upload(image: UploadedImage) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            with PIL.Image.open(io.BytesIO(image.data)) as file:
-                width, height = file.size
-    except PIL.Image.DecompressionBombError:
-        raise ValueError(f"The picture has more than {MAX_MEGAPIXELS} megapixels: reduce it first") from None
-    except (OSError, SyntaxError, ValueError):
-        raise ValueError("This file cannot be read as a picture: give a JPEG, PNG, WebP or TIFF") from None
-    if width * height > MAX_MEGAPIXELS * 1e6:
-        raise ValueError(
-            f"The picture has {width} x {height} pixels, {width * height / 1e6:.0f} megapixels, but at most "
-            f"{MAX_MEGAPIXELS} can be segmented here: reduce it first"
-        )
-    try:
-        return to_rgb_array(image.data)
-    except OSError as error:
-        reason = str(error).removeprefix("the given bytes").lstrip(": ")
-        raise ValueError(f"The picture {image.name} {reason}") from None
+        rgb, notes = load_image(image.data, stretch=image.stretch, max_megapixels=MAX_MEGAPIXELS)
+    except UnusableFile as error:
+        problem = error.problem
+        remedy = "reduce it first" if problem.kind == "too many pixels" else _adapt_remedy(problem.remedy)
+        raise ValueError(f"The picture {image.name} {problem.text}: {remedy}") from None
+    return rgb, tuple(_adapt_remedy(note).replace("the given bytes:", f"The picture {image.name}") for note in notes)
+
+
+def _adapt_remedy(text: str) -> str:
+    return text.replace(STRETCH_REMEDY, 'tick "Stretch" to spread them')
 
 
 def segment_panes(
@@ -92,12 +103,14 @@ def segment_panes(
     classes: str,
     background: str = "",
     threshold: float = 0.0,
+    refine: str = AS_CONFIGURED,
     **params: float,
 ) -> list[PaneResult]:
     """Segment an image with the models of every pane.
 
     Args:
         classes, background: text of the boxes.
+        refine: a step, `none`, or AS_CONFIGURED: those of the command line or the config.
         params: values of the sliders; those that a method does not have are left out.
 
     Raises:
@@ -105,11 +118,11 @@ def segment_panes(
     """
     if image is None:
         raise ValueError("Choose a picture first: drop one above, or take an example")
-    names = split_classes(classes)  # always a list: text that ends in .txt would be read as a file
-    if not names:
+    text = parse_class_text(classes)  # its list is passed on: text that ends in .txt would be read as a file
+    if not text.classes:
         raise ValueError('Say what to look for: one or more classes, such as "horse; grass; sky"')
-    query_arguments = (names, (background or "").strip(" ,;\n") or None, threshold)
-    query = parse_class_query(*query_arguments)
+    query_arguments = (text.classes, (background or "").strip(" ,;\n") or None, threshold)
+    query = parse_class_query(*query_arguments, lower=False)  # each pane's CLIP says what is one text for it
     if len(query.vocabulary.names) > MAX_CLASS_NAMES:
         raise ValueError(f"Expected at most {MAX_CLASS_NAMES} names, but got {len(query.vocabulary.names)}")
     for choice in choices:
@@ -121,9 +134,15 @@ def segment_panes(
             segmenter = models.segmenter(choice)
             start = time.perf_counter()
             segmenter.set_classes(*query_arguments)
+            if refine != AS_CONFIGURED:
+                segmenter.set_refine(refine)
             segmenter.tune(**{name: value for name, value in params.items() if name in segmenter.tunable})
             segmentation = dataclasses.replace(segmenter(rgb), name=image.name)
-            panes.append(PaneResult(choice, segmenter, segmentation, time.perf_counter() - start, query.has_other))
+            seconds = time.perf_counter() - start
+            notes = (describe_classes(query), *dict.fromkeys((*text.notes, *segmenter.notes, *image.notes)))
+            if segmentation.dropped:
+                notes += (f"{choice.method}: its refinement dropped {', '.join(segmentation.dropped)}",)
+            panes.append(PaneResult(choice, segmenter, segmentation, seconds, query.has_other, notes))
     return panes
 
 
@@ -131,14 +150,14 @@ def initial_inputs(settings: WebSettings) -> tuple[str, str, float]:
     """Return classes, background and threshold of the command line for the controls.
 
     Raises:
-        ValueError: a vocabulary file that cannot be read as one.
+        FileNotFoundError: a vocabulary file that does not exist. ValueError: one that cannot be read as such, or a
+            number as background that is no probability.
     """
     classes = settings.classes or ""
     background = settings.background or ""
-    if classes and Path(classes).is_file():
-        lines = [", ".join(names) for names in read_vocabulary(Path(classes)).classes]
+    if is_class_file(classes):
+        file = find_existing_path(classes, "file of classes")
+        lines = [", ".join(map(quote_name, names)) for names in read_vocabulary(file).classes]
         classes = "; ".join(lines) + ";" * (len(lines) == 1)  # alone, commas would be between classes
-    try:
-        return classes, "", float(background)
-    except ValueError:
-        return classes, background, settings.threshold
+    number = parse_probability(background)
+    return (classes, background, settings.threshold) if number is None else (classes, "", number)

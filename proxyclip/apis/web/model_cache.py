@@ -12,7 +12,8 @@ from proxyclip.apis import Segmenter
 from proxyclip.apis.build import BASE_CONFIG
 from proxyclip.apis.web.settings import WebSettings
 from proxyclip.engine.config.components import BASE_SEGMENTOR, IncompatibleComponents, component_names, describe_method
-from proxyclip.engine.config.load import describe_method_file, list_methods, merge_config
+from proxyclip.engine.config.load import describe_method_file, merge_config
+from proxyclip.engine.config.names import list_methods
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.registry import list_plugins, load_plugin_class

@@ -8,9 +8,10 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # gradio looks at it when it i
 import gradio as gr
 
 from proxyclip.apis.web.handlers import PageHandlers
-from proxyclip.apis.web.inference import TINYWORLD_CLASSES_TEXT, initial_inputs
+from proxyclip.apis.web.inference import AS_CONFIGURED, TINYWORLD_CLASSES_TEXT, initial_inputs
 from proxyclip.apis.web.model_cache import TUNABLE_PARAMS, ModelCache, is_tinyworld_only
 from proxyclip.apis.web.render import read_script, render_examples, render_message, render_template
+from proxyclip.models.registry import list_plugins
 from proxyclip.tinyworld import CLASSES
 
 SECONDS_PER_HOUR = 3600
@@ -20,6 +21,8 @@ UI_EVENT: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibil
 CONTROL_HELP = dict(
     classes='";" between classes, "," between synonyms: horse; grass, lawn; sky',
     background="What everything else is, such as: wall, ceiling. Empty: every pixel gets a class.",
+    refine="pamr: sharper edges; regions: no specks; area: whole classes with a small area go, under background words.",
+    stretch="For 12 bits in a 16-bit file, and floating-point TIFFs.",
     threshold="Pixels whose best class is less probable become background (other, without background words).",
     beta="Higher: each patch looks at fewer, more similar places.",
     gamma="Higher: the most similar places count for more.",
@@ -77,6 +80,7 @@ def _inputs(models: ModelCache, tiny: bool) -> dict[str, Any]:
     classes = initial_inputs(models.settings)[0] or (TINYWORLD_CLASSES_TEXT if tiny else "")
     return dict(
         file=gr.File(label="Picture", file_types=["image"], height=120, elem_id="file"),
+        stretch=gr.Checkbox(models.settings.stretch, label="Stretch", **_described("stretch")),
         examples=_html("examples", render_examples(), read_script("picture")),
         classes=gr.Textbox(
             classes,
@@ -98,6 +102,12 @@ def _models(models: ModelCache, tiny: bool) -> dict[str, Any]:
     with gr.Row(elem_classes="pair"):
         controls["method"] = gr.Dropdown(offer.methods, value=first.method, label="Method", min_width=100)
         controls["vfm"] = gr.Dropdown(offer.vfms, value=first.vfm, label="VFM", min_width=100, elem_id="vfm")
+    controls["refine"] = gr.Dropdown(
+        (AS_CONFIGURED, "none", *list_plugins("refine")),
+        value=AS_CONFIGURED,
+        label="Refinement",
+        **_described("refine"),
+    )
     controls["compare"] = gr.Checkbox(False, label="Compare two", elem_id="compare")
     with gr.Row(elem_classes="pair", visible=False) as controls["right"]:
         vfm = models.fit_vfm(second, first.vfm)
@@ -139,18 +149,20 @@ def _connect_handlers(actions: PageHandlers, controls: dict[str, Any]) -> None:
     def pick(names: str) -> list[Any]:
         return [controls[name] for name in names.split()]
 
-    request = pick("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma")
+    request = pick("picture shown toys classes background threshold compare method vfm method2 vfm2 beta gamma refine")
     run: dict[str, Any] = dict(inputs=request, outputs=pick("message rescue result shown"), **MODEL_EVENT)
     run |= dict(show_progress="full", show_progress_on=controls["result"])
     gr.on([controls["go"].click, controls["classes"].submit, controls["background"].submit], actions.segment, **run)
     for name in ("threshold", *TUNABLE_PARAMS):
         controls[name].input(actions.rerun, trigger_mode="always_last", **run)
+    controls["refine"].input(actions.rerun, trigger_mode="always_last", **run)
     answer: dict[str, Any] = dict(outputs=pick("message result"), show_progress="minimal", **MODEL_EVENT)
     controls["result"].select(actions.select, controls["shown"], **answer)
     controls["result"].click(actions.click, controls["shown"], **answer)
 
     uploaded = pick("file message rescue result picture shown")
-    controls["file"].upload(actions.upload, pick("file shown"), uploaded, api_visibility="private")
+    controls["file"].upload(actions.upload, pick("file stretch shown"), uploaded, api_visibility="private")
+    controls["stretch"].input(actions.stretch, pick("picture stretch shown"), uploaded, **UI_EVENT)
     controls["examples"].select(actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **UI_EVENT)
 
     models = pick("toys compare method vfm method2 vfm2")

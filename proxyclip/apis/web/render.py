@@ -44,9 +44,9 @@ def render_examples() -> str:
     return render_template("examples", files=uris)
 
 
-def render_message(text: str) -> str:
-    """Render an error message, if not empty."""
-    return render_template("message", text=text)
+def render_message(text: str, notes: Sequence[str] = ()) -> str:
+    """Render an error message, if not empty, or notes on a result."""
+    return render_template("message", text=text, notes=notes)
 
 
 def render_preview(image: UploadedImage) -> str:

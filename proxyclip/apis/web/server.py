@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from proxyclip.apis.web.settings import WebSettings
-from proxyclip.utils.system import temporary_environment
+from proxyclip.utils.system import hidden_proxies, temporary_environment
 
 MAX_UPLOAD_MB = 20  # of an uploaded file
 MISSING_GRADIO = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
@@ -69,7 +69,9 @@ def open_server(settings: WebSettings) -> Iterator[Server]:
     ):
         import uvicorn
 
-        config = uvicorn.Config(build_app(settings), log_level="critical", timeout_graceful_shutdown=1)
+        with hidden_proxies():  # gradio makes an HTTP client when it is imported, which fails for some of them
+            app = build_app(settings)
+        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
         yield Server(settings, listener, uploads, uvicorn.Server(config))
 
 

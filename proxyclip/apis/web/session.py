@@ -19,6 +19,7 @@ class PaneResult:
     Attributes:
         seconds: inference time, without loading.
         has_other: class 0 is `other`, which has no names and no probability.
+        notes: which classes were understood, and what may surprise.
         render_cache: data URIs by name.
     """
 
@@ -27,6 +28,7 @@ class PaneResult:
     segmentation: Segmentation
     seconds: float
     has_other: bool
+    notes: tuple[str, ...] = ()
     render_cache: dict[str, str] = field(default_factory=dict)
 
 

@@ -10,7 +10,8 @@ class WebSettings:
 
     Args:
         config, clip, vfm, method, device, precision: those of `Segmenter`; None is the default there.
-        refine: steps on the maps, such as pamr, of every model.
+        refine: steps on the maps, such as pamr, of every model, until another one is chosen on the page.
+        stretch: first value of the checkbox that spreads the values of pictures of more than 8 bits.
         classes, background, threshold, beta, gamma: first values of the controls. Classes may be the path of a
             vocabulary file, and a number as background is a threshold without names.
         tiny: the embedded tiny world, which needs no download.
@@ -29,6 +30,7 @@ class WebSettings:
     beta: float | None = None
     gamma: float | None = None
     refine: tuple[str, ...] = ()
+    stretch: bool = False
     port: int = 7860
     host: str = "127.0.0.1"
     device: str = "auto"

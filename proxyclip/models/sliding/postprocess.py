@@ -25,23 +25,33 @@ def scores_to_labels(
         classify: scores (names, rows, W0) -> class probabilities (classes, rows, W0).
         label: scores -> labels (rows, W0) after the threshold; used where no probabilities are needed.
         image: passed to the steps with the maps.
-        steps: refinement steps (`proxyclip.models.refine`), those on scores first.
+        steps: refinement steps (`proxyclip.models.refine`), in the order of their stages.
         threshold: pixels whose best probability is below it become class 0.
         keep: return the probabilities too.
 
     Returns:
-        Labels (H0, W0) int64, and with `keep` the class probabilities (classes, H0, W0) after all steps.
+        Labels (H0, W0) int64, and with `keep` the class probabilities (classes, H0, W0) after all steps on maps.
     """
-    score_steps = [step for step in steps if step.on == "scores"]
-    probability_steps = [step for step in steps if step.on != "scores"]
+    score_steps, probability_steps, label_steps = (
+        [step for step in steps if step.on == stage] for stage in ("scores", "probabilities", "labels")
+    )
     if score_steps:
         chunks = _refine_chunks(chunks, image, score_steps)
     if not (probability_steps or keep):
-        return torch.cat([label(chunk) for chunk in chunks]), None
+        return refine_labels(torch.cat([label(chunk) for chunk in chunks]), image, label_steps), None
     probabilities = torch.cat([classify(chunk) for chunk in chunks], 1)
     for step in probability_steps:
         probabilities = step(probabilities, image)
-    return labels_from_probabilities(probabilities, threshold), probabilities if keep else None
+    labels = refine_labels(labels_from_probabilities(probabilities, threshold), image, label_steps)
+    return labels, probabilities if keep else None
+
+
+def refine_labels(labels: Tensor, image: Tensor, steps: Sequence[Any]) -> Tensor:
+    """Apply the steps on labels among `steps` to labels (H0, W0)."""
+    for step in steps:
+        if step.on == "labels":
+            labels = step(labels, image)
+    return labels
 
 
 def _refine_chunks(chunks: Iterable[Tensor], image: Tensor, steps: Sequence[Any]) -> Iterator[Tensor]:

@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -55,7 +56,7 @@ def test_read_upload_makes_a_safe_name(tmp_path):
 
 @pytest.mark.parametrize(
     ("data", "message"),
-    [(b"hello", "cannot be read as a picture"), (b"", "picture"), (draw_example(0).data[:9000], "truncated")],
+    [(b"hello", "is text, not a picture"), (b"", "is empty"), (draw_example(0).data[:9000], "truncated")],
     ids=["text", "empty", "truncated"],
 )
 def test_read_upload_refuses_other_files(tmp_path, data, message):
@@ -68,10 +69,10 @@ def test_read_upload_refuses_other_files(tmp_path, data, message):
 
 def test_read_upload_checks_the_size_before_decoding(tmp_path, monkeypatch):
     path = tmp_path / "big.png"
-    monkeypatch.setattr("proxyclip.apis.web.inference.to_rgb_array", lambda data: pytest.fail("decoded"))
+    monkeypatch.setattr("PIL.ImageFile.ImageFile.load", lambda image: pytest.fail("decoded"))
     for size, message in (
         ((9000, 5000), "9000 x 5000 pixels, 45 megapixels, but at most 40"),
-        ((20000, 10000), "more than 40 megapixels"),  # Pillow refuses this one itself
+        ((20000, 10000), "20000 x 10000 pixels, 200 megapixels, but at most 40"),  # beyond Pillow's own limit
     ):
         Image.new("1", size).save(path)
         with pytest.raises(ValueError, match=message):
@@ -127,6 +128,47 @@ def test_initial_inputs_are_those_of_the_command_line(tmp_path):
     file.write_text("grass;lawn\n")
     assert initial_inputs(WebSettings(classes=str(file), background="0.3")) == ("grass, lawn;", "", 0.3)
     assert initial_inputs(WebSettings(classes="a; b")) == ("a; b", "", 0.0)
+
+
+@pytest.mark.parametrize(
+    ("classes", "background", "notes"),
+    [
+        ("boat, sky", "", ["2 classes: boat | sky", "for there is no ';'"]),
+        ("boat；sky", "0,4", ["2 classes: boat | sky; class 0, other: what no class reaches the probability 0.4 for"]),
+        ("__ignore__\n船\nboat", "wall", ["2 classes: 船 | boat; class 0, background: wall", "__ignore__", "script"]),
+    ],
+)
+def test_page_says_which_classes_were_understood(models, classes, background, notes):
+    (pane,) = segment_panes(models, draw_example(1), (PROXY,), classes, background)
+    assert len(pane.notes) == len(notes) and all(map(str.__contains__, pane.notes, notes))
+    html = render_message("", pane.notes)
+    assert html.count('role="status"') == len(notes) and 'role="alert"' not in html
+
+
+@pytest.mark.parametrize(
+    ("classes", "background", "message"),
+    [
+        ("Boat; boat", "", "one text for CLIP"),
+        ("boat; sky", "40%", "not percent, write 0.4"),
+        ("boat; sky", "wall, 0.4", "0.4 as threshold"),
+        ("0: boat\n2: sky", "", "line 2 of the text"),
+    ],
+)
+def test_page_refuses_what_is_meant_otherwise(models, classes, background, message):
+    with pytest.raises(ValueError, match=message):
+        segment_panes(models, draw_example(1), (PROXY,), classes, background)
+
+
+def test_initial_inputs_take_no_text_for_a_file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gravel").write_text("notes on gravel\n")
+    (tmp_path / "list.txt").write_text("building, edifice\nsky; heaven\n")
+    for text in ("gravel", "lake of kind 1; " * 60, "x/" * 400, "a\nb"):
+        assert initial_inputs(WebSettings(classes=text))[0] == text
+    assert initial_inputs(WebSettings(classes="list.txt"))[0] == '"building, edifice"; sky, heaven'
+    assert initial_inputs(WebSettings(background="0,4")) == ("", "", 0.4)
+    with pytest.raises(ValueError, match="not percent"):
+        initial_inputs(WebSettings(background="40%"))
 
 
 def test_segment_panes_tunes_its_own_segmenter(models, panes):
@@ -364,3 +406,14 @@ def test_open_server_without_gradio_has_the_remedy(monkeypatch):
 def test_gradio_is_not_imported_with_the_package():
     code = "import sys, proxyclip.apis.web; assert 'gradio' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True, cwd=ROOT)
+
+
+@pytest.mark.parametrize("proxy", ["socks://127.0.0.1:7890", "not a proxy"])
+def test_page_needs_no_proxy_of_the_environment(proxy):
+    """Gradio makes an HTTP client when it is imported, which fails for such a proxy."""
+    code = "import os; from proxyclip.apis.web import WebSettings; from proxyclip.apis.web.server import open_server\n"
+    code += "with open_server(WebSettings(tiny=True, port=0)) as server: print(server.url, os.environ['ALL_PROXY'])"
+    environment = os.environ | dict.fromkeys(("ALL_PROXY", "all_proxy", "HTTPS_PROXY"), proxy)
+    run = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, cwd=ROOT)
+    assert run.returncode == 0, run.stderr
+    assert re.fullmatch(rf"http://127\.0\.0\.1:\d+ {re.escape(proxy)}\n", run.stdout)
