@@ -24,9 +24,16 @@ class Failure(Stop):
 
 
 def walk(folder: Path, ends: str = "") -> list[Path]:
-    """All files below a folder with this suffix, sorted; hidden ones are left out."""
-    files = [Path(top, name) for top, _, names in os.walk(folder, followlinks=True) for name in names]
-    return sorted(path for path in files if path.name.endswith(ends) and path.name[0] != ".")
+    """All files below a folder with this suffix, sorted; hidden ones are left out, and linked folders count once."""
+    files = []
+    visited = set()
+    for top, folders, names in os.walk(folder, followlinks=True):
+        real = os.path.realpath(top)
+        hidden = real in visited
+        visited.add(real)
+        folders[:] = [] if hidden else [name for name in folders if name[0] != "." and name != "__MACOSX"]
+        files += [] if hidden else [Path(top, name) for name in names if name.endswith(ends) and name[0] != "."]
+    return sorted(files)
 
 
 def read_list(path: Path) -> list[str]:

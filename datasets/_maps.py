@@ -53,12 +53,25 @@ def gray(path: Path) -> np.ndarray:
     """(H, W) uint8: the values of a gray or palette image.
 
     Raises:
-        Bad: it cannot be read, or is of another mode.
+        Bad: it cannot be read, has several pictures, is of another mode, or of samples that Pillow scales to 8 bits.
     """
     image = load(path)
     if image.mode not in ("L", "P"):
         raise Bad(f"{path}: expected one channel of 8 bits, but got mode {image.mode}; get the original file")
+    with Image.open(path) as file:
+        pages = getattr(file, "n_frames", 1)
+    if pages > 1:
+        raise Bad(f"{path}: expected one map, but it has {pages} pages; get the original file")
+    if image.mode == "L" and (depth := sample_bits(path)) != 8:
+        raise Bad(f"{path}: expected gray values of 8 bits, but they have {depth}; get the original file")
     return np.asarray(image)
+
+
+def sample_bits(path: Path) -> int:
+    """Bits of a sample of a PNG, as its header has them; 8 for other files."""
+    with path.open("rb") as file:
+        header = file.read(25)
+    return header[24] if header.startswith(b"\x89PNG") and len(header) == 25 else 8
 
 
 def matlab(path: Path, key: str, top: int) -> np.ndarray:

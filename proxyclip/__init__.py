@@ -2,13 +2,14 @@
 
     >>> from proxyclip import Segmenter, segment
 
-Importing the package is cheap: those names are loaded when they are asked for. Its one effect is
-`prepare_mmseg_import()`, so that MMSegmentation can be imported beside an mmcv without compiled operators; worker
-processes inherit that by importing the package too.
+Importing the package is cheap: those names are loaded when they are asked for. Its effects are `prepare_home()`, for
+user ids without a home folder, and `prepare_mmseg_import()`, so that MMSegmentation can be imported beside an mmcv
+without compiled operators; worker processes inherit both by importing the package too.
 """
 
 from typing import TYPE_CHECKING, Any
 
+from proxyclip.utils.home import prepare_home
 from proxyclip.utils.mmcv_compat import prepare_mmseg_import
 from proxyclip.utils.version import __version__
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Segmentation", "Segmenter", "__version__", "register", "segment"]
 
+prepare_home()
 prepare_mmseg_import()
 
 

@@ -4,11 +4,14 @@ Each module has a `main(argv, prog)` that parses, runs and returns an exit code;
 heavy is imported before the arguments are parsed.
 """
 
+import os
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from proxyclip.utils.output import lenient_output
 from proxyclip.utils.suggest import did_you_mean
 
 EXIT_FAILED = 1
@@ -49,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def run_cli(
     run: Callable[[], int | None],
     *,
+    check: Callable[[], None] | None = None,
     debug: bool = False,
     work_dir: str | None = None,
     interrupted: str = "interrupted",
@@ -60,6 +64,7 @@ def run_cli(
 
     Args:
         run: does the work; its result is the exit code, None for 0.
+        check: runs before it, imports nothing heavy, and raises for what is wrong with the arguments.
         debug: print the traceback too.
         work_dir: folder for the log of the traceback; without one there is no log.
         interrupted: message after Ctrl-C, where the interruption has none of its own.
@@ -69,24 +74,53 @@ def run_cli(
         label: stands before the message.
     """
     try:
-        return run() or 0
+        with lenient_output():
+            if check is not None and (code := _check_arguments(check, errors, label)) is not None:
+                return code
+            return run() or 0
     except KeyboardInterrupt as interruption:
         print(str(interruption) or interrupted, file=sys.stderr)
         return EXIT_INTERRUPTED
     except Exception as error:
-        codes = {Exception: getattr(error, "exit_code", EXIT_FAILED)} if errors is None else errors
-        code = next((code for error_class, code in codes.items() if isinstance(error, error_class)), None)
+        code = _find_exit_code(error, errors)
         if code is None:
             raise
         _print_error(error, debug, work_dir if code == EXIT_FAILED else None, describe, label)
         return code
 
 
+def _check_arguments(check: Callable[[], None], errors: Mapping[type[Exception], int] | None, label: str) -> int | None:
+    """Run a check of the arguments; print its error as it is, since what formats others takes seconds to load."""
+    try:
+        check()
+    except (OSError, ValueError) as error:
+        if should_print_error():
+            print(f"{label}: {error}", file=sys.stderr)
+        return _find_exit_code(error, errors)
+    return None
+
+
+def _find_exit_code(error: Exception, errors: Mapping[type[Exception], int] | None) -> int | None:
+    codes = {Exception: getattr(error, "exit_code", EXIT_FAILED)} if errors is None else errors
+    return next((code for error_class, code in codes.items() if isinstance(error, error_class)), None)
+
+
+def should_print_error() -> bool:
+    """Return True for process 0; another process first waits to be stopped.
+
+    All processes of a run mostly fail alike, and the launcher stops the rest as soon as one has ended.
+    """
+    rank = next((os.environ[n] for n in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK") if n in os.environ), "0")
+    if rank != "0":
+        time.sleep(3)
+    return True
+
+
 def _print_error(error: Exception, debug: bool, log_dir: str | None, describe: Callable | None, label: str) -> None:
     log = None
     try:
         if describe is not str:
-            from proxyclip.engine.errors import format_error, log_failure, should_print_error
+            from proxyclip.engine.errors import format_error, log_failure
 
             log = log_failure(error, Path(log_dir)) if log_dir is not None else None
             if not should_print_error():

@@ -2,7 +2,8 @@
 
 An error is what would make the number wrong or stop the run half-way; a note is worth knowing. The report is JSON:
 schema, config, dataset, data_root, split, images, expected, not_listed, errors, notes, problems (level, kind, file,
-text, remedy), labels (value, name, pixels, images), ignored_pixels, seconds, workers, date.
+text, remedy), illegal_files, reduce_zero_label, labels and other_values (value, name, pixels, images),
+ignored_pixels, seconds, workers, date.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxyclip.cli import EXIT_FAILED, run_cli
+from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import EvalOptions, declare_cfg_options, declare_data_root
 from proxyclip.utils.arguments import declare_option, parse_options
 from proxyclip.utils.system import count_cores
@@ -25,7 +27,8 @@ if TYPE_CHECKING:
 
     from proxyclip.data.files.inspection import Inspection
 
-MAX_PRINTED_ISSUES = {"error": 20}  # of a kind, others 3; the report has all
+MAX_PRINTED_ISSUES = {"error": 5}  # of a kind, others 3; the report has all
+MAX_NAME_WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class CheckOptions:
 def main(argv: Sequence[str] | None = None, prog: str = "python datasets/check.py") -> int:
     """Check a data set, and return the exit code: 0 if it is fit, 1 for errors, 2 for a config that does not exist."""
     options = parse_options(CheckOptions, argv, prog=prog, description=__doc__)
-    return run_cli(lambda: _run_check(options))
+    return run_cli(lambda: _run_check(options), check=lambda: check_names(options))
 
 
 def _run_check(options: CheckOptions) -> int:
@@ -88,12 +91,14 @@ def _select_data(options: CheckOptions) -> Config:
 
 
 def _print_report(report: dict[str, Any]) -> None:
+    from proxyclip.data.check import OPTION_HINT
     from proxyclip.data.files.errors import FileIssue
 
     expected = "an unknown number" if report["expected"] is None else report["expected"]
     print(f"{report['config']}: {report['dataset']}, split {report['split']}, in {report['data_root']}")
     rate = report["images"] / report["seconds"] if report["seconds"] else 0
     print(f"{report['images']} images of {expected}, {rate:.1f} images/s, {len(report['labels'])} classes with pixels")
+    _print_label_table(report)
     issues = [FileIssue(**problem) for problem in report["problems"]]
     for (level, issue_type), count in sorted(Counter((issue.level, issue.kind) for issue in issues).items()):
         print(f"{level}: {issue_type} ({count})")
@@ -102,7 +107,29 @@ def _print_report(report: dict[str, Any]) -> None:
             print(f"    {issue}")
         if count > max_count:
             print(f"    ... all {count} are in the report")
+    if any(issue.level == "error" and "=" in issue.remedy for issue in issues):
+        print(OPTION_HINT)
     print(f"{report['errors']} errors: {'not fit' if report['errors'] else 'fit'} to be scored")
+
+
+def _print_label_table(report: dict[str, Any]) -> None:
+    """Print value, name, pixels and images of every value of the label maps."""
+    shift = int(report["reduce_zero_label"])
+    rows = [row | {"value": row["value"] + shift} for row in report["labels"]] + report["other_values"]
+    if not rows:
+        return
+    total = sum(row["pixels"] for row in rows)
+    width = max(5, *(min(len(row["name"]), MAX_NAME_WIDTH) for row in rows))
+    print(f"{'value':>7}  {'class':<{width}}  {'pixels':>14}  {'share':>7}  {'images':>7}")
+    for row in sorted(rows, key=lambda row: row["value"]):
+        share = f"{100 * row['pixels'] / total:.2f} %"
+        name = f"{shorten_name(row['name']):<{width}}"
+        print(f"{row['value']:>7}  {name}  {row['pixels']:>14}  {share:>7}  {row['images']:>7}")
+
+
+def shorten_name(name: str) -> str:
+    """Shorten a class name to the width of the table."""
+    return name if len(name) <= MAX_NAME_WIDTH else f"{name[: MAX_NAME_WIDTH - 1]}…"
 
 
 def _progress_bar(inspections: Iterable[Inspection], total: int) -> Iterable[Inspection]:

@@ -8,10 +8,9 @@ no download. `python demo.py --web` opens a page in the browser instead.
 from __future__ import annotations
 
 import argparse
-import csv
-import glob
 import os
 import sys
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from itertools import chain, count
@@ -19,16 +18,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxyclip.cli import EXIT_FAILED, run_cli
+from proxyclip.data.class_lists.shared_texts import find_shared_texts, refuse_shared_texts
+from proxyclip.data.class_lists.text import is_class_file, parse_background_text, parse_class_text
+from proxyclip.data.files.image_search import ImageSearch, search_images
+from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, declare_debug
 from proxyclip.utils.arguments import build_parser, declare_option, read_options
-from proxyclip.utils.paths import find_existing_path
+from proxyclip.utils.paths import find_existing_path, path_exists
+from proxyclip.utils.probability import check_probability, parse_probability
 
 if TYPE_CHECKING:
     from proxyclip.apis import Segmentation, Segmenter
 
 DEFAULT_CLASSES_FILE = "configs/cls_coco_stuff.txt"
-DEMO_IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif", ".avif")
-RESULT_SUFFIXES = ("_seg.png", "_overlay.png", "_mask.png", "_attention.png")  # of an earlier run into the same folder
 MAX_AREA_TABLES = 3  # up to so many images a table of areas each, then a line each
 
 
@@ -39,6 +41,21 @@ def parse_point(text: str) -> tuple[int, int]:
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected column,row in pixels, such as 120,80, but got {text!r}") from None
     return x, y
+
+
+def parse_threshold(text: str) -> float:
+    """Parse `0.3` and `0,3`; an `argparse` type."""
+    try:
+        return float(text)  # another number than a probability is refused with the classes
+    except ValueError:
+        pass
+    try:
+        number = parse_probability(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+    if number is None:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, but got {text!r}")
+    return number
 
 
 def _model_option(metavar: str | None, help: str, **settings: Any) -> Any:
@@ -60,6 +77,12 @@ class DemoOptions:
     attention: tuple[int, int] | None = declare_option(
         None, type=parse_point, metavar="X,Y", help="draw the proxy attention of the patch at this pixel too"
     )
+    stretch: bool = declare_option(
+        False, help="spread the values of pictures of more than 8 bits over the range (12 bits in a 16-bit file)"
+    )
+    max_megapixels: float | None = declare_option(
+        None, type=float, metavar="N", help="read pictures of up to so many megapixels (default: 179)"
+    )
     tiny: bool = declare_option(False, help="use the embedded tiny world, a toy that needs no download")
     seed: int = declare_option(21, help="which scene is drawn without pictures (default: %(default)s)")
     debug: bool = declare_debug()
@@ -69,7 +92,7 @@ class DemoOptions:
         group="words",
         metavar="WORDS|FILE",
         help='"horse; grass, lawn; sky": ";" between classes, "," between synonyms (without any ";" commas separate '
-        "classes); or a file with one class a line, synonyms between ';'",
+        "classes); or FILE.txt or ./FILE with one class a line, synonyms between ';'",
     )
     background: str | None = declare_option(
         None,
@@ -79,7 +102,7 @@ class DemoOptions:
         "class 0, other (default: every pixel gets a class)",
     )
     threshold: float = declare_option(
-        0.0, group="words", metavar="P", help="beside words: less probable pixels are background"
+        0.0, type=parse_threshold, group="words", metavar="P", help="beside words: less probable pixels are background"
     )
 
     method: str | None = _model_option(
@@ -92,7 +115,12 @@ class DemoOptions:
     beta: float | None = _model_option(None, "proxy attention: how much of the mean similarity is subtracted (1.2)")
     gamma: float | None = _model_option(None, "proxy attention: how sharp it is (3.0)")
     refine: tuple[str, ...] = declare_option(
-        (), group="model", metavar="STEP", help="pamr (sharper edges), area (no specks)"
+        (),
+        group="model",
+        metavar="STEP",
+        help="pamr (sharper edges), regions (no specks: small regions and holes go; "
+        "regions:min_region=400:min_hole=50), area (drops whole classes with a small share of the foreground; needs a "
+        "background class)",
     )
     config: str | None = _model_option("FILE", "a config whose model, resize and windows are used")
     checkpoint: str | None = _model_option(
@@ -137,8 +165,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "demo.py") -> int:
     options = parse_demo_options(argv, prog)
     if options.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"  # read by Hugging Face's library when it is imported
+    images = ImageSearch()
     return run_cli(
-        lambda: serve_demo(options) if options.web else min(run_demo(options), EXIT_FAILED),
+        lambda: serve_demo(options) if options.web else min(run_demo(options, images), EXIT_FAILED),
+        check=lambda: check_demo_options(options, images),
         debug=options.debug,
         interrupted="interrupted: what was written stays",
         errors={Exception: EXIT_FAILED},
@@ -146,14 +176,50 @@ def main(argv: Sequence[str] | None = None, prog: str = "demo.py") -> int:
     )
 
 
-def run_demo(options: DemoOptions) -> int:
+def check_demo_options(options: DemoOptions, images: ImageSearch) -> None:
+    """Check names and find the images into `images`, before the libraries are loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: a name that does not exist, an address, or no image at all.
+    """
+    check_names(options)
+    check_class_options(options)
+    search = search_images(options.images)
+    missing = [file for file in search.files if not path_exists(file)]
+    if missing and len(missing) == len(search.files):
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise FileNotFoundError(f"There is no picture {missing[0]}{more}")
+    images.files, images.notes = search.files, search.notes
+
+
+def check_class_options(options: DemoOptions) -> None:
+    """Check classes, background and threshold as far as their text tells.
+
+    Raises:
+        FileNotFoundError, ValueError: no such file, names that are one text, or a number that is no probability.
+    """
+    check_probability(options.threshold)
+    if options.background is not None:
+        parse_background_text(options.background)
+    if options.classes is not None and is_class_file(options.classes):
+        find_existing_path(options.classes, "file of classes")
+    elif options.classes is not None:
+        classes = parse_class_text(options.classes).classes
+        if options.clip is None and options.config is None:  # another CLIP may tell "Sky" from "sky"
+            refuse_shared_texts(find_shared_texts(classes), [names[0] for names in classes])
+
+
+def run_demo(options: DemoOptions, images: ImageSearch) -> int:
     """Segment every image, and return the number of those that failed."""
-    from proxyclip.engine.evaluation.console import make_console, silence_libraries
+    from proxyclip.apis.images import ImageWarning
+    from proxyclip.engine.evaluation.console import make_console, print_notes, silence_libraries
 
     silence_libraries()
+    warnings.simplefilter("ignore", ImageWarning)  # what it says is printed with the picture's result
     out = Path(options.out)
     out.mkdir(parents=True, exist_ok=True)
-    files = find_images(options.images) if options.images else [draw_demo_scene(out, options.seed)]
+    files = images.files if options.images else [draw_demo_scene(out, options.seed)]
+    print_notes(images.notes)
     if options.uses_tinyworld:
         print("The embedded tiny world, a toy that knows drawn scenes only: no download, and no word on photographs.")
     segmenter = build_demo_segmenter(options)
@@ -168,6 +234,7 @@ def run_demo(options: DemoOptions) -> int:
             failures += 1
             continue
         rows.append((str(file), segmentation.areas))
+        print_remarks(segmentation, file)
         if len(files) <= MAX_AREA_TABLES:
             print(file)
             make_console().print(build_area_table(segmentation))
@@ -181,32 +248,12 @@ def run_demo(options: DemoOptions) -> int:
     return failures
 
 
-def find_images(arguments: Iterable[str]) -> list[Path]:
-    """List the files of paths, folders and patterns (`photos/*.jpg`, `photos/**/*.png`), each once.
-
-    A path that does not exist is kept, for a message of its own.
-
-    Raises:
-        FileNotFoundError: a folder or a pattern without images.
-    """
-    files: dict[Path, None] = {}
-    for argument in arguments:
-        path = Path(argument).expanduser()
-        if path.is_dir():
-            matches = sorted(filter(_is_image, path.iterdir()))
-        elif not path.exists() and glob.has_magic(argument):
-            matches = sorted(filter(_is_image, map(Path, glob.iglob(str(path), recursive=True))))  # noqa: PTH207
-        else:
-            matches = [path]
-        if not matches:
-            suffixes = ", ".join(DEMO_IMAGE_SUFFIXES)
-            raise FileNotFoundError(f"There is no picture in {argument}: expected files that end in {suffixes}")
-        files |= dict.fromkeys(matches)
-    return list(files)
-
-
-def _is_image(path: Path) -> bool:
-    return path.is_file() and path.suffix.lower() in DEMO_IMAGE_SUFFIXES and not path.name.endswith(RESULT_SUFFIXES)
+def print_remarks(segmentation: Segmentation, file: Path) -> None:
+    """Print what is to be known of a picture, and the classes that its refinement has dropped."""
+    for note in segmentation.notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
+    if segmentation.dropped:
+        print(f"note: {file}: refinement dropped {', '.join(segmentation.dropped)}", file=sys.stderr, flush=True)
 
 
 def make_unique_names(files: Sequence[Path]) -> list[str]:
@@ -238,65 +285,87 @@ def build_demo_segmenter(options: DemoOptions) -> Segmenter:
         classes = DEFAULT_CLASSES_FILE
         print(f"No --classes: looking for what {classes} lists. Name your own: --classes 'horse; grass; sky'")
     from proxyclip.apis import Segmenter
+    from proxyclip.apis.classes import describe_classes, parse_class_query
 
-    names: str | Path | None = classes
-    if classes is not None and (classes.endswith(".txt") or Path(classes).is_file()):
-        names = find_existing_path(classes, "file of classes")
+    names = None if classes is None else locate_classes(classes)
     shared = ("clip", "vfm", "method", "device", "threshold")
     settings: dict[str, Any] = {name: getattr(options, name) for name in shared}
     optional = {"config": config, "precision": options.precision, "checkpoint": options.checkpoint}
     settings |= {name: value for name, value in optional.items() if value}
+    settings |= {"stretch": options.stretch, "max_megapixels": options.max_megapixels}
     if options.refine:
         settings["refine"] = list(options.refine)
-    segmenter = Segmenter(names, background=parse_background(options.background), **settings)
+    if names is not None:
+        reads_lower_case = options.clip is None and options.config is None
+        query = parse_class_query(names, options.background, options.threshold, lower=reads_lower_case)
+        print(describe_classes(query) + (f" (of the file {names})" if isinstance(names, Path) else ""), flush=True)
+    segmenter = Segmenter(names, background=options.background, **settings)
     parameters = {"beta": options.beta, "gamma": options.gamma}
     changes = {name: value for name, value in parameters.items() if value is not None}
     return segmenter.tune(**changes) if changes else segmenter
 
 
-def parse_background(text: str | None) -> float | str | None:
-    """Parse `--background`: `0.3` is a number; `wall, ceiling` stays text."""
-    try:
-        return None if text is None else float(text)
-    except ValueError:
-        return text
+def locate_classes(text: str) -> str | Path:
+    """Return the file that `--classes` names, or its text."""
+    if is_class_file(text):
+        return find_existing_path(text, "file of classes")
+    if path_exists(text) and Path(text).is_file():
+        print(f"--classes {text}: a class of this name, not the file; for that say ./{text}")
+    return text
 
 
 def save_demo_outputs(segmentation: Segmentation, segmenter: Segmenter, options: DemoOptions) -> list[Path]:
     """Write the files of one image, with --attention the map of the patch too, and return their paths."""
-    from PIL import Image
-
-    from proxyclip.visualization.overlay import draw_attention
-
     paths = list(segmentation.save(options.out).values())
     if options.attention is not None:
-        paths.append(Path(options.out, f"{segmentation.name}_attention.png"))
-        values = segmenter.attention(segmentation.image, *options.attention)
-        Image.fromarray(draw_attention(segmentation.image, values, options.attention)).save(paths[-1])
+        paths.append(save_attention_figure(segmentation, segmenter, options))
     return paths
 
 
+def save_attention_figure(segmentation: Segmentation, segmenter: Segmenter, options: DemoOptions) -> Path:
+    """Draw the attention of the patch at the pixel of --attention; return the path."""
+    from PIL import Image
+
+    from proxyclip.results.columns import format_clip, format_vfm
+    from proxyclip.visualization.attention_figure import draw_attention_figure
+
+    x, y = options.attention or (0, 0)
+    values = segmenter.attention(segmentation.image, x, y)
+    settings = segmenter.describe()
+    run = {"arguments": settings, "options": {"vfm": options.vfm}}
+    method = f"method {Path(options.method).stem}, " if options.method else ""
+    title = f"{segmentation.name}: attention of the patch at ({x}, {y})"
+    details = [f"{method}{settings.get('attention') or 'proxy'}", f"VFM {format_vfm(run)}, CLIP {format_clip(run)}"]
+    path = Path(options.out, f"{segmentation.name}_attention.png")
+    Image.fromarray(draw_attention_figure(segmentation.image, values, (x, y), title, details)).save(path)
+    return path
+
+
 def build_area_table(segmentation: Segmentation) -> Any:
-    """Build the table of class areas, with the colors of the overlay."""
+    """Build the table of class areas, a line each, with the colors of the overlay."""
     from rich.box import SIMPLE_HEAD
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "class", "percent", box=SIMPLE_HEAD)
-    table.columns[2].justify = "right"
+    from proxyclip.utils.text_table import can_encode, measure_columns, shorten_names
+
+    has_blocks = can_encode("█")
+    table = Table(*([""] if has_blocks else []), "class", "percent", box=SIMPLE_HEAD)
+    table.columns[-1].justify = "right"
+    short = shorten_names(segmentation.areas, max(8, measure_columns() - 22), "…" if can_encode("…") else "..")
     for name, share in segmentation.areas.items():
         red, green, blue = segmentation.colors[segmentation.index(name)]
-        table.add_row(f"[rgb({red},{green},{blue})]██[/]", escape(name), f"{share:.1f}")
+        block = [f"[rgb({red},{green},{blue})]██[/]"] if has_blocks else []
+        table.add_row(*block, escape(short[name]), f"{share:.1f}")
     return table
 
 
 def write_areas_csv(rows: Iterable[tuple[str, dict[str, float]]], names: Sequence[str], path: Path) -> Path:
-    """Write the areas in percent of every image and class as CSV."""
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["file", *names])
-        writer.writerows([file_name, *(f"{areas.get(name, 0.0):.3f}" for name in names)] for file_name, areas in rows)
-    return path
+    """Write the areas in percent of every image and class as CSV; return the path."""
+    from proxyclip.results.spreadsheet import write_spreadsheet_csv
+
+    lines = [[file_name, *(f"{areas.get(name, 0.0):.3f}" for name in names)] for file_name, areas in rows]
+    return write_spreadsheet_csv(path, [["file", *names], *lines])
 
 
 def format_demo_error(error: BaseException) -> str:

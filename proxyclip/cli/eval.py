@@ -5,6 +5,7 @@ import os
 from collections.abc import Sequence
 
 from proxyclip.cli import run_cli
+from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.utils.arguments import build_parser, read_options
 
@@ -26,7 +27,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "eval.py") -> int:
 
         evaluate(options)
 
-    return run_cli(run, debug=options.debug, work_dir=options.work_dir)
+    return run_cli(run, check=lambda: check_names(options), debug=options.debug, work_dir=options.work_dir)
 
 
 def add_local_rank(parser: argparse.ArgumentParser) -> None:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from proxyclip.cli import run_cli
+from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import EvalOptions, declare_cfg_options
 from proxyclip.utils.arguments import build_parser, declare_option, read_options
 
@@ -116,7 +117,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip flo
     options = read_options(FlopsOptions, parser.parse_args(argv))
     if len(options.shape) > 2:
         parser.error(f"expected --shape HEIGHT WIDTH, or one number for both, but got {list(options.shape)}")
-    return run_cli(lambda: _run_flops(options))
+    return run_cli(lambda: _run_flops(options), check=lambda: check_names(options))
 
 
 def _run_flops(options: FlopsOptions) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from proxyclip.cli import EXIT_FAILED, run_cli
+from proxyclip.engine.parity.method_names import check_parity_methods, list_parity_methods
 from proxyclip.utils.arguments import declare_option, parse_options
 
 if TYPE_CHECKING:
@@ -39,13 +40,13 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip par
         0, 1 if a stage differs by more than its tolerance, 2 for an unknown method or a folder without arrays.
     """
     options = parse_options(ParityOptions, argv, prog=prog, description=__doc__)
-    return run_cli(lambda: _run_parity(options))
+    return run_cli(lambda: _run_parity(options), check=lambda: check_parity_methods(options.methods))
 
 
 def _run_parity(options: ParityOptions) -> int:
     from proxyclip.engine.evaluation.console import make_console, silence_libraries
     from proxyclip.engine.parity.reference import GoldenSet
-    from proxyclip.engine.parity.run import list_parity_methods, load_parity_cases, run_parity
+    from proxyclip.engine.parity.run import load_parity_cases, run_parity
 
     silence_libraries()
     golden = GoldenSet(Path(options.golden) if options.golden else None)

@@ -1,13 +1,13 @@
 """Base class of the benchmark data sets: file listing, errors and legal labels."""
 
-from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from mmseg import datasets as mm
 
-from proxyclip.data.files.errors import FileIssue
+from proxyclip.data.files.errors import FileIssue, summarize_issues
+from proxyclip.data.files.label_counts import LabelContext
 from proxyclip.data.files.labels import LabelFormat
 from proxyclip.data.files.layout import DatasetLayout, SampleFiles, find_samples
 from proxyclip.data.splits import CUSTOM_SPLIT_HINT, resolve_unseen_ids
@@ -25,14 +25,17 @@ class BenchmarkDataset(mm.BaseSegDataset):
     - `marks`: values of the files that are not scored, besides 0 with reduce_zero_label; None: ignore_index alone.
     - `without_labels`: names of images that are known to lack a label map.
     - `unseen_classes`: names of the usual zero-shot split; None where there is none.
+    - `has_known_labels`: False where only the user knows what 0 means in the label maps.
     - `generated`: True if the class makes its data where they are missing.
 
-    Derived from them and from the config are the properties `split`, `expected_images`, `layout` and `label_format`.
+    Derived from them and from the config are the properties `split`, `expected_images`, `layout`, `label_format` and
+    `label_context`.
     `ignore_index` is part of the metainfo and, with the label format, of every sample: loader, metric and pictures use
     those. `test_mode` is on by default; an unreadable image is an error, never replaced by another one.
 
     Args:
-        ann_file, data_root, kwargs: as in BaseSegDataset.
+        ann_file, data_root, kwargs: as in BaseSegDataset; `ignore_index` and `reduce_zero_label` may be None, the
+            default, which is not the same as stating it: what is stated is not asked.
         zero_shot: add `unseen`, the ids of the classes of `unseen_classes` after zero-label reduction, to the metainfo
             and every sample. `metainfo=dict(unseen=[...])`, names or ids, does so with another split.
 
@@ -47,6 +50,7 @@ class BenchmarkDataset(mm.BaseSegDataset):
     marks: tuple[int, ...] | None = None
     without_labels: ClassVar[frozenset[str]] = frozenset()
     unseen_classes: ClassVar[tuple[str, ...] | None] = None
+    has_known_labels: ClassVar[bool] = True
     generated: ClassVar[bool] = False
 
     def __init__(self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any):
@@ -60,6 +64,9 @@ class BenchmarkDataset(mm.BaseSegDataset):
             kwargs["metainfo"] = metainfo
         if data_root is not None and str(data_root).startswith("~"):
             data_root = str(Path(data_root).expanduser())
+        options = ("ignore_index", "reduce_zero_label")
+        kwargs = {name: value for name, value in kwargs.items() if name not in options or value is not None}
+        self.stated_options = frozenset(options) & kwargs.keys()
         if "ignore_index" in kwargs:
             self.marks = None  # those of the user's files
         super().__init__(ann_file, data_root=data_root, **{"test_mode": True, **self.defaults, **kwargs})
@@ -83,6 +90,19 @@ class BenchmarkDataset(mm.BaseSegDataset):
         """Legal values of the label maps."""
         classes = len(self.label_map or self._metainfo.get("classes") or ()) or None
         return LabelFormat(classes, self.ignore_index, self.reduce_zero_label, self.marks)
+
+    @property
+    def label_context(self) -> LabelContext:
+        """Facts that the labels of the whole set are checked with."""
+        classes = self.METAINFO["classes"] if self.label_map else self._metainfo["classes"]
+        stated = self.stated_options | ({"reduce_zero_label"} if self.has_known_labels else set())
+        return LabelContext(str(self.layout.labels), tuple(classes), self.label_format, stated)
+
+    @property
+    def image_options(self) -> dict[str, Any]:
+        """Options `stretch` and `max_megapixels` of the loader in the pipeline."""
+        loader = next((step for step in self.pipeline.transforms if hasattr(step, "max_megapixels")), None)
+        return {name: getattr(loader, name, None) for name in ("stretch", "max_megapixels")} if loader else {}
 
     @property
     def split(self) -> str:
@@ -135,11 +155,10 @@ class BenchmarkDataset(mm.BaseSegDataset):
             raise RuntimeError(f"{files[0]} does not go through the pipeline: {reason}") from error
 
     def _listing_error(self, errors: list[FileIssue]) -> Exception:
-        kinds = Counter(problem.kind for problem in errors)
-        first = {problem.kind: str(problem) for problem in reversed(errors)}
-        more = {kind: f" (and {count - 1} more like it)" if count > 1 else "" for kind, count in kinds.items()}
-        message = " ".join(f"{text}{more[kind]}." for kind, text in first.items())
-        if not any(kind.startswith(("missing", "no image")) for kind in kinds):
-            return ValueError(f"{type(self).__name__}: {message}")
+        message = f"{type(self).__name__}: {'. '.join(summarize_issues(errors))}."
+        if any("lies there" in problem.remedy for problem in errors):
+            return FileNotFoundError(message)  # the data are where they should be
+        if not any(problem.kind.startswith(("missing", "no image")) for problem in errors):
+            return ValueError(message)
         advice = "Say where the data are with --data-root DIR or DATA_ROOT=DIR; docs/datasets.md shows the folders."
-        return FileNotFoundError(f"{type(self).__name__}: {message} {self.source} {advice}")
+        return FileNotFoundError(f"{message} {self.source} {advice}")

@@ -5,6 +5,7 @@ and defaults and take the place of its registrations, so that published configs 
 """
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,9 +15,10 @@ from mmseg.registry import DATASETS
 
 from proxyclip.data.base_dataset import BenchmarkDataset
 from proxyclip.data.splits import COCO_STUFF_UNSEEN, CONTEXT_UNSEEN, TINYWORLD_UNSEEN, VOC_UNSEEN
-from proxyclip.data.vocabulary import read_vocabulary
-from proxyclip.tinyworld.dataset import write_voc
+from proxyclip.data.vocabulary import list_class_names, read_vocabulary
+from proxyclip.tinyworld.dataset import VOC_RECORD, write_voc
 from proxyclip.tinyworld.scenes import CLASSES, PALETTE
+from proxyclip.utils.paths import path_exists
 from proxyclip.visualization.palette import class_colors
 
 _NAMES = json.loads(Path(__file__).with_name("classes.json").read_text(encoding="utf-8"))
@@ -178,15 +180,18 @@ class FolderDataset(BenchmarkDataset):
     """
 
     defaults: ClassVar[dict] = {"data_prefix": dict(img_path="images", seg_map_path="masks")}
+    has_known_labels = False
     source = "The folder needs `images`, `masks` and `classes.txt`."
 
     def __init__(self, data_root: str, classes: str | Sequence[str] = "classes.txt", **kwargs: Any) -> None:
         if isinstance(classes, str):
             file = Path(data_root).expanduser() / classes
-            if not file.is_file():
+            if not path_exists(file) or not file.is_file():
                 message = f"There is no file of classes {file}: expected one class a line, in label order"
                 raise FileNotFoundError(message)
             classes = [names[0] for names in read_vocabulary(file).classes]
+        else:
+            classes = list_class_names(classes, "the data set's list of classes")
         metainfo = kwargs.pop("metainfo", None) or {}
         if "classes" not in metainfo:
             metainfo = {"classes": tuple(classes), "palette": class_colors(len(classes)).tolist(), **metainfo}
@@ -210,6 +215,8 @@ class TinyWorldDataset(BenchmarkDataset):
 
     def __init__(self, data_root: str, count: int = 500, seed: int = 1, **kwargs: Any) -> None:
         root = Path(data_root).expanduser()
+        if not (root / VOC_RECORD).is_file():
+            print(f"Drawing {count} scenes of the tiny world once, into {root}", file=sys.stderr, flush=True)
         write_voc(root, count, seed)
         self.count = count
         super().__init__(data_root=str(root), **kwargs)

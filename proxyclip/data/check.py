@@ -6,16 +6,20 @@ An error makes the number wrong or stops the run half-way; a note is only worth 
 from __future__ import annotations
 
 import dataclasses
+import shlex
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from proxyclip.data.files.errors import FileIssue
+from proxyclip.data.files.errors import FileIssue, summarize_issues
 from proxyclip.data.files.inspection import Inspection, inspect_sample, inspect_samples, sum_label_counts
-from proxyclip.data.files.layout import SampleFiles, count_unlisted_images
+from proxyclip.data.files.label_counts import LabelCounts, find_label_issues, name_label_values
+from proxyclip.data.files.labels import ILLEGAL_LABEL, LabelFormat
+from proxyclip.data.files.layout import count_unlisted_images
+from proxyclip.data.label_lookup import look_up_labels
 from proxyclip.utils.paths import ROOT
 
 if TYPE_CHECKING:
@@ -25,44 +29,87 @@ if TYPE_CHECKING:
 
 CHECK_SCHEMA = 1
 PREFLIGHT_SAMPLES = 8  # inspected before each evaluation
+OPTION_HINT = "Options of the data set are set with --cfg-options test_dataloader.dataset.NAME=VALUE."
 
 
 class DataError(ValueError):
     """Data that would give a wrong number, or none."""
 
 
-def run_preflight(cfg: Config, limit: int | None = None, data_root: str | None = None) -> None:
-    """Check that the files exist, their number, and a few of them in full.
+def run_preflight(
+    cfg: Config,
+    limit: int | None = None,
+    data_root: str | None = None,
+    skip_bad: bool = False,
+    of_training: bool = False,
+) -> list[FileIssue]:
+    """Check the files, their number, a few of them in full, and the labels of the set.
 
     Data sets on other file systems, and classes that are not this project's, are not checked.
 
     Args:
-        limit: of the evaluation; with one the number of files is not checked.
+        of_training: check the data set that is trained on, which need not have label maps.
+        limit: of the evaluation; with one, or for a training, the number of files is not checked.
         data_root: value of --data-root, for the message.
+        skip_bad: files that cannot be used are left out later, and are no reason to stop.
+
+    Returns:
+        Notes on the data, which are fit to be scored.
 
     Raises:
         DataError: something is wrong; the message lists it, and the command that lists everything.
         FileNotFoundError, ValueError: files are missing or doubled.
     """
-    dataset = _build(cfg, indices=None)
+    from proxyclip.utils.distributed import rank_zero_first
+
+    config = unwrap_dataset_config((cfg.train_dataloader if of_training else cfg.test_dataloader).dataset)
+    dataset = _build(config, indices=None)
     if dataset is None:
-        return
-    problems = [] if limit is not None else list(_check_count(dataset, len(dataset)))
-    positions = {k * (len(dataset) - 1) // (PREFLIGHT_SAMPLES - 1) for k in range(PREFLIGHT_SAMPLES)}
-    for info in (dataset.get_data_info(i) for i in sorted(positions)):
-        label = info.get("seg_map_path")
-        pair = SampleFiles(Path(info["img_path"]).stem, Path(info["img_path"]), None if label is None else Path(label))
-        inspection = inspect_sample(pair, dataset.label_format)
-        problems += [problem for problem in inspection.problems if problem.level == "error"]
-    if problems:
-        shown = "; ".join(str(problem) for problem in problems[:3])
-        more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
-        root = f" --data-root {data_root}" if data_root else ""
+        return []
+    problems = [] if limit is not None or of_training else list(_check_count(dataset, len(dataset)))
+    pairs, file_problems = dataset.list_samples()
+    positions = {k * (len(pairs) - 1) // (PREFLIGHT_SAMPLES - 1) for k in range(PREFLIGHT_SAMPLES)}
+    options = dataset.image_options
+    inspections = [inspect_sample(pairs[i], dataset.label_format, options) for i in sorted(positions)]
+    file_problems += [problem for problem in _file_problems(inspections) if problem.level == "error"]
+    with rank_zero_first():  # which fills the cache
+        counts, unreadable = look_up_labels(pairs, max_megapixels=options.get("max_megapixels"))
+    file_problems += [problem for problem in unreadable if problem not in file_problems]
+    problems += [problem for problem in file_problems if problem.level == "note" or not skip_bad]
+    if dataset.layout.labels is not None and not (skip_bad and _has_few_illegal(dataset.label_format, counts)):
+        problems += find_label_issues(counts, dataset.label_context)
+    errors = [problem for problem in problems if problem.level == "error"]
+    if errors:
+        shown = "; ".join(summarize_issues(errors))
+        root = f" --data-root {shlex.quote(data_root)}" if data_root else ""
+        command = f"python datasets/check.py --config {_display_path(cfg)}{root}{' --train' if of_training else ''}"
+        purpose = "for a training" if of_training else "to be scored"
         raise DataError(
-            f"The data of {type(dataset).__name__} are not fit to be scored: {shown}{more}. To see all of it: python "
-            f"datasets/check.py --config {_display_path(cfg)}{root}. To evaluate all the same: --no-check"
+            f"The data of {type(dataset).__name__} are not fit {purpose}: {shown}. To see all of it: "
+            f"{command}. {OPTION_HINT} To go on all the same: --no-check"
         )
-    dataset[0]  # the pipeline fits the files
+    if not skip_bad:
+        dataset[0]  # the pipeline fits the files
+    return problems
+
+
+def unwrap_dataset_config(dataset: Any) -> Any:
+    """Config of the data set inside its wrappers."""
+    while "dataset" in dataset:
+        dataset = dataset["dataset"]
+    return dataset
+
+
+def _file_problems(inspections: Iterable[Inspection]) -> Iterator[FileIssue]:
+    """Yield the issues of single files; illegal labels are one issue of the set."""
+    for inspection in inspections:
+        yield from (problem for problem in inspection.problems if problem.kind != ILLEGAL_LABEL)
+
+
+def _has_few_illegal(label_format: LabelFormat, counts: LabelCounts) -> bool:
+    """Return True if illegal labels are those of single files, which --skip-bad leaves out."""
+    illegal = [count.files for value, count in counts.values.items() if not label_format.is_legal(value)]
+    return bool(illegal) and sum(illegal) < counts.files / 2
 
 
 def check_dataset(
@@ -71,7 +118,8 @@ def check_dataset(
     """Inspect every file of the test set of `cfg`, and return the report with the problems.
 
     The report has schema, config, dataset, data_root, split, images, expected, not_listed, errors, notes, problems
-    (level, kind, file, text, remedy), labels (value, name, pixels, images), ignored_pixels, seconds, workers and date.
+    (level, kind, file, text, remedy), illegal_files, reduce_zero_label, labels (value, name, pixels, images) of the
+    classes, other_values of the files (the same; name "ignored" or "illegal"), ignored_pixels, seconds, workers, date.
 
     Args:
         workers: threads.
@@ -80,24 +128,29 @@ def check_dataset(
     Raises:
         TypeError: the dataset is not one of this project's classes.
     """
-    dataset = _build(cfg, lazy_init=True)
+    config = unwrap_dataset_config(cfg.test_dataloader.dataset)
+    dataset = _build(config, lazy_init=True)
     if dataset is None:
-        name = cfg.test_dataloader.dataset.type
+        name = config.type
         raise TypeError(f"Expected a BenchmarkDataset on this file system, but {name} is not: it cannot be checked")
     begin = time.perf_counter()
     pairs, problems = dataset.list_samples()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata
-        iterator = inspect_samples(pairs, dataset.label_format, workers)
+        iterator = inspect_samples(pairs, dataset.label_format, workers, dataset.image_options)
         inspections = list(progress(iterator, len(pairs)) if progress else iterator)
     seconds = time.perf_counter() - begin
-    problems += [problem for inspection in inspections for problem in inspection.problems]
+    problems += _file_problems(inspections)
     if not any(problem.kind == "missing place" for problem in problems):
         problems += _check_count(dataset, len(pairs))
-    labels = sum_label_counts(inspections)
-    names = list((dataset.METAINFO if dataset.label_map else dataset.metainfo)["classes"])  # those of the files
-    if pairs and not any(problem.level == "error" for problem in problems):
-        problems += _check_labels(dataset, labels, names)
+    counts = sum_label_counts(pairs, inspections)
+    if pairs and dataset.layout.labels is None:
+        text = "the config names no folder of labels"
+        problems.append(FileIssue("no labels", str(dataset.data_root), text, "set seg_map_path"))
+    elif pairs:
+        fit = not any(problem.level == "error" for problem in problems)
+        issues = find_label_issues(counts, dataset.label_context)
+        problems += [issue for issue in issues if fit or issue.level == "error"]
     levels = Counter(problem.level for problem in problems)
     return {
         "schema": CHECK_SCHEMA,
@@ -111,26 +164,33 @@ def check_dataset(
         "errors": levels["error"],
         "notes": levels["note"],
         "problems": [dataclasses.asdict(problem) for problem in problems],
+        "illegal_files": [problem.file for i in inspections for problem in i.problems if problem.kind == ILLEGAL_LABEL],
+        "reduce_zero_label": dataset.reduce_zero_label,
         "labels": [
-            dict(value=i, name=name, pixels=labels[i][0], images=labels[i][1])
-            for i, name in enumerate(names)
-            if i in labels and i != dataset.ignore_index
+            dict(value=value - dataset.reduce_zero_label, name=name, pixels=count.pixels, images=count.files)
+            for value, name, count in name_label_values(counts, dataset.label_context)
+            if dataset.label_format.is_class(value)
         ],
-        "ignored_pixels": labels.get(dataset.ignore_index, (0, 0))[0],
+        "other_values": [
+            dict(value=value, name=name, pixels=count.pixels, images=count.files)
+            for value, name, count in name_label_values(counts, dataset.label_context)
+            if not dataset.label_format.is_class(value)
+        ],
+        "ignored_pixels": sum(n.pixels for value, n in counts.values.items() if dataset.label_format.is_ignored(value)),
         "seconds": round(seconds, 3),
         "workers": workers,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     }
 
 
-def _build(cfg: Config, **changes: Any) -> BenchmarkDataset | None:
+def _build(config: Mapping[str, Any], **changes: Any) -> BenchmarkDataset | None:
     from mmseg.registry import DATASETS
 
     from proxyclip.data.base_dataset import BenchmarkDataset
     from proxyclip.utils.distributed import rank_zero_first
 
     with rank_zero_first():  # a dataset may have to make its data first
-        dataset = DATASETS.build({**cfg.test_dataloader.dataset, **changes})
+        dataset = DATASETS.build({**config, **changes})
     return dataset if isinstance(dataset, BenchmarkDataset) and dataset.backend_args is None else None
 
 
@@ -139,25 +199,6 @@ def _check_count(dataset: BenchmarkDataset, images: int) -> Iterator[FileIssue]:
         text = f"has {images} images, but {dataset.split} of this data set is known to have {dataset.expected_images}"
         place = dataset.layout.names or dataset.layout.images
         yield FileIssue("wrong count", str(place), text, "unpack the download again, all of it")
-
-
-def _check_labels(
-    dataset: BenchmarkDataset, labels: dict[int, tuple[int, int]], names: list[str]
-) -> Iterator[FileIssue]:
-    """Check the labels of the whole set."""
-    place = str(dataset.layout.labels)
-    present = labels.keys() - {dataset.ignore_index}
-    if dataset.layout.labels is None:
-        yield FileIssue("no labels", str(dataset.data_root), "the config names no folder of labels", "set seg_map_path")
-    elif not present:
-        yield FileIssue("nothing labelled", place, "every pixel of every image is ignored", "is ignore_index right?")
-    elif len(names) == 2 and len(present) == 1 and len(labels) == 2:
-        text = f"one of two classes has no pixel, and {dataset.ignore_index}, which is ignored, seems to mean it"
-        yield FileIssue("foreground ignored", place, text, "write 1 for it")
-    absent = len(names) - len(present)
-    if present and absent:
-        text = f"{absent} of {len(names)} classes have no pixel: mIoU depends on the rule, see mIoU_gt"
-        yield FileIssue("absent classes", place, text, level="note")
 
 
 def _display_path(cfg: Config) -> str:

@@ -1,10 +1,12 @@
 """Transforms: safe image loading, exact labels, suppression of labels."""
 
-import io
+import contextlib
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import mmcv
 import mmengine.fileio as fileio
 import mmseg.datasets  # noqa: F401  registers the loaders that those below replace
@@ -13,12 +15,14 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmcv.transforms import LoadImageFromFile as _LoadImageFromFile
 from mmseg.registry import TRANSFORMS
-from PIL import Image
 from torch import Tensor
 
-from proxyclip.data.files.images import verify_image
-from proxyclip.data.files.labels import LabelFormat, decode_label_map
+from proxyclip.data.files.errors import FileIssue
+from proxyclip.data.files.images import apply_orientation, decode_rgb, verify_image
+from proxyclip.data.files.label_maps import decode_label_map
+from proxyclip.data.files.labels import LabelFormat
 
+RGB_COLOR_TYPES = ("color_ignore_orientation", "color")
 UNLABELED = -1  # label of a pixel whose class the training must not see
 
 
@@ -26,33 +30,70 @@ UNLABELED = -1  # label of a pixel whose class the training must not see
 class LoadImageFromFile(_LoadImageFromFile):
     """Load `img_path` into `img` (H, W, 3) uint8 BGR; damaged files are an error.
 
-    OpenCV decodes a truncated JPEG to garbage, in some versions without an error, so Pillow checks the file first.
-    Takes the place of mmcv's loader in MMSegmentation's scope, with the same arguments, but ignores the EXIF
-    orientation unless `color_type='color'` is asked for: label maps are never turned by it.
+    Decodes as `Segmenter` does (`proxyclip.data.files.images`). Takes the place of mmcv's loader in MMSegmentation's
+    scope, with the same arguments, but ignores the EXIF orientation unless `color_type='color'` is asked for: label
+    maps are never turned by it. What the user of an image should know is printed for the first such image of a run.
+
+    Args:
+        stretch: spread the values of images of more than 8 bits over the range.
+        max_megapixels: size up to which images are read; None: 179.
 
     Raises:
-        OSError: the file is missing, empty, damaged or no image; the message has its name.
+        OSError: the file is missing, empty, damaged or no image. ValueError: an image without values of 8 or 16 bits.
+            The message has the file's name.
     """
 
-    def __init__(self, to_float32: bool = False, color_type: str = "color_ignore_orientation", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        to_float32: bool = False,
+        color_type: str = "color_ignore_orientation",
+        *,
+        stretch: bool = False,
+        max_megapixels: float | None = None,
+        **kwargs: Any,
+    ) -> None:
         if kwargs.get("ignore_empty"):
             raise ValueError("Expected `ignore_empty` to be False: an image must not be skipped without a word")
         super().__init__(to_float32, color_type, **kwargs)
+        self.decodes_rgb = color_type in RGB_COLOR_TYPES and self.imdecode_backend == "cv2"
+        if stretch and not self.decodes_rgb:
+            raise ValueError(
+                f"Expected color_type {' or '.join(RGB_COLOR_TYPES)} and imdecode_backend 'cv2' with stretch, but got "
+                f"{color_type!r} and {self.imdecode_backend!r}"
+            )
+        self.stretch = stretch
+        self.max_megapixels = max_megapixels
+        self._has_reported = torch.zeros(1, dtype=torch.bool)
+        with contextlib.suppress(RuntimeError):  # without shared memory each process of a loader prints for itself
+            self._has_reported.share_memory_()
 
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read one image; adds `img`, `img_shape` and `ori_shape`."""
         path = results["img_path"]
         data = fileio.get(path, backend_args=self.backend_args)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            verify_image(data, path)
-        image = mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend)
-        if image is None:  # a format this OpenCV does not know, such as GIF before 4.11
-            with Image.open(io.BytesIO(data)) as file:
-                image = np.array(file.convert("RGB"))[..., ::-1]
+        image, notes = self._decode(data, path)
+        if notes and not self._has_reported:
+            self._has_reported[0] = True
+            print(f"note: {notes[0]} (other images like it are not named)", file=sys.stderr, flush=True)
         image = np.ascontiguousarray(image, np.float32 if self.to_float32 else None)
         results.update(img=image, img_shape=image.shape[:2], ori_shape=image.shape[:2])
+        results["max_megapixels"] = self.max_megapixels  # of its label map too
         return results
+
+    def _decode(self, data: bytes, path: str) -> tuple[np.ndarray, tuple[FileIssue, ...]]:
+        options: dict[str, Any] = dict(stretch=self.stretch, max_megapixels=self.max_megapixels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd metadata
+            if not self.decodes_rgb:
+                info = verify_image(data, path, **options)
+                return mmcv.imfrombytes(data, flag=self.color_type, backend=self.imdecode_backend), info.notes
+            rgb, info = decode_rgb(data, path, **options)
+        if self.color_type == "color":
+            rgb = apply_orientation(rgb, info.orientation)
+        return cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR, dst=rgb), info.notes
+
+    def __repr__(self) -> str:
+        return f"{super().__repr__()[:-1]}, stretch={self.stretch}, max_megapixels={self.max_megapixels})"
 
 
 @TRANSFORMS.register_module(name=["MyLoadAnnotations", "LoadAnnotations"], force=True)
@@ -97,7 +138,8 @@ class MyLoadAnnotations(BaseTransform):
             resolve_dataset_setting("reduce_zero_label", self.reduce_zero_label, results, False),
             results.get("ignored_values"),
         )
-        labels = decode_label_map(fileio.get(path, backend_args=self.backend_args), path)
+        data = fileio.get(path, backend_args=self.backend_args)
+        labels = decode_label_map(data, path, results.get("max_megapixels"))
         label_format.check(labels, path)
         labels = label_format.apply(labels)
         if results.get("label_map"):

@@ -1,9 +1,7 @@
 """Error messages of the commands: cause and remedy; the traceback is in a log."""
 
 import errno
-import os
 import re
-import time
 import traceback
 from pathlib import Path
 
@@ -46,17 +44,6 @@ def format_error(error: BaseException) -> str:
     frames = traceback.extract_tb(error.__traceback__)
     location = f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
     return f"{type(error).__name__}: {text or 'no text'}{location}"
-
-
-def should_print_error() -> bool:
-    """Return True for process 0; another process first waits to be stopped.
-
-    All processes of a run mostly fail alike, and the launcher stops the rest as soon as one has ended.
-    """
-    rank = next((os.environ[n] for n in ("RANK", "SLURM_PROCID", "OMPI_COMM_WORLD_RANK") if n in os.environ), "0")
-    if rank != "0":
-        time.sleep(3)
-    return True
 
 
 def log_failure(error: BaseException, folder: Path) -> Path | None:

@@ -1,5 +1,7 @@
 """Hooks of an evaluation: vocabulary check and comparison images."""
 
+import contextlib
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
 
+from proxyclip.data.files.images import decode_rgb
 from proxyclip.engine.wrappers import unwrap_model
 from proxyclip.visualization.figure import draw_comparison
 from proxyclip.visualization.palette import class_colors
@@ -78,11 +81,14 @@ def load_sample_image(sample: Any, model_input: Any, shape: tuple[int, ...]) -> 
         model_input: (3, h, w) BGR, taken where there is no such file; None leaves the image black.
     """
     path = Path(sample.metainfo.get("img_path") or "")
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION) if path.is_file() else None
+    image = None
+    with contextlib.suppress(OSError, ValueError), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd metadata
+        image = decode_rgb(path.read_bytes(), path)[0]
     if image is None and model_input is not None:
-        image = model_input.cpu().numpy().transpose(1, 2, 0).astype(np.uint8)
+        image = model_input.cpu().numpy().transpose(1, 2, 0).astype(np.uint8)[..., ::-1]
     if image is None:
         image = np.zeros((*shape, 3), np.uint8)
     if image.shape[:2] != shape:
-        image = cv2.resize(image, shape[::-1])
-    return np.ascontiguousarray(image[..., ::-1])
+        image = cv2.resize(np.ascontiguousarray(image), shape[::-1])
+    return np.ascontiguousarray(image)

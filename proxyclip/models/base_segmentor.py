@@ -15,6 +15,7 @@ from proxyclip.data.vocabulary import Vocabulary
 from proxyclip.models.precision import pick_dtype
 from proxyclip.models.refine import build_refine_steps
 from proxyclip.models.sliding import postprocess
+from proxyclip.utils.probability import check_probability
 
 # (H0, W0) -> row chunks of a score map, (names, rows, W0) from the top
 RowChunkFunction = Callable[[tuple[int, int]], Iterable[Tensor]]
@@ -75,7 +76,7 @@ class OpenVocabSegmentor(BaseSegmentor):
         self.dtype: torch.dtype | None = None  # chosen by `prepare`, when the device is known
         self.refine = build_refine_steps(refine)
         self.keep_logits = keep_logits
-        self.prob_thd = prob_thd
+        self.prob_thd = check_probability(prob_thd)
         self.attention: Any = None
         self.vfm: nn.Module | None = None
         self.arguments: dict[str, Any] = {}

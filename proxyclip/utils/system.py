@@ -60,5 +60,15 @@ def temporary_environment(values: Mapping[str, str | None]) -> Iterator[None]:
         yield
     finally:
         for name in changes:
-            del os.environ[name]
+            os.environ.pop(name, None)
         os.environ.update(previous)
+
+
+@contextmanager
+def hidden_proxies() -> Iterator[None]:
+    """Hide the proxies of the environment inside the block, which talks to this machine only."""
+    hidden = {name: os.environ.pop(name) for name in list(os.environ) if name.lower().endswith("_proxy")}
+    try:
+        yield
+    finally:
+        os.environ.update(hidden)

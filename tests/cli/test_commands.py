@@ -52,7 +52,7 @@ def failing(error: BaseException):
 
 
 def test_run_cli_returns_exit_codes_and_prints_messages(tmp_path, capsys):
-    from proxyclip.engine.config.load import ConfigNotFound
+    from proxyclip.engine.config.names import ConfigNotFound
 
     assert run_cli(lambda: None) == 0 and run_cli(lambda: 3) == 3
     assert run_cli(failing(KeyboardInterrupt()), interrupted="stopped") == 130

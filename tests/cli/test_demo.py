@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from proxyclip.apis.build import download_missing_weights
-from proxyclip.cli.demo import DemoOptions, build_demo_segmenter, find_images, main
+from proxyclip.cli.demo import DemoOptions, build_demo_segmenter, main
 from proxyclip.engine.config.load import merge_config
 from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.weights import download_missing_weights
 from proxyclip.tinyworld.scenes import draw_seeded_scene
 from proxyclip.utils.paths import ROOT
 
@@ -63,26 +63,11 @@ def test_demo_writes_results_of_any_picture(tmp_path, capsys):
         assert set(np.unique(Image.open(out / f"{name}_mask.png"))) <= {0, 1, 2}
         assert Image.open(out / f"{name}_overlay.png").size == image.size
         assert category_names(out / f"{name}.json") == ["sky", "stone", "boat"]
-    with (out / "areas.csv").open(newline="") as file:
+    with (out / "areas.csv").open(newline="", encoding="utf-8-sig") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["file", "sky", "stone", "boat"]
     assert [row[0] for row in rows[1:]] == names
     assert all(sum(map(float, row[1:])) == pytest.approx(100, abs=0.01) for row in rows[1:])
-
-
-def test_find_images_lists_folders_and_patterns(tmp_path):
-    (tmp_path / "a" / "b").mkdir(parents=True)
-    for name in ("a/1.jpg", "a/2.PNG", "a/b/3.webp", "a/1_seg.png", "a/notes.txt"):
-        (tmp_path / name).write_bytes(b"")
-    images = [tmp_path / name for name in ("a/1.jpg", "a/2.PNG", "a/b/3.webp")]
-    assert find_images([str(tmp_path / "a")]) == images[:2]
-    assert find_images([str(tmp_path / "a/1.jpg"), str(tmp_path / "**/*")]) == images
-    odd = tmp_path / "a" / "[1].jpg"  # a name, not a pattern
-    odd.write_bytes(b"")
-    assert find_images([str(odd)]) == [odd]
-    for empty in (tmp_path, tmp_path / "*.jpg"):
-        with pytest.raises(FileNotFoundError, match="There is no picture in"):
-            find_images([str(empty)])
 
 
 def test_demo_numbers_results_of_equal_names(tmp_path):
@@ -182,7 +167,7 @@ def downloads(monkeypatch):
     """Names of the weights that would be downloaded."""
     names = []
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
-    monkeypatch.setattr("proxyclip.apis.build.fetch_weights", lambda entry: names.append(entry.name))
+    monkeypatch.setattr("proxyclip.models.weights.requirements.fetch_weights", lambda entry: names.append(entry.name))
     return names
 
 
@@ -214,7 +199,7 @@ def test_download_missing_weights_fetches_those_of_the_model(tmp_path, downloads
 
 def test_demo_offline_sets_variable_before_imports(monkeypatch):
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    monkeypatch.setattr("proxyclip.cli.demo.run_demo", lambda options: int(os.environ["HF_HUB_OFFLINE"] != "1"))
+    monkeypatch.setattr("proxyclip.cli.demo.run_demo", lambda options, images: int(os.environ["HF_HUB_OFFLINE"] != "1"))
     assert main(["--offline"]) == 0
 
 
@@ -232,7 +217,7 @@ def test_demo_web_serves_page_with_options(monkeypatch, capsys):
 
 
 def test_demo_interruption_exits_130(monkeypatch, capsys):
-    def interrupt(options):
+    def interrupt(options, images):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("proxyclip.cli.demo.run_demo", interrupt)

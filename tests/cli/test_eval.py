@@ -139,7 +139,7 @@ def test_eval_logs_traceback(config, tmp_path, capsys):
 
 def test_eval_suggests_config_for_unknown_path(capsys, monkeypatch):
     known = ["configs/cfg_voc20.py", "configs/cfg_voc21.py", "configs/method/vanilla.py"]
-    monkeypatch.setattr("proxyclip.engine.config.load._known_configs", lambda: known)
+    monkeypatch.setattr("proxyclip.engine.config.names._known_configs", lambda: known)
     for wrong in ("config/cfg_voc21.py", "./config/cfg_voc21.py", "configs/cfg_voc21"):
         assert main(["--config", wrong]) == 2
         assert "did you mean configs/cfg_voc21.py?" in capsys.readouterr().err

@@ -13,7 +13,8 @@ import pytest
 from helpers.dummy_dataset import make_world
 
 from proxyclip.cli.eval_all import main, parse_sweep_options
-from proxyclip.engine.config.load import list_methods, load_config
+from proxyclip.engine.config.load import load_config
+from proxyclip.engine.config.names import list_methods
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_cell_target, make_cells
@@ -91,7 +92,7 @@ def test_sweep_continues_after_failures_and_resumes(world, capsys):
     }  # fmt: skip
     started.clear()
     assert call(folder, "dummy", "other") == 0
-    assert started == [] and capsys.readouterr().out.count("kept") == 4  # printed and in the table
+    assert started == [] and capsys.readouterr().out.count("kept") == 3  # printed, and for all of the table
     assert call(folder, "dummy", more=("--force",)) == 0 and started == ["cfg_dummy"]
 
 
@@ -257,9 +258,11 @@ def test_sweep_refuses_impossible_cells_without_failure(world, capsys):
     assert "refused: proxy needs a VFM, but vfm_model is None" in output and "without a VFM: clearclip" in output
     assert "would run: " in output and "--method proxy --vfm tiny" in output and started == []
     assert main([*argv, "--methods", "proxi", "--vfms", "tiny"]) == 1
+    assert "error: There is no method 'proxi'" in capsys.readouterr().err
+    assert main([*argv, "--methods", "proxi", "vanilla", "--vfms", "tiny"]) == 1
     assert "failed: There is no method 'proxi'" in capsys.readouterr().out
     assert main([*argv, "--vfms", "dyno"]) == 1
-    assert "mean 'dino'?" in capsys.readouterr().out
+    assert "mean 'dino'?" in capsys.readouterr().err
 
 
 def test_sweep_prints_markdown_table(world, capsys):

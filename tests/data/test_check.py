@@ -11,6 +11,10 @@ from PIL import Image
 
 from proxyclip.cli import check as check_command
 from proxyclip.cli import eval as eval_command
+from proxyclip.data.check import DataError, run_preflight
+from proxyclip.engine.config.load import merge_config
+from proxyclip.engine.config.options import EvalOptions
+from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.utils.paths import ROOT
 
 pytestmark = pytest.mark.slow
@@ -220,3 +224,93 @@ def test_check_train_inspects_the_training_set(tmp_path, capsys, monkeypatch):
     assert counts == {"tinyworld_segformer-train.json": 3, "tinyworld_segformer.json": 2}
     assert check_command.main(["--config", "configs/cfg_tinyworld.py", "--data-root", "drawn", "--train"]) == 1
     assert "has no training data: leave out --train" in capsys.readouterr().err
+
+
+def write_masks(root, *rows):
+    """Masks of the rows' labels, in turn."""
+    for number, file in enumerate(sorted((root / "masks").iterdir())):
+        labels = np.zeros((12, 16), np.uint8)
+        row = rows[number % len(rows)]
+        labels[:] = np.resize(row, 16)
+        Image.fromarray(labels).save(file)
+    return root
+
+
+NAMES = ("wall", "sky", "floor", "tree")
+UNCLEAR = {
+    "0 and 255": (("ground", "thing"), ([0, 0, 255],), "ignore_index=255 says so", "ignore_index=255"),
+    "void in most pixels": (NAMES, ([0, 3, 255, 255, 255],), "ignore_index=255 says so", "ignore_index=255"),
+    "not labelled 0": (NAMES, ([0, 1, 2], [0, 2]), "reduce_zero_label=True if it is not", "reduce_zero_label=True"),
+    "first class 0": (NAMES, ([0, 1, 2], [0, 2]), "reduce_zero_label=False if 0 is wall", "reduce_zero_label=False"),
+    "void 4": (NAMES, ([0, 1, 4], [0, 2, 3]), "ignore_index=4 if it means void", "ignore_index=4"),
+    "classes from 1": (NAMES, ([1, 2, 3, 4], [0, 1]), "reduce_zero_label=True if 0 means", "reduce_zero_label=True"),
+    "black": (NAMES, ([0],), "reduce_zero_label=False says so", "reduce_zero_label=False"),
+}
+
+
+@pytest.mark.parametrize("name", list(UNCLEAR))
+def test_eval_asks_what_the_labels_leave_open(tmp_path, capsys, name):
+    """Before a model is built; an option of the data set answers, and check.py asks the same."""
+    names, rows, remedy, answer = UNCLEAR[name]
+    root = write_masks(make(tmp_path / "mine", count=10), *rows)
+    (root / "classes.txt").write_text("".join(f"{name}\n" for name in names))
+    assert evaluate(tmp_path, root, "model.model_type=no-such-model") == (1, None)
+    error = capsys.readouterr().err
+    assert remedy in error and "--no-check" in error and "no-such-model" not in error
+    assert "test_dataloader.dataset.NAME=VALUE" in error
+    code, report = run(root)
+    assert (code, report["errors"]) == (1, 1)
+    assert remedy in capsys.readouterr().out
+    option = f"test_dataloader.dataset.{answer}"
+    assert run(root, "--cfg-options", option)[0] == 0
+    assert evaluate(tmp_path, root, option, "model.model_type=no-such-model") == (1, None)
+    assert "no-such-model" in capsys.readouterr().err
+
+
+def test_one_cause_is_one_line(tmp_path, capsys):
+    root = write_masks(make(tmp_path, count=30), [0, 1, 7])
+    code, report = run(root)
+    output = capsys.readouterr().out
+    assert (code, report["errors"], len(report["illegal_files"])) == (1, 1, 30)
+    assert sum("label 7" in line for line in output.splitlines()) == 1
+    assert "label 7 in 30 of 30 files, 31 % of the pixels (first: 0.png)" in output
+
+
+def test_check_prints_a_table_of_the_values(tmp_path, capsys):
+    root = write_masks(make(tmp_path, count=3), [0, 1, 1, 255])
+    (root / "classes.txt").write_text(f"ground\n{'a long name of a class ' * 3}\n")
+    assert run(root)[0] == 0
+    lines = capsys.readouterr().out.splitlines()
+    start = next(
+        number for number, line in enumerate(lines) if line.split() == ["value", "class", "pixels", "share", "images"]
+    )
+    assert lines[start + 1].split() == ["0", "ground", "144", "25.00", "%", "3"]
+    assert lines[start + 2].split()[-4:] == ["288", "50.00", "%", "3"]
+    assert lines[start + 3].split() == ["255", "ignored", "144", "25.00", "%", "3"]
+    assert all(len(line) <= 80 for line in lines[start : start + 4])
+
+
+def test_skip_bad_passes_single_bad_files_and_no_wrong_labels(tmp_path, capsys):
+    root = make(tmp_path / "mine", 9, size=(160, 120))
+    (root / "masks/4.png").write_bytes(b"<html>")
+    (root / "images/7.jpg").write_bytes(b"")
+    Image.new("L", (160, 120), 9).save(root / "masks/2.png")
+    assert evaluate(tmp_path, root) == (1, None)
+    code, record = evaluate(tmp_path, root, "--skip-bad")
+    assert (code, len(record["left_out"])) == (0, 3)
+    capsys.readouterr()
+    write_masks(root, [0, 1, 7])
+    assert evaluate(tmp_path / "again", root, "--skip-bad") == (1, None)
+    assert "label 7 in 9 of 9 files" in capsys.readouterr().err
+
+
+def test_training_data_are_checked_too(tmp_path):
+    root = write_masks(make(tmp_path), [0, 1, 7])
+    cfg = merge_config(EvalOptions(FOLDER, data_root=str(root)))
+    register_modules()
+    activate_scope(cfg)
+    cfg.train_dataloader = dict(dataset=dict(type="SeededDraws", dataset=cfg.test_dataloader.dataset))
+    with pytest.raises(DataError, match=r"not fit for a training: .* label 7 in 3 of 3 .* --train\."):
+        run_preflight(cfg, of_training=True)
+    write_masks(root, [0, 1, 255])
+    assert run_preflight(cfg, of_training=True) == []

@@ -4,10 +4,12 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
-from proxyclip.data.files.labels import LabelFormat, decode_label_map
-from proxyclip.data.transforms import MyLoadAnnotations, remap_labels
+from proxyclip.data.files.label_maps import decode_label_map
+from proxyclip.data.files.labels import LabelFormat
+from proxyclip.data.transforms import LoadImageFromFile, MyLoadAnnotations, remap_labels
 
 WIDE = np.array([[0, 1, 255, 256], [300, 846, 65535, 254]])
 
@@ -118,3 +120,40 @@ def test_decode_label_map_refuses_other_files_by_name(kind):
         decode_label_map(data, "some/mask.png")
     assert "some/mask.png" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+class DarkImages(torch.utils.data.Dataset):
+    """Image files that leave the upper bits unused, read by a loader's processes."""
+
+    def __init__(self, folder, **options):
+        self.paths = [str(folder / f"{i}.png") for i in range(6)]
+        for i, path in enumerate(self.paths):
+            Image.fromarray(np.arange(i, i + 48, dtype=np.uint16).reshape(6, 8)).save(path)
+        self.load = LoadImageFromFile(**options)
+
+    def __len__(self):
+        return len(self.paths)
+
+    def __getitem__(self, index):
+        return self.load.transform({"img_path": self.paths[index]})["img"]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_image_notes_are_printed_once_in_a_run(tmp_path, capfd, workers):
+    for options, notes in (({}, 1), (dict(stretch=True), 0)):
+        images = [*torch.utils.data.DataLoader(DarkImages(tmp_path, **options), num_workers=workers, batch_size=None)]
+        assert len(images) == 6 and images[0].max() == (0 if notes else 255)
+        assert capfd.readouterr().err.count("has 16 bits a channel") == notes
+
+
+def test_image_loader_reads_other_color_types_by_mmcv(tmp_path):
+    path = str(tmp_path / "a.png")
+    Image.fromarray(np.full((4, 5), 7000, np.uint16)).save(path)
+    image = LoadImageFromFile(color_type="unchanged").transform({"img_path": path})["img"]
+    assert (image.dtype, image.shape, image[0, 0]) == (np.uint16, (4, 5), 7000)
+    assert LoadImageFromFile(color_type="grayscale").transform({"img_path": path})["img"].shape == (4, 5)
+    assert LoadImageFromFile(to_float32=True).transform({"img_path": path})["img"].dtype == np.float32
+    for options in (dict(color_type="grayscale"), dict(imdecode_backend="pillow")):
+        with pytest.raises(ValueError, match=r"color_ignore_orientation.*cv2.*with stretch"):
+            LoadImageFromFile(stretch=True, **options)
+    assert "stretch=True, max_megapixels=200" in repr(LoadImageFromFile(stretch=True, max_megapixels=200))

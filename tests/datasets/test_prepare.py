@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+from helpers.image_bytes import encode_gray_png
 from helpers.image_files import photo, pixels, save, write
 from PIL import Image
 from pycocotools import mask as rle
@@ -285,6 +286,26 @@ def test_ade20k_reports_bad_files(output, ade):
     assert "ADE_val_00000001.png: has values [151] that a map of the 150 classes does not" in err
     assert "ADE_val_00000002.png: cannot be read" in err
     assert "ADE_val_00000003.jpg: cannot be read" in err
+
+
+def test_maps_that_pillow_scales_or_of_several_pages_are_refused(output, ade):
+    frames = [Image.new("L", (151, 2), value) for value in (1, 2)]
+    first = ade / "annotations/validation/ADE_val_00000001.png"
+    frames[0].save(first, save_all=True, append_images=frames[1:])
+    first.with_name("ADE_val_00000002.png").write_bytes(encode_gray_png(np.full((2, 151), 3), 4))
+    err = output("prepare_ade20k", ade, code=1)
+    assert "ADE_val_00000001.png: expected one map, but it has 2 pages" in err
+    assert "ADE_val_00000002.png: expected gray values of 8 bits, but they have 4" in err
+
+
+def test_linked_and_hidden_folders_count_once(script, tmp_path):
+    files = script("_files")
+    for name in ("a/1.png", "__MACOSX/2.png", ".trash/3.png", "a/._1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "a/up").symlink_to("..")
+    (tmp_path / "b").symlink_to("a")
+    assert [path.name for path in files.walk(tmp_path, ".png")] == ["1.png"]
 
 
 def test_ade20k_accepts_real_samples(output, samples):

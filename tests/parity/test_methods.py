@@ -17,8 +17,9 @@ from proxyclip.engine.parity.cases import (
     Tolerance,
     run_case,
 )
+from proxyclip.engine.parity.method_names import UnknownParityMethod, list_parity_methods
 from proxyclip.engine.parity.reference import GoldenNotFound, GoldenSet
-from proxyclip.engine.parity.run import UnknownParityMethod, list_parity_methods, load_parity_cases
+from proxyclip.engine.parity.run import load_parity_cases
 from proxyclip.engine.parity.world import ParityWorld
 
 CASES = [case for method in list_parity_methods() for case in load_parity_cases(method)]

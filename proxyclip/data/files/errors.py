@@ -1,5 +1,6 @@
 """File issues, and the exceptions that carry them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -34,3 +35,12 @@ class CorruptFile(UnusableFile, OSError):
 
 class InvalidFile(UnusableFile, ValueError):
     """A file that can be read but is not what it should be."""
+
+
+def summarize_issues(issues: Iterable[FileIssue]) -> list[str]:
+    """Format the first issue of each kind, with the number of the others."""
+    kinds: dict[str, list[FileIssue]] = {}
+    for issue in issues:
+        kinds.setdefault(issue.kind, []).append(issue)
+    more = (f" (and {len(group) - 1} more like it)" if len(group) > 1 else "" for group in kinds.values())
+    return [f"{group[0]}{text}" for group, text in zip(kinds.values(), more, strict=True)]

@@ -1,17 +1,17 @@
 """Inspection of every image and label map of a data set, in threads."""
 
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
-
-import numpy as np
+from typing import Any, TypeVar
 
 from proxyclip.data.files.errors import FileIssue, UnusableFile
 from proxyclip.data.files.images import ImageInfo, verify_image
-from proxyclip.data.files.labels import LabelFormat, decode_label_map
+from proxyclip.data.files.label_counts import LabelCounts, count_label_values
+from proxyclip.data.files.label_maps import decode_label_map
+from proxyclip.data.files.labels import LabelFormat
 from proxyclip.data.files.layout import SampleFiles
 
 T = TypeVar("T")
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Inspection:
-    """Issues of a sample, its image size (height, width), pixels of each scored label."""
+    """Issues of a sample, its image size (height, width), pixels of each value of its labels."""
 
     name: str
     problems: tuple[FileIssue, ...] = ()
@@ -27,45 +27,77 @@ class Inspection:
     pixels: dict[int, int] = field(default_factory=dict)
 
 
-def inspect_sample(pair: SampleFiles, label_format: LabelFormat) -> Inspection:
-    """Read both files of a sample to their ends and compare them; raises nothing."""
+def inspect_sample(
+    pair: SampleFiles, label_format: LabelFormat, image_options: Mapping[str, Any] | None = None
+) -> Inspection:
+    """Read both files of a sample to their ends and compare them; raises nothing.
+
+    Args:
+        image_options: `stretch` and `max_megapixels` of `verify_image`.
+    """
     problems: list[FileIssue] = []
-    image = _read(pair.image, verify_image, problems)
-    labels = None if pair.label is None else _read(pair.label, decode_label_map, problems)
+    options = dict(image_options or {})
+    decode_labels = partial(decode_label_map, max_megapixels=options.get("max_megapixels"))
+    image = _read(pair.image, partial(verify_image, **options), problems)
+    labels = None if pair.label is None else _read(pair.label, decode_labels, problems)
+    problems += image.notes if image is not None else ()
     pixels: dict[int, int] = {}
     if labels is not None:
         if image is not None:
             problems += _compare(pair, image, labels.shape)
+        pixels = count_label_values(labels)
         try:
             label_format.check(labels, str(pair.label))
         except UnusableFile as error:
             problems.append(error.problem)
-        else:
-            values, counts = np.unique(label_format.apply(labels), return_counts=True)
-            pixels = dict(zip(values.tolist(), counts.tolist(), strict=True))
-        if pixels.keys() == {label_format.ignore}:
+        if all(label_format.is_legal(value) and not label_format.is_class(value) for value in pixels):
             text = "every pixel is ignored: the image does not count"
             problems.append(FileIssue("all ignored", str(pair.label), text, level="note"))
     return Inspection(pair.name, tuple(problems), image.size if image else None, pixels)
 
 
-def inspect_samples(pairs: Sequence[SampleFiles], label_format: LabelFormat, workers: int = 1) -> Iterator[Inspection]:
+def inspect_samples(
+    pairs: Sequence[SampleFiles],
+    label_format: LabelFormat,
+    workers: int = 1,
+    image_options: Mapping[str, Any] | None = None,
+) -> Iterator[Inspection]:
     """Inspect samples in their order; the decoders run outside the GIL."""
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from pool.map(inspect_sample, pairs, itertools.repeat(label_format))
+        inspect = partial(inspect_sample, label_format=label_format, image_options=image_options)
+        yield from pool.map(inspect, pairs)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def sum_label_counts(inspections: Iterable[Inspection]) -> dict[int, tuple[int, int]]:
-    """(pixels, images) of each label that occurs in a set."""
-    totals: dict[int, tuple[int, int]] = {}
-    for inspection in inspections:
-        for label, count in inspection.pixels.items():
-            pixels, images = totals.get(label, (0, 0))
-            totals[label] = (pixels + count, images + 1)
-    return dict(sorted(totals.items()))
+def sum_label_counts(pairs: Iterable[SampleFiles], inspections: Iterable[Inspection]) -> LabelCounts:
+    """Sum the values of the label maps that could be read."""
+    counts = LabelCounts()
+    for pair, inspection in zip(pairs, inspections, strict=True):
+        if inspection.pixels:
+            counts.add(str(pair.label), inspection.pixels)
+    return counts
+
+
+def count_labels(
+    pairs: Sequence[SampleFiles], workers: int = 1, max_megapixels: float | None = None
+) -> tuple[LabelCounts, list[FileIssue]]:
+    """Count the values of label maps without reading the images; bad files are issues."""
+
+    def read(pair: SampleFiles) -> tuple[SampleFiles, dict[int, int], list[FileIssue]]:
+        problems: list[FileIssue] = []
+        decode = partial(decode_label_map, max_megapixels=max_megapixels)
+        labels = None if pair.label is None else _read(pair.label, decode, problems)
+        return pair, {} if labels is None else count_label_values(labels), problems
+
+    counts, issues = LabelCounts(), list[FileIssue]()
+    with ThreadPoolExecutor(workers) as pool:
+        for pair, pixels, problems in pool.map(read, pairs):
+            issues += problems
+            if pixels:
+                counts.add(str(pair.label), pixels)
+    return counts, issues
 
 
 def _read(path: Path, decoder: Callable[[bytes, Path], T], problems: list[FileIssue]) -> T | None:

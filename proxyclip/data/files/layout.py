@@ -1,15 +1,37 @@
 """Listing of images and label maps, and the issues of file names."""
 
-import os
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxyclip.data.files.errors import FileIssue
+from proxyclip.utils.paths import is_hidden, normalize_file_name, walk_folder
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".JPG", ".JPEG", ".PNG")
-LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".PNG", ".TIF", ".TIFF")
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
+MORE_IMAGE_SUFFIXES = (
+    ".jfif",
+    ".jpe",
+    ".webp",
+    ".bmp",
+    ".tif",
+    ".tiff",
+    ".avif",
+    ".jp2",
+)  # where there is none of those
+LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+READABLE_SUFFIXES = (*IMAGE_SUFFIXES, *MORE_IMAGE_SUFFIXES)
+UNREADABLE_SUFFIXES = (".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".psd", ".svg", ".pdf")
+# What a file of the right name and another ending is, and what to do about it.
+FORMAT_REMEDIES = {
+    ".json": "polygons of a labeling tool: export label maps from it, one channel of class indices",
+    ".xml": "annotations of a labeling tool: export label maps from it, one channel of class indices",
+    ".txt": "a text, such as YOLO's polygons: export label maps, one channel of class indices",
+    ".npy": "an array of NumPy: save it as PNG, or as TIFF above 255 classes",
+    ".npz": "an archive of NumPy: save its map as PNG, or as TIFF above 255 classes",
+    ".mat": "an array of MATLAB: save it as PNG, or as TIFF above 255 classes",
+    ".gif": "a GIF: save it as PNG",
+}
 
 
 @dataclass(frozen=True)
@@ -29,7 +51,8 @@ class DatasetLayout:
         images, labels: folders; `labels` is None for images without ground truth.
         names: a file with one name a line; without it every image of the folder, and of folders below it, counts.
         image_suffix, label_suffix: end of the file names. A bare suffix of an image (.jpg) or of a label map (.png)
-            also fits the other ones: .jpeg, .JPG, .png and .tif, .tiff.
+            also fits the other ones: .jpeg, .png, and where there is none of them .webp, .bmp, .tif, ...; of label
+            maps .tif, .tiff, .bmp. Upper and lower case are the same, and so are composed and decomposed letters.
         without_labels: names that are known to have no label map; they are left out where it is missing.
     """
 
@@ -46,7 +69,7 @@ def find_samples(layout: DatasetLayout) -> tuple[list[SampleFiles], list[FileIss
     problems = list(_missing_places(layout))
     if problems:
         return [], problems
-    suffixes = _suffixes(layout.image_suffix, IMAGE_SUFFIXES)
+    suffixes = _image_suffixes(layout)
     if layout.names is not None:
         images = dict(_listed_images(layout.names, layout.images, suffixes, problems))
     else:
@@ -55,7 +78,7 @@ def find_samples(layout: DatasetLayout) -> tuple[list[SampleFiles], list[FileIss
         pairs = [SampleFiles(name, image) for name, image in images.items()]
     else:
         pairs = list(_pair_labels(images, layout, problems))
-    if not images and not problems:
+    if not images and not any(problem.level == "error" for problem in problems):
         endings = " or ".join(dict.fromkeys(suffix.lower() for suffix in suffixes))
         place = layout.names or layout.images
         problems.append(FileIssue("no image", str(place), f"has no image (expected names that end in {endings})"))
@@ -64,8 +87,8 @@ def find_samples(layout: DatasetLayout) -> tuple[list[SampleFiles], list[FileIss
 
 def count_unlisted_images(layout: DatasetLayout, pairs: Iterable[SampleFiles]) -> int:
     """Number of images in the folder of images that are no samples."""
-    images = dict(_all_images(layout.images, _suffixes(layout.image_suffix, IMAGE_SUFFIXES), []))
-    return len(images.keys() - {pair.name for pair in pairs})
+    images = {path for _, path in _all_images(layout.images, _image_suffixes(layout), [])}
+    return len(images - {pair.image for pair in pairs})
 
 
 def _missing_places(layout: DatasetLayout) -> Iterator[FileIssue]:
@@ -79,8 +102,66 @@ def _missing_places(layout: DatasetLayout) -> Iterator[FileIssue]:
             yield FileIssue("missing place", str(place), f"{what} does not exist")
 
 
-def _suffixes(suffix: str, alike: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys((suffix, *alike))) if suffix in alike else (suffix,)
+def _image_suffixes(layout: DatasetLayout) -> tuple[str, ...]:
+    suffix = layout.image_suffix
+    return (suffix, *READABLE_SUFFIXES) if suffix.lower() in IMAGE_SUFFIXES else (suffix,)
+
+
+def _label_suffixes(layout: DatasetLayout) -> tuple[str, ...]:
+    suffix = layout.label_suffix
+    return (suffix, *LABEL_SUFFIXES) if suffix.lower() in LABEL_SUFFIXES else (suffix,)
+
+
+def _normalize_suffix(suffix: str) -> str:
+    return normalize_file_name(f"x{suffix}")[1:]
+
+
+class FolderIndex:
+    """Files of folders by the names that a person takes for one; each is listed once."""
+
+    def __init__(self) -> None:
+        self._names: dict[Path, dict[str, str]] = {}
+        self.explained: set[Path] = set()  # files that explain another's absence
+
+    def list_folder(self, folder: Path) -> dict[str, str]:
+        """Map the normalized names of the files in a folder to their own."""
+        if folder not in self._names:
+            names = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
+            self._names[folder] = {normalize_file_name(name): name for name in names if not is_hidden(name)}
+        return self._names[folder]
+
+    def find(self, path: Path, suffixes: tuple[str, ...]) -> Path | None:
+        """Find the first of `path` + suffix that is a file, or None."""
+        names = self.list_folder(path.parent)
+        matches = (names.get(normalize_file_name(path.name + suffix)) for suffix in suffixes)
+        name = next(filter(None, matches), None)
+        return path.parent / name if name else None
+
+    def explain(self, path: Path, option: str, readable: tuple[str, ...]) -> str | None:
+        """Explain a missing file by one of its name with another ending, or return None.
+
+        Args:
+            path: without suffix.
+            option: of the data set, that sets the ending.
+            readable: endings of files that can be read.
+        """
+        stem = normalize_file_name(path.name + ".x")[:-2]
+        for key, name in self.list_folder(path.parent).items():
+            ending = key.removeprefix(stem)
+            if ending == key or ending[:1] not in ("_", "-", "."):
+                continue
+            suffix = Path(key).suffix
+            if suffix in readable:
+                remedy = f": set test_dataloader.dataset.{option}={ending}"
+            elif suffix in FORMAT_REMEDIES:
+                remedy = f", {FORMAT_REMEDIES[suffix]}"
+            elif suffix in UNREADABLE_SUFFIXES:
+                remedy = ", which cannot be read: convert it to PNG or JPEG"
+            else:
+                continue
+            self.explained.add(path.parent / name)
+            return f"{name} lies there{remedy}"
+        return None
 
 
 def _listed_images(
@@ -91,26 +172,28 @@ def _listed_images(
     except UnicodeDecodeError:
         problems.append(FileIssue("bad list", str(names), "is not UTF-8 text", "write it again, one name a line"))
         return
-    cache: dict[Path, frozenset[str]] = {}
+    index = FolderIndex()
     listed: Counter[str] = Counter()
     for number, line in enumerate(lines, 1):
         name = line.strip().replace("\\", "/")
         if not name:
             continue
-        image = _find_file(cache, folder / name, suffixes)
-        ending = next((suffix for suffix in suffixes if name.endswith(suffix)), None)
+        image = index.find(folder / name, suffixes)
+        ending = next((suffix for suffix in suffixes if name.lower().endswith(suffix.lower())), None)
         if image is None and ending is not None:  # the list has file names
-            name = name.removesuffix(ending)
-            image = _find_file(cache, folder / name, suffixes)
+            name = name[: -len(ending)]
+            image = index.find(folder / name, suffixes)
         if image is None:
             first = name.split()[0]
-            if first != name and _find_file(cache, folder / first, suffixes):
+            if first != name and index.find(folder / first, suffixes):
                 text = f"line {number} has {name!r}: more than a name"
                 problems.append(FileIssue("bad list", str(names), text, "write one name a line"))
             else:
                 file = folder / f"{name}{suffixes[0]}"
                 text = f"does not exist, but line {number} of {names.name} names it"
-                problems.append(FileIssue("missing image", str(file), text, "get the images again, all of them"))
+                remedy = index.explain(folder / name, "img_suffix", READABLE_SUFFIXES)
+                remedy = remedy or "get the images again, all of them"
+                problems.append(FileIssue("missing image", str(file), text, remedy))
             continue
         listed[name] += 1
         if listed[name] == 2:
@@ -120,27 +203,40 @@ def _listed_images(
 
 
 def _all_images(folder: Path, suffixes: tuple[str, ...], problems: list[FileIssue]) -> Iterator[tuple[str, Path]]:
-    named: dict[str, list[Path]] = defaultdict(list)
-    for place, _, files in os.walk(folder, followlinks=True):
-        for file in sorted(files):
-            suffix = next((suffix for suffix in suffixes if file.endswith(suffix)), None)
-            if suffix is not None and file != suffix and not file.startswith("."):
-                path = Path(place, file)
-                named[path.relative_to(folder).as_posix().removesuffix(suffix)].append(path)
-    for name, paths in sorted(named.items(), key=lambda item: item[1]):
+    """Yield name and file of every image; of other forms than JPEG and PNG if it is the only one of its name."""
+    groups: dict[str, list[Path]] = defaultdict(list)
+    more_groups: dict[str, list[Path]] = defaultdict(list)
+    names: dict[Path, str] = {}
+    unreadable: Counter[str] = Counter()
+    for place, files in walk_folder(folder):
+        for file in files:
+            key = normalize_file_name(file)
+            suffix = next((suffix for suffix in suffixes if key.endswith(_normalize_suffix(suffix))), "")
+            if suffix and len(file) > len(suffix):
+                path = place / file
+                names[path] = path.relative_to(folder).as_posix()[: -len(suffix)]
+                chosen = more_groups if suffix != suffixes[0] and suffix in MORE_IMAGE_SUFFIXES else groups
+                chosen[normalize_file_name(f"{names[path]}.x")].append(path)
+            elif Path(key).suffix in UNREADABLE_SUFFIXES:
+                unreadable[Path(key).suffix] += 1
+    for paths in sorted((more_groups | groups).values()):
         if len(paths) > 1:
             text = f"there is also {', '.join(path.name for path in paths[1:])}: two images of one name"
             problems.append(FileIssue("two images", str(paths[0]), text, "leave only the right one in the folder"))
-        yield name, paths[0]
+        yield names[paths[0]], paths[0]
+    if unreadable:
+        counts = ", ".join(f"{count} of {suffix}" for suffix, count in sorted(unreadable.items()))
+        text = f"files of forms that cannot be read are left out ({counts})"
+        problems.append(FileIssue("unreadable form", str(folder), text, "convert them to PNG or JPEG", level="note"))
 
 
 def _pair_labels(images: dict[str, Path], layout: DatasetLayout, problems: list[FileIssue]) -> Iterator[SampleFiles]:
     folder = layout.labels
     assert folder is not None
-    cache: dict[Path, frozenset[str]] = {}
-    suffixes = _suffixes(layout.label_suffix, LABEL_SUFFIXES)
+    index = FolderIndex()
+    suffixes = _label_suffixes(layout)
     for name, image in images.items():
-        label = _find_file(cache, folder / name, suffixes)
+        label = index.find(folder / name, suffixes)
         if label is not None:
             yield SampleFiles(name, image, label)
         elif Path(name).name in layout.without_labels:
@@ -149,19 +245,14 @@ def _pair_labels(images: dict[str, Path], layout: DatasetLayout, problems: list[
         else:
             file = folder / f"{name}{suffixes[0]}"
             text = f"does not exist, but there is the image {image.name}"
-            remedy = "convert the data set again, or take the image out"
+            remedy = index.explain(folder / name, "seg_map_suffix", LABEL_SUFFIXES)
+            remedy = remedy or "convert the data set again, or take the image out"
             problems.append(FileIssue("missing label", str(file), text, remedy))
     if layout.names is None:
+        names = {normalize_file_name(f"{name}.x") for name in images}
+        image_index = FolderIndex()
         for name, label in _all_images(folder, suffixes, []):
-            if name not in images:
-                remedy = "get the images again, all of them"
+            if normalize_file_name(f"{name}.x") not in names and label not in index.explained:
+                remedy = image_index.explain(layout.images / name, "img_suffix", READABLE_SUFFIXES)
+                remedy = remedy or "get the images again, all of them"
                 problems.append(FileIssue("missing image", str(label), "has no image", remedy))
-
-
-def _find_file(cache: dict[Path, frozenset[str]], path: Path, suffixes: tuple[str, ...]) -> Path | None:
-    """First of `path` + suffix that is a file, or None; the cache has the names in each folder."""
-    folder = path.parent
-    if folder not in cache:
-        cache[folder] = frozenset(file.name for file in folder.iterdir()) if folder.is_dir() else frozenset()
-    name = next((path.name + suffix for suffix in suffixes if path.name + suffix in cache[folder]), None)
-    return folder / name if name else None

@@ -14,6 +14,8 @@ from proxyclip.models import registry
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.refine import build_refine_steps
 from proxyclip.models.vfm import resolve_vfm_spec
+from proxyclip.models.weights.catalogue import expand_clip_name
+from proxyclip.utils.paths import path_exists
 
 BASE_SEGMENTOR = "ProxyCLIPSegmentation"
 
@@ -36,7 +38,7 @@ def parse_vfm_spec(text: str) -> dict[str, Any] | None:
     spec = {"type": name} if registry.is_plugin_file(name) else resolve_vfm_spec(name)
     registry.load_plugin_class("vfm", spec["type"])
     for part in parts:
-        is_file = part.endswith((".pth", ".pt", ".safetensors", ".bin")) or Path(part).is_file()
+        is_file = part.endswith((".pth", ".pt", ".safetensors", ".bin")) or (path_exists(part) and Path(part).is_file())
         key = "checkpoint" if is_file else "model"
         if key in spec:
             raise ValueError(f"--vfm {text}: expected one {key}, but got {spec[key]!r} and {part!r}")
@@ -56,7 +58,7 @@ def parse_clip_spec(text: str, model: Mapping[str, Any]) -> dict[str, Any]:
     """
     from proxyclip.models.clip.loading import canonical_clip_name, check_clip_supported, default_clip_tag
 
-    name, _, weights = text.partition(",")
+    name, _, weights = expand_clip_name(text).partition(",")
     if ":" in name:
         return dict(model_type=name, clip_type=weights or None)
     name = canonical_clip_name(name)

@@ -9,27 +9,18 @@ from mmengine.config import Config
 from mmseg.registry import DATASETS
 
 from proxyclip.engine.config import components
+from proxyclip.engine.config.names import find_config, find_method_file, list_methods
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_cfg_options, apply_method_file, set_model_args
+from proxyclip.engine.config.reading import DATA_ROOT_VARIABLE, read_config
 from proxyclip.engine.config.registration import generates_data
-from proxyclip.models.registry import is_plugin_file
 from proxyclip.utils.paths import ROOT, find_existing_path
-from proxyclip.utils.suggest import closest_match, did_you_mean
-from proxyclip.utils.system import temporary_environment
 
 METRIC_TYPES = ("SegMetric", "IoUMetric")  # two names of one class
-DATA_ROOT_VARIABLE = "DATA_ROOT"  # environment variable that configs read their data folder from
-REPOSITORY_VARIABLE = "PROXYCLIP"  # set while configs are read: those outside the repository find their base with it
 TRAINING_ONLY_KEYS = (
     "train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "auto_scale_lr",
     "val_dataloader", "val_cfg", "val_evaluator", "sync_bn", "find_unused_parameters"
 )  # fmt: skip
-
-
-class ConfigNotFound(FileNotFoundError):
-    """Config or method of the command line that does not exist."""
-
-    exit_code = 2  # of the command, as for a wrong argument
 
 
 def load_config(options: EvalOptions) -> tuple[Config, components.MethodInfo]:
@@ -52,18 +43,17 @@ def load_config(options: EvalOptions) -> tuple[Config, components.MethodInfo]:
 
 def merge_config(options: EvalOptions) -> Config:
     """Merge config, method, VFM, CLIP, checkpoint and --cfg-options, in this order."""
-    with temporary_environment({DATA_ROOT_VARIABLE: options.data_root, REPOSITORY_VARIABLE: str(ROOT)}):
-        cfg = Config.fromfile(find_config(options.config))
-        values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
-        flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
-        if flags and components.describe_method(cfg.model).needs_checkpoint:
-            raise components.IncompatibleComponents(
-                f"{flags} does not go with {cfg.model.type}: its parts were trained together and their weights are in "
-                f"its checkpoint. Leave out {flags}, or evaluate a config of another method"
-            )
-        cfg.pop("protocol", None)  # what the model of a config of configs/<method> was made of
-        if options.method is not None:
-            apply_method_file(cfg, find_method_file(options.method))
+    cfg = read_config(find_config(options.config), options.data_root)
+    values = {f"--{name}": getattr(options, name) for name in ("method", "vfm", "clip")}
+    flags = " ".join(f"{flag} {value}" for flag, value in values.items() if value is not None)
+    if flags and components.describe_method(cfg.model).needs_checkpoint:
+        raise components.IncompatibleComponents(
+            f"{flags} does not go with {cfg.model.type}: its parts were trained together and their weights are in "
+            f"its checkpoint. Leave out {flags}, or evaluate a config of another method"
+        )
+    cfg.pop("protocol", None)  # what the model of a config of configs/<method> was made of
+    if options.method is not None:
+        apply_method_file(cfg, find_method_file(options.method))
     if options.vfm is not None:
         set_model_args(cfg, vfm_model=components.parse_vfm_spec(options.vfm))
         if "checkpoint" in cfg.model:
@@ -161,47 +151,11 @@ def _apply_options(cfg: Config, options: EvalOptions) -> None:
     cfg.custom_hooks = hooks
 
 
-def list_methods() -> list[str]:
-    """List the names of all methods: the files of configs/method."""
-    return sorted(path.stem for path in (ROOT / "configs" / "method").glob("*.py"))
-
-
-def find_method_file(name: str) -> Path:
-    """Find the file of a method: a name of configs/method, or the path of a .py file."""
-    if is_plugin_file(name):
-        return find_config(name)
-    names = list_methods()
-    if name in names:
-        return ROOT / "configs" / "method" / f"{name}.py"
-    closest = closest_match(name, names)
-    hint = f" Did you mean {closest}?" if closest else ""
-    raise ConfigNotFound(f"There is no method {name!r}: expected one of {', '.join(names)}, or my/own.py.{hint}")
-
-
 @cache
 def describe_method_file(name: str) -> components.MethodInfo:
     """Describe the method `name`: of configs/method, or a .py file."""
-    model = Config.fromfile(find_method_file(name)).model
+    model = read_config(find_method_file(name)).model
     return components.describe_method({"type": components.BASE_SEGMENTOR, **model})
-
-
-def find_config(name: str) -> Path:
-    """Find the config file `name` in the current folder, else in the repository."""
-    for path in (Path(name), ROOT / name):
-        if path.is_file():
-            return path.resolve()
-    known = _known_configs()
-    shown = [path for path in known if not path.startswith("configs/trained/")]
-    omitted = f" and {len(known) - len(shown)} below configs/trained" if len(known) > len(shown) else ""
-    suggestion = did_you_mean(name.replace("\\", "/"), known, 1, 0.5)
-    hint = suggestion or f"known are {', '.join(shown) or 'none'}{omitted}"
-    raise ConfigNotFound(f"There is no config {name!r}: {hint}")
-
-
-def _known_configs() -> list[str]:
-    patterns = ("cfg_*.py", "*/cfg_*.py", "method/*.py", "trained/**/*.py")
-    paths = [path.relative_to(ROOT) for pattern in patterns for path in (ROOT / "configs").glob(pattern)]
-    return sorted(path.as_posix() for path in paths if not any(part.startswith("_") for part in path.parts))
 
 
 def config_name(cfg: Config) -> str:

@@ -103,6 +103,7 @@ class TrainOptions:
     )
     amp: bool = declare_option(False, help="mixed precision: float16 on CUDA, bfloat16 on a CPU")
     seed: int | None = declare_option(None, metavar="N", help="of all random numbers (default: the config's, or 0)")
+    check: bool = declare_option(True, flags=("--no-check",), help="train even if the data look wrong")
     evaluate: bool = declare_option(True, flags=("--no-eval",), help="do not evaluate the last checkpoint")
     launcher: str = declare_option("none", choices=_LAUNCHERS, help="see dist_train.sh")
     device: str = declare_device()
@@ -111,7 +112,7 @@ class TrainOptions:
 
     def evaluation(self, checkpoint: Path | str | None = None) -> EvalOptions:
         """Return the options of the evaluation of a checkpoint of this training."""
-        shared = ("config", "work_dir", "data_root", "cfg_options", "device", "workers", "launcher", "debug")
+        shared = ("config", "work_dir", "data_root", "cfg_options", "check", "device", "workers", "launcher", "debug")
         path = None if checkpoint is None else str(checkpoint)
         return EvalOptions(checkpoint=path, **{name: getattr(self, name) for name in shared})
 

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
 from proxyclip.engine.config.components import BASE_SEGMENTOR, find_segmentor_class
+from proxyclip.engine.config.reading import read_config
 from proxyclip.models.registry import accepts_any_argument, list_constructor_arguments
 from proxyclip.utils.suggest import did_you_mean
 
@@ -24,7 +25,7 @@ def apply_method_file(cfg: Config, path: Path) -> None:
     Raises:
         ValueError: the file sets anything but a model.
     """
-    method = Config.fromfile(path)
+    method = read_config(path)
     if set(method) - {"custom_imports"} != {"model"}:
         raise ValueError(f"Expected {path} to set `model` and nothing else, but it sets {sorted(method) or 'nothing'}")
     changes = dict(method.model)
@@ -46,7 +47,8 @@ def apply_cfg_options(cfg: Config, assignments: Iterable[str]) -> None:
     """Apply `key.sub=value`; a new `type` inside the model drops the old arguments.
 
     Raises:
-        ValueError: no '=', or a key that fits nothing in the config; the message has the closest names.
+        ValueError: no '=', a key that fits nothing in the config, or one that changes nothing; the message has the
+            closest names.
     """
     assignments = list(assignments)
     without_value = [text for text in assignments if "=" not in text]
@@ -56,10 +58,23 @@ def apply_cfg_options(cfg: Config, assignments: Iterable[str]) -> None:
     parser.add_argument("--changes", nargs="*", action=DictAction)
     changes = parser.parse_args(["--changes", *assignments]).changes if assignments else {}
     for key, value in changes.items():
+        _refuse_copied(cfg, key)
         parent, leaf = _parent(cfg, key)
         if key.startswith("model.") and key.count(".") > 1 and leaf == "type" and parent.get("type") != value:
             parent.clear()
     cfg.merge_from_dict(changes)
+
+
+def _refuse_copied(cfg: Config, key: str) -> None:
+    """Refuse a change of `test_pipeline` and the like, of which a data set has its own copy."""
+    name = key.partition(".")[0]
+    loader = name.replace("_pipeline", "_dataloader")
+    if name.endswith("_pipeline") and loader in cfg and "pipeline" in (cfg[loader].get("dataset") or {}):
+        rest = key.removeprefix(name)
+        raise ValueError(
+            f"--cfg-options {key} would change nothing, since the data set has a copy of it: set "
+            f"{loader}.dataset.pipeline{rest}"
+        )
 
 
 def check_model_arguments(cfg: Config) -> None:

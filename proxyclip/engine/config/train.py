@@ -1,11 +1,12 @@
 """Build the config of one training run from a config file and options."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
 
+from proxyclip.data.check import unwrap_dataset_config
 from proxyclip.engine.config.load import METRIC_TYPES, config_name, explain_missing_data, merge_config, set_data_root
 from proxyclip.engine.config.options import TrainOptions
 from proxyclip.engine.config.overrides import check_model_arguments
@@ -71,13 +72,6 @@ def complete_train_config(cfg: Config, options: TrainOptions, device: str, world
         if not loader.get("num_workers"):
             loader.pop("persistent_workers", None)
             loader.pop("prefetch_factor", None)
-
-
-def unwrap_dataset_config(dataset: MutableMapping) -> Any:
-    """Config of the data set inside its wrappers."""
-    while "dataset" in dataset:
-        dataset = dataset["dataset"]
-    return dataset
 
 
 def get_log_interval(cfg: Config) -> int:

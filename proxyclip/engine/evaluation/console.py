@@ -2,28 +2,27 @@
 
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TextIO
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from proxyclip.engine.config.components import MethodInfo
 from proxyclip.engine.config.load import config_name
 from proxyclip.results.columns import ZERO_SHOT_METRICS, format_class_name
 from proxyclip.results.published import find_published_result
 from proxyclip.utils.formats import format_two_decimals
+from proxyclip.utils.text_table import TextTable, measure_columns
 
 _MAX_ROWS = 200  # classes the console shows
 
 
 def silence_libraries() -> None:
     """Show only warnings of what mmengine logs before a Runner has its log."""
+    logging.basicConfig(format="%(message)s")  # before open_clip's first warning sets up "WARNING:root:" for all
     logging.raiseExceptions = False  # on a full disk each line of the log would bring a traceback
     logging.getLogger().addFilter(_is_not_download_warning)
     if not MMLogger.check_instance_created("mmengine"):
@@ -36,9 +35,13 @@ def _is_not_download_warning(record: logging.LogRecord) -> bool:
 
 
 def make_console(file: TextIO | None = None, width: int = 120) -> Console:
-    """Build a console for `file`, default stdout; `width` is for no terminal."""
+    """Build a console for `file`, default stdout.
+
+    `width` is for no terminal, where COLUMNS does not say otherwise. Rich draws lines and bars in ASCII where the
+    encoding of the file is not a Unicode one.
+    """
     file = file or sys.stdout
-    return Console(file=file, width=None if file.isatty() else width, highlight=False)
+    return Console(file=file, width=None if file.isatty() else measure_columns(file, width), highlight=False)
 
 
 def print_header(cfg: Config, method: MethodInfo, precision: str, images: int, device: str, processes: int) -> None:
@@ -53,18 +56,16 @@ def print_header(cfg: Config, method: MethodInfo, precision: str, images: int, d
     print(f"{images} images, {precision} on {device}, {process_count}", flush=True)
 
 
+def print_notes(notes: Iterable[object]) -> None:
+    """Print what is worth knowing about the data, a line each, on stderr."""
+    for note in notes:
+        print(f"note: {note}", file=sys.stderr, flush=True)
+
+
 def print_summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> None:
     """Print the table of classes, the metrics, and the paths of the files of a run."""
     if run.get("per_class"):
-        table = Table("class", "IoU", "acc", box=SIMPLE_HEAD, pad_edge=False)
-        for column in table.columns[1:]:
-            column.justify = "right"
-        for row in run["per_class"][:_MAX_ROWS]:
-            numbers = (format_two_decimals(row.get(key)) for key in ("iou", "acc"))
-            table.add_row(escape(format_class_name(row)), *numbers)
-        if len(run["per_class"]) > _MAX_ROWS:
-            table.add_row(f"... and {len(run['per_class']) - _MAX_ROWS} more: see results.xlsx", "", "")
-        make_console().print(table)
+        _print_class_table(run["per_class"])
     metrics = run["metrics"]
     names = [name for name in ("mIoU", "aAcc", "mAcc") if name in metrics]
     print("  ".join(f"{name} {format_two_decimals(metrics[name])}" for name in names) + _format_restrictions(run))
@@ -72,6 +73,21 @@ def print_summary(run: Mapping[str, Any], files: Mapping[str, Path | str]) -> No
         print(line)
     for name, path in files.items():
         print(f"{name}: {path}")
+
+
+def _print_class_table(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print IoU and accuracy of the classes, a line each; long names are cut."""
+    lines = [
+        [format_class_name(row), *(format_two_decimals(row.get(key)) for key in ("iou", "acc"))]
+        for row in rows[:_MAX_ROWS]
+    ]
+    table = TextTable(("class", "IoU", "acc"), lines, right=("IoU", "acc"))
+    table.shrink(measure_columns(), "class")
+    print()
+    table.print()
+    if len(rows) > _MAX_ROWS:
+        print(f"... and {len(rows) - _MAX_ROWS} more: see results.xlsx")
+    print()
 
 
 def _format_restrictions(run: Mapping[str, Any]) -> str:

@@ -16,8 +16,9 @@ from proxyclip.engine.config.load import explain_missing_data, load_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.config.registration import activate_scope, register_modules
+from proxyclip.engine.config.weights import download_missing_weights
 from proxyclip.engine.evaluation import record
-from proxyclip.engine.evaluation.console import print_header, print_summary, silence_libraries
+from proxyclip.engine.evaluation.console import print_header, print_notes, print_summary, silence_libraries
 from proxyclip.engine.evaluation.identity import run_and_resume_identity
 from proxyclip.engine.evaluation.loop import ResumableLoop
 from proxyclip.engine.evaluation.progress import ProgressHook
@@ -32,10 +33,13 @@ from proxyclip.utils import distributed
 from proxyclip.utils.hashing import hash_value
 
 
-def evaluate(options: EvalOptions) -> dict[str, Any]:
+def evaluate(options: EvalOptions, command: str = "the same command") -> dict[str, Any]:
     """Run one evaluation, write its record and the workbook, and return the record.
 
     Every process of a distributed run calls this; process 0 alone prints and writes.
+
+    Args:
+        command: what goes on after an interruption, for the message of one.
     """
     silence_libraries()
     device = resolve_device_type(options.device)
@@ -44,7 +48,7 @@ def evaluate(options: EvalOptions) -> dict[str, Any]:
     rank, world = distributed.init_distributed(options.launcher, device)
     distributed.set_threads(world)
     with distributed.interrupt_on_sigterm():
-        run = _run(cfg, method, options, device, rank, world)
+        run = _run(cfg, method, options, command, device, rank, world)
     distributed.close_distributed()
     return run
 
@@ -74,12 +78,19 @@ def resolve_device_type(name: str) -> str:
     return device
 
 
-def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, rank: int, world: int) -> dict[str, Any]:
+def _run(
+    cfg: Config, method: MethodInfo, options: EvalOptions, command: str, device: str, rank: int, world: int
+) -> dict[str, Any]:
     start = utc_timestamp()
     clock = distributed.Stopwatch()
     resolved = cfg.to_dict()
     if options.check:
-        run_preflight(cfg, options.limit, options.data_root)
+        notes = run_preflight(cfg, options.limit, options.data_root, options.skip_bad)
+        if rank == 0:
+            print_notes(notes)
+    if method.takes_components or method.needs_checkpoint:
+        with distributed.rank_zero_first():
+            download_missing_weights(cfg.model)
     identity, resume_identity = distributed.broadcast_from_rank_zero(
         lambda: run_and_resume_identity(cfg, method, device)
     )
@@ -97,7 +108,7 @@ def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, ran
     model: Any = unwrap_model(runner.model)
     dtype = _prepare_model(model, cfg, device)
     clock.stop("text_s")
-    _make_resumable(loop, options, folder / "unfinished" / resume_identity)
+    _make_resumable(loop, options, command, folder / "unfinished" / resume_identity)
     _share_folder(runner, Path(cfg.work_dir), world)
     dataset = loop.dataloader.dataset
     if rank == 0:
@@ -133,7 +144,7 @@ def _run(cfg: Config, method: MethodInfo, options: EvalOptions, device: str, ran
     return run
 
 
-def _make_resumable(loop: Any, options: EvalOptions, folder: Path) -> None:
+def _make_resumable(loop: Any, options: EvalOptions, command: str, folder: Path) -> None:
     """Set the journal of the loop; without one it cannot skip images or be resumed."""
     is_resumable = isinstance(loop, ResumableLoop)
     obstacle = loop.find_obstacle() if is_resumable else f"its test_cfg is a {type(loop).__name__}"
@@ -144,6 +155,7 @@ def _make_resumable(loop: Any, options: EvalOptions, folder: Path) -> None:
     dataset = loop.dataloader.dataset
     loop.journal = Journal(folder, hash_samples(dataset), len(dataset.metainfo["classes"]), options.save_every)
     loop.skip_bad = options.skip_bad
+    loop.command = command
     if options.fresh:
         with distributed.rank_zero_first():
             loop.journal.remove()

@@ -28,6 +28,7 @@ class ResumableLoop(TestLoop):
 
     journal: Journal  # set before `run`; without it nothing is saved
     skip_bad = False
+    command = "the same command"  # that goes on after an interruption
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -110,7 +111,9 @@ class ResumableLoop(TestLoop):
 
     def _leave_out(self, images: list[tuple[int, str]]) -> None:
         for index, reason in images:
-            print(f"left out: {self.image_file(index)}: {reason}", file=sys.stderr, flush=True)
+            file = self.image_file(index)
+            text = reason.removeprefix(f"{file}: ")  # most reasons name it
+            print(f"left out: {file}: {text}", file=sys.stderr, flush=True)
         self.left_out += images
 
     def image_file(self, index: int) -> str:
@@ -127,7 +130,7 @@ class ResumableLoop(TestLoop):
             return
         count = len(self.saved_counts.keys() | self.journal.counts.keys())
         owner = " by process 0" if get_world_size() > 1 else ""
-        message = f"{count} of {self.images} images are scored{owner} and saved; the same command goes on after them"
+        message = f"{count} of {self.images} images are scored{owner} and saved; {self.command} goes on after them"
         if self._samples.failed_on_data and isinstance(error, Exception) and not isinstance(error, DataLoaderDied):
             message += ", with --skip-bad past files that cannot be read"
         print(message, file=sys.stderr, flush=True)

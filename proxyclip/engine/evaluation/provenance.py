@@ -29,8 +29,10 @@ CODE_PATTERNS = (
     "engine/evaluation/loop.py", "engine/evaluation/loader.py",
     "engine/evaluation/resume.py", "engine/evaluation/metrics.py",
     "!models/weights/catalogue.*", "!models/weights/fetch.py", "!models/weights/verify.py",
+    "!models/weights/requirements.py", "!models/names.py",
     "!models/trained/*flops.py", "!models/trained/published_sizes.json",
-    "!data/check.py", "!data/files/inspection.py", "!tinyworld/train.py", "!tinyworld/crops.py"
+    "!data/check.py", "!data/label_lookup.py", "!data/files/label_counts.py", "!data/files/inspection.py",
+    "!data/files/image_search.py", "!tinyworld/train.py", "!tinyworld/crops.py"
 )  # fmt: skip
 PACKAGE_DIR = ROOT / "proxyclip"
 

@@ -4,7 +4,6 @@ Prompt ensembling: Radford et al. (arXiv 2103.00020), section 3.1.4.
 """
 
 import logging
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from torch import Tensor
 
 from proxyclip.utils.hashing import hash_chunks, hash_value
 from proxyclip.utils.io import replace_file
+from proxyclip.utils.paths import get_cache_folder
 
 logger = logging.getLogger(__name__)
 CACHE_FORMAT = 1
@@ -66,7 +66,7 @@ def load_or_compute_features(
         key: everything that can change the result, JSON-serializable.
         folder: default `$PROXYCLIP_CACHE`, else `~/.cache/proxyclip`.
     """
-    folder = folder or Path(os.environ.get("PROXYCLIP_CACHE") or Path.home() / ".cache" / "proxyclip")
+    folder = folder or get_cache_folder()
     path = folder / f"text-{hash_value([CACHE_FORMAT, *key])[:40]}.pt"
     if path.is_file():
         try:

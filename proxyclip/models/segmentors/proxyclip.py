@@ -16,6 +16,7 @@ from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
 from proxyclip.models.attention import build_strategy
 from proxyclip.models.base_segmentor import record_arguments
 from proxyclip.models.clip.dense import load_clip
+from proxyclip.models.clip.name_check import log_name_check
 from proxyclip.models.sliding.segmentor import SlidingSegmentor
 from proxyclip.models.vfm import build_vfm
 from proxyclip.models.weights.reading import fingerprint_module
@@ -110,6 +111,7 @@ class ProxyCLIPSegmentation(SlidingSegmentor):
             super().prepare(device)
             torch.nn.ModuleList(filter(None, (self.clip.model.visual, self.vfm))).to(self.dtype)
         if self.text is None and self.vocabulary.classes:
+            log_name_check(self.clip, self.vocabulary.classes, self.templates, self.vocabulary.source)
             self.text = self.clip.embed(self.vocabulary.names, self.templates)
 
     def extract_feat(self, inputs: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from proxyclip.data.vocabulary import Vocabulary
+from proxyclip.models.clip.name_check import log_name_check
 from proxyclip.models.trained.base import TrainedSegmentor
 from proxyclip.utils.hashing import hash_value
 
@@ -37,6 +38,7 @@ class TextSegmentor(TrainedSegmentor):
     def embed(self) -> None:
         """Compute the text features of the names over the templates."""
         device = self.text.device
+        log_name_check(self.clip, [(name,) for name in self.names], self.templates, self.vocabulary.source)
         self.text = self.clip.embed(self.names, self.templates)
         self.words = hash_names_and_templates(self.names, self.templates).to(device)
 

@@ -3,9 +3,10 @@
 import pytest
 from mmengine.config import Config
 
-from proxyclip.engine.config import components, load
+from proxyclip.engine.config import components, reading
 from proxyclip.engine.config.components import IncompatibleComponents, component_names, parse_clip_spec, parse_vfm_spec
-from proxyclip.engine.config.load import ConfigNotFound, describe_method_file, list_methods, load_config, merge_config
+from proxyclip.engine.config.load import describe_method_file, load_config, merge_config
+from proxyclip.engine.config.names import ConfigNotFound, list_methods
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.evaluation.provenance import hash_named_files
@@ -167,7 +168,7 @@ def test_segmentor_by_its_path_takes_arguments_of_its_base(own_method):
 
 
 def test_config_outside_the_repository_finds_its_base(own_method, monkeypatch):
-    monkeypatch.delenv(load.REPOSITORY_VARIABLE, raising=False)
+    monkeypatch.delenv(reading.REPOSITORY_VARIABLE, raising=False)
     (own_method / "cfg_mine.py").write_text(
         '_base_ = "{{$PROXYCLIP:}}/configs/base_config.py"\nmodel = dict(name_path="{{fileDirname}}/cls.txt")\n'
     )

@@ -13,7 +13,8 @@ from PIL import Image
 from proxyclip.cli.eval import parse_eval_options
 from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.engine.config.components import describe_method
-from proxyclip.engine.config.load import _known_configs, check_model_components, load_config
+from proxyclip.engine.config.load import check_model_components, load_config
+from proxyclip.engine.config.names import _known_configs
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_method_file, check_model_arguments
 from proxyclip.engine.config.registration import register_modules

@@ -6,7 +6,8 @@ import pytest
 from mmengine.config import Config
 
 from proxyclip.engine.config.components import IncompatibleComponents
-from proxyclip.engine.config.load import _known_configs, load_config, merge_config
+from proxyclip.engine.config.load import load_config, merge_config
+from proxyclip.engine.config.names import _known_configs
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.config.protocols import list_folder_configs, list_protocol_configs, list_protocols

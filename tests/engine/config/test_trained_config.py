@@ -12,7 +12,8 @@ from mmengine.config import Config
 from mmseg.registry import MODELS
 
 from proxyclip.engine.config.components import BASE_SEGMENTOR, IncompatibleComponents, describe_method
-from proxyclip.engine.config.load import ConfigNotFound, _known_configs, find_config, load_config
+from proxyclip.engine.config.load import load_config
+from proxyclip.engine.config.names import ConfigNotFound, _known_configs, find_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
 from proxyclip.engine.evaluation import provenance
@@ -169,13 +170,13 @@ def test_describe_method_reads_the_attributes_of_the_class(monkeypatch):
 
 
 def test_find_config_knows_configs_of_trained_models(tmp_path, monkeypatch):
-    monkeypatch.setattr("proxyclip.engine.config.load.ROOT", tmp_path)
+    monkeypatch.setattr("proxyclip.engine.config.names.ROOT", tmp_path)
     for name in ("cfg_voc21", "trained/some_method/zero_shot/voc20", "trained/some_method/_base_/model"):
         path = tmp_path / f"configs/{name}.py"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
     with pytest.raises(ConfigNotFound, match=r"did you mean configs/trained/\S+/voc20\.py\?"):
         find_config("configs/trained/some_method/voc20.py")
-    with pytest.raises(ConfigNotFound, match=r"known are configs/cfg_voc21\.py and 1 below configs/trained$"):
+    with pytest.raises(ConfigNotFound, match=r"known are configs/cfg_voc21\.py and 1 in folders below configs$"):
         find_config("x")
     assert _known_configs() == ["configs/cfg_voc21.py", "configs/trained/some_method/zero_shot/voc20.py"]
