@@ -28,15 +28,12 @@ import torch.nn.functional as F
 from _real import Row, bare, build, medians, sample, seconds, write_models
 from mmcv.image import rescale_size
 from mmengine.config import Config
-from rich.box import SIMPLE_HEAD
-from rich.markup import escape
-from rich.table import Table
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from proxyclip.engine.evaluation.console import make_console
 from proxyclip.models.precision import PRECISIONS, pick_dtype
+from proxyclip.utils.text_table import TextTable
 
 # Config, and the size (h, w) that most of the data set's images have.
 SHAPES = {
@@ -306,18 +303,18 @@ def main() -> None:
     except ValueError as error:
         sys.exit(f"benchmarks/gpu.py: {error}")
     torch.set_grad_enabled(False)
-    table = Table("figure", "measured", "goal", "verdict", box=SIMPLE_HEAD, pad_edge=False)
     record: dict[str, Any] = dict(device=named(device), torch=torch.__version__, small=args.small, rows=[])
+    rows: list[tuple[str, ...]] = []
     begin = time.perf_counter()
     with tempfile.TemporaryDirectory() as place:
         write_models(Path(place), args.small)
         for row in everything(Setting(Path(place), device, args.seconds, args.small), args):
             print(f"{row.figure}  {row.measured}", file=sys.stderr, flush=True)
-            table.add_row(*map(escape, (row.figure, row.measured, row.goal, row.verdict)))
+            rows.append((row.figure, row.measured, row.goal, row.verdict))
             record["rows"].append(dataclasses.asdict(row))
             if args.json:
                 args.json.write_text(json.dumps(record, indent=1), "utf-8")
-    make_console().print(table)
+    TextTable(("figure", "measured", "goal", "verdict"), rows).print()
     print(f"{named(device)}, torch {torch.__version__} ({time.perf_counter() - begin:.0f} s in all)")
 
 

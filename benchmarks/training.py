@@ -36,17 +36,16 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmengine.structures import PixelData
 from mmseg.registry import MODELS
 from mmseg.structures import SegDataSample
-from rich.box import SIMPLE_HEAD
-from rich.table import Table
 
 import proxyclip.models.trained.maskclip_plus  # noqa: F401  registers the model
 from proxyclip.engine.config.registration import activate_scope, register_modules
-from proxyclip.engine.evaluation.console import make_console, silence_libraries
+from proxyclip.engine.evaluation.console import silence_libraries
 from proxyclip.engine.training.optim import enable_mixed_precision
 from proxyclip.models.clip.loading import get_clip_config
 from proxyclip.models.precision import cpu_has_bf16
 from proxyclip.utils.distributed import set_threads
 from proxyclip.utils.paths import find_existing_path
+from proxyclip.utils.text_table import TextTable
 
 CONFIGS = ROOT / "configs/trained/maskclip_plus"
 TINY_WORLD = "tinyworld"
@@ -329,20 +328,20 @@ def main(argv: Sequence[str] | None = None) -> None:
                     for student, each in rows_by_name.items()
                 }
                 args.json.write_text(json.dumps(figures_by_student, indent=1), "utf-8")
-    make_console().print(tabled(rows_by_name))
+    tabulate(rows_by_name).print()
     where = torch.cuda.get_device_name() if args.device == "cuda" else f"CPU, {threads} threads"
     fallen = sum(row.good is False for each in rows_by_name.values() for row in each.values())
     print(f"{where}, torch {torch.__version__}; {fallen} fall short ({time.perf_counter() - begin:.0f} s in all)")
 
 
-def tabled(rows_by_name: dict[str, dict[str, Row]]) -> Table:
+def tabulate(rows_by_name: dict[str, dict[str, Row]]) -> TextTable:
     """Figures as rows, students as columns, and the goal."""
-    table = Table("figure", *rows_by_name, "goal", box=SIMPLE_HEAD, pad_edge=False)
+    lines = []
     for name in next(iter(rows_by_name.values())):
         rows = [each[name] for each in rows_by_name.values()]
         cells = [f"{row.measured} ({row.verdict})" if row.good is False else row.measured for row in rows]
-        table.add_row(name, *cells, next((row.goal for row in rows if row.goal), ""))
-    return table
+        lines.append((name, *cells, next((row.goal for row in rows if row.goal), "")))
+    return TextTable(("figure", *rows_by_name, "goal"), lines)
 
 
 if __name__ == "__main__":

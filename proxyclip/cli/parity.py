@@ -68,23 +68,20 @@ def _run_parity(options: ParityOptions) -> int:
 
 
 def _print_results(results: Sequence["ParityResult"]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.markup import escape
-    from rich.table import Table
-
-    from proxyclip.engine.evaluation.console import make_console
+    from proxyclip.utils.text_table import TextTable, measure_columns
 
     print(_format_versions())
     if not results:
         return
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in ("method", "case", "stage", "difference", "tolerance", "verdict"):
-        table.add_column(column, justify="right" if column in ("difference", "tolerance") else "left", no_wrap=True)
+    rows = []
     for result in results:
         cells = (result.method, result.case, result.stage, format_stage_difference(result), format_tolerance(result))
-        verdict = "equal" if result.passed else "[bold red]error[/]" if result.problem else "[bold red]differs[/]"
-        table.add_row(*map(escape, cells), verdict)
-    make_console().print(table)
+        rows.append((*cells, "equal" if result.passed else "error" if result.problem else "differs"))
+    titles = ("method", "case", "stage", "difference", "tolerance", "verdict")
+    table = TextTable(titles, rows, right=("difference", "tolerance"))
+    table.drop_constant_columns("method")
+    table.shrink(measure_columns(), "case", "stage")
+    table.print()
 
 
 def _format_versions() -> str:

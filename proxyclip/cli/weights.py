@@ -10,6 +10,7 @@ from typing import Any
 from rich.console import Console
 
 from proxyclip.cli import EXIT_FAILED, EXIT_USAGE, run_cli
+from proxyclip.models.names import check_weights_names
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.catalogue import (
     WeightsEntry,
@@ -38,6 +39,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip wei
     arguments = _build_parser(prog).parse_args(argv)
     return run_cli(
         lambda: arguments.run(arguments),
+        check=lambda: check_weights_names(arguments.names if arguments.command == "fetch" else ()),
         interrupted="interrupted; the same command fetches what is missing",
         errors={WeightsError: EXIT_FAILED, ValueError: EXIT_USAGE},
         describe=str,
@@ -46,7 +48,7 @@ def main(argv: Sequence[str] | None = None, prog: str = "python -m proxyclip wei
 
 def _build_parser(prog: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog, description=__doc__, allow_abbrev=False)
-    commands = parser.add_subparsers(required=True, metavar="list | fetch | verify")
+    commands = parser.add_subparsers(required=True, dest="command", metavar="list | fetch | verify")
     command = commands.add_parser("list", help="all CLIPs and VFMs with a short name, and which are on this machine")
     command.add_argument("--json", action="store_true", help="the same for programs")
     command.set_defaults(run=lambda arguments: print_weights_json() if arguments.json else print_weights_list())

@@ -88,7 +88,7 @@ def run_preflight(
             f"The data of {type(dataset).__name__} are not fit {purpose}: {shown}. To see all of it: "
             f"{command}. {OPTION_HINT} To go on all the same: --no-check"
         )
-    if not skip_bad:
+    if not (skip_bad or of_training):
         dataset[0]  # the pipeline fits the files
     return problems
 

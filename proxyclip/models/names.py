@@ -5,6 +5,7 @@ weights, the VFMs' those of the catalog and of the plug-in files. What only a li
 """
 
 import sys
+from collections.abc import Iterable
 
 from proxyclip.models.clip.support import (
     format_unknown_clip,
@@ -17,6 +18,8 @@ from proxyclip.models.registry import is_plugin_file, list_plugins
 from proxyclip.models.weights.catalogue import (
     expand_clip_name,
     explain_other_kind,
+    format_unknown_weights,
+    is_in_catalogue,
     list_weights_entries,
     normalize_clip_name,
 )
@@ -38,6 +41,19 @@ def check_component_names(clip: str | None = None, vfm: str | None = None) -> No
         _check_clip_name(clip)
     if vfm is not None:
         _check_vfm_name(vfm)
+
+
+def check_weights_names(names: Iterable[str]) -> None:
+    """Raise ValueError for a name that is neither a CLIP nor a VFM, as far as it goes without their libraries."""
+    for name in (name for name in names if not is_in_catalogue(name)):
+        failures = []
+        for check in (_check_clip_name, _check_vfm_name):
+            try:
+                check(name)
+            except (OSError, ValueError) as error:
+                failures.append(error)
+        if len(failures) == 2:
+            raise ValueError(format_unknown_weights(name)) from failures[0]
 
 
 def _check_clip_name(text: str) -> None:

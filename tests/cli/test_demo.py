@@ -136,7 +136,7 @@ def test_demo_explains_missing_weights_in_one_message(tmp_path, capsys):
     output = capsys.readouterr()
     assert "configs/cls_coco_stuff.txt" in output.out
     assert "Traceback" not in output.err
-    for part in ("ViT-B-16", "open_clip_model.safetensors", "huggingface.co", "local-dir:FOLDER", "--tiny"):
+    for part in ("weights fetch ViT-B-16 dino-b8", "hf download timm/", "local-dir:FOLDER", "demo.py --tiny"):
         assert part in output.err
 
 

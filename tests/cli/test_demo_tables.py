@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from proxyclip.cli.demo import build_area_table, write_areas_csv
+from proxyclip.cli.demo_outputs import build_area_table, write_areas_csv
 from proxyclip.engine.evaluation.console import make_console
 
 

@@ -115,13 +115,23 @@ def find_weights_entry(name: str) -> WeightsEntry:
     """
     entry = _find_in_catalogue(name) or _find_open_clip_entry(name) or _find_timm_entry(name)
     if entry is None:
-        known = [spelling for entry in list_weights_entries() for spelling in (entry.name, *entry.also)]
-        close = closest_matches(name, known) or known[:3]
-        raise ValueError(
-            f"Expected the name of a CLIP or VFM, as {', '.join(close)}, but got {name!r}. "
-            "All: python -m proxyclip weights list"
-        )
+        raise ValueError(format_unknown_weights(name))
     return entry
+
+
+def is_in_catalogue(name: str) -> bool:
+    """Return True for a value of --clip or --vfm that the catalog has."""
+    return _find_in_catalogue(name) is not None
+
+
+def format_unknown_weights(name: str) -> str:
+    """Format the error of a name that is no value of --clip or --vfm."""
+    known = [spelling for entry in list_weights_entries() for spelling in (entry.name, *entry.also)]
+    close = closest_matches(name, known) or known[:3]
+    return (
+        f"Expected the name of a CLIP or VFM, as {', '.join(close)}, but got {name!r}. "
+        "All: python -m proxyclip weights list"
+    )
 
 
 def list_required_weights(clip: str | None, vfm: str | None) -> list[WeightsEntry]:

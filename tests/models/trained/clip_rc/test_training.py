@@ -321,7 +321,7 @@ def test_transductive_training_starts_from_an_inductive_one(whole, capfd):
 
 def test_train_refuses_weights_that_have_seen_unseen_classes(whole, capfd):
     assert run("leaked", "--no-eval", "--load-from", str(saved(whole, 2)), config="other_training") == 1
-    error = capfd.readouterr().err
+    error = next(line for line in capfd.readouterr().err.splitlines() if line.startswith("error: "))
     assert "trained with labels of car, which are unseen" in error and "tree" not in error
     assert "start from a checkpoint of the same split" in error
     assert run("everything", "--no-eval", "--cfg-options", "train_cfg.max_iters=1", config="fully") == 0
