@@ -90,6 +90,8 @@ def test_an_ignored_value_in_place_of_a_class_is_asked_for(maps, names):
 
 
 def test_few_ignored_pixels_or_all_classes_are_no_question():
+    (note,) = issues(count({0: 50, 1: 30, 255: 20}), ROAD, stated=["reduce_zero_label"])
+    assert "2 of 4 classes have no pixel (car, tree), 255 (ignored) has 20 % of the pixels" in note.text
     assert kinds(count({0: 50, 1: 30, 255: 20}), ROAD, stated=["reduce_zero_label"]) == [("note", "absent classes")]
     assert kinds(count({0: 5, 1: 5, 255: 90}), ("background", "thing")) == []
     zero_is_ignored = count({0: 900, 15: 90, 255: 10})

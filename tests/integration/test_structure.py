@@ -20,7 +20,7 @@ WITH_MMLAB = (
     "data/", "models/sliding/", "models/segmentors/", "models/trained/", "models/base_segmentor.py",
     "models/preprocessor.py", "engine/", "apis/", "cli/", "utils/mmcv_compat.py"
 )  # fmt: skip
-WITHOUT_MMLAB = ("data/files/", "data/vocabulary.py", "data/templates.py")
+WITHOUT_MMLAB = ("data/files/", "data/class_lists/", "data/vocabulary.py", "data/templates.py")
 
 
 def relative(path: Path) -> str:

@@ -25,6 +25,7 @@ _CVAT_HEADING = re.compile(r"^#?\s*label\s*:\s*color", re.IGNORECASE)
 _CVAT_LINE = re.compile(r"^([^:]+):(?:\s*\d+\s*,\s*\d+\s*,\s*\d+\s*)?:[^:]*:[^:]*$")
 _BULLET = re.compile(r"^[-*•–·]\s+")
 _COLORS = re.compile(r"^[^\d,\t]*[^\d,\t\s](?:(?:\s*[,;\t ]\s*\d{1,3}){3,4}|\s*[,;\t ]\s*#[0-9a-fA-F]{6})$")
+_LEADING_COLORS = re.compile(r"\s*\d{1,3}([\s,]+)\d{1,3}\1\d{1,3}\1\s*[^\s\d,]")  # as CamVid's "64 128 64 Animal"
 
 
 def clean_class_lines(texts: Sequence[str], place: str, unit: str = "line", is_file: bool = True) -> ClassLines:
@@ -120,7 +121,8 @@ def _strip_bullets(listed: ClassLines) -> ClassLines:
 def _refuse_columns(listed: ClassLines) -> None:
     """Raise for a table without a heading: nobody knows which column has the names."""
     texts = [line.text for line in listed.lines]
-    if len(texts) > 1 and (all("\t" in text for text in texts) or all(map(_COLORS.match, texts))):
+    forms = (_COLORS.match, _LEADING_COLORS.match, lambda text: "\t" in text)
+    if len(texts) > 1 and any(all(map(form, texts)) for form in forms):
         raise ValueError(
             f"Expected a name of a class in {listed.where(listed.lines[0])}, but got {texts[0]!r}, as in all others: "
             "keep the names alone"

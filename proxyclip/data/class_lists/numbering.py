@@ -74,7 +74,7 @@ def strip_numbers(listed: ClassLines) -> ClassLines:
         if pattern is _NUMBER_FIRST and len(lines) > 1 and ";" not in {match["mark"] for match in numbered}:
             example = listed.lines[0].text
             return listed.take(
-                listed.lines, f"the numbers at the begin of the names are a part of them, as {example!r}"
+                listed.lines, f"the numbers at the beginning of the names are a part of them, as {example!r}"
             )
     return listed
 

@@ -118,9 +118,9 @@ def find_label_issues(counts: LabelCounts, context: LabelContext) -> Iterator[Fi
     elif _is_zero_doubtful(counts, context, classes):
         yield _ask_for_zero(counts, context)
     else:
-        shown = ", ".join(absent[:MAX_SHOWN]) + (", ..." if len(absent) > MAX_SHOWN else "")
-        text = f"{len(absent)} of {len(context.names)} classes have no pixel ({shown}): mIoU depends on the rule"
-        yield FileIssue("absent classes", context.folder, text, "see mIoU_gt", level="note")
+        marked = f", {_join(marks)} (ignored) has {_format_share(ignored_share)} of the pixels" if marks else ""
+        text = f"{len(absent)} of {len(context.names)} classes have no pixel ({_join(absent)}){marked}"
+        yield FileIssue("absent classes", context.folder, text, "mIoU depends on the rule, see mIoU_gt", level="note")
 
 
 def _explain_illegal_values(illegal: Sequence[int], counts: LabelCounts, context: LabelContext) -> FileIssue:

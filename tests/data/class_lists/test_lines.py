@@ -72,6 +72,8 @@ WRONG = [
     ("id,name\n0,lake,deep\n1,road", "line 2 of x"), ("lake,1,2,3\nroad,4,5,6", "line 1 of x, but got 'lake,1,2,3'"),
     ("lake 10 20 30\nroad 4 5 6", "line 1 of x"), ("lake #00ff00\nroad #0000ff", "keep the names alone"),
     ("lake\tdeep\nroad\tlong", "keep the names alone"),
+    ("64 128 64 Animal\n192 0 128 Archway", "keep the names alone"),
+    ("64, 128, 64, lake\n192, 0, 128, road", "keep the names alone"),
 ]  # fmt: skip
 
 
