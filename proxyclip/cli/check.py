@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from proxyclip.data.files.inspection import Inspection
 
 MAX_PRINTED_ISSUES = {"error": 5}  # of a kind, others 3; the report has all
-MAX_NAME_WIDTH = 32
 
 
 @dataclass(frozen=True)
@@ -113,23 +112,20 @@ def _print_report(report: dict[str, Any]) -> None:
 
 
 def _print_label_table(report: dict[str, Any]) -> None:
-    """Print value, name, pixels and images of every value of the label maps."""
+    """Print value, class, pixels, share and images of every value of the label maps."""
+    from proxyclip.utils.text_table import TextTable, measure_columns
+
     shift = int(report["reduce_zero_label"])
-    rows = [row | {"value": row["value"] + shift} for row in report["labels"]] + report["other_values"]
-    if not rows:
-        return
-    total = sum(row["pixels"] for row in rows)
-    width = max(5, *(min(len(row["name"]), MAX_NAME_WIDTH) for row in rows))
-    print(f"{'value':>7}  {'class':<{width}}  {'pixels':>14}  {'share':>7}  {'images':>7}")
-    for row in sorted(rows, key=lambda row: row["value"]):
-        share = f"{100 * row['pixels'] / total:.2f} %"
-        name = f"{shorten_name(row['name']):<{width}}"
-        print(f"{row['value']:>7}  {name}  {row['pixels']:>14}  {share:>7}  {row['images']:>7}")
-
-
-def shorten_name(name: str) -> str:
-    """Shorten a class name to the width of the table."""
-    return name if len(name) <= MAX_NAME_WIDTH else f"{name[: MAX_NAME_WIDTH - 1]}…"
+    values = [row | {"value": row["value"] + shift} for row in report["labels"]] + report["other_values"]
+    total = sum(row["pixels"] for row in values)
+    rows = [
+        (str(row["value"]), row["name"], str(row["pixels"]), f"{100 * row['pixels'] / total:.2f} %", str(row["images"]))
+        for row in sorted(values, key=lambda row: row["value"])
+    ]
+    if rows:
+        table = TextTable(("value", "class", "pixels", "share", "images"), rows, ("value", "pixels", "share", "images"))
+        table.shrink(measure_columns(), "class")
+        table.print()
 
 
 def _progress_bar(inspections: Iterable[Inspection], total: int) -> Iterable[Inspection]:

@@ -21,6 +21,8 @@ from proxyclip.tinyworld.scenes import CLASSES, PALETTE
 from proxyclip.utils.paths import path_exists
 from proxyclip.visualization.palette import class_colors
 
+MIN_BACKGROUND_NAMES = 4  # a first class of so many names is a background, so that 0 means it
+
 _NAMES = json.loads(Path(__file__).with_name("classes.json").read_text(encoding="utf-8"))
 _VOC, _CONTEXT, _STUFF = mm.PascalVOCDataset.METAINFO, mm.PascalContextDataset.METAINFO, mm.COCOStuffDataset.METAINFO
 
@@ -189,7 +191,9 @@ class FolderDataset(BenchmarkDataset):
             if not path_exists(file) or not file.is_file():
                 message = f"There is no file of classes {file}: expected one class a line, in label order"
                 raise FileNotFoundError(message)
-            classes = [names[0] for names in read_vocabulary(file).classes]
+            synonyms = read_vocabulary(file).classes
+            self.has_known_labels = len(synonyms[0]) >= MIN_BACKGROUND_NAMES
+            classes = [names[0] for names in synonyms]
         else:
             classes = list_class_names(classes, "the data set's list of classes")
         metainfo = kwargs.pop("metainfo", None) or {}

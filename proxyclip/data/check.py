@@ -10,15 +10,15 @@ import shlex
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from proxyclip.data.files.errors import FileIssue, summarize_issues
 from proxyclip.data.files.inspection import Inspection, inspect_sample, inspect_samples, sum_label_counts
-from proxyclip.data.files.label_counts import LabelCounts, find_label_issues, name_label_values
+from proxyclip.data.files.label_counts import LabelContext, LabelCounts, find_label_issues, name_label_values
 from proxyclip.data.files.labels import ILLEGAL_LABEL, LabelFormat
-from proxyclip.data.files.layout import count_unlisted_images
+from proxyclip.data.files.layout import SampleFiles, count_unlisted_images
 from proxyclip.data.label_lookup import look_up_labels
 from proxyclip.utils.paths import ROOT
 
@@ -144,13 +144,8 @@ def check_dataset(
     if not any(problem.kind == "missing place" for problem in problems):
         problems += _check_count(dataset, len(pairs))
     counts = sum_label_counts(pairs, inspections)
-    if pairs and dataset.layout.labels is None:
-        text = "the config names no folder of labels"
-        problems.append(FileIssue("no labels", str(dataset.data_root), text, "set seg_map_path"))
-    elif pairs:
-        fit = not any(problem.level == "error" for problem in problems)
-        issues = find_label_issues(counts, dataset.label_context)
-        problems += [issue for issue in issues if fit or issue.level == "error"]
+    fit = not any(problem.level == "error" for problem in problems)
+    problems += [issue for issue in _check_labels(dataset, pairs, counts) if fit or issue.level == "error"]
     levels = Counter(problem.level for problem in problems)
     return {
         "schema": CHECK_SCHEMA,
@@ -165,21 +160,36 @@ def check_dataset(
         "notes": levels["note"],
         "problems": [dataclasses.asdict(problem) for problem in problems],
         "illegal_files": [problem.file for i in inspections for problem in i.problems if problem.kind == ILLEGAL_LABEL],
-        "reduce_zero_label": dataset.reduce_zero_label,
-        "labels": [
-            dict(value=value - dataset.reduce_zero_label, name=name, pixels=count.pixels, images=count.files)
-            for value, name, count in name_label_values(counts, dataset.label_context)
-            if dataset.label_format.is_class(value)
-        ],
-        "other_values": [
-            dict(value=value, name=name, pixels=count.pixels, images=count.files)
-            for value, name, count in name_label_values(counts, dataset.label_context)
-            if not dataset.label_format.is_class(value)
-        ],
-        "ignored_pixels": sum(n.pixels for value, n in counts.values.items() if dataset.label_format.is_ignored(value)),
+        **_tabulate_values(counts, dataset.label_context),
         "seconds": round(seconds, 3),
         "workers": workers,
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
+
+
+def _check_labels(dataset: BenchmarkDataset, pairs: Sequence[SampleFiles], counts: LabelCounts) -> Iterable[FileIssue]:
+    """Check the labels of the whole set, if there is one."""
+    if not pairs:
+        return ()
+    if dataset.layout.labels is None:
+        text = "the config names no folder of labels"
+        return [FileIssue("no labels", str(dataset.data_root), text, "set seg_map_path")]
+    return find_label_issues(counts, dataset.label_context)
+
+
+def _tabulate_values(counts: LabelCounts, context: LabelContext) -> dict[str, Any]:
+    """Make the entries of the report on the values of the label maps."""
+    label_format = context.label_format
+    rows: list[dict[str, Any]] = [
+        dict(value=value, name=name, pixels=count.pixels, images=count.files)
+        for value, name, count in name_label_values(counts, context)
+    ]
+    classes = [row for row in rows if label_format.is_class(row["value"])]
+    return {
+        "reduce_zero_label": label_format.reduce_zero,
+        "labels": [row | {"value": row["value"] - label_format.reduce_zero} for row in classes],
+        "other_values": [row for row in rows if row not in classes],
+        "ignored_pixels": sum(row["pixels"] for row in rows if label_format.is_ignored(row["value"])),
     }
 
 

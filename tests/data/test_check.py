@@ -284,10 +284,10 @@ def test_check_prints_a_table_of_the_values(tmp_path, capsys):
     start = next(
         number for number, line in enumerate(lines) if line.split() == ["value", "class", "pixels", "share", "images"]
     )
-    assert lines[start + 1].split() == ["0", "ground", "144", "25.00", "%", "3"]
-    assert lines[start + 2].split()[-4:] == ["288", "50.00", "%", "3"]
-    assert lines[start + 3].split() == ["255", "ignored", "144", "25.00", "%", "3"]
-    assert all(len(line) <= 80 for line in lines[start : start + 4])
+    assert lines[start + 2].split() == ["0", "ground", "144", "25.00", "%", "3"]
+    assert lines[start + 3].split()[-4:] == ["288", "50.00", "%", "3"]
+    assert lines[start + 4].split() == ["255", "ignored", "144", "25.00", "%", "3"]
+    assert all(len(line) <= 80 for line in lines[start : start + 5])
 
 
 def test_skip_bad_passes_single_bad_files_and_no_wrong_labels(tmp_path, capsys):
@@ -314,3 +314,11 @@ def test_training_data_are_checked_too(tmp_path):
         run_preflight(cfg, of_training=True)
     write_masks(root, [0, 1, 255])
     assert run_preflight(cfg, of_training=True) == []
+
+
+def test_a_first_class_of_many_names_is_a_background(tmp_path):
+    root = write_masks(make(tmp_path), [0, 1, 2], [0, 2])
+    (root / "classes.txt").write_text("sky; wall; grass; building\ncat\ndog\ncow\n")
+    assert run(root)[0] == 0
+    (root / "classes.txt").write_text("sky; heaven\ncat\ndog\ncow\n")
+    assert run(root)[0] == 1

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from proxyclip.data.files.layout import READABLE_SUFFIXES, UNREADABLE_SUFFIXES
+from proxyclip.data.files.folder_index import UNREADABLE_SUFFIXES
+from proxyclip.data.files.layout import READABLE_SUFFIXES
 from proxyclip.utils.paths import is_hidden, path_exists, walk_folder
 
 IMAGE_FILE_SUFFIXES = (*READABLE_SUFFIXES, ".gif")

@@ -1,6 +1,6 @@
 """Counts of the label values of a data set, and the issues that only all of its labels tell."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -119,7 +119,7 @@ def find_label_issues(counts: LabelCounts, context: LabelContext) -> Iterator[Fi
         yield _ask_for_zero(counts, context)
     else:
         marked = f", {_join(marks)} (ignored) has {_format_share(ignored_share)} of the pixels" if marks else ""
-        text = f"{len(absent)} of {len(context.names)} classes have no pixel ({_join(absent)}){marked}"
+        text = f"{len(absent)} of {len(context.names)} classes have no pixel ({_join(absent, counts=False)}){marked}"
         yield FileIssue("absent classes", context.folder, text, "mIoU depends on the rule, see mIoU_gt", level="note")
 
 
@@ -164,7 +164,7 @@ def _ask_for_ignored_class(
     """Ask whether the ignored value is a class: it stands for pixels that classes lack."""
     number = len(context.names)
     text = (
-        f"{len(absent)} of {number} classes have no pixel ({_join(absent)}), while {_join(marks)}, which is ignored, "
+        f"{len(absent)} of {number} classes have no pixel ({_join(absent, counts=False)}), while {_join(marks)}, which is ignored, "
         f"has {_format_share(share)} of the pixels and seems to mean one"
     )
     remedy = f"write the number of the class for it; if it means void: ignore_index={marks[0]} says so"
@@ -195,7 +195,7 @@ def _format_share(share: float) -> str:
     return f"{100 * share:.0f} %" if share >= 0.01 or share == 0 else "under 1 %"
 
 
-def _join(values: Iterable[object]) -> str:
-    items = [str(value) for value in values]
-    more = f", ... ({len(items)} in all)" if len(items) > MAX_SHOWN else ""
-    return ", ".join(items[:MAX_SHOWN]) + more
+def _join(values: Sequence[object], counts: bool = True) -> str:
+    """Join the first values; with `counts` the number of all, where there are more."""
+    more = f", ... ({len(values)} in all)" if counts else ", ..."
+    return ", ".join(map(str, values[:MAX_SHOWN])) + (more if len(values) > MAX_SHOWN else "")

@@ -6,32 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from proxyclip.data.files.errors import FileIssue
-from proxyclip.utils.paths import is_hidden, normalize_file_name, walk_folder
+from proxyclip.data.files.folder_index import UNREADABLE_SUFFIXES, FolderIndex
+from proxyclip.utils.paths import normalize_file_name, walk_folder
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
-MORE_IMAGE_SUFFIXES = (
-    ".jfif",
-    ".jpe",
-    ".webp",
-    ".bmp",
-    ".tif",
-    ".tiff",
-    ".avif",
-    ".jp2",
-)  # where there is none of those
+# Of images whose name has none of those.
+MORE_IMAGE_SUFFIXES = (".jfif", ".jpe", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 READABLE_SUFFIXES = (*IMAGE_SUFFIXES, *MORE_IMAGE_SUFFIXES)
-UNREADABLE_SUFFIXES = (".heic", ".heif", ".jxl", ".cr2", ".cr3", ".nef", ".arw", ".dng", ".raf", ".psd", ".svg", ".pdf")
-# What a file of the right name and another ending is, and what to do about it.
-FORMAT_REMEDIES = {
-    ".json": "polygons of a labeling tool: export label maps from it, one channel of class indices",
-    ".xml": "annotations of a labeling tool: export label maps from it, one channel of class indices",
-    ".txt": "a text, such as YOLO's polygons: export label maps, one channel of class indices",
-    ".npy": "an array of NumPy: save it as PNG, or as TIFF above 255 classes",
-    ".npz": "an archive of NumPy: save its map as PNG, or as TIFF above 255 classes",
-    ".mat": "an array of MATLAB: save it as PNG, or as TIFF above 255 classes",
-    ".gif": "a GIF: save it as PNG",
-}
 
 
 @dataclass(frozen=True)
@@ -114,54 +96,6 @@ def _label_suffixes(layout: DatasetLayout) -> tuple[str, ...]:
 
 def _normalize_suffix(suffix: str) -> str:
     return normalize_file_name(f"x{suffix}")[1:]
-
-
-class FolderIndex:
-    """Files of folders by the names that a person takes for one; each is listed once."""
-
-    def __init__(self) -> None:
-        self._names: dict[Path, dict[str, str]] = {}
-        self.explained: set[Path] = set()  # files that explain another's absence
-
-    def list_folder(self, folder: Path) -> dict[str, str]:
-        """Map the normalized names of the files in a folder to their own."""
-        if folder not in self._names:
-            names = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else []
-            self._names[folder] = {normalize_file_name(name): name for name in names if not is_hidden(name)}
-        return self._names[folder]
-
-    def find(self, path: Path, suffixes: tuple[str, ...]) -> Path | None:
-        """Find the first of `path` + suffix that is a file, or None."""
-        names = self.list_folder(path.parent)
-        matches = (names.get(normalize_file_name(path.name + suffix)) for suffix in suffixes)
-        name = next(filter(None, matches), None)
-        return path.parent / name if name else None
-
-    def explain(self, path: Path, option: str, readable: tuple[str, ...]) -> str | None:
-        """Explain a missing file by one of its name with another ending, or return None.
-
-        Args:
-            path: without suffix.
-            option: of the data set, that sets the ending.
-            readable: endings of files that can be read.
-        """
-        stem = normalize_file_name(path.name + ".x")[:-2]
-        for key, name in self.list_folder(path.parent).items():
-            ending = key.removeprefix(stem)
-            if ending == key or ending[:1] not in ("_", "-", "."):
-                continue
-            suffix = Path(key).suffix
-            if suffix in readable:
-                remedy = f": set test_dataloader.dataset.{option}={ending}"
-            elif suffix in FORMAT_REMEDIES:
-                remedy = f", {FORMAT_REMEDIES[suffix]}"
-            elif suffix in UNREADABLE_SUFFIXES:
-                remedy = ", which cannot be read: convert it to PNG or JPEG"
-            else:
-                continue
-            self.explained.add(path.parent / name)
-            return f"{name} lies there{remedy}"
-        return None
 
 
 def _listed_images(
