@@ -164,8 +164,8 @@ def _ask_for_ignored_class(
     """Ask whether the ignored value is a class: it stands for pixels that classes lack."""
     number = len(context.names)
     text = (
-        f"{len(absent)} of {number} classes have no pixel ({_join(absent, counts=False)}), while {_join(marks)}, which is ignored, "
-        f"has {_format_share(share)} of the pixels and seems to mean one"
+        f"{len(absent)} of {number} classes have no pixel ({_join(absent, counts=False)}), while {_join(marks)}, which "
+        f"is ignored, has {_format_share(share)} of the pixels and seems to mean one"
     )
     remedy = f"write the number of the class for it; if it means void: ignore_index={marks[0]} says so"
     return FileIssue("foreground ignored", context.folder, text, remedy)
