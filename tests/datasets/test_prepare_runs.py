@@ -17,7 +17,7 @@ from proxyclip.utils.paths import ROOT
 
 pytestmark = pytest.mark.slow
 
-COUNT = 200
+COUNT = 400
 
 
 def blobs(width, height, values):
