@@ -50,7 +50,7 @@ class BenchmarkDataset(mm.BaseSegDataset):
     marks: tuple[int, ...] | None = None
     without_labels: ClassVar[frozenset[str]] = frozenset()
     unseen_classes: ClassVar[tuple[str, ...] | None] = None
-    has_known_labels: ClassVar[bool] = True
+    has_known_labels: bool = True
     generated: ClassVar[bool] = False
 
     def __init__(self, ann_file: str = "", data_root: str | None = None, zero_shot: bool = False, **kwargs: Any):
