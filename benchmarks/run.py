@@ -37,7 +37,7 @@ from torch import Tensor
 from proxyclip.data.templates import openai_imagenet_template
 from proxyclip.data.vocabulary import read_vocabulary
 from proxyclip.engine.config.options import EvalOptions
-from proxyclip.engine.evaluation.evaluate import evaluate
+from proxyclip.engine.evaluation.evaluate import run_evaluation
 from proxyclip.models.clip import text as clip_text
 from proxyclip.models.clip.prompts import embed_class_names
 from proxyclip.models.precision import cpu_has_bf16
@@ -234,7 +234,7 @@ def loop(setting: Setting) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         draw(Path(folder), 4 if setting.small else 12)
         with mock.patch.object(SlidingSegmentor, "predict", timed):
-            record = evaluate(_options(setting, Path(folder)))
+            record = run_evaluation(_options(setting, Path(folder)))
     whole = record["dataset"]["images"] / record["images_per_second"]
     yield at_most("evaluation / predict", whole / spent, 1.05)
 
@@ -297,7 +297,7 @@ def approximations(setting: Setting) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         for name, cfg_options in taken.items():
             options = EvalOptions(work_dir=folder, cfg_options=cfg_options, limit=limit, check=False)
-            records[name] = evaluate(options)
+            records[name] = run_evaluation(options)
     exact = records.pop("exact")
     yield Row("tiny world, exact", f"mIoU {exact['metrics']['mIoU']:.2f}, {exact['images_per_second']:.2f} images/s")
     for name, record in records.items():

@@ -22,7 +22,7 @@ ACCEPTED_IMAGE_FORMS = "a path, bytes, a PIL image, an array (H, W, 3) or a tens
 
 
 class ImageWarning(UserWarning):
-    """What the user of an image should know: unused range of values, several pictures in a file."""
+    """Remark on an image that is read: unused range of values, several pictures in a file."""
 
 
 def is_batch(images: Any) -> bool:

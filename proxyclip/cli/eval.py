@@ -23,9 +23,9 @@ def main(argv: Sequence[str] | None = None, prog: str = "eval.py") -> int:
     hide_gpus(options.device)
 
     def run() -> None:
-        from proxyclip.engine.evaluation.evaluate import evaluate
+        from proxyclip.engine.evaluation.evaluate import run_evaluation
 
-        evaluate(options)
+        run_evaluation(options)
 
     return run_cli(run, check=lambda: check_names(options), debug=options.debug, work_dir=options.work_dir)
 

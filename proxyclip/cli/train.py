@@ -5,10 +5,7 @@ config: a small student on the embedded tiny world.
 """
 
 import argparse
-import signal
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from functools import partial
 
 from proxyclip.cli import run_cli
@@ -16,6 +13,7 @@ from proxyclip.cli.eval import add_local_rank, hide_gpus
 from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import DEFAULT_TRAIN_CONFIG, TrainOptions
 from proxyclip.utils.arguments import add_arguments, read_options
+from proxyclip.utils.termination import interrupt_on_sigterm
 
 _EARLY_STOP = "interrupted before the training began: nothing new is saved, and the same command starts it"
 
@@ -41,27 +39,10 @@ def main(argv: Sequence[str] | None = None, prog: str = "train.py") -> int:
     hide_gpus(options.device)
 
     def run() -> None:
-        with _interrupt_on_early_sigterm():
+        with interrupt_on_sigterm(message=""):  # until the training has handlers of its own
             from proxyclip.engine.training.train import train
 
             train(options)
 
     check = partial(check_names, options)
     return run_cli(run, check=check, debug=options.debug, work_dir=options.work_dir, interrupted=_EARLY_STOP)
-
-
-@contextmanager
-def _interrupt_on_early_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an interrupt until the training has its own handlers."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

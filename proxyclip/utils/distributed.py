@@ -1,9 +1,7 @@
 """Distributed set-up, rank ordering, threads, SIGTERM and timing."""
 
 import os
-import signal
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -92,28 +90,6 @@ def set_threads(world_size: int) -> int:
         os.environ[name] = str(threads)
     torch.set_num_threads(threads)
     return threads
-
-
-class TerminationSignal(KeyboardInterrupt):
-    """SIGTERM received, from a user or a batch system."""
-
-
-@contextmanager
-def interrupt_on_sigterm() -> Iterator[None]:
-    """Turn SIGTERM into an interrupt inside the block, so that counts are saved."""
-
-    def interrupt(*_: Any) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would interrupt the saving
-        raise TerminationSignal("terminated")
-
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 class Stopwatch:

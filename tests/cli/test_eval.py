@@ -18,7 +18,7 @@ from proxyclip.engine.errors import format_error
 from proxyclip.engine.evaluation.identity import run_identity
 from proxyclip.engine.hooks import ComparisonImageHook
 from proxyclip.results.records import load_records, to_dense_confusion
-from proxyclip.utils.distributed import TerminationSignal
+from proxyclip.utils.termination import TerminationSignal
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_environment")]
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from proxyclip.utils import distributed
-from proxyclip.utils.distributed import TerminationSignal, init_distributed, interrupt_on_sigterm, set_threads
+from proxyclip.utils.distributed import init_distributed, set_threads
+from proxyclip.utils.termination import TerminationSignal, interrupt_on_sigterm
 
 
 def test_init_distributed_without_a_launcher_and_with_wrong_ones(monkeypatch):

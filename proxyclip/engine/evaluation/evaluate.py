@@ -31,9 +31,10 @@ from proxyclip.models.precision import format_dtype, pick_model_dtype
 from proxyclip.results.records import utc_timestamp
 from proxyclip.utils import distributed
 from proxyclip.utils.hashing import hash_value
+from proxyclip.utils.termination import interrupt_on_sigterm
 
 
-def evaluate(options: EvalOptions, command: str = "the same command") -> dict[str, Any]:
+def run_evaluation(options: EvalOptions, command: str = "the same command") -> dict[str, Any]:
     """Run one evaluation, write its record and the workbook, and return the record.
 
     Every process of a distributed run calls this; process 0 alone prints and writes.
@@ -47,7 +48,7 @@ def evaluate(options: EvalOptions, command: str = "the same command") -> dict[st
     record.check_work_dir_writable(Path(options.work_dir))
     rank, world = distributed.init_distributed(options.launcher, device)
     distributed.set_threads(world)
-    with distributed.interrupt_on_sigterm():
+    with interrupt_on_sigterm():
         run = _run(cfg, method, options, command, device, rank, world)
     distributed.close_distributed()
     return run
@@ -84,24 +85,15 @@ def _run(
     start = utc_timestamp()
     clock = distributed.Stopwatch()
     resolved = cfg.to_dict()
-    if options.check:
-        notes = run_preflight(cfg, options.limit, options.data_root, options.skip_bad)
-        if rank == 0:
-            print_notes(notes)
-    if method.takes_components or method.needs_checkpoint:
-        with distributed.rank_zero_first():
-            download_missing_weights(cfg.model)
+    _check_inputs(cfg, method, options, rank)
     identity, resume_identity = distributed.broadcast_from_rank_zero(
         lambda: run_and_resume_identity(cfg, method, device)
     )
     folder = Path(options.work_dir)
     cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
     cfg.work_dir = str(Path(cfg.work_dir) / identity)  # two runs that start at once have a log each
-    runner = QuietRunner.from_cfg(cfg)
     progress = ProgressHook()
-    runner.register_hook(progress)
-    if options.show_dir is not None:
-        runner.register_hook(ComparisonImageHook(Path(options.show_dir)))
+    runner = _build_runner(cfg, options, progress)
     with distributed.rank_zero_first():  # a dataset may have to make its data first
         loop: Any = runner.test_loop
     clock.stop("setup_s")
@@ -142,6 +134,26 @@ def _run(
         files["pictures"] = options.show_dir
     print_summary(run, files)
     return run
+
+
+def _check_inputs(cfg: Config, method: MethodInfo, options: EvalOptions, rank: int) -> None:
+    """Check the data and provide the weights, before anything is built."""
+    if options.check:
+        notes = run_preflight(cfg, options.limit, options.data_root, options.skip_bad)
+        if rank == 0:
+            print_notes(notes)
+    if method.takes_components or method.needs_checkpoint:
+        with distributed.rank_zero_first():
+            download_missing_weights(cfg.model)
+
+
+def _build_runner(cfg: Config, options: EvalOptions, progress: ProgressHook) -> QuietRunner:
+    """Build the runner with its model and hooks."""
+    runner = QuietRunner.from_cfg(cfg)
+    runner.register_hook(progress)
+    if options.show_dir is not None:
+        runner.register_hook(ComparisonImageHook(Path(options.show_dir)))
+    return runner
 
 
 def _make_resumable(loop: Any, options: EvalOptions, command: str, folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 
-from proxyclip.utils.distributed import TerminationSignal
+from proxyclip.utils.termination import TerminationSignal
 
 _INSISTENCE_SECONDS = 1.0  # a signal sooner after the first is the same one, sent by a terminal and by a launcher
 _MESSAGE = b"stopping after this iteration, whose checkpoint is saved%s\n"

@@ -12,7 +12,7 @@ from proxyclip.engine.config.load import config_name
 from proxyclip.engine.config.options import TrainOptions
 from proxyclip.engine.config.train import complete_train_config, get_log_interval, load_train_config
 from proxyclip.engine.evaluation.console import print_notes, silence_libraries
-from proxyclip.engine.evaluation.evaluate import evaluate, resolve_device_type
+from proxyclip.engine.evaluation.evaluate import resolve_device_type, run_evaluation
 from proxyclip.engine.evaluation.record import check_work_dir_writable
 from proxyclip.engine.training.checkpoint import find_latest_checkpoint, remove_checkpoints
 from proxyclip.engine.training.interruption import save_and_print_way_on
@@ -24,10 +24,10 @@ from proxyclip.utils.distributed import (
     broadcast_from_rank_zero,
     close_distributed,
     init_distributed,
-    interrupt_on_sigterm,
     rank_zero_first,
     set_threads,
 )
+from proxyclip.utils.termination import interrupt_on_sigterm
 
 
 class TrainingFailed(RuntimeError):
@@ -142,7 +142,7 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
 def _evaluate(options: TrainOptions, checkpoint: Path, rank: int) -> None:
     """Evaluate the checkpoint; if that is interrupted, print the command that goes on."""
     try:
-        evaluate(options.evaluation(checkpoint), command="the command below")
+        run_evaluation(options.evaluation(checkpoint), command="the command below")
     except KeyboardInterrupt:
         if rank == 0:
             text = f"the training is finished, {checkpoint} is its end; the evaluation goes on with\n    "
