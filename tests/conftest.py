@@ -21,6 +21,17 @@ import proxyclip  # noqa: E402, F401  before mmseg: it puts up the stand-in for 
 ROOT = Path(__file__).resolve().parents[1]
 
 
+def pytest_addoption(parser):
+    """Add the number of random damages that the tests of tests/security/ make of each kind of file."""
+    parser.addoption("--damages", type=int, default=15, help="random damages of each kind of file (default: 15)")
+
+
+@pytest.fixture
+def damage_count(request) -> int:
+    """Random damages to make of each kind of file; `--damages 200` asks for more than a usual run makes."""
+    return request.config.getoption("--damages")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_cache(tmp_path_factory):
     """Text features and the like are cached in a folder of this test run, by child processes too."""
