@@ -10,6 +10,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+MAX_LIST_BYTES = 50 * 10**6
+
 
 class Stop(Exception):
     """The script cannot continue: an input is missing."""
@@ -24,21 +26,67 @@ class Failure(Stop):
 
 
 def walk(folder: Path, ends: str = "") -> list[Path]:
-    """All files below a folder with this suffix, sorted; hidden ones are left out, and linked folders count once."""
+    """All files below a folder with this suffix, sorted; hidden ones are left out, and linked folders count once.
+
+    Links that lead out of the folder are followed, with a note: a download that was unpacked should have none.
+    """
     files = []
-    visited = set()
+    visited: set[str] = set()
     for top, folders, names in os.walk(folder, followlinks=True):
         real = os.path.realpath(top)
         hidden = real in visited
         visited.add(real)
         folders[:] = [] if hidden else [name for name in folders if name[0] != "." and name != "__MACOSX"]
         files += [] if hidden else [Path(top, name) for name in names if name.endswith(ends) and name[0] != "."]
+    _note_links([*map(Path, visited), *filter(Path.is_symlink, files)], folder)
     return sorted(files)
 
 
+def _note_links(paths: Iterable[Path], folder: Path) -> None:
+    """Print a note on the first of the paths that lies outside of the folder they were listed in."""
+    base = folder.resolve()
+    outside = sorted(path for path in paths if not path.resolve().is_relative_to(base))
+    if outside:
+        print(
+            f"note: links in {folder} lead out of it and are followed, such as to {outside[0].resolve()}",
+            file=sys.stderr,
+        )
+
+
 def read_list(path: Path) -> list[str]:
-    """Read the names of a list file, one a line."""
-    return [line.split()[0] for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    """Read the names of a list file, one a line.
+
+    Raises:
+        Failure: it is larger than such lists are, is no text, or has a name that leads out of its folder.
+    """
+    try:
+        lines = read_limited(path, MAX_LIST_BYTES).decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        raise Failure(f"{path}: is no UTF-8 text; get it again") from None
+    return [check_name(line.split()[0], path) for line in lines if line.strip()]
+
+
+def check_name(name: str, source: Path) -> str:
+    """Return the name of a file, of the list `source`, that stays below the folder it is looked for in.
+
+    Raises:
+        Failure: it is absolute, goes up, or has characters that no file name has.
+    """
+    parts = re.split(r"[/\\]", name)
+    if not name or {"..", ""} & {*parts} or ":" in parts[0] or not name.isprintable():
+        raise Failure(f"{source}: has the name {name[:80]!r}, which leads out of its folder; is it the right file?")
+    return name
+
+
+def read_limited(path: Path, limit: int) -> bytes:
+    """Read a file of at most `limit` bytes.
+
+    Raises:
+        Failure: it has more.
+    """
+    if path.stat().st_size > limit:
+        raise Failure(f"{path}: has more than {limit:,} bytes; is it the right file?")
+    return path.read_bytes()
 
 
 def write_list(path: Path, names: Iterable[str]) -> None:

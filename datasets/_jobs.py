@@ -8,7 +8,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, parent_process
@@ -53,6 +53,7 @@ def run(split: str, jobs: Sequence[Job], args: Namespace, expected: int | None =
     twice = next((path for path, times in targets.items() if times > 1), None)
     if twice:
         raise Failure(f"{twice}: more than one source would be written to it; is something in {split} twice?")
+    _note_outside(targets, args.out)
     clean(targets)
     count: Counter[str] = Counter()
     done = []
@@ -69,6 +70,14 @@ def run(split: str, jobs: Sequence[Job], args: Namespace, expected: int | None =
     if expected is not None and len(jobs) != expected:
         print(f"warning: {split}: found {len(jobs)}, but the whole split has {expected}; numbers will not compare")
     return Report(done, count["failed"])
+
+
+def _note_outside(targets: Iterable[Path], out: Path) -> None:
+    """Print a note where a link in the output folder leads what is written out of it."""
+    base = out.resolve()
+    for folder in sorted({path.parent for path in targets}):
+        if not folder.resolve().is_relative_to(base):
+            print(f"note: {folder} is a link: its files are written in {folder.resolve()}", file=sys.stderr)
 
 
 def _results(title: str, jobs: Sequence[Job], args: Namespace) -> Generator[tuple[str, str], None, None]:

@@ -1,6 +1,7 @@
 """Images and label maps: checked reading, relabelling by table, encoding."""
 
 import io
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,6 +10,8 @@ import numpy as np
 from PIL import Image
 
 ILLEGAL = -1  # in a table: a value that the source must not have
+MAX_PIXELS = 100_000_000  # of a map in a .mat file, whose header may claim any size
+NUMBER_CLASSES = ("double", "single", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
 ENDS = {".png": b"IEND\xaeB`\x82", ".jpg": b"\xff\xd9"}
 
 
@@ -78,15 +81,19 @@ def matlab(path: Path, key: str, top: int) -> np.ndarray:
     """(H, W) int64: the map `key` of a .mat file.
 
     Raises:
-        Bad: it cannot be read, has no such map, or the map has other than whole numbers from 0 to `top`.
+        Bad: it cannot be read, has no such map of a picture's size, or the map has other than whole numbers from 0 to
+            `top`.
     """
-    from scipy.io import loadmat
+    from scipy.io import loadmat, whosmat
 
     try:
-        values = loadmat(path, variable_names=[key]).get(key)
+        listed = {name: (shape, kind) for name, shape, kind in whosmat(path)}  # of the headers alone
+        shape, kind = listed.get(key, ((), ""))
+        fits = kind in NUMBER_CLASSES and len(shape) == 2 and 0 < math.prod(shape) <= MAX_PIXELS
+        values = loadmat(path, variable_names=[key])[key] if fits else None
     except Exception as error:
         raise Bad(f"{path}: cannot be read ({error}); get it again") from error
-    if values is None or values.ndim != 2 or not values.size or values.dtype.kind not in "uif":
+    if values is None:
         raise Bad(f"{path}: expected an H x W map of numbers named {key}; is it another data set's file?")
     wrong = np.unique(values[~((values >= 0) & (values <= top) & (values == np.floor(values)))]).tolist()
     if wrong:

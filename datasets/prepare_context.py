@@ -16,13 +16,14 @@ from typing import Any
 
 import numpy as np
 from _common import command, finish, make_parser, parse, pick
-from _files import Failure, Stop, place, write_list
+from _files import Failure, Stop, check_name, place, read_limited, write_list
 from _jobs import Job, run
 from _maps import Bad, encode, same_size
+from _masks import decode_mask
 from PIL import Image
-from pycocotools import mask as rle
 
 EXPECTED = {"val": 5104, "train": 4996}
+MAX_JSON_BYTES = 2 * 10**9  # four times trainval_merged.json
 # The 59 classes' ids, in their order; any other id is background.
 IDS = (
     *(2, 9, 18, 19, 22, 23, 25, 31, 33, 34, 44, 45, 46, 59, 65, 68, 72, 80, 85, 98),
@@ -30,18 +31,6 @@ IDS = (
     *(324, 326, 347, 349, 354, 355, 360, 366, 368, 397, 415, 416, 420, 424, 427, 440, 445, 454, 458),
 )
 LABELS = {value: label for label, value in enumerate(IDS, 1)}
-
-
-def decode(segmentation: Any, height: int, width: int) -> np.ndarray:
-    """(height, width) bool: a mask, given as RLE (string or list of counts) or as polygons."""
-    if isinstance(segmentation, list):
-        segmentation = rle.merge(rle.frPyObjects(segmentation, height, width))
-    elif isinstance(segmentation["counts"], list):
-        segmentation = rle.frPyObjects(segmentation, height, width)
-    found = rle.decode(segmentation).astype(bool)
-    if found.shape != (height, width):
-        raise ValueError(f"a mask has size {found.shape[::-1]}, the image {(width, height)}")
-    return found
 
 
 def paint(image: Path, height: int, width: int, annotations: list[tuple[int, Any]]) -> tuple[bytes]:
@@ -54,7 +43,7 @@ def paint(image: Path, height: int, width: int, annotations: list[tuple[int, Any
     same_size(image, size, Path("its entry in the JSON"), (width, height))
     labels = np.zeros((height, width), np.uint8)
     for category, segmentation in annotations:
-        labels[decode(segmentation, height, width)] = LABELS.get(category, 0)
+        labels[decode_mask(segmentation, height, width)] = LABELS.get(category, 0)
     return (encode(labels),)
 
 
@@ -70,15 +59,15 @@ def read_json(path: Path) -> dict[str, list[tuple[str, int, int, list]]]:
     print(f"reading {path} ...", flush=True)
     splits: dict[str, list[tuple[str, int, int, list]]] = {}
     try:
-        content = json.loads(path.read_bytes())
+        content = json.loads(read_limited(path, MAX_JSON_BYTES))
         annotations: dict[Any, list] = {}
         for entry in content["annos_segmentation"]:
             annotations.setdefault(entry["image_id"], []).append((entry["category_id"], entry["segmentation"]))
         for entry in content["images"]:
             mine = annotations.get(entry["image_id"] if "image_id" in entry else entry["id"], [])
-            image = Path(entry["file_name"]).stem, entry["height"], entry["width"], mine
+            image = check_name(Path(entry["file_name"]).stem, path), entry["height"], entry["width"], mine
             splits.setdefault(entry["phase"], []).append(image)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         problem = f"{error} is missing" if isinstance(error, KeyError) else error
         raise Failure(f"{path}: is not PASCAL Context's trainval_merged.json, whole ({problem})") from error
     return splits

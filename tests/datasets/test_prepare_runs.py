@@ -304,6 +304,7 @@ def test_unwritable_destination_is_reported(output, coco, tmp_path):
 def test_killed_worker_is_reported(script, tmp_path):
     """As the kernel does when memory is short."""
     args = script("_common").make_parser("", ["val"]).parse_args([str(tmp_path), "--workers", "2"])
+    args.out = tmp_path
     jobs = [script("_jobs").Job(name, os._exit, (9,)) for name in "ab"]
     with pytest.raises(script("_files").Failure, match="fewer --workers"):
         script("_jobs").run("val", jobs, args)
