@@ -13,6 +13,7 @@ from pathlib import Path
 
 from proxyclip.utils.output import lenient_output
 from proxyclip.utils.suggest import did_you_mean
+from proxyclip.utils.version import __version__
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2  # also for a config that does not exist
@@ -39,6 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     prog = "proxyclip" if Path(sys.argv[0]).stem == "proxyclip" else "python -m proxyclip"
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_format_usage(prog))
+        return 0
+    if arguments == ["--version"]:
+        print(f"proxyclip {__version__}")
         return 0
     name = arguments[0]
     if name not in COMMANDS:
@@ -151,4 +155,4 @@ Open-vocabulary segmentation: ProxyCLIP and its relatives on one evaluation skel
 commands:
 {commands}
 
-{prog} COMMAND --help lists the arguments of a command."""
+{prog} COMMAND --help lists the arguments of a command; {prog} --version prints the version."""

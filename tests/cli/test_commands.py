@@ -7,6 +7,7 @@ import pytest
 
 from proxyclip.cli import COMMANDS, main, run_cli
 from proxyclip.utils.paths import ROOT
+from proxyclip.utils.version import __version__
 
 
 def test_main_lists_commands(capsys):
@@ -14,6 +15,11 @@ def test_main_lists_commands(capsys):
         assert main(arguments) == 0
         text = capsys.readouterr().out
         assert all(f"\n  {name} " in text for name in COMMANDS)
+
+
+def test_main_prints_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"proxyclip {__version__}\n"
 
 
 def test_main_suggests_command_for_unknown_name(capsys):
