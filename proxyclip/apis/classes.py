@@ -8,9 +8,15 @@ from numbers import Real
 from pathlib import Path
 from typing import Any, TypeAlias, cast
 
+from proxyclip.data.class_lists.limits import check_name_count, check_name_length
 from proxyclip.data.class_lists.lines import IGNORED_LABEL
 from proxyclip.data.class_lists.notes import note_names
-from proxyclip.data.class_lists.shared_texts import clean_class_text, find_shared_texts, refuse_shared_texts
+from proxyclip.data.class_lists.shared_texts import (
+    clean_class_text,
+    find_shared_texts,
+    refuse_shared_texts,
+    shorten_name,
+)
 from proxyclip.data.class_lists.text import is_class_file, parse_background_text, parse_class_text, quote_name
 from proxyclip.data.vocabulary import Vocabulary, read_vocabulary
 from proxyclip.utils.paths import find_existing_path
@@ -59,8 +65,9 @@ def parse_class_query(
         lower: whether the CLIP reads lower case, as OpenAI's does: then "Sky" and "sky" are one.
 
     Raises:
-        ValueError, TypeError: no class, an empty or repeated name, or a background that is neither; the message says
-            what is expected. FileNotFoundError: a vocabulary file that does not exist.
+        ValueError, TypeError: no class, an empty or repeated name, more or longer names than `class_lists.limits` has,
+            or a background that is neither; the message says what is expected. FileNotFoundError: a vocabulary file
+            that does not exist.
     """
     names, notes = _parse_names(classes)
     background = parse_background_text(background) if isinstance(background, str) else background
@@ -71,7 +78,7 @@ def parse_class_query(
         threshold = cast(float, background)
         background = None
     if not _is_number(threshold):
-        raise TypeError(f"Expected a threshold from 0 to 1, a probability, but got {threshold!r}")
+        raise TypeError(f"Expected a threshold from 0 to 1, a probability, but got {repr(threshold)[:100]}")
     threshold = check_probability(threshold)
     if background is not None:
         names = {BACKGROUND_CLASS: _synonyms(background, "the background"), **_require_absent(names, BACKGROUND_CLASS)}
@@ -113,7 +120,8 @@ def _parse_names(classes: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, .
     """Name -> synonyms, in order, and notes on how they were read."""
     notes: tuple[str, ...] = ()
     if isinstance(classes, Mapping):
-        entries = [(_clean_name(name), _synonyms(names, repr(name))) for name, names in classes.items()]
+        check_name_count(len(classes), "your classes")
+        entries = [(_clean_name(name), _synonyms(names, repr(name)[:100])) for name, names in classes.items()]
     else:
         if is_from_file(classes) and not isinstance(classes, Vocabulary):
             classes = read_vocabulary(find_existing_path(classes, "file of classes"))
@@ -124,15 +132,18 @@ def _parse_names(classes: Any) -> tuple[dict[str, tuple[str, ...]], tuple[str, .
             classes, notes = text.classes, text.notes
         if not isinstance(classes, Sequence) or isinstance(classes, (bytes, bytearray)):
             raise TypeError(f"Expected classes as a list of names, a dict, or text, but got {type(classes).__name__}")
+        check_name_count(len(classes), "your classes")
         synonyms = [_synonyms(entry, "a class") for entry in classes]
         entries = [(names[0], names) for names in synonyms]
+    check_name_count(sum(len(names) for _, names in entries), "your classes")
     entries, ignored = _drop_ignored_label(entries)
     if not entries:
         raise ValueError('Expected at least one class, such as ["horse", "grass", "sky"], but got none')
-    unique = dict(entries)
-    if len(unique) < len(entries):
-        repeated = next(name for i, (name, _) in enumerate(entries) if name in dict(entries[:i]))
-        raise ValueError(f"Expected every class once, but {repeated!r} stands twice")
+    unique: dict[str, tuple[str, ...]] = {}
+    for name, names in entries:
+        if name in unique:
+            raise ValueError(f"Expected every class once, but {shorten_name(name)} stands twice")
+        unique[name] = names
     return unique, (*notes, *ignored)
 
 
@@ -150,7 +161,8 @@ def _drop_ignored_label(entries: list[tuple[str, tuple[str, ...]]]) -> tuple[lis
             f"Expected {IGNORED_LABEL!r} at the first place, where LabelMe has it, but it is class {places[-1]}: it is "
             "no class; leave it out where no label map has its label"
         )
-    note = f"{IGNORED_LABEL!r} is left out: in LabelMe it is label -1 and no class; class 0 is {entries[1][0]!r}"
+    first = shorten_name(entries[1][0])
+    note = f"{IGNORED_LABEL!r} is left out: in LabelMe it is label -1 and no class; class 0 is {first}"
     return entries[1:], (note,)
 
 
@@ -164,22 +176,25 @@ def _synonyms(names: object, owner: str) -> tuple[str, ...]:
     if isinstance(names, str):
         return (_clean_name(names),)
     if not isinstance(names, Sequence) or isinstance(names, (bytes, bytearray)):
-        raise TypeError(f"Expected a name or a list of synonyms for {owner}, but got {names!r}")
+        raise TypeError(f"Expected a name or a list of synonyms for {owner}, but got {repr(names)[:100]}")
     if not names:
         raise ValueError(f"Expected a name or a list of synonyms for {owner}, but got none")
-    cleaned = [_clean_name(name) for name in names]
-    texts = [clean_class_text(name, lower=False) for name in cleaned]  # twice in one class is harmless
-    return tuple(name for i, name in enumerate(cleaned) if texts.index(texts[i]) == i)
+    check_name_count(len(names), owner)
+    unique: dict[str, str] = {}
+    for name in map(_clean_name, names):
+        unique.setdefault(clean_class_text(name, lower=False), name)  # twice in one class is harmless
+    return tuple(unique.values())
 
 
 def _clean_name(name: object) -> str:
     if not isinstance(name, str):
-        raise TypeError(f"Expected names of classes as text, but got {name!r}")
+        raise TypeError(f"Expected names of classes as text, but got {repr(name)[:100]}")
+    check_name_length(name, "your classes")
     text = " ".join(name.split())
     categories = {unicodedata.category(character) for character in text}
     is_invisible = not categories - {"Cf"} or not clean_class_text(text)
     if is_invisible or categories & {"Cc", "Cs"}:  # control characters, lone surrogates
-        raise ValueError(f"Expected a name of letters for every class, but got {name!r}")
+        raise ValueError(f"Expected a name of letters for every class, but got {shorten_name(name)}")
     return text
 
 

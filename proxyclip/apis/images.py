@@ -14,7 +14,7 @@ import PIL.ImageOps
 import torch
 
 from proxyclip.data.files.brightness import check_used_range, stretch_to_uint8
-from proxyclip.data.files.image_files import convert_to_rgb
+from proxyclip.data.files.image_files import check_image_bytes, convert_to_rgb
 from proxyclip.data.files.images import apply_orientation, decode_rgb
 
 ImageInput: TypeAlias = "str | Path | bytes | PIL.Image.Image | np.ndarray | torch.Tensor"
@@ -66,7 +66,7 @@ def load_image(
             no image has. TypeError: another kind of object. The message says what is expected.
     """
     if isinstance(image, (str, Path)):
-        return _decode(_read(image), str(image), stretch, max_megapixels)
+        return _decode(_read(image, max_megapixels), str(image), stretch, max_megapixels)
     if hasattr(image, "read"):
         image = image.read()
     if isinstance(image, (bytes, bytearray, memoryview)):
@@ -80,7 +80,7 @@ def load_image(
     raise TypeError(f"Expected a picture as {ACCEPTED_IMAGE_FORMS}, but got {type(image).__name__}")
 
 
-def _read(path: str | Path) -> bytes:
+def _read(path: str | Path, max_megapixels: float | None) -> bytes:
     name = str(path)[:300]
     if "://" in name[:12] or name.startswith("data:"):
         raise ValueError(f"Expected a file on this machine, but got the address {name}: save the picture first")
@@ -88,6 +88,7 @@ def _read(path: str | Path) -> bytes:
         file = Path(path).expanduser()
         mode = file.stat().st_mode
         if not stat.S_ISDIR(mode) and not stat.S_ISCHR(mode):
+            check_image_bytes(file, max_megapixels)
             return file.read_bytes()
     except FileNotFoundError:
         raise FileNotFoundError(f"There is no picture {name}") from None

@@ -24,12 +24,14 @@ from proxyclip.cli.demo_outputs import (
     save_demo_outputs,
     write_areas_csv,
 )
+from proxyclip.data.class_lists.limits import MAX_CLASS_LIST_BYTES
 from proxyclip.data.class_lists.shared_texts import find_shared_texts, refuse_shared_texts
 from proxyclip.data.class_lists.text import is_class_file, parse_background_text, parse_class_text
 from proxyclip.data.files.image_search import ImageSearch, search_images
 from proxyclip.engine.config.names import check_names
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, declare_debug
 from proxyclip.utils.arguments import build_parser, declare_option, read_options
+from proxyclip.utils.file_limits import check_file_size
 from proxyclip.utils.paths import find_existing_path, path_exists
 from proxyclip.utils.probability import check_probability, parse_probability
 
@@ -145,7 +147,13 @@ class DemoOptions:
     )
     port: int = declare_option(7860, group="web page", help="of the page (default: %(default)s)")
     host: str = declare_option(
-        "127.0.0.1", group="web page", help="address of the page (default: %(default)s, this machine only)"
+        "127.0.0.1",
+        group="web page",
+        help="address of the page (default: %(default)s, this machine only); another one lets others use it by the "
+        "link that is printed",
+    )
+    no_token: bool = declare_option(
+        False, group="web page", help="with another --host: let everybody use the page, without the token of the link"
     )
 
     @property
@@ -208,7 +216,8 @@ def check_class_options(options: DemoOptions) -> None:
     if options.background is not None:
         parse_background_text(options.background)
     if options.classes is not None and is_class_file(options.classes):
-        find_existing_path(options.classes, "file of classes")
+        file = find_existing_path(options.classes, "file of classes")
+        check_file_size(file, MAX_CLASS_LIST_BYTES, "a class list")
     elif options.classes is not None:
         classes = parse_class_text(options.classes).classes
         if options.clip is None and options.config is None:  # another CLIP may tell "Sky" from "sky"

@@ -45,5 +45,5 @@ def _write_report(options: ReportOptions) -> None:
     folder = Path(options.work_dir)
     target = Path(options.output) if options.output else folder / "report.html"
     text = build_report(folder, runs=options.runs or None, compare=options.compare or None, pictures=options.pictures)
-    replace_file(target, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    replace_file(target, lambda temporary: temporary.write_bytes(text.encode("utf-8", "replace")))
     print(f"{target} ({target.stat().st_size / 2**20:.1f} MiB)")

@@ -18,6 +18,7 @@ from mmseg.registry import TRANSFORMS
 from torch import Tensor
 
 from proxyclip.data.files.errors import FileIssue
+from proxyclip.data.files.image_files import check_image_bytes
 from proxyclip.data.files.images import apply_orientation, decode_rgb, verify_image
 from proxyclip.data.files.label_maps import decode_label_map
 from proxyclip.data.files.labels import LabelFormat
@@ -70,6 +71,7 @@ class LoadImageFromFile(_LoadImageFromFile):
     def transform(self, results: dict[str, Any]) -> dict[str, Any]:
         """Read one image; adds `img`, `img_shape` and `ori_shape`."""
         path = results["img_path"]
+        check_image_bytes(path, self.max_megapixels)
         data = fileio.get(path, backend_args=self.backend_args)
         image, notes = self._decode(data, path)
         if notes and not self._has_reported:
@@ -138,6 +140,7 @@ class MyLoadAnnotations(BaseTransform):
             resolve_dataset_setting("reduce_zero_label", self.reduce_zero_label, results, False),
             results.get("ignored_values"),
         )
+        check_image_bytes(path, results.get("max_megapixels"))
         data = fileio.get(path, backend_args=self.backend_args)
         labels = decode_label_map(data, path, results.get("max_megapixels"))
         label_format.check(labels, path)

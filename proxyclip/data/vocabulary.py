@@ -5,11 +5,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxyclip.data.class_lists.limits import (
+    MAX_CLASS_LIST_BYTES,
+    check_class_limits,
+    check_name_count,
+    check_text_length,
+)
 from proxyclip.data.class_lists.lines import clean_class_lines, list_numbered_classes, unquote_name
 from proxyclip.data.class_lists.notes import log_note, note_file_names, note_names, note_shared_texts
 from proxyclip.data.class_lists.numbering import ClassLine, ClassLines
+from proxyclip.data.class_lists.shared_texts import shorten_text
 from proxyclip.data.class_lists.structures import read_collection
 from proxyclip.data.class_lists.text import SEPARATORS, resolve_entities, split_names
+from proxyclip.utils.file_limits import read_limited_bytes
 
 _BOMS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF32_BE, "utf-32-be"),
          (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))  # fmt: skip
@@ -49,9 +57,11 @@ def parse_vocabulary(text: str, source: str = "", separator: str = ";") -> Vocab
 
     Raises:
         ValueError: no class at all, a line of nothing but separators, semicolons in a file with another separator, or
-            another tool's list that cannot be read; the message has the line.
+            another tool's list that cannot be read; the message has the line. TooManyNames: more names, or longer
+            ones, than the limits of `class_lists.limits`.
     """
     place = source or "the vocabulary"
+    check_text_length(text, place)
     original = text.removeprefix("\ufeff")
     text = resolve_entities(original)
     collection = read_collection(text, place)
@@ -60,11 +70,14 @@ def parse_vocabulary(text: str, source: str = "", separator: str = ";") -> Vocab
     else:
         for number, (raw, resolved) in enumerate(zip(original.splitlines(), text.splitlines(), strict=False), 1):
             if raw.strip() and not resolved.strip():
-                raise ValueError(f"Expected a class name in line {number} of {place}, but got {raw!r}, a blank")
+                raise ValueError(
+                    f"Expected a class name in line {number} of {place}, but got {shorten_text(raw)}, a blank"
+                )
         listed = clean_class_lines(text.splitlines(), place)
         classes, notes = [_split_synonyms(line, listed, separator) for line in listed.lines], listed.notes
     if not classes:
         raise ValueError(f"Expected one class a line in {place}, but it is empty")
+    check_class_limits(classes, place)
     for note in (*notes, *note_shared_texts(classes, source), *note_file_names(classes, source, separator)):
         log_note(note)
     return Vocabulary(tuple(classes), source)
@@ -79,13 +92,18 @@ def _split_synonyms(line: ClassLine, listed: ClassLines, separator: str) -> tupl
         )
     names = tuple(name for part in split_names(text, separator) if (name := unquote_name(part.strip())))
     if not names:
-        raise ValueError(f"Expected a class name in {listed.where(line)}, but got {line.text!r}")
+        raise ValueError(f"Expected a class name in {listed.where(line)}, but got {shorten_text(line.text)}")
     return names
 
 
 def read_vocabulary(path: Path, separator: str = ";") -> Vocabulary:
-    """Read the vocabulary of a UTF-8 or UTF-16 file (see `parse_vocabulary`)."""
-    return parse_vocabulary(decode_class_file(path.read_bytes(), path), str(path), separator)
+    """Read the vocabulary of a UTF-8 or UTF-16 file (see `parse_vocabulary`).
+
+    Raises:
+        FileTooLarge: a file of more than MAX_CLASS_LIST_BYTES, of which nothing is read.
+    """
+    data = read_limited_bytes(path, MAX_CLASS_LIST_BYTES, "a class list")
+    return parse_vocabulary(decode_class_file(data, path), str(path), separator)
 
 
 def decode_class_file(data: bytes, path: Path) -> str:
@@ -115,8 +133,9 @@ def list_class_names(names: Sequence[str], place: str) -> list[str]:
     """Take the classes out of a list of names, one a class, and log what may surprise.
 
     Raises:
-        ValueError: LabelMe's `__ignore__` behind the first place.
+        ValueError: too many names, or LabelMe's `__ignore__` behind the first place.
     """
+    check_name_count(len(names), place)
     classes, notes = list_numbered_classes([(None, (name,)) for name in names], place)
     for note in (*notes, *note_shared_texts(classes, place), *note_names([entry[0] for entry in classes], place)):
         log_note(note)

@@ -11,6 +11,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from PIL import Image
 
+from proxyclip.data.files.image_files import check_image_bytes
 from proxyclip.data.files.images import decode_rgb
 from proxyclip.engine.wrappers import unwrap_model
 from proxyclip.visualization.figure import draw_comparison
@@ -84,6 +85,7 @@ def load_sample_image(sample: Any, model_input: Any, shape: tuple[int, ...]) -> 
     image = None
     with contextlib.suppress(OSError, ValueError), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of odd metadata
+        check_image_bytes(path)
         image = decode_rgb(path.read_bytes(), path)[0]
     if image is None and model_input is not None:
         image = model_input.cpu().numpy().transpose(1, 2, 0).astype(np.uint8)[..., ::-1]

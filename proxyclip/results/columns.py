@@ -45,7 +45,7 @@ def format_clip(run: Record) -> str:
 
 def format_protocol(run: Record) -> str:
     """Config, resize and crop/stride in pixels: `cfg_voc21: 336, 336/112`."""
-    scale = re.fullmatch(r"(\d+)x(\d+) keep ratio", str(record_value(run, "protocol.resize")))
+    scale = re.fullmatch(r"(\d{1,9})x(\d{1,9}) keep ratio", str(record_value(run, "protocol.resize")))
     resize = min(map(int, scale.groups())) if scale else record_value(run, "protocol.resize")
     crop, stride = (_format_side(record_value(run, f"arguments.slide_{name}")) for name in ("crop", "stride"))
     windows = None if crop is None else "whole" if crop == "0" else f"{crop}/{stride}"
@@ -70,10 +70,9 @@ def is_whole_dataset(run: Record) -> bool:
 
 
 def is_rankable(run: Record) -> bool:
-    """Return True if the run is whole, scored as usual and not approximated."""
-    return (
-        is_whole_dataset(run) and record_value(run, "scoring", "correct") == "correct" and not run.get("approximations")
-    )
+    """Return True if the run is whole, scored as usual, not approximated, and of code that stayed the same."""
+    is_usual = record_value(run, "scoring", "correct") == "correct"
+    return is_whole_dataset(run) and is_usual and not run.get("approximations") and not run.get("changed_code")
 
 
 def format_image_count(run: Record) -> Any:

@@ -53,7 +53,8 @@ def match_published_result(
     has_user_file = any(str(name).endswith(".py") for name in types)
     if (model.get("checkpoint") and not trained) or has_user_file:
         return None
-    clip = model.get("teacher") or model
+    teacher = model.get("teacher")
+    clip = teacher if isinstance(teacher, Mapping) and teacher else model
     name = _normalize_clip(clip.get("model_type"))
     parts = (method, name, clip.get("clip_type") or None, _normalize_vfm(model.get("vfm_model")))
     changes = _normalize_changes(changes)

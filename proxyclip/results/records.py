@@ -11,10 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from proxyclip.results.record_schema import MAX_RECORD_BYTES, check_record, is_identity
+from proxyclip.utils.file_limits import read_limited_text
 from proxyclip.utils.hashing import hash_value
 from proxyclip.utils.io import replace_file
+from proxyclip.utils.paths import path_exists
 
-RECORD_SCHEMA = 4  # of the fields that docs/results.md lists; records of another schema are not read
+RECORD_SCHEMA = 5  # of the fields that docs/results.md lists; READABLE_SCHEMAS are read
 METRIC_KEYS = ("metrics", "per_class", "classes_in", "confusion", "per_image", "scoring", "left_out")
 _STALE_SECONDS = 24 * 3600  # no writer takes that long
 
@@ -32,13 +35,19 @@ def utc_timestamp() -> str:
 def save_record(run: Mapping[str, Any], folder: Path) -> Path:
     """Write a record and return its path, `<folder>/records/<identity>.json`.
 
-    A record of the same identity is replaced. `schema` and `metrics_sha256` are added.
+    A record of the same identity is replaced. `schema`, `metrics_sha256` and `record_sha256` are set.
 
     Args:
-        run: JSON-able; must have `identity` and `metrics`. NaN is written as null.
+        run: JSON-able; must have `identity`, 12 hexadecimal digits, and `metrics`. NaN is written as null.
+
+    Raises:
+        ValueError: another identity. OSError: it cannot be written.
     """
-    kept = to_json_types({"schema": RECORD_SCHEMA, **run})
+    if not is_identity(run["identity"]):
+        raise ValueError(f"Expected an identity of 12 hexadecimal digits, but got {run['identity']!r}")
+    kept = to_json_types({"schema": RECORD_SCHEMA} | {key: value for key, value in run.items() if key != "schema"})
     kept["metrics_sha256"] = hash_metrics(kept)
+    kept["record_sha256"] = hash_record(kept)
     target = folder / "records" / f"{run['identity']}.json"
     target.parent.mkdir(parents=True, exist_ok=True)
     text = _layout_json(kept) + "\n"
@@ -46,26 +55,24 @@ def save_record(run: Mapping[str, Any], folder: Path) -> Path:
     return target
 
 
-def load_records(folder: Path) -> list[dict[str, Any]]:
-    """Read all records of a folder, oldest first; warn of unreadable ones on stderr."""
-    runs = []
-    for path in sorted((folder / "records").glob("*.json")):
-        try:
-            runs.append(_read(path))
-        except (OSError, ValueError, RecursionError) as error:
-            print(f"warning: {path} is no readable record ({error}); left out of the table", file=sys.stderr)
-    return sorted(runs, key=lambda run: str(run.get("end")))
+def load_records(folder: Path, warn: bool = True) -> list[dict[str, Any]]:
+    """Read all records of a folder, oldest first; one that cannot be believed is left out.
+
+    Args:
+        warn: print a line on stderr for each that is left out.
+    """
+    runs = [_read_or_warn(path, warn) for path in sorted((folder / "records").glob("*.json"))]
+    return sorted((run for run in runs if run is not None), key=lambda run: str(run.get("end")))
 
 
-def load_record(folder: Path, identity: str) -> dict[str, Any] | None:
-    """Read the record of an identity; None if there is none that can be read."""
-    if not identity or Path(identity).name != identity:
-        return None
-    try:
-        run = _read(folder / "records" / f"{identity}.json")
-    except (OSError, ValueError, RecursionError):
-        return None
-    return run if run["identity"] == identity else None
+def load_record(folder: Path, identity: str, warn: bool = True) -> dict[str, Any] | None:
+    """Read the record of an identity; None if there is none that can be believed.
+
+    Args:
+        warn: print a line on stderr if there is one that is left out.
+    """
+    path = folder / "records" / f"{identity}.json"
+    return _read_or_warn(path, warn) if is_identity(identity) and path_exists(path) else None
 
 
 def extract_metrics(run: Mapping[str, Any]) -> dict[str, Any]:
@@ -76,6 +83,11 @@ def extract_metrics(run: Mapping[str, Any]) -> dict[str, Any]:
 def hash_metrics(run: Mapping[str, Any]) -> str:
     """Hash `extract_metrics`: equal for two runs with the same numbers to the last digit."""
     return hash_value(extract_metrics(run))
+
+
+def hash_record(run: Mapping[str, Any]) -> str:
+    """Hash all of a record of plain JSON but `record_sha256`."""
+    return hash_value({key: value for key, value in run.items() if key != "record_sha256"})
 
 
 def to_sparse_confusion(confusion: np.ndarray) -> dict[str, Any]:
@@ -114,13 +126,31 @@ def to_json_types(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int)) else str(value)
 
 
+def _read_or_warn(path: Path, warn: bool) -> dict[str, Any] | None:
+    try:
+        return _read(path)
+    except (OSError, ValueError, RecursionError) as error:
+        if warn:
+            line = f"warning: {path} is no readable record ({error}); it is left out"
+            print("".join(character if character.isprintable() else "?" for character in line), file=sys.stderr)
+        return None
+
+
 def _read(path: Path) -> dict[str, Any]:
-    run = json.loads(path.read_text(encoding="utf-8"))
-    if isinstance(run, dict) and run.get("schema") != RECORD_SCHEMA:
-        raise ValueError(f"expected schema {RECORD_SCHEMA}, but got {run.get('schema')}: evaluate again")
-    if not (isinstance(run, dict) and isinstance(run.get("identity"), str) and isinstance(run.get("metrics"), dict)):
-        raise ValueError("expected a JSON object with `identity`, a text, and `metrics`, an object")
+    if not path.is_file():  # a pipe would never end
+        raise ValueError("it is no plain file")
+    run = json.loads(read_limited_text(path, MAX_RECORD_BYTES, "a record"), parse_constant=_refuse_constant)
+    check_record(run, path.stem)
+    if run.get("metrics_sha256") != hash_value({key: run.get(key) for key in METRIC_KEYS}):  # it is plain JSON already
+        raise ValueError("its numbers do not fit its `metrics_sha256`: it is damaged or was changed, evaluate again")
+    has_hash = run["schema"] >= 5 or "record_sha256" in run
+    if has_hash and run.get("record_sha256") != hash_record(run):
+        raise ValueError("its content does not fit its `record_sha256`: it is damaged or was changed, evaluate again")
     return run
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"expected finite numbers, but got {name}")
 
 
 def _layout_json(value: Any, indent: str = "") -> str:

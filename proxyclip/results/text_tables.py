@@ -1,13 +1,13 @@
 """Text tables of the results: a full CSV, and a Markdown table for reading."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from rich.box import MARKDOWN
 from rich.console import Console, JustifyMethod
-from rich.control import strip_control_codes
 from rich.table import Table
 from rich.text import Text
 
@@ -40,7 +40,7 @@ def format_markdown_table(runs: Sequence[Record]) -> bytes:
         justify: JustifyMethod = "right" if name in _RIGHT_ALIGNED else "left"
         table.add_column("config" if name == "Dataset" else name, justify=justify, min_width=3, no_wrap=True)
     for run in runs:
-        table.add_row(*(Text(_escape_markdown(_TEXTS[name](run))) for name in names))
+        table.add_row(*(Text(escape_markdown_cell(_TEXTS[name](run))) for name in names))
     output = io.StringIO()
     Console(file=output, width=_MAX_WIDTH, color_system=None, legacy_windows=False, force_jupyter=False).print(table)
     header, rule, *rows = (line for line in output.getvalue().split("\n") if line.startswith("|"))
@@ -73,10 +73,15 @@ def _text_or_dash(value: Any) -> str:
     return "-" if value is None else str(value)
 
 
-def _escape_markdown(text: str) -> str:
-    return strip_control_codes(" ".join(text.replace("\\", "\\\\").replace("|", "\\|").split()))
+def escape_markdown_cell(text: str) -> str:
+    """Escape a text for a cell of a Markdown table: no markup, HTML, link, line break or control character."""
+    line = "".join(character for character in " ".join(text.split()) if character.isprintable())
+    escaped = re.sub(r"[\\|`*\[\]]", r"\\\g<0>", line)
+    escaped = re.sub(r"[&<>]", lambda match: _ENTITIES[match[0]], escaped)
+    return re.sub(r"(?i)(?<=www)\.|:(?=//)", r"\\\g<0>", escaped)  # GitHub makes links of bare addresses
 
 
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _MAX_WIDTH = 1_000_000  # of a line, so that rich folds none
 # column of RECORD_COLUMNS, which has the order -> its text in results.md
 _TEXTS: dict[str, Callable[[Record], str]] = {

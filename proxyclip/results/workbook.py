@@ -30,11 +30,14 @@ _ENVIRONMENT = {
     "checkpoint": "trained.checkpoint", "checkpoint sha256": "trained.sha256", "iteration": "trained.iteration",
     "vocabulary": "vocabulary.file", "classes": "vocabulary.classes", "names": "vocabulary.names",
     "vocabulary sha256": "vocabulary.sha256", "templates": "templates.count", "templates sha256": "templates.sha256",
+    "text features sha256": "text_features_sha256",
     "dataset": "dataset.type", "images": "dataset.images", "list sha256": "dataset.list_sha256",
     "files sha256": "dataset.files_sha256", "config sha256": "config_sha256", "setup s": "times.setup_s",
     "text s": "times.text_s", "images s": "times.images_s", "gallery s": "times.gallery_s", "total s": "times.total_s",
     "images/s": "images_per_second", "peak MiB": "peak_memory_mib",
 }  # fmt: skip
+_ZIP_TIMES = datetime(1980, 1, 1), datetime(2107, 12, 31)  # that a zip can hold
+_MAX_PACKAGES = 500  # columns of the environments
 
 
 def build_workbook(runs: Sequence[Record]) -> bytes:
@@ -80,7 +83,7 @@ def _fill_environment(sheet: Worksheet, runs: Sequence[Record]) -> None:
     versions = [entry if isinstance(entry, Mapping) else {} for entry in (run.get("versions") for run in runs)]
     names = {str(name) for entry in versions for name in entry}
     packages: list[str] = [name for name in ("python", "proxyclip") if name in names]
-    packages += sorted(names - set(packages), key=str.lower)
+    packages += sorted(names - set(packages), key=lambda name: (name.lower(), name))[:_MAX_PACKAGES]
     lines = []
     for run, entry in zip(runs, versions, strict=True):
         values = [record_value(run, path) for path in _ENVIRONMENT.values()] + [entry.get(name) for name in packages]
@@ -94,11 +97,12 @@ def _newest_end(runs: Sequence[Record]) -> datetime:
     """Return the time when the newest record ended, in UTC, to the second."""
     ends = []
     for run in runs:
-        with suppress(ValueError):
+        with suppress(ValueError, OverflowError):
             end = datetime.fromisoformat(str(run.get("end")).replace("Z", "+00:00"))
             end = end.astimezone(timezone.utc) if end.tzinfo else end
             ends.append(end.replace(tzinfo=None, microsecond=0))
-    return max(ends, default=datetime(2000, 1, 1))  # a workbook's times have no zone
+    newest = max(ends, default=datetime(2000, 1, 1))  # a workbook's times have no zone
+    return min(max(newest, _ZIP_TIMES[0]), _ZIP_TIMES[1])
 
 
 def _zip_with_time(book: Workbook, time: datetime) -> bytes:
@@ -109,7 +113,7 @@ def _zip_with_time(book: Workbook, time: datetime) -> bytes:
     raw = BytesIO()
     packed = BytesIO()
     ExcelWriter(book, ZipFile(raw, "w")).save()
-    stamp = max(time, datetime(1980, 1, 1)).timetuple()[:6]  # no zip is older
+    stamp = time.timetuple()[:6]
     with ZipFile(raw) as source, ZipFile(packed, "w", ZIP_DEFLATED) as target:
         for name in source.namelist():
             entry = ZipInfo(name, stamp)

@@ -211,6 +211,9 @@ def test_demo_web_serves_page_with_options(monkeypatch, capsys):
     (settings,) = served
     assert (settings.tiny, settings.port, settings.host, settings.classes) == (True, 0, "127.0.0.1", "sky;sea")
     assert (settings.method, settings.vfm, settings.beta, settings.gamma) == ("naclip", "clip", 1, None)
+    assert not settings.no_token
+    assert main(["--web", "--host", "0.0.0.0", "--no-token"]) == 0
+    assert (served[1].host, served[1].no_token) == ("0.0.0.0", True)
     with pytest.raises(SystemExit):
         main(["--web", "photo.jpg"])
     assert "drop photo.jpg on the page" in capsys.readouterr().err

@@ -52,12 +52,16 @@ def test_bad_files_are_reported_and_not_cached(tmp_path):
         assert (counts.files, [problem.file for problem in problems]) == (2, [str(pairs[1].label)])
 
 
-def test_a_damaged_or_unwritable_cache_costs_time_alone(tmp_path):
+def test_a_damaged_or_unwritable_cache_costs_time_alone(tmp_path, caplog):
     pairs = make_pairs(tmp_path / "masks", 2)
     counts, _ = look_up_labels(pairs, folder=tmp_path / "cache")
-    (file,) = (tmp_path / "cache").iterdir()
-    for text in ("", "{", json.dumps([1]), json.dumps({"a": 1})):
+    (file,) = (tmp_path / "cache").rglob("*.json")
+    changed = json.loads(file.read_text())
+    changed["counts"][1][0][1] += 1
+    for text in ("", "{", json.dumps([1]), json.dumps({"a": 1}), "[" * 100_000, json.dumps(changed)):
         file.write_text(text)
         assert look_up_labels(pairs, folder=tmp_path / "cache")[0] == counts
+        assert str(file) in caplog.messages[-1] and "\n" not in caplog.messages[-1]
+    assert json.loads(file.read_text()) != changed  # and was mended
     (tmp_path / "file").write_text("")
     assert look_up_labels(pairs, folder=tmp_path / "file" / "below")[0] == counts

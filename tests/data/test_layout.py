@@ -4,7 +4,13 @@ import unicodedata
 
 import pytest
 
-from proxyclip.data.files.layout import DatasetLayout, find_samples
+from proxyclip.data.files import layout
+from proxyclip.data.files.errors import CorruptFile
+from proxyclip.data.files.folder_index import FolderIndex
+from proxyclip.data.files.image_files import check_image_bytes
+from proxyclip.data.files.inspection import inspect_sample
+from proxyclip.data.files.labels import LabelFormat
+from proxyclip.data.files.layout import DatasetLayout, SampleFiles, find_samples
 
 
 def touch(*paths):
@@ -49,6 +55,32 @@ def test_names_that_a_person_takes_for_one_are_a_pair(tmp_path, name, of_image, 
     names, issues, _ = find(tmp_path)
     assert [form(other, "NFC") for other in names] == [form(name, "NFC")]
     assert issues == []
+
+
+def test_a_list_and_images_of_too_many_bytes_are_refused(tmp_path, monkeypatch):
+    touch(tmp_path / "images/a.jpg", tmp_path / "masks/a.png")
+    (tmp_path / "list.txt").write_text("a\n" * 10)
+    monkeypatch.setattr(layout, "MAX_LIST_BYTES", 19)
+    names, issues, (problem,) = find(tmp_path, names=tmp_path / "list.txt")
+    assert (names, issues) == ([], [("error", "bad list")]) and "has more than the 0.0 MB of a list" in str(problem)
+    with (tmp_path / "images/a.jpg").open("wb") as file:
+        file.truncate(2 * 10**9 + 1)  # of zeros that take no place
+    with pytest.raises(CorruptFile, match=r"has 2.00 GB, but at most 2.00 GB are read"):
+        check_image_bytes(tmp_path / "images/a.jpg")
+    check_image_bytes(tmp_path / "images/a.jpg", max_megapixels=200)
+    sample = SampleFiles("a", tmp_path / "images/a.jpg", tmp_path / "masks/a.png")
+    assert "too many bytes" in [problem.kind for problem in inspect_sample(sample, LabelFormat(2)).problems]
+
+
+def test_files_in_the_place_of_missing_ones_are_found_among_many(tmp_path):
+    count = 3000
+    index = FolderIndex()
+    names = {f"p{i}_mask.json": f"p{i}_mask.json" for i in range(count)} | {"p1.v2_x.png": "p1.v2_x.png"}
+    index._names[tmp_path] = names  # as a folder that was listed
+    looks = [index.explain(tmp_path / f"p{i}", "img_suffix", (".png",)) for i in range(count)]
+    assert all(looks) and "p7_mask.json lies there, polygons" in looks[7]
+    assert index.explain(tmp_path / "p1.v2", "img_suffix", (".png",)).endswith("img_suffix=_x.png")
+    assert index.explain(tmp_path / "p", "img_suffix", (".png",)) is None
 
 
 def test_a_list_in_another_form_names_its_files(tmp_path):

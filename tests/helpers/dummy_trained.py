@@ -8,6 +8,7 @@ from mmengine.structures import PixelData
 from mmseg.models.segmentors import BaseSegmentor
 from mmseg.registry import MODELS
 
+from proxyclip.models.trained.state_dict import load_checkpoint_file
 from proxyclip.tinyworld import CLASSES
 
 CONFIG = """
@@ -66,7 +67,7 @@ class DummyTrained(BaseSegmentor):
         raise AssertionError("an evaluation prepares the model; only training calls this")
 
     def prepare(self, device: torch.device) -> None:
-        saved = torch.load(self.checkpoint, map_location=device, weights_only=True)
+        saved = load_checkpoint_file(self.checkpoint)
         self.load_state_dict(saved["state_dict"])
         self.iteration = saved["meta"]["iter"]
 

@@ -43,17 +43,24 @@ default_hooks = dict(logger=dict(type='LoggerHook', interval=4), checkpoint=dict
 """
 
 
-def sleep_in_fault(name: str, seconds: float) -> None:
-    """Sleep, after a file of this name in the current folder tells others that the fault has come."""
+def sleep_in_fault(name: str, seconds: float, end_file: str = "") -> None:
+    """Sleep, after a file of this name in the current folder tells others that the fault has come.
+
+    Args:
+        end_file: ends the sleep where it is there.
+    """
     Path(name).touch()
-    time.sleep(seconds)
+    end = time.monotonic() + seconds
+    while time.monotonic() < end and not (end_file and Path(end_file).exists()):
+        time.sleep(0.01)
 
 
 @MODELS.register_module(force=True)
 class Learner(DummyTrained):
     """A 1x1 convolution that learns; iteration `at`, from 1, has a fault.
 
-    Faults: "hold" (sleeps for ever), "slow" (a second), "stop" (is interrupted), "loss", "gradient" (not finite);
+    Faults: "hold" (sleeps for ever), "slow" (until there is a file `told`), "stop" (is interrupted), "loss",
+    "gradient" (not finite);
     whatever `at` is, "start" sleeps before the first iteration, and "predict" in each prediction.
     """
 
@@ -86,7 +93,7 @@ class Learner(DummyTrained):
         if fault == "hold":
             sleep_in_fault("hold", 600)
         if fault == "slow":
-            sleep_in_fault("slow", 1)
+            sleep_in_fault("slow", 30, "told")
         if fault == "stop":
             raise KeyboardInterrupt
         if fault == "loss":

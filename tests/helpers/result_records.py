@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+A1, B2, C3, D4 = (name * 6 for name in ("a1", "b2", "c3", "d4"))  # identities
 CONFIG_MODEL = {
     "type": "ProxyCLIPSegmentation",
     "model_type": "ViT-B/16",
@@ -17,7 +18,14 @@ CONFIG_MODEL = {
 }
 
 
-def make_record(identity: str = "a1", miou: float = 37.123456789, **changes: Any) -> dict[str, Any]:
+def make_identity(name: str) -> str:
+    """Make an identity, 12 hexadecimal digits, of a name of at most 6 characters: `aaa111` is `aaa111aaa111`."""
+    if set(name) <= set("0123456789abcdef"):
+        return (name * 12)[:12]
+    return name.encode().hex().ljust(12, "0")
+
+
+def make_record(identity: str = A1, miou: float = 37.123456789, **changes: Any) -> dict[str, Any]:
     """Make a record with a class without pixels, and metrics of several types of number."""
     return {
         "identity": identity,
@@ -42,7 +50,7 @@ def make_record(identity: str = "a1", miou: float = 37.123456789, **changes: Any
     }
 
 
-def make_published_record(identity: str = "a1", miou: float = 61.0, **changes: Any) -> dict[str, Any]:
+def make_published_record(identity: str = A1, miou: float = 61.0, **changes: Any) -> dict[str, Any]:
     """Make a record that has a published result, 61.3."""
     return {
         **make_record(identity, miou),

@@ -3,6 +3,7 @@
 import dataclasses
 import io
 import re
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,18 +17,30 @@ from proxyclip.apis.images import load_image
 from proxyclip.apis.web.model_cache import ModelCache, ModelChoice
 from proxyclip.apis.web.session import PaneResult
 from proxyclip.apis.web.settings import WebSettings
-from proxyclip.data.class_lists.text import is_class_file, parse_class_text, quote_name
+from proxyclip.data.class_lists.limits import check_class_limits, check_text_length
+from proxyclip.data.class_lists.shared_texts import shorten_name
+from proxyclip.data.class_lists.text import (
+    ClassText,
+    is_class_file,
+    parse_background_text,
+    parse_class_text,
+    quote_name,
+)
 from proxyclip.data.files.brightness import STRETCH_REMEDY
 from proxyclip.data.files.errors import UnusableFile
 from proxyclip.data.vocabulary import read_vocabulary
+from proxyclip.models.registry import list_plugins
 from proxyclip.tinyworld.scenes import CLASSES, draw_seeded_scene
 from proxyclip.utils.paths import find_existing_path
 from proxyclip.utils.probability import parse_probability
 
 MAX_MEGAPIXELS = 40
 AS_CONFIGURED = "as configured"
-MAX_CLASS_NAMES = 1000  # synonyms included
+MAX_CLASS_NAMES = 1000  # of both boxes, synonyms included
+MAX_NAME_LETTERS = 200
+MAX_TEXT_LETTERS = 100_000
 TINYWORLD_CLASSES_TEXT = "; ".join(CLASSES)
+_DECODING = threading.Lock()  # one picture at a time: of 40 megapixels, a few more bytes each may be a GB
 EXAMPLE_SCENES = ((21, 0), (2, 5), (2, 17), (7, 3))  # scenes of the tiny world: seed and number
 
 
@@ -84,7 +97,8 @@ def decode_upload(image: UploadedImage) -> np.ndarray:
 
 def _load_upload(image: UploadedImage) -> tuple[np.ndarray, tuple[str, ...]]:
     try:
-        rgb, notes = load_image(image.data, stretch=image.stretch, max_megapixels=MAX_MEGAPIXELS)
+        with _DECODING:
+            rgb, notes = load_image(image.data, stretch=image.stretch, max_megapixels=MAX_MEGAPIXELS)
     except UnusableFile as error:
         problem = error.problem
         remedy = "reduce it first" if problem.kind == "too many pixels" else _adapt_remedy(problem.remedy)
@@ -118,18 +132,15 @@ def segment_panes(
     """
     if image is None:
         raise ValueError("Choose a picture first: drop one above, or take an example")
-    text = parse_class_text(classes)  # its list is passed on: text that ends in .txt would be read as a file
-    if not text.classes:
-        raise ValueError('Say what to look for: one or more classes, such as "horse; grass; sky"')
-    query_arguments = (text.classes, (background or "").strip(" ,;\n") or None, threshold)
+    text, background_names = parse_page_classes(classes, background or "")
+    query_arguments = (text.classes, background_names, threshold)
     query = parse_class_query(*query_arguments, lower=False)  # each pane's CLIP says what is one text for it
-    if len(query.vocabulary.names) > MAX_CLASS_NAMES:
-        raise ValueError(f"Expected at most {MAX_CLASS_NAMES} names, but got {len(query.vocabulary.names)}")
     for choice in choices:
         models.check(choice)
-    rgb = decode_upload(image)
+    check_refine(refine)
     panes = []
     with models.lock:
+        rgb = decode_upload(image)
         for choice in choices:
             segmenter = models.segmenter(choice)
             start = time.perf_counter()
@@ -144,6 +155,35 @@ def segment_panes(
                 notes += (f"{choice.method}: its refinement dropped {', '.join(segmentation.dropped)}",)
             panes.append(PaneResult(choice, segmenter, segmentation, seconds, query.has_other, notes))
     return panes
+
+
+def parse_page_classes(classes: str, background: str) -> tuple[ClassText, float | list[str] | None]:
+    """Parse the texts of both boxes, within the limits of the page.
+
+    Returns:
+        The classes, as a list, for text that ends in .txt would be read as a file; the background.
+
+    Raises:
+        ValueError: no classes, or a text that cannot be read. TooManyNames: too long a text, too many or too long
+            names.
+    """
+    background = background.strip(" ,;\n")
+    for text, place in ((classes, "the box of classes"), (background, "the background's box")):
+        check_text_length(text, place, MAX_TEXT_LETTERS)
+    parsed = parse_class_text(classes)
+    if not parsed.classes:
+        raise ValueError('Say what to look for: one or more classes, such as "horse; grass; sky"')
+    behind = parse_background_text(background) if background else None
+    listed = [*parsed.classes, behind] if isinstance(behind, list) else parsed.classes
+    check_class_limits(listed, "the boxes", MAX_CLASS_NAMES, MAX_NAME_LETTERS)
+    return parsed, behind
+
+
+def check_refine(refine: str) -> None:
+    """Raise ValueError for a refinement that is not in the list of the page."""
+    known = (AS_CONFIGURED, "none", *list_plugins("refine"))
+    if refine not in known:
+        raise ValueError(f"Expected a refinement of the list, {', '.join(known)}, but got {shorten_name(str(refine))}")
 
 
 def initial_inputs(settings: WebSettings) -> tuple[str, str, float]:

@@ -11,6 +11,7 @@ from typing import Any
 from proxyclip.apis import Segmenter
 from proxyclip.apis.build import BASE_CONFIG
 from proxyclip.apis.web.settings import WebSettings
+from proxyclip.data.class_lists.shared_texts import shorten_name
 from proxyclip.engine.config.components import BASE_SEGMENTOR, IncompatibleComponents, component_names, describe_method
 from proxyclip.engine.config.load import describe_method_file, merge_config
 from proxyclip.engine.config.names import list_methods
@@ -62,16 +63,17 @@ class ModelCache:
         self.max_size = max_size
         self.on_evict = on_evict
         self.lock = threading.RLock()
+        self._config_lock = threading.RLock()
         self._loaded: OrderedDict[ModelChoice, Segmenter] = OrderedDict()
         self._offers: dict[bool, AvailableModels] = {}
 
     def list_available(self, tiny: bool = False) -> AvailableModels:
         """Return the methods and VFMs of the command line's config, or of the tiny world."""
         tiny = tiny or is_tinyworld_only(self.settings)
-        with self.lock:
-            if tiny not in self._offers:
+        if tiny not in self._offers:
+            with self._config_lock:
                 self._offers[tiny] = self._offer(tiny)
-            return self._offers[tiny]
+        return self._offers[tiny]
 
     def segmenter(self, choice: ModelChoice) -> Segmenter:
         """Return a segmenter with own classes and parameters, and shared networks.
@@ -113,10 +115,11 @@ class ModelCache:
             self.check(choice)
         except ValueError:
             return {}
-        with self.lock:
-            if choice in self._loaded:
-                return {k: v for k, v in self._loaded[choice].tunable.items() if k in TUNABLE_PARAMS}
-            model = merge_config(EvalOptions(**self._choice_arguments(choice) | dict(clip=None))).model
+        if (loaded := self._loaded.get(choice)) is not None:
+            return {k: v for k, v in loaded.tunable.items() if k in TUNABLE_PARAMS}
+        options = EvalOptions(**self._choice_arguments(choice) | dict(clip=None))
+        with self._config_lock:  # not the models', which may be in use for seconds
+            model = merge_config(options).model
         if model["type"] != BASE_SEGMENTOR:
             return {}
         params = {name: model[name] for name in TUNABLE_PARAMS}
@@ -128,7 +131,9 @@ class ModelCache:
         offer = self.list_available(choice.tiny)
         for kind, name, known in (("method", choice.method, offer.methods), ("VFM", choice.vfm, offer.vfms)):
             if name not in known:
-                raise ValueError(f"Expected a {kind} of the list, {', '.join(known)}, but got {name!r}")
+                raise ValueError(
+                    f"Expected a {kind} of the list, {', '.join(known)}, but got {shorten_name(str(name))}"
+                )
         needs_vfm = describe_method_file(choice.method).guided
         if needs_vfm is False and choice.vfm != NO_VFM:
             raise IncompatibleComponents(

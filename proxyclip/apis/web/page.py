@@ -11,13 +11,16 @@ from proxyclip.apis.web.handlers import PageHandlers
 from proxyclip.apis.web.inference import AS_CONFIGURED, TINYWORLD_CLASSES_TEXT, initial_inputs
 from proxyclip.apis.web.model_cache import TUNABLE_PARAMS, ModelCache, is_tinyworld_only
 from proxyclip.apis.web.render import read_script, render_examples, render_message, render_template
+from proxyclip.apis.web.upload_folder import MAX_UPLOAD_SECONDS, SWEEP_SECONDS
+from proxyclip.apis.web.waiting_lines import MODEL_LINE, PICTURE_LINE, limit_waiting_lines
 from proxyclip.models.registry import list_plugins
 from proxyclip.tinyworld import CLASSES
 
 SECONDS_PER_HOUR = 3600
 DEFAULT_PROXY_PARAMS = dict(beta=1.2, gamma=3.0)
-MODEL_EVENT: dict[str, Any] = dict(concurrency_limit=1, concurrency_id="model", api_visibility="private")
-UI_EVENT: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")
+MODEL_EVENT: dict[str, Any] = dict(concurrency_limit=1, concurrency_id=MODEL_LINE, api_visibility="private")
+PICTURE_EVENT: dict[str, Any] = dict(concurrency_limit=1, concurrency_id=PICTURE_LINE, api_visibility="private")
+UI_EVENT: dict[str, Any] = dict(show_progress="hidden", queue=False, api_visibility="private")  # nothing of cost
 CONTROL_HELP = dict(
     classes='";" between classes, "," between synonyms: horse; grass, lawn; sky',
     background="What everything else is, such as: wall, ceiling. Empty: every pixel gets a class.",
@@ -51,7 +54,7 @@ def build_page(models: ModelCache) -> gr.Blocks:
         title="Segment a picture with your own words",
         fill_width=True,
         analytics_enabled=False,
-        delete_cache=(SECONDS_PER_HOUR // 6, SECONDS_PER_HOUR),
+        delete_cache=(int(SWEEP_SECONDS), int(MAX_UPLOAD_SECONDS)),
     ) as blocks:
         _html("head", render_template("header", toy=tiny, words=len(CLASSES)))
         with gr.Row(elem_id="page"):
@@ -62,7 +65,8 @@ def build_page(models: ModelCache) -> gr.Blocks:
         controls["picture"] = gr.State(None, time_to_live=SECONDS_PER_HOUR)
         controls["shown"] = gr.State("", time_to_live=SECONDS_PER_HOUR)
         _connect_handlers(PageHandlers(models), controls)
-    blocks.queue(max_size=16)
+    blocks.queue(max_size=None, api_open=False)  # each line has its own length
+    limit_waiting_lines(blocks)
     blocks.state_session_capacity = 64
     return blocks
 
@@ -161,9 +165,10 @@ def _connect_handlers(actions: PageHandlers, controls: dict[str, Any]) -> None:
     controls["result"].click(actions.click, controls["shown"], **answer)
 
     uploaded = pick("file message rescue result picture shown")
-    controls["file"].upload(actions.upload, pick("file stretch shown"), uploaded, api_visibility="private")
-    controls["stretch"].input(actions.stretch, pick("picture stretch shown"), uploaded, **UI_EVENT)
-    controls["examples"].select(actions.example, pick("classes shown"), [*uploaded, controls["classes"]], **UI_EVENT)
+    controls["file"].upload(actions.upload, pick("file stretch shown"), uploaded, **PICTURE_EVENT)
+    controls["stretch"].input(actions.stretch, pick("picture stretch shown"), uploaded, **PICTURE_EVENT)
+    drawn = [*uploaded, controls["classes"]]
+    controls["examples"].select(actions.example, pick("classes shown"), drawn, **PICTURE_EVENT)
 
     models = pick("toys compare method vfm method2 vfm2")
     controls["compare"].change(lambda on: gr.update(visible=on), controls["compare"], controls["right"], **UI_EVENT)

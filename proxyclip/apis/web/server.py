@@ -4,20 +4,23 @@ import contextlib
 import errno
 import importlib.util
 import socket
-import tempfile
 import webbrowser
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
+from proxyclip.apis.web.access import TOKEN_PARAMETER, PageAccess, list_page_hosts, make_access
+from proxyclip.apis.web.gate import PageGate
+from proxyclip.apis.web.routes import MAX_UPLOAD_MB
 from proxyclip.apis.web.settings import WebSettings
-from proxyclip.utils.system import hidden_proxies, temporary_environment
+from proxyclip.apis.web.upload_folder import open_upload_folder
+from proxyclip.utils.system import hidden_proxies
 
-MAX_UPLOAD_MB = 20  # of an uploaded file
 MISSING_GRADIO = 'The page needs gradio, which is not installed: pip install "gradio>=6,<7"'
 OPEN_HOST_WARNING = (
-    "warning: the page listens on {host}: anybody who reaches that address can use it, and there is no password"
+    "warning: the page listens on {host}: anybody who reaches that address can use it, for --no-token asks for nothing"
 )
+TOKEN_NOTE = "The token in it is a password: whoever has the link can use the page. --no-token leaves it out."
 
 
 @dataclass(frozen=True)
@@ -28,6 +31,7 @@ class Server:
     socket: socket.socket
     uploads: str
     uvicorn: Any
+    access: PageAccess = field(default_factory=PageAccess)
 
     @property
     def url(self) -> str:
@@ -36,15 +40,27 @@ class Server:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
         if self.settings.host == "localhost":
             host = "localhost"
-        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        return _format_url(host, port)
+
+    @property
+    def links(self) -> list[str]:
+        """Addresses to open in a browser, with the token, if there is one."""
+        query = f"/?{TOKEN_PARAMETER}={self.access.token}" if self.access.token else ""
+        if self.settings.is_local:
+            return [self.url + query]
+        port = self.socket.getsockname()[1]
+        return [_format_url(host, port) + query for host in list_page_hosts(self.settings.host)]
 
     def run(self) -> None:
         """Print the URL, and serve the page until Ctrl-C."""
-        if not self.settings.is_local:
+        if not self.settings.is_local and not self.access.token:
             print(OPEN_HOST_WARNING.format(host=self.settings.host), flush=True)
-        print(f"The page is at {self.url}; Ctrl-C ends it.", flush=True)
+        links = self.links
+        print(f"The page is at {' or '.join(links)}; Ctrl-C ends it.", flush=True)
+        if self.access.token:
+            print(TOKEN_NOTE, flush=True)
         if self.settings.open_browser:
-            webbrowser.open(self.url)
+            webbrowser.open(links[0])
         with contextlib.suppress(KeyboardInterrupt):
             self.uvicorn.run(sockets=[self.socket])
 
@@ -64,32 +80,34 @@ def open_server(settings: WebSettings) -> Iterator[Server]:
         raise ImportError(MISSING_GRADIO)
     with (
         open_socket(settings.host, settings.port) as listener,
-        tempfile.TemporaryDirectory(prefix="proxyclip-web-", ignore_cleanup_errors=True) as uploads,
-        temporary_environment({"GRADIO_TEMP_DIR": uploads}),
+        open_upload_folder() as folder,
     ):
         import uvicorn
 
         with hidden_proxies():  # gradio makes an HTTP client when it is imported, which fails for some of them
             app = build_app(settings)
-        config = uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1)
-        yield Server(settings, listener, uploads, uvicorn.Server(config))
+        access = make_access(settings, listener.getsockname()[1])
+        gate = PageGate(app, access, folder)
+        config = uvicorn.Config(gate, log_level="critical", timeout_graceful_shutdown=1)
+        yield Server(settings, listener, str(folder.path), uvicorn.Server(config), access)
+
+
+def _format_url(host: str, port: int) -> str:
+    return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
 def build_app(settings: WebSettings) -> Any:
-    """Build the page as an ASGI application."""
+    """Build the page as an ASGI application, which belongs behind a `PageGate`."""
     from proxyclip.engine.evaluation.console import silence_libraries
 
     silence_libraries()
     import fastapi
-    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from proxyclip.apis.web.model_cache import ModelCache
     from proxyclip.apis.web.page import build_page, build_theme, gr
     from proxyclip.apis.web.render import ASSETS_DIR
 
     app = fastapi.FastAPI(openapi_url=None)
-    if settings.host in ("127.0.0.1", "localhost"):  # no other site can have its name point here and read along
-        app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost"])
     blocks = build_page(ModelCache(settings))
     blocks.has_launched = True  # else gradio reads any file a browser names, uploaded or not
     return gr.mount_gradio_app(

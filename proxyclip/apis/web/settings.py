@@ -17,6 +17,7 @@ class WebSettings:
         tiny: the embedded tiny world, which needs no download.
         port: 0 is any that is free.
         host: another address than this machine's own lets others use the page.
+        no_token: let others use the page without the token of its link.
         open_browser: open the page at once.
     """
 
@@ -36,6 +37,7 @@ class WebSettings:
     device: str = "auto"
     precision: str | None = None
     tiny: bool = False
+    no_token: bool = False
     open_browser: bool = False
 
     @property

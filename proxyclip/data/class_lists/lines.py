@@ -8,8 +8,9 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+from proxyclip.data.class_lists.limits import check_name_count
 from proxyclip.data.class_lists.numbering import ClassLine, ClassLines, order_by_labels, strip_numbers
-from proxyclip.data.class_lists.shared_texts import quote_some
+from proxyclip.data.class_lists.shared_texts import quote_some, shorten_text
 from proxyclip.data.class_lists.structures import Numbered
 
 IGNORED_LABEL = "__ignore__"  # LabelMe's first line: label -1, which is 255 in a file of 8 bits
@@ -25,6 +26,7 @@ _CVAT_HEADING = re.compile(r"^#?\s*label\s*:\s*color", re.IGNORECASE)
 _CVAT_LINE = re.compile(r"^([^:]+):(?:\s*\d+\s*,\s*\d+\s*,\s*\d+\s*)?:[^:]*:[^:]*$")
 _BULLET = re.compile(r"^[-*•–·]\s+")
 _COLORS = re.compile(r"^[^\d,\t]*[^\d,\t\s](?:(?:\s*[,;\t ]\s*\d{1,3}){3,4}|\s*[,;\t ]\s*#[0-9a-fA-F]{6})$")
+_BLANKS = re.compile(r"\s{2,}")  # in which the two patterns of colors would be slow
 _LEADING_COLORS = re.compile(r"\s*\d{1,3}([\s,]+)\d{1,3}\1\d{1,3}\1\s*[^\s\d,]")  # as CamVid's "64 128 64 Animal"
 
 
@@ -35,6 +37,7 @@ def clean_class_lines(texts: Sequence[str], place: str, unit: str = "line", is_f
         ValueError: lines that are plainly of another tool and cannot be read for certain; the message has the line.
     """
     lines = [ClassLine(number, text.strip()) for number, text in enumerate(texts, 1) if text.strip()]
+    check_name_count(len(lines), place)
     listed = ClassLines(tuple(lines), place, unit, is_file)
     for read in (_read_label_map, _drop_comments, _read_table, _strip_commas, _strip_bullets, strip_numbers):
         listed = read(listed)
@@ -66,11 +69,11 @@ def _drop_comments(listed: ClassLines) -> ClassLines:
     lines = []
     comments = []
     for line in listed.lines:
-        text, *comment = re.split(r"\s+(?=#\s)", line.text, maxsplit=1)
+        text, *comment = re.split(r"\s(?=#\s)", line.text, maxsplit=1)  # no \s+, which is slow in many blanks
         if text.startswith(("#", "//")):
             comments.append(line.text)
         else:
-            lines.append(replace(line, text=text))
+            lines.append(replace(line, text=text.rstrip()))
             comments += comment
     if not comments or not lines:
         return listed
@@ -89,14 +92,24 @@ def _read_table(listed: ClassLines) -> ClassLines:
         id_column = next((columns.index(name) for name in columns if name in NUMBER_HEADINGS), None)
         lines = []
         for line in listed.lines[1:]:
-            cells = next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True))
+            cells = _split_cells(line.text, delimiter)
             label = cells[id_column].strip() if id_column is not None and len(cells) == len(columns) else ""
             if len(cells) != len(columns) or not (id_column is None or label.isdecimal()):
-                raise ValueError(f"Expected {', '.join(columns)} in {listed.where(line)}, but got {line.text!r}")
+                raise ValueError(
+                    f"Expected {', '.join(columns)[:120]} in {listed.where(line)}, but got {shorten_text(line.text)}"
+                )
             lines.append(ClassLine(line.number, cells[name_column].strip(), int(label) if label else None))
         listed = listed.take(lines, f"read as a table, of which the column {columns[name_column]!r} names the classes")
         return listed if id_column is None else order_by_labels(listed)
     return listed
+
+
+def _split_cells(text: str, delimiter: str) -> list[str]:
+    """Cells of a line of a table; none where it cannot be read as one."""
+    try:
+        return next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))
+    except (csv.Error, StopIteration):  # a cell of more than 131072 letters
+        return []
 
 
 def _strip_commas(listed: ClassLines) -> ClassLines:
@@ -110,23 +123,27 @@ def _strip_bullets(listed: ClassLines) -> ClassLines:
     if not marked:
         return listed
     if len(marked) < len(listed.lines):
-        plain = next(line for line in listed.lines if line not in marked)
+        plain = next(line for line in listed.lines if not _BULLET.match(line.text))
         raise ValueError(
-            f"Expected a bullet before every class or none, but {listed.where(marked[0])} is {marked[0].text!r} and "
-            f"{listed.unit} {plain.number} is {plain.text!r}"
+            f"Expected a bullet before every class or none, but {listed.where(marked[0])} is "
+            f"{shorten_text(marked[0].text)} and {listed.unit} {plain.number} is {shorten_text(plain.text)}"
         )
     return listed.take([replace(line, text=_BULLET.sub("", line.text)) for line in listed.lines])
 
 
 def _refuse_columns(listed: ClassLines) -> None:
     """Raise for a table without a heading: nobody knows which column has the names."""
-    texts = [line.text for line in listed.lines]
+    texts = [_BLANKS.sub(_shorten_blanks, line.text) for line in listed.lines]
     forms = (_COLORS.match, _LEADING_COLORS.match, lambda text: "\t" in text)
     if len(texts) > 1 and any(all(map(form, texts)) for form in forms):
         raise ValueError(
-            f"Expected a name of a class in {listed.where(listed.lines[0])}, but got {texts[0]!r}, as in all others: "
-            "keep the names alone"
+            f"Expected a name of a class in {listed.where(listed.lines[0])}, but got {shorten_text(texts[0])}, as in "
+            "all others: keep the names alone"
         )
+
+
+def _shorten_blanks(match: re.Match[str]) -> str:
+    return "\t" if "\t" in match[0] else " "
 
 
 def drop_ignored_label(listed: ClassLines) -> ClassLines:
@@ -147,7 +164,7 @@ def drop_ignored_label(listed: ClassLines) -> ClassLines:
     return listed.take(
         listed.lines[1:],
         f"{IGNORED_LABEL!r} is left out, as in LabelMe, where it is label -1 (255 in the file) and no class: label 0 "
-        f"is {name!r}",
+        f"is {shorten_text(name)}",
     )
 
 

@@ -14,9 +14,11 @@ from proxyclip.data.class_lists.shared_texts import (
     find_shared_texts,
     quote_pairs,
     quote_some,
+    shorten_text,
 )
 
 logger = logging.getLogger(__name__)
+MAX_REPEATED = 20  # names in a note
 LIST_WITH_COMMAS = "cls_ade20k847.txt"  # ADE20K's synonyms in one name, as published
 
 
@@ -25,7 +27,13 @@ def note_shared_texts(classes: Sequence[Sequence[str]], source: str) -> list[str
     subject = source or "The vocabulary"
     counts = Counter(name for names in classes for name in names)
     repeated = sorted(name for name, count in counts.items() if count > 1)
-    notes = [f"{subject} has names that stand twice, only the first can win: {repeated}"] if repeated else []
+    listing = (
+        "["
+        + ", ".join(map(shorten_text, repeated[:MAX_REPEATED]))
+        + "]"
+        + f" and {len(repeated) - MAX_REPEATED} more" * (len(repeated) > MAX_REPEATED)
+    )
+    notes = [f"{subject} has names that stand twice, only the first can win: {listing}"] if repeated else []
     shared = [item for item in find_shared_texts(classes) if item.names[0] != item.names[1]]
     if shared:
         only_case = all(len({clean_class_text(name, lower=False) for name in item.names}) > 1 for item in shared)
@@ -45,7 +53,9 @@ def note_file_names(classes: Sequence[Sequence[str]], source: str, separator: st
         signed = [name for name in names if sign in name]
         if signed and not (sign == "," and Path(source).name == LIST_WITH_COMMAS):
             count = f"{len(signed)} names have {many}" if len(signed) > 1 else f"1 name has {one}"
-            notes.append(f"{subject}: {count}, as {signed[0]!r}: is {separator!r} meant, which is between synonyms?")
+            notes.append(
+                f"{subject}: {count}, as {shorten_text(signed[0])}: is {separator!r} meant, which is between synonyms?"
+            )
     if len(classes) == 1 and len(names) > 1:
         notes.append(f"{subject} is 1 class with {len(names)} names: one class a line, {separator!r} between synonyms")
     return notes
@@ -57,7 +67,8 @@ def note_names(names: Sequence[str], subject: str) -> list[str]:
     if labels := find_label_names(names):
         notes.append(f"{subject}: {quote_some(labels)} marks pixels and describes nothing: write what they show")
     if hidden := [name for name in names if any(map(_is_invisible, name))]:
-        notes.append(f"{subject}: invisible characters, which CLIP reads, in {', '.join(map(ascii, hidden[:3]))}")
+        some = ", ".join(ascii(name[:120]) for name in hidden[:3])
+        notes.append(f"{subject}: invisible characters, which CLIP reads, in {some}")
     if empty := [name for name in names if not clean_class_text(name)]:
         notes.append(f"{subject}: nothing is left of {quote_some(empty)} for CLIP, which drops blanks in any form")
     return notes

@@ -5,11 +5,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
+
+from proxyclip.data.class_lists.shared_texts import shorten_text
 
 _NUMBER_FIRST = re.compile(
     r"^[\"'(\[#]?(?:(?:class|label|id)\s+)?(?P<number>\d{1,5})[\"']?(?:\s*(?P<mark>=>|->|[:：.．)）\]\t,，、;；=|])(?!\d)\s*|\s+[-–—]\s+|\s+)(?P<name>.*\S)$"
 )
-_NUMBER_LAST = re.compile(r"^(?P<name>.*[^\W\d_]\D*?)(?:\s*(?P<mark>[:：\t,，=|])\s*|\s+)(?P<number>\d{1,5})$")
+_MARKS_BEFORE_NUMBER = frozenset(":：\t,，=|")
+_LETTER = re.compile(r"[^\W\d_]")
 _SURE_MARKS = frozenset(":：)）]\t|=>->")  # never behind the number of a name such as "2 door car"
 
 
@@ -47,36 +51,68 @@ class ClassLines:
         return replace(self, lines=tuple(lines), notes=notes)
 
 
+class _NumberedName(NamedTuple):
+    """Digits of a number beside a name, and the sign between, if any."""
+
+    number: str
+    mark: str | None
+    name: str
+
+
 def strip_numbers(listed: ClassLines) -> ClassLines:
     """`0: car`, `1. car`, `0<tab>car`, `0,car`, `0 car`, and `car 0`."""
-    for pattern in (_NUMBER_FIRST, _NUMBER_LAST):
-        matches = [pattern.match(line.text) for line in listed.lines]
-        matches = [match if match and re.search(r"[^\W\d_]", match["name"]) else None for match in matches]
+    for match_number in (_match_number_first, _match_number_last):
+        is_first = match_number is _match_number_first
+        matches = [match_number(line.text) for line in listed.lines]
         numbered = [match for match in matches if match]
         if not numbered:
             continue
-        is_sure = all(match["mark"] in _SURE_MARKS if match["mark"] else False for match in numbered)
+        is_sure = all(match.mark in _SURE_MARKS if match.mark else False for match in numbered)
         if len(numbered) < len(listed.lines):
-            if is_sure and pattern is _NUMBER_FIRST and 2 * len(numbered) > len(listed.lines) > 2:
+            if is_sure and is_first and 2 * len(numbered) > len(listed.lines) > 2:
                 plain = listed.lines[matches.index(None)]
                 raise ValueError(
-                    f"Expected a number before every class or none, but {listed.where(plain)} is {plain.text!r}"
+                    f"Expected a number before every class or none, but {listed.where(plain)} is "
+                    f"{shorten_text(plain.text)}"
                 )
             continue
         lines = [
-            ClassLine(line.number, match["name"].strip(), int(match["number"]))
+            ClassLine(line.number, match.name.strip(), int(match.number))
             for line, match in zip(listed.lines, numbered, strict=True)
         ]
-        if pattern is _NUMBER_LAST and len(lines) < 2:
+        if not is_first and len(lines) < 2:
             continue
-        if _is_numbering(lines, {match["mark"] for match in numbered}, is_sure, pattern is _NUMBER_FIRST):
+        if _is_numbering(lines, {match.mark for match in numbered}, is_sure, is_first):
             return order_by_labels(listed.take(lines))
-        if pattern is _NUMBER_FIRST and len(lines) > 1 and ";" not in {match["mark"] for match in numbered}:
+        if is_first and len(lines) > 1 and ";" not in {match.mark for match in numbered}:
             example = listed.lines[0].text
             return listed.take(
-                listed.lines, f"the numbers at the beginning of the names are a part of them, as {example!r}"
+                listed.lines,
+                f"the numbers at the beginning of the names are a part of them, as {shorten_text(example)}",
             )
     return listed
+
+
+def _match_number_first(text: str) -> _NumberedName | None:
+    match = _NUMBER_FIRST.match(text)
+    if match is None or not _LETTER.search(match["name"]):
+        return None
+    return _NumberedName(match["number"], match["mark"], match["name"])
+
+
+def _match_number_last(text: str) -> _NumberedName | None:
+    """Number of up to 5 digits behind a name, read from the end: a pattern would try every letter of long names."""
+    size = next((i for i, character in enumerate(reversed(text[-6:])) if not character.isdecimal()), 6)
+    before = text[: len(text) - size]
+    name = before.rstrip()
+    mark = name[-1:] if name[-1:] in _MARKS_BEFORE_NUMBER else None
+    if before[-1:] and before[-1:].isspace() and mark is None and "\t" in before[len(name) :]:
+        mark = "\t"
+    name = name[:-1].rstrip() if mark and mark != "\t" else name
+    if not 0 < size < 6 or name == before:
+        return None
+    last = next((i for i, character in enumerate(reversed(name)) if character.isdecimal()), len(name))
+    return _NumberedName(text[len(text) - size :], mark, name) if _LETTER.search(name[len(name) - last :]) else None
 
 
 def _is_numbering(lines: Sequence[ClassLine], marks: set[str | None], is_sure: bool, is_first: bool) -> bool:
@@ -125,6 +161,6 @@ def order_by_labels(listed: ClassLines) -> ClassLines:
     if tuple(lines) != listed.lines:
         note += ", and the classes put into their order"
     if first == 1:
-        note += f"; here {lines[0].text!r} is label 0"
+        note += f"; here {shorten_text(lines[0].text)} is label 0"
         note += ", and label maps that begin with 1 need reduce_zero_label=True" if listed.is_file else ""
     return listed.take(lines, note)

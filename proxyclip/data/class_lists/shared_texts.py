@@ -77,10 +77,17 @@ def refuse_shared_texts(shared: Sequence[SharedText], names: Sequence[str]) -> N
     first, second = shared[0].names
     owners = [names[index] for index in shared[0].classes]
     if first == second:
-        raise ValueError(f"Expected every word once, but {first!r} stands for {owners[0]!r} and {owners[1]!r}")
-    of = "" if owners == [first, second] else f" (of {owners[0]!r} and {owners[1]!r})"
+        raise ValueError(
+            f"Expected every word once, but {shorten_text(first)} stands for {shorten_text(owners[0])} and "
+            f"{shorten_text(owners[1])}"
+        )
+    of = "" if owners == [first, second] else f" (of {shorten_text(owners[0])} and {shorten_text(owners[1])})"
     text = clean_class_text(first)
-    reads = f"reads {text!r} for both" if clean_class_text(second) == text else "reads no further than their beginning"
+    reads = (
+        f"reads {shorten_text(text)} for both"
+        if clean_class_text(second) == text
+        else "reads no further than their beginning"
+    )
     raise ValueError(
         f"Expected every class once, but {quote_pairs(shared[:1])}{of} are one text for CLIP, which {reads}: "
         "leave one out, or make them synonyms of one class"
@@ -109,7 +116,7 @@ def is_tool_label(name: str) -> bool:
 def quote_some(names: Sequence[str], separator: str = ", ") -> str:
     """Quote the first few names, and say how many more there are."""
     more = f" and {len(names) - MAX_LISTED} more" if len(names) > MAX_LISTED else ""
-    return separator.join(map(repr, names[:MAX_LISTED])) + more
+    return separator.join(map(shorten_text, names[:MAX_LISTED])) + more
 
 
 def quote_pairs(shared: Sequence[SharedText]) -> str:
@@ -123,6 +130,11 @@ def _pick_quoting(names: tuple[str, str]) -> Callable[[str], str]:
     if len({unicodedata.normalize("NFC", name) for name in names}) < 2:
         return ascii
     return shorten_name
+
+
+def shorten_text(text: str) -> str:
+    """Quote a line or a name for a message, very long ones by begin and end."""
+    return repr(text if len(text) <= 120 else f"{text[:100]}...{text[-10:]}")
 
 
 def shorten_name(name: str) -> str:

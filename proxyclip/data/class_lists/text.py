@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from proxyclip.data.class_lists.limits import check_text_length
 from proxyclip.data.class_lists.lines import clean_class_lines, list_numbered_classes, unquote_name
+from proxyclip.data.class_lists.shared_texts import shorten_name, shorten_text
 from proxyclip.data.class_lists.structures import read_collection
 from proxyclip.utils.paths import ROOT, path_exists
 from proxyclip.utils.probability import parse_probability
@@ -55,8 +57,9 @@ def parse_class_text(text: str, place: str = TEXT_PLACE) -> ClassText:
     them. Separators of other keyboards, and lists of other tools, are taken as in `parse_vocabulary`.
 
     Raises:
-        ValueError: another tool's list that cannot be read.
+        ValueError: another tool's list that cannot be read. TooManyNames: a text too long to be classes.
     """
+    check_text_length(text, place)
     collection = read_collection(text, place)
     if collection is not None:
         listed_classes, listed_notes = list_numbered_classes(collection, place, is_file=False)
@@ -82,7 +85,7 @@ def parse_class_text(text: str, place: str = TEXT_PLACE) -> ClassText:
             "';' and line ends are both between classes in text; between synonyms put ',' (in a file it is ';')"
         )
     if len(classes) == 1 and (other := _OTHER_SEPARATORS.search(classes[0][0])):
-        notes.append(f"1 class, {classes[0][0]!r}: between classes put ';' and not {other[0].strip()!r}")
+        notes.append(f"1 class, {shorten_name(classes[0][0])}: between classes put ';' and not {other[0].strip()!r}")
     if any("|" in name for names in classes for name in names):
         notes.append("'|' is a part of names here: ';' is between classes, ',' between synonyms")
     return ClassText(classes, tuple(notes))
@@ -102,21 +105,23 @@ def parse_background_text(text: str) -> float | list[str]:
     for name in names:
         if name[:1].isdecimal() and parse_probability(name) is not None:
             raise ValueError(
-                f"Expected names or one number as background, but got {text!r}: give the names as background, and "
-                f"{name} as threshold"
+                f"Expected names or one number as background, but got {shorten_text(text)}: give the names as "
+                f"background, and {name[:40]} as threshold"
             )
     return names
 
 
 def _note_commas(names: Sequence[str]) -> str:
-    some = " | ".join(names[:3]) + " | ..." * (len(names) > 3)
+    some = " | ".join(name if len(name) <= 120 else shorten_text(name) for name in names[:3]) + " | ..." * (
+        len(names) > 3
+    )
     synonyms = ", ".join(names[:2]) + ";"
-    return f"{len(names)} classes, for there is no ';': {some} ({synonyms!r} is one class with a synonym)"
+    return f"{len(names)} classes, for there is no ';': {some} ({shorten_text(synonyms)} is one class with a synonym)"
 
 
 def resolve_entities(text: str) -> str:
     """Resolve HTML entities, whose `;` is between no classes; CLIP's tokenizers resolve them too."""
-    return re.sub(r"&(#\d+|#[xX][0-9a-fA-F]+|\w+);", _resolve_entity, text) if "&" in text else text
+    return re.sub(r"&(#\d{1,9}|#[xX][0-9a-fA-F]{1,8}|\w{1,40});", _resolve_entity, text) if "&" in text else text
 
 
 def _resolve_entity(match: re.Match[str]) -> str:

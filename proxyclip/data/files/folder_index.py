@@ -1,5 +1,6 @@
 """Files of folders by name, however its letters are stored, and what lies in the place of a missing one."""
 
+import re
 from pathlib import Path
 
 from proxyclip.utils.paths import is_hidden, normalize_file_name
@@ -22,6 +23,7 @@ class FolderIndex:
 
     def __init__(self) -> None:
         self._names: dict[Path, dict[str, str]] = {}
+        self._starts: dict[Path, dict[str, list[str]]] = {}
         self.explained: set[Path] = set()  # files that explain another's absence
 
     def list_folder(self, folder: Path) -> dict[str, str]:
@@ -38,6 +40,16 @@ class FolderIndex:
         name = next(filter(None, matches), None)
         return path.parent / name if name else None
 
+    def _list_starts(self, folder: Path) -> dict[str, list[str]]:
+        """Map what stands before a `_`, `-` or `.` in the normalized names of a folder to those names."""
+        if folder not in self._starts:
+            starts: dict[str, list[str]] = {}
+            for key in self.list_folder(folder):
+                for match in re.finditer("[-_.]", key):
+                    starts.setdefault(key[: match.start()], []).append(key)
+            self._starts[folder] = starts
+        return self._starts[folder]
+
     def explain(self, path: Path, option: str, readable: tuple[str, ...]) -> str | None:
         """Explain a missing file by one of its name with another ending, or return None.
 
@@ -47,10 +59,9 @@ class FolderIndex:
             readable: endings of files that can be read.
         """
         stem = normalize_file_name(path.name + ".x")[:-2]
-        for key, name in self.list_folder(path.parent).items():
-            ending = key.removeprefix(stem)
-            if ending == key or ending[:1] not in ("_", "-", "."):
-                continue
+        names = self.list_folder(path.parent)
+        for key in self._list_starts(path.parent).get(stem, ()):
+            name, ending = names[key], key.removeprefix(stem)
             suffix = Path(key).suffix
             if suffix in readable:
                 remedy = f": set test_dataloader.dataset.{option}={ending}"

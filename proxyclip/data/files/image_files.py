@@ -1,8 +1,10 @@
 """Opening of image files by Pillow: size limit, pictures in a file, conversion, errors."""
 
+import contextlib
 import io
 import re
 import struct
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -10,6 +12,7 @@ from PIL import Image
 from proxyclip.data.files.errors import CorruptFile, FileIssue, InvalidFile, UnusableFile
 from proxyclip.data.files.foreign_formats import identify_foreign_format
 from proxyclip.data.files.tiff_pages import TiffPage
+from proxyclip.utils.formats import format_size
 
 INTERMEDIATE_MODES = {"La": "LA", "RGBa": "RGBA"}  # modes that Pillow takes to RGB by way of others
 ANIMATED_FORMATS = ("GIF", "PNG", "WEBP", "AVIF", "FLI", "DCX")
@@ -18,6 +21,23 @@ LIMIT_REMEDY = (
     "let it through with max_megapixels={0}, demo.py --max-megapixels {0}, or in an evaluation "
     "--cfg-options test_dataloader.dataset.pipeline.0.max_megapixels={0}"
 )
+
+MAX_IMAGE_BYTES = 2 * 10**9  # of a file; of an image of more megapixels that are let through 16 a pixel
+
+
+def check_image_bytes(path: str | Path, max_megapixels: float | None = None) -> None:
+    """Raise CorruptFile on a file of too many bytes, before it is read; one that is not on this disk passes.
+
+    Args:
+        max_megapixels: that are let through; more than usual may need more bytes.
+    """
+    limit = max(MAX_IMAGE_BYTES, int(16e6 * (max_megapixels or 0)))
+    size = 0
+    with contextlib.suppress(OSError, ValueError):  # whoever reads it says what is wrong
+        size = Path(path).stat().st_size
+    if size > limit:
+        text = f"has {format_size(size, exact=True)}, but at most {format_size(limit, exact=True)} are read"
+        raise CorruptFile(FileIssue("too many bytes", str(path), text, "is it the right file?"))
 
 
 def open_image(data: bytes) -> Image.Image:

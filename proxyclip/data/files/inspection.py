@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from proxyclip.data.files.errors import FileIssue, UnusableFile
+from proxyclip.data.files.image_files import check_image_bytes
 from proxyclip.data.files.images import ImageInfo, verify_image
 from proxyclip.data.files.label_counts import LabelCounts, count_label_values
 from proxyclip.data.files.label_maps import decode_label_map
@@ -37,9 +38,10 @@ def inspect_sample(
     """
     problems: list[FileIssue] = []
     options = dict(image_options or {})
-    decode_labels = partial(decode_label_map, max_megapixels=options.get("max_megapixels"))
-    image = _read(pair.image, partial(verify_image, **options), problems)
-    labels = None if pair.label is None else _read(pair.label, decode_labels, problems)
+    limit = options.get("max_megapixels")
+    decode_labels = partial(decode_label_map, max_megapixels=limit)
+    image = _read(pair.image, partial(verify_image, **options), problems, limit)
+    labels = None if pair.label is None else _read(pair.label, decode_labels, problems, limit)
     problems += image.notes if image is not None else ()
     pixels: dict[int, int] = {}
     if labels is not None:
@@ -88,7 +90,7 @@ def count_labels(
     def read(pair: SampleFiles) -> tuple[SampleFiles, dict[int, int], list[FileIssue]]:
         problems: list[FileIssue] = []
         decode = partial(decode_label_map, max_megapixels=max_megapixels)
-        labels = None if pair.label is None else _read(pair.label, decode, problems)
+        labels = None if pair.label is None else _read(pair.label, decode, problems, max_megapixels)
         return pair, {} if labels is None else count_label_values(labels), problems
 
     counts, issues = LabelCounts(), list[FileIssue]()
@@ -100,8 +102,11 @@ def count_labels(
     return counts, issues
 
 
-def _read(path: Path, decoder: Callable[[bytes, Path], T], problems: list[FileIssue]) -> T | None:
+def _read(
+    path: Path, decoder: Callable[[bytes, Path], T], problems: list[FileIssue], max_megapixels: float | None
+) -> T | None:
     try:
+        check_image_bytes(path, max_megapixels)
         return decoder(path.read_bytes(), path)
     except UnusableFile as error:
         problems.append(error.problem)

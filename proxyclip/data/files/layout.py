@@ -7,12 +7,15 @@ from pathlib import Path
 
 from proxyclip.data.files.errors import FileIssue
 from proxyclip.data.files.folder_index import UNREADABLE_SUFFIXES, FolderIndex
+from proxyclip.utils.file_limits import MEGABYTE, FileTooLarge, read_limited_bytes
+from proxyclip.utils.formats import format_size
 from proxyclip.utils.paths import normalize_file_name, walk_folder
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png")
 # Of images whose name has none of those.
 MORE_IMAGE_SUFFIXES = (".jfif", ".jpe", ".webp", ".bmp", ".tif", ".tiff", ".avif", ".jp2")
 LABEL_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+MAX_LIST_BYTES = 200 * MEGABYTE  # of a list of images: 4 million names
 READABLE_SUFFIXES = (*IMAGE_SUFFIXES, *MORE_IMAGE_SUFFIXES)
 
 
@@ -102,7 +105,11 @@ def _listed_images(
     names: Path, folder: Path, suffixes: tuple[str, ...], problems: list[FileIssue]
 ) -> Iterator[tuple[str, Path]]:
     try:
-        lines = names.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_limited_bytes(names, MAX_LIST_BYTES, "a list of images").decode("utf-8-sig").splitlines()
+    except FileTooLarge:
+        text = f"has more than the {format_size(MAX_LIST_BYTES, exact=True)} of a list"
+        problems.append(FileIssue("bad list", str(names), text, "is it the right file? It has one name a line"))
+        return
     except UnicodeDecodeError:
         problems.append(FileIssue("bad list", str(names), "is not UTF-8 text", "write it again, one name a line"))
         return

@@ -12,6 +12,7 @@ from proxyclip.engine.config import components
 from proxyclip.engine.config.names import find_config, find_method_file, list_methods
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import apply_cfg_options, apply_method_file, set_model_args
+from proxyclip.engine.config.own_code import hash_own_code
 from proxyclip.engine.config.reading import DATA_ROOT_VARIABLE, read_config
 from proxyclip.engine.config.registration import generates_data
 from proxyclip.utils.paths import ROOT, find_existing_path
@@ -38,6 +39,7 @@ def load_config(options: EvalOptions) -> tuple[Config, components.MethodInfo]:
     cfg = merge_config(options)
     method = components.describe_method(cfg.model)
     complete_config(cfg, options, method)
+    hash_own_code(cfg)  # as it was imported just now, for `check_code_current`
     return cfg, method
 
 

@@ -10,6 +10,7 @@ from mmengine.config import Config, ConfigDict, DictAction
 from mmengine.runner import Runner
 
 from proxyclip.engine.config.components import BASE_SEGMENTOR, find_segmentor_class
+from proxyclip.engine.config.own_code import get_code_roots, keep_code_roots
 from proxyclip.engine.config.reading import read_config
 from proxyclip.models.registry import accepts_any_argument, list_constructor_arguments
 from proxyclip.utils.suggest import did_you_mean
@@ -28,6 +29,7 @@ def apply_method_file(cfg: Config, path: Path) -> None:
     method = read_config(path)
     if set(method) - {"custom_imports"} != {"model"}:
         raise ValueError(f"Expected {path} to set `model` and nothing else, but it sets {sorted(method) or 'nothing'}")
+    keep_code_roots(cfg, get_code_roots(method))
     changes = dict(method.model)
     old_class = find_segmentor_class(cfg.model.type)
     if _is_method_of_base(old_class):

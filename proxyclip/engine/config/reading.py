@@ -9,6 +9,7 @@ from typing import Any
 
 from mmengine.config import Config
 
+from proxyclip.engine.config.own_code import find_code_roots, keep_code_roots
 from proxyclip.utils.paths import ROOT
 from proxyclip.utils.system import temporary_environment
 
@@ -35,11 +36,12 @@ def read_config(path: Path, data_root: str | None = None) -> Config:
     marks = {name: f"value_of_{name}" for name, value in values.items() if value and not _is_plain(value)}
     with _environment_lock, temporary_environment({name: value or None for name, value in values.items()} | marks):
         cfg = Config.fromfile(path)
-    if not marks:
-        return cfg
-    return Config(
-        _replace_marks(cfg.to_dict(), {mark: str(values[name]) for name, mark in marks.items()}), filename=cfg.filename
-    )
+    roots = find_code_roots(cfg)
+    if marks:
+        replaced = _replace_marks(cfg.to_dict(), {mark: str(values[name]) for name, mark in marks.items()})
+        cfg = Config(replaced, filename=cfg.filename)
+    keep_code_roots(cfg, roots)
+    return cfg
 
 
 def _is_plain(value: str) -> bool:

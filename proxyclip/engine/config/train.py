@@ -10,6 +10,7 @@ from proxyclip.data.check import unwrap_dataset_config
 from proxyclip.engine.config.load import METRIC_TYPES, config_name, explain_missing_data, merge_config, set_data_root
 from proxyclip.engine.config.options import TrainOptions
 from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.config.own_code import hash_own_code
 from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.engine.training.optim import enable_mixed_precision
 
@@ -42,6 +43,7 @@ def load_train_config(options: TrainOptions) -> Config:
     activate_scope(cfg)
     check_model_arguments(cfg)
     cfg.work_dir = str(Path(options.work_dir) / "train" / config_name(cfg).removeprefix("trained/"))
+    hash_own_code(cfg)  # as it was imported just now, for `check_code_current`
     return cfg
 
 

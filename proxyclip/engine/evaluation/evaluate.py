@@ -1,5 +1,6 @@
 """Run one evaluation: options in, result record out."""
 
+import sys
 import uuid
 from itertools import chain
 from pathlib import Path
@@ -15,11 +16,18 @@ from proxyclip.engine.config.components import MethodInfo
 from proxyclip.engine.config.load import explain_missing_data, load_config
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.overrides import check_model_arguments
+from proxyclip.engine.config.own_code import check_code_current
 from proxyclip.engine.config.registration import activate_scope, register_modules
 from proxyclip.engine.config.weights import download_missing_weights
 from proxyclip.engine.evaluation import record
 from proxyclip.engine.evaluation.console import print_header, print_notes, print_summary, silence_libraries
-from proxyclip.engine.evaluation.identity import run_and_resume_identity
+from proxyclip.engine.evaluation.identity import (
+    RunIdentity,
+    check_same_code,
+    compute_identity,
+    explain_changed_code,
+    list_changed_code,
+)
 from proxyclip.engine.evaluation.loop import ResumableLoop
 from proxyclip.engine.evaluation.progress import ProgressHook
 from proxyclip.engine.evaluation.provenance import measure_peak_memory
@@ -86,12 +94,10 @@ def _run(
     clock = distributed.Stopwatch()
     resolved = cfg.to_dict()
     _check_inputs(cfg, method, options, rank)
-    identity, resume_identity = distributed.broadcast_from_rank_zero(
-        lambda: run_and_resume_identity(cfg, method, device)
-    )
+    identity = _agree_on_identity(cfg, method, device, rank)
     folder = Path(options.work_dir)
     cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
-    cfg.work_dir = str(Path(cfg.work_dir) / identity)  # two runs that start at once have a log each
+    cfg.work_dir = str(Path(cfg.work_dir) / identity.run)  # two runs that start at once have a log each
     progress = ProgressHook()
     runner = _build_runner(cfg, options, progress)
     with distributed.rank_zero_first():  # a dataset may have to make its data first
@@ -100,7 +106,7 @@ def _run(
     model: Any = unwrap_model(runner.model)
     dtype = _prepare_model(model, cfg, device)
     clock.stop("text_s")
-    _make_resumable(loop, options, command, folder / "unfinished" / resume_identity)
+    _make_resumable(loop, options, command, folder / "unfinished" / identity.unfinished, identity)
     _share_folder(runner, Path(cfg.work_dir), world)
     dataset = loop.dataloader.dataset
     if rank == 0:
@@ -109,13 +115,17 @@ def _run(
     clock.stop("images_s")
     if rank != 0:
         return {}
+    changed_code = list_changed_code(cfg, method, identity)
     run = {
-        "identity": identity,
+        "identity": identity.run,
         "config": resolved,
         "config_sha256": hash_value(resolved),
         **record.describe_setup(cfg, options, method, model, dataset),
         "precision": dtype,
         **record.describe_environment(method, device),
+        "code_sha256": identity.code,  # that it began with
+        "own_code": identity.own_code,
+        "changed_code": changed_code,
         "metrics": metrics,
         **record.collect_results(loop),
         "processes": world,
@@ -123,17 +133,33 @@ def _run(
         "images_per_second": progress.images / progress.seconds if progress.seconds else None,
         "peak_memory_mib": measure_peak_memory(device) / 2**20,
     }
-    run["gallery"] = record.save_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity)
+    run["gallery"] = record.save_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity.run)
     clock.stop("gallery_s")
     run |= {"end": utc_timestamp(), "times": clock.all()}
-    files = record.write_record_and_tables(run, folder)
+    if changed_code:
+        print(explain_changed_code(changed_code), file=sys.stderr, flush=True)
+    _save_run(run, runner, loop, options)
+    return run
+
+
+def _agree_on_identity(cfg: Config, method: MethodInfo, device: str, rank: int) -> RunIdentity:
+    """Compute the identity in process 0, of code that all processes have and run."""
+    check_code_current(cfg)
+    identity = distributed.broadcast_from_rank_zero(lambda: compute_identity(cfg, method, device))
+    if rank != 0:
+        check_same_code(cfg, method, identity)
+    return identity
+
+
+def _save_run(run: dict[str, Any], runner: Runner, loop: Any, options: EvalOptions) -> None:
+    """Write record and tables, delete the saved counts, and print the summary."""
+    files = record.write_record_and_tables(run, Path(options.work_dir))
     if hasattr(loop, "journal") and not run.get("left_out"):
         loop.journal.remove()
     files["log"] = str(runner.logger.log_file)
     if options.show_dir is not None:
         files["pictures"] = options.show_dir
     print_summary(run, files)
-    return run
 
 
 def _check_inputs(cfg: Config, method: MethodInfo, options: EvalOptions, rank: int) -> None:
@@ -156,7 +182,7 @@ def _build_runner(cfg: Config, options: EvalOptions, progress: ProgressHook) -> 
     return runner
 
 
-def _make_resumable(loop: Any, options: EvalOptions, command: str, folder: Path) -> None:
+def _make_resumable(loop: Any, options: EvalOptions, command: str, folder: Path, identity: RunIdentity) -> None:
     """Set the journal of the loop; without one it cannot skip images or be resumed."""
     is_resumable = isinstance(loop, ResumableLoop)
     obstacle = loop.find_obstacle() if is_resumable else f"its test_cfg is a {type(loop).__name__}"
@@ -165,8 +191,10 @@ def _make_resumable(loop: Any, options: EvalOptions, command: str, folder: Path)
             raise ValueError(f"--skip-bad does not work with this config: {obstacle}")
         return
     dataset = loop.dataloader.dataset
-    loop.journal = Journal(folder, hash_samples(dataset), len(dataset.metainfo["classes"]), options.save_every)
+    classes = len(dataset.metainfo["classes"])
+    loop.journal = Journal(folder, hash_samples(dataset), classes, options.save_every, identity.parts)
     loop.skip_bad = options.skip_bad
+    loop.explains_unused = not options.fresh
     loop.command = command
     if options.fresh:
         with distributed.rank_zero_first():

@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 from torch.utils.data._utils import worker
 from torch.utils.data._utils.pin_memory import pin_memory
 
+from proxyclip.engine.evaluation.loader_processes import LoaderProcessSetup
+
 EMPTY_DATASET_MESSAGE = "The data set is empty: no image has the config's img_suffix in the folder of its data_prefix."
 
 
@@ -142,7 +144,7 @@ class BatchLoader:
             num_workers=source.num_workers if self.batches else 0,
             collate_fn=partial(collate_readable, source.collate_fn),
             pin_memory=source.pin_memory,
-            worker_init_fn=source.worker_init_fn,
+            worker_init_fn=LoaderProcessSetup(source.worker_init_fn),
         )
         iterator = iter(loader)
         for indices in self.batches:

@@ -28,6 +28,7 @@ class ResumableLoop(TestLoop):
 
     journal: Journal  # set before `run`; without it nothing is saved
     skip_bad = False
+    explains_unused = True  # print why counts of an earlier run are not used
     command = "the same command"  # that goes on after an interruption
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -83,6 +84,9 @@ class ResumableLoop(TestLoop):
         """List the image indices of the batches that this process has to count."""
         if get_rank() == 0:
             self.saved_counts = self.journal.load()
+            asks = self.explains_unused and not self.saved_counts
+            if asks and (reason := self.journal.explain_unused()) is not None:
+                print(reason, flush=True)
         counted = broadcast_from_rank_zero(lambda: set(self.saved_counts))
         self.resumed_images = len(counted)
         starts = range(0, self.images, self.batch_size)

@@ -4,6 +4,7 @@ import dataclasses
 import sys
 import tempfile
 from collections.abc import Mapping
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from proxyclip.engine.evaluation.metrics import score_image
 from proxyclip.engine.evaluation.provenance import collect_versions, hash_code, hash_named_files, read_git_state
 from proxyclip.results.records import load_record, save_record, to_sparse_confusion
 from proxyclip.results.tables import rebuild_tables
-from proxyclip.utils.hashing import hash_file, hash_value
+from proxyclip.utils.hashing import hash_chunks, hash_file, hash_value
 from proxyclip.utils.system import read_cpu_name
 
 
@@ -59,6 +60,7 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
         **({"trained": _describe_checkpoint(cfg, model)} if method.needs_checkpoint else {}),
         **_describe_prompts(cfg, model),
+        "text_features_sha256": hash_text_features(model),
         "dataset": {"type": type(dataset).__name__, **fingerprint_dataset(dataset)},
         "protocol": {
             "resize": describe_resize(cfg.test_dataloader.dataset.get("pipeline") or []),
@@ -92,6 +94,18 @@ def _describe_prompts(cfg: Config, model: Any) -> dict[str, Any]:
     if templates is not None:
         description["templates"] = {"count": len(templates), "sha256": hash_value(list(templates))}
     return description
+
+
+def hash_text_features(model: Any) -> str | None:
+    """Hash the text features (names, D) that a model has scored with, wherever they came from; None without any.
+
+    Two records of one identity with other hashes tell that a cache or a library gave other features.
+    """
+    text = getattr(model, "text", None)
+    if not isinstance(text, torch.Tensor) or not text.numel():
+        return None
+    values = text.detach().float().cpu().contiguous()
+    return hash_chunks([str(tuple(values.shape)).encode(), values.numpy()])
 
 
 def describe_resize(pipeline: list[Mapping[str, Any]]) -> str | None:
@@ -194,11 +208,19 @@ def _warn_on_changed_metrics(old: Mapping[str, Any] | None, run: Mapping[str, An
     if old is None or old.get("left_out") or run.get("left_out"):
         return
     pairs = [(name, old["metrics"].get(name), value) for name, value in run["metrics"].items()]
-    changed = [(name, before, now) for name, before, now in pairs if before is not None and abs(now - before) > 0.005]
+    numbers = [values for values in pairs if all(isinstance(value, Real) for value in values[1:])]
+    changed = [(name, before, now) for name, before, now in numbers if abs(now - before) > 0.005]
     differences = [f"{name} {before:.2f}, now {now:.2f}" for name, before, now in changed]
     if differences:
+        texts = [record.get("text_features_sha256") for record in (old, run)]
+        if None not in texts and texts[0] != texts[1]:
+            reason = "its text features were others, by a text cache that was tampered with, a driver or a library"
+        else:
+            reason = (
+                "something that is not in the record has changed, a driver or a library say, or the computation is "
+                "not deterministic"
+            )
         print(
-            f"warning: the same evaluation had other numbers before ({'; '.join(differences)}): something that is not "
-            "in the record has changed, a driver or a library say, or the computation is not deterministic",
+            f"warning: the same evaluation had other numbers before ({'; '.join(differences)}): {reason}",
             file=sys.stderr,
         )

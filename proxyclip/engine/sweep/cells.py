@@ -171,10 +171,16 @@ def find_cell_target(cfg: Config, options: EvalOptions, method: str | None) -> P
     return match_published_result(config_name(cfg), cfg.model.to_dict(), method, number_changing_overrides(options))
 
 
-def find_kept_record(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
-    """Find a record of the cell; one that lacks images counts with --skip-bad."""
-    run = load_record(Path(options.work_dir), cell.identity)
-    return None if run is not None and run.get("left_out") and not options.skip_bad else run
+def find_kept_record(cell: Cell, options: SweepOptions, warn: bool = True) -> dict[str, Any] | None:
+    """Find a record of the cell; one that lacks images counts with --skip-bad, one of changed code never.
+
+    Args:
+        warn: print a line if there is one that cannot be believed.
+    """
+    run = load_record(Path(options.work_dir), cell.identity, warn)
+    if run is None or run.get("changed_code") or (run.get("left_out") and not options.skip_bad):
+        return None
+    return run
 
 
 def build_eval_command(cell: Cell, options: SweepOptions) -> list[str]:

@@ -1,6 +1,7 @@
 """Run sweep cells in subprocesses with logs and progress."""
 
 import json
+import os
 import re
 import tempfile
 import time
@@ -12,8 +13,11 @@ from proxyclip.engine.errors import format_error
 from proxyclip.engine.sweep import jobs
 from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_kept_record
 from proxyclip.results.records import load_record
+from proxyclip.utils.file_limits import MEGABYTE, read_limited_text
 
 PROGRESS_VARIABLE = "PROXYCLIP_PROGRESS"  # the variable with the file that eval.py writes its progress to
+_MAX_PROGRESS_BYTES = 100_000
+_MAX_LOG_BYTES = MEGABYTE  # of a job that failed, from the end
 
 
 def run_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[[Cell], None]) -> bool:
@@ -52,7 +56,7 @@ def run_cells(cells: Sequence[Cell], options: SweepOptions, on_update: Callable[
 
 
 def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None]) -> None:
-    cell.run = None if options.force else find_kept_record(cell, options)
+    cell.run = None if options.force else find_kept_record(cell, options, warn=False)
     if cell.run is not None:  # another eval_all.py has run it meanwhile
         cell.state = "kept"
         return
@@ -66,7 +70,7 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
         cell.state = "interrupted"
         cell.note = f"log: {log}"
     elif code != 0:
-        text = log.read_bytes()[before:].decode(errors="replace") if log.exists() else ""
+        text = _read_log_end(log, before)
         cell.state = "failed"
         cell.note = f"{jobs.describe_failure(text, code)} (log: {log})"
     else:
@@ -78,12 +82,21 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
             cell.note = f"images left out: {len(cell.run['left_out'])}"
 
 
+def _read_log_end(log: Path, start: int) -> str:
+    """Read what a log has from a byte on, of much the end."""
+    if not log.exists():
+        return ""
+    with log.open("rb") as file:
+        file.seek(max(start, file.seek(0, os.SEEK_END) - _MAX_LOG_BYTES))
+        return file.read(_MAX_LOG_BYTES).decode(errors="replace")
+
+
 def read_progress(cell: Cell) -> dict[str, float] | None:
     """Read `done`, `total` and `images_per_second` of a running cell, or None."""
     try:
-        progress = json.loads(cell.progress.read_text()) if cell.progress else None
-        if not progress:
+        if cell.progress is None:
             return None
+        progress = json.loads(read_limited_text(cell.progress, _MAX_PROGRESS_BYTES, "a progress file"))
         return {name: float(progress[name] or 0) for name in ("done", "total", "images_per_second")}
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None

@@ -11,7 +11,7 @@ from mmengine.dist import is_main_process
 
 from proxyclip.engine.config.options import TrainOptions
 from proxyclip.engine.errors import format_error
-from proxyclip.engine.training.checkpoint import SafeCheckpointHook, find_latest_checkpoint
+from proxyclip.engine.training.checkpoint import SafeCheckpointHook, find_whole_checkpoint
 from proxyclip.engine.training.stop_signals import StopSignals
 from proxyclip.utils.arguments import to_command
 
@@ -55,8 +55,8 @@ def save_and_print_way_on(
     except Exception as problem:
         failure = problem
         print(f"iteration {runner.iter} cannot be saved: {format_error(problem)}", file=sys.stderr, flush=True)
-    last = find_latest_checkpoint(folder)
-    if is_main_process() and last is not None:
+    last = find_whole_checkpoint(folder).path if is_main_process() else None
+    if last is not None:
         text = f"{last} is saved; the same command with --resume goes on after it"
         command = format_resume_command(options, signals.world, is_new=saved is not None)
         print(f"{text}:\n    {command}" if command else text, file=sys.stderr, flush=True)

@@ -19,7 +19,8 @@ from mmengine.runner.utils import calc_dynamic_intervals
 from mmseg.registry import DATASETS
 from torch.utils.data import DataLoader, Dataset
 
-from proxyclip.engine.training.stop_signals import LoaderProcessSetup, StopSignals
+from proxyclip.engine.evaluation.loader_processes import LoaderProcessSetup
+from proxyclip.engine.training.stop_signals import StopSignals, make_interruption
 
 # Purposes of random numbers: streams of different purposes are independent.
 _DRAW = 0
@@ -182,7 +183,13 @@ class SeededTrainLoop(IterBasedTrainLoop):
         """Run one iteration to its end, and stop there if a signal came."""
         runner = self.runner
         runner.model.train()
-        batch = next(batches)
+        try:
+            batch = next(batches)
+        except RuntimeError as error:  # a process that loads may have died of the signal that is meant for this one
+            number = signals.find_stop() if "DataLoader worker" in str(error) else None
+            if number is None:
+                raise
+            raise make_interruption(number) from error
         with signals.kept():
             self.is_whole = False
             seed_all(runner.seed, _ITERATION, self._iter, get_dist_info()[0])

@@ -10,12 +10,20 @@ from mmengine.logging import MMLogger
 from proxyclip.engine.evaluation.loader import use_pipes
 from proxyclip.engine.evaluation.runner import QuietRunner
 from proxyclip.engine.training.checkpoint import find_previous_checkpoint, make_checkpoint_plain
+from proxyclip.engine.training.settings import explain_changed_settings
 from proxyclip.engine.wrappers import unwrap_model
 from proxyclip.models.trained.nonfinite import check_finite_weights
-from proxyclip.models.trained.state_dict import load_checkpoint_file, load_matching_tensors
+from proxyclip.models.trained.state_dict import (
+    check_checkpoint_hash,
+    checkpoint_hash_path,
+    load_checkpoint_file,
+    load_matching_tensors,
+    save_checkpoint_hash,
+)
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.reading import read_state_dict
 from proxyclip.utils.distributed import rank_zero_first
+from proxyclip.utils.hashing import read_file_hash
 from proxyclip.utils.io import replace_file
 
 
@@ -42,6 +50,8 @@ class TrainRunner(QuietRunner):
         """
         path = Path(filename)
         model: Any = unwrap_model(self.model)
+        if not self._resume:
+            check_checkpoint_hash(path)
         checkpoint: Any = self._read_resumable(path) if self._resume else {"state_dict": read_state_dict(path)}
         self.call_hook("after_load_checkpoint", checkpoint=checkpoint)
         missing = load_matching_tensors(model, checkpoint["state_dict"], path, whole=self._resume)
@@ -53,7 +63,7 @@ class TrainRunner(QuietRunner):
         return checkpoint
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
-        """Save atomically, in process 0.
+        """Save atomically, in process 0, with the hash of the file beside it.
 
         Raises:
             NonFiniteError: weights of the model are not finite; nothing is written.
@@ -63,7 +73,16 @@ class TrainRunner(QuietRunner):
             return
         check_finite_weights(unwrap_model(self.model).state_dict())
         save = super().save_checkpoint
-        replace_file(Path(out_dir) / filename, lambda new: save(str(new.parent), new.name, *args, **kwargs))
+        target = Path(out_dir) / filename
+        digests: list[str] = []
+
+        def write(temporary: Path) -> None:
+            save(str(temporary.parent), temporary.name, *args, **kwargs)
+            digests.append(read_file_hash(temporary))
+            checkpoint_hash_path(target).unlink(missing_ok=True)  # that of an older file of this name
+
+        replace_file(target, write)
+        save_checkpoint_hash(target, digests[0])
 
     def _init_model_weights(self) -> None:
         """Load what only training needs, process 0 first; broadcast its weights."""
@@ -95,6 +114,9 @@ class TrainRunner(QuietRunner):
                 f"{path} has weights only, and no {', '.join(sorted(missing))}: a training cannot go on from it. Start "
                 "one from its weights with --load-from and without --resume."
             )
+        note = explain_changed_settings(checkpoint["meta"], self.cfg)
+        if note is not None and is_main_process():
+            print(note, flush=True)
         if checkpoint["meta"].get("dataset_meta") == self.train_dataloader.dataset.metainfo:
             checkpoint["meta"]["dataset_meta"] = self.train_dataloader.dataset.metainfo  # MMEngine compares pickles
         return checkpoint

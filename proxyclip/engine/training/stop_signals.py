@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch.distributed as dist
 from proxyclip.utils.termination import TerminationSignal
 
 _INSISTENCE_SECONDS = 1.0  # a signal sooner after the first is the same one, sent by a terminal and by a launcher
+_GROUP_SECONDS = 0.5  # in which a signal to a group of processes has come to all of them
 _MESSAGE = b"stopping after this iteration, whose checkpoint is saved%s\n"
 _HINT = b" (Ctrl-C again: stop at once, without it)"
 
@@ -76,6 +77,16 @@ class StopSignals:
             self._number = number
             raise make_interruption(number)
 
+    def find_stop(self) -> int | None:
+        """Return the signal that came, or that comes within a moment; None without one.
+
+        A process that loads may die of a signal to all before this one has it.
+        """
+        limit = time.monotonic() + _GROUP_SECONDS
+        while self._number is None and time.monotonic() < limit:
+            time.sleep(0.01)
+        return self._number
+
     def _handle(self, number: int, _: object) -> None:
         if os.getpid() != self._process:  # a process that was forked; a second one ends it
             signal.signal(number, signal.SIG_DFL)
@@ -97,31 +108,3 @@ class StopSignals:
 def make_interruption(number: int) -> KeyboardInterrupt:
     """Make the exception of a signal, as the evaluation raises it."""
     return TerminationSignal("terminated") if number == signal.SIGTERM else KeyboardInterrupt("interrupted")
-
-
-class LoaderProcessSetup:
-    """`worker_init_fn` of a loader whose processes outlive the first signal.
-
-    A terminal or a launcher sends it to the whole group of processes.
-
-    Args:
-        inner: the loader's own function, or None.
-    """
-
-    def __init__(self, inner: Callable[[int], Any] | None) -> None:
-        self.inner = inner
-
-    def __call__(self, worker_id: int) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the main process ends them
-        if hasattr(signal, "sigwaitinfo"):  # on Linux
-            signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-            threading.Thread(target=_exit_on_sigterm_of_parent, daemon=True).start()
-        if self.inner is not None:
-            self.inner(worker_id)
-
-
-def _exit_on_sigterm_of_parent() -> None:
-    """Wait for the SIGTERM of the main process, which ends its loader, and exit; others are not meant."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)  # a death by the signal would be an error of the loader in the main process

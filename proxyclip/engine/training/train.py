@@ -10,16 +10,19 @@ from mmengine.config import Config
 from proxyclip.data.check import run_preflight, unwrap_dataset_config
 from proxyclip.engine.config.load import config_name
 from proxyclip.engine.config.options import TrainOptions
+from proxyclip.engine.config.own_code import check_code_current
 from proxyclip.engine.config.train import complete_train_config, get_log_interval, load_train_config
 from proxyclip.engine.evaluation.console import print_notes, silence_libraries
 from proxyclip.engine.evaluation.evaluate import resolve_device_type, run_evaluation
 from proxyclip.engine.evaluation.record import check_work_dir_writable
-from proxyclip.engine.training.checkpoint import find_latest_checkpoint, remove_checkpoints
+from proxyclip.engine.training.checkpoint import find_latest_checkpoint, find_whole_checkpoint, remove_checkpoints
 from proxyclip.engine.training.interruption import save_and_print_way_on
 from proxyclip.engine.training.log import TrainingLogHook
 from proxyclip.engine.training.runner import TrainRunner
 from proxyclip.engine.training.stop_signals import StopSignals
 from proxyclip.models.trained.nonfinite import NonFiniteError
+from proxyclip.models.trained.state_dict import verify_checkpoint
+from proxyclip.models.weights import WeightsError
 from proxyclip.utils.distributed import (
     broadcast_from_rank_zero,
     close_distributed,
@@ -60,6 +63,7 @@ def train(options: TrainOptions) -> Path:
         notes = run_preflight(cfg, data_root=options.data_root, of_training=True)
         if rank == 0:
             print_notes(notes)
+    check_code_current(cfg)
     try:
         with interrupt_on_sigterm():
             last = Path(_run(cfg, options, start, device, rank, world))
@@ -86,11 +90,11 @@ def _select_start_checkpoint(options: TrainOptions, folder: Path, configured: st
     if start is not None and not Path(start).is_file():
         raise FileNotFoundError(f"There is no file {start}: expected --load-from to be a checkpoint")
     if start is None and options.resume and last is not None:
-        start = str(last)
+        start = str(last)  # `_select_whole_checkpoint` reads it
     if last is not None and not (options.resume or options.fresh):
         raise ValueError(
-            f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after it, "
-            "--fresh deletes them and starts anew, and another --work-dir leaves them as they are."
+            f"{folder} has checkpoints of an earlier training, the last one {last.name}: --resume goes on after the "
+            "last that is whole, --fresh deletes them and starts anew, and another --work-dir leaves them as they are."
         )
     if start is not None or configured is None:
         return start
@@ -104,6 +108,39 @@ def _select_start_checkpoint(options: TrainOptions, folder: Path, configured: st
     return str(path)
 
 
+def _select_whole_checkpoint(folder: Path) -> str:
+    """Select the newest checkpoint that is whole, and print what is wrong with newer ones.
+
+    Raises:
+        WeightsError: none is.
+    """
+    whole = find_whole_checkpoint(folder)
+    for reason in whole.damaged.values() if whole.path is not None else ():
+        print(f"warning: {reason} Going on after the one before it", file=sys.stderr, flush=True)
+    if whole.path is None:
+        reasons = " ".join(whole.damaged.values())
+        raise WeightsError(
+            f"None of the checkpoints in {folder} is whole: {reasons} --fresh deletes them and starts anew; --resume "
+            "--load-from FILE goes on after another one"
+        )
+    if not whole.has_hash:
+        print(f"{whole.path} has no hash beside it: its own checksums were checked", flush=True)
+    return str(whole.path)
+
+
+def _verify_last_checkpoint(folder: Path) -> Path:
+    """Read the checkpoint that was saved last, and return its path.
+
+    Raises:
+        WeightsError: it is damaged.
+    """
+    last = find_latest_checkpoint(folder)
+    if last is None:
+        raise WeightsError(f"There is no checkpoint in {folder}, though the training has ended: was it deleted?")
+    verify_checkpoint(last)
+    return last
+
+
 def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, rank: int, world: int) -> str:
     """Train, and return the last checkpoint."""
     folder = Path(cfg.work_dir)
@@ -111,6 +148,8 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
         with rank_zero_first():
             remove_checkpoints(folder)
     own = options.load_from is not None or find_latest_checkpoint(folder) is not None  # not what the config starts from
+    if options.resume and options.load_from is None and own:
+        start = broadcast_from_rank_zero(lambda: _select_whole_checkpoint(folder))
     cfg.load_from = start
     cfg.resume = options.resume and own
     cfg.experiment_name = f"train-{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
@@ -133,7 +172,7 @@ def _run(cfg: Config, options: TrainOptions, start: str | None, device: str, ran
             raise
         finally:
             log_hook.close()
-    checkpoint = broadcast_from_rank_zero(lambda: str(find_latest_checkpoint(folder)))
+    checkpoint = broadcast_from_rank_zero(lambda: str(_verify_last_checkpoint(folder)))
     if rank == 0:
         print(f"checkpoint: {checkpoint}\nto evaluate it again: {options.command(checkpoint)}", flush=True)
     return checkpoint
@@ -166,11 +205,11 @@ def _print_train_header(
 
 
 def _explain_nonfinite(error: Exception, runner: Any, options: TrainOptions, folder: Path) -> str:
-    last = find_latest_checkpoint(folder)
+    last = find_whole_checkpoint(folder).path
     rate = runner.cfg.optim_wrapper.optimizer.get("lr")
     lower = f"a lower learning rate, such as --cfg-options optim_wrapper.optimizer.lr={(rate or 1e-3) / 2:g}"
     without = ", or without --amp" if options.amp else ""
     text = f"Iteration {runner.iter + 1} failed: {error}. "
     if last is None:
-        return f"{text}No checkpoint was saved before it. Start again with {lower}{without}."
+        return f"{text}No whole checkpoint was saved before it. Start again with {lower}{without}."
     return f"{text}The last checkpoint is {last}, which is whole: go on after it with --resume and {lower}{without}."

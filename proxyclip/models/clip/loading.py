@@ -1,16 +1,20 @@
 """Loading of CLIPs through open_clip: names, supported towers, weights."""
 
 import importlib.util
-import pickle
 from pathlib import Path
 from typing import Any
 
 import open_clip
-from open_clip.pretrained import get_pretrained_cfg, list_pretrained_tags_by_model
-from safetensors import SafetensorError
+from open_clip.pretrained import download_pretrained, get_pretrained_cfg, list_pretrained_tags_by_model
 from torch import nn
 
-from proxyclip.models.clip.files import load_clip_file
+from proxyclip.models.clip.files import hide_random_weights_warning, load_clip_file
+from proxyclip.models.clip.open_clip_form import (
+    create_open_clip_tokenizer,
+    fill_open_clip_model,
+    load_open_clip_folder,
+    read_open_clip_folder_config,
+)
 from proxyclip.models.clip.support import format_unknown_clip, has_resnet_tower, unsupported_clip_reason
 from proxyclip.models.clip.transformers_clip import (
     find_transformers_clip,
@@ -19,10 +23,21 @@ from proxyclip.models.clip.transformers_clip import (
 )
 from proxyclip.models.weights import WeightsError, short_reason
 from proxyclip.models.weights.catalogue import WEIGHTS_FILES, expand_clip_name, normalize_clip_name
-from proxyclip.models.weights.reading import explain_foreign_files
+from proxyclip.models.weights.reading import explain_foreign_files, read_tensors
 from proxyclip.models.weights.transformers_form import TRANSFORMERS_WEIGHTS
 from proxyclip.utils.paths import find_existing_path
 
+LOADING_ERRORS = (
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+)
+PREPROCESSING_KEYS = ("mode", "mean", "std", "interpolation", "resize_mode", "fill_color")
 # Tags for names without OpenAI weights.
 DEFAULT_TAGS = {"ViT-H-14": "laion2b_s32b_b79k", "ViT-g-14": "laion2b_s34b_b88k", "ViT-bigG-14": "laion2b_s39b_b160k"}
 
@@ -70,7 +85,7 @@ def get_clip_config(model_type: str) -> dict[str, Any]:
     elif (transformers_clip := find_transformers_clip(model_type)) is not None:
         config = make_open_clip_config(*transformers_clip)
     else:
-        config = open_clip.get_model_config(_resolve_folder(model_type))
+        config = _read_folder_config(_resolve_folder(model_type))
     if config is None:
         raise ValueError(f"Expected a CLIP that open_clip knows, but got {model_type!r}")
     return config
@@ -107,10 +122,12 @@ def load_open_clip(model_type: str, clip_type: str | None, resnets: bool = False
             raise WeightsError(f"{name} needs weights: clip_type=<tag> ({tag_list}) or a file.")
         model = _load_tag(name, clip_type) if clip_type in tags else load_clip_file(name, clip_type, tags)
     try:
-        return model, open_clip.get_tokenizer(name)
+        return model, create_open_clip_tokenizer(name)
     except OSError as error:
         problem = f"is not on this machine and could not be fetched ({short_reason(error)})"
         raise WeightsError(f"The tokenizer of {name} {problem}.") from error
+    except (AssertionError, AttributeError, TypeError, ValueError) as error:  # by its options in a folder's config
+        raise WeightsError(f"The tokenizer of {name} cannot be made ({short_reason(error)}).") from error
 
 
 def check_clip_supported(name: str, config: dict[str, Any] | None = None, resnets: bool = False) -> None:
@@ -143,33 +160,54 @@ def _check_folder_arguments(model_type: str, clip_type: str | None) -> None:
 
 def _load_folder_or_hub(model_type: str, resnets: bool) -> tuple[str, nn.Module]:
     model_type = _resolve_folder(model_type)
+    config = _read_folder_config(model_type)
+    check_clip_supported(model_type, config, resnets)
     try:
-        check_clip_supported(model_type, open_clip.get_model_config(model_type), resnets)
-        return model_type, open_clip.create_model(model_type, require_pretrained=True)
-    except WeightsError:
-        raise
-    except (OSError, RuntimeError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
-        needs = (
-            "  A folder needs open_clip_config.json and open_clip_model.safetensors (or open_clip_pytorch_model.bin)."
-        )
-        if model_type.startswith("local-dir:"):
-            folder = Path(model_type.removeprefix("local-dir:"))
-            needs = explain_foreign_files(folder, (*WEIGHTS_FILES["clip"], *TRANSFORMERS_WEIGHTS)) or needs
-        raise WeightsError(f"The CLIP {model_type!r} cannot be loaded: {short_reason(error)}.\n{needs}") from error
+        return model_type, load_open_clip_folder(model_type)
+    except LOADING_ERRORS as error:
+        raise _explain_failure(model_type, error) from error
+
+
+def _read_folder_config(model_type: str) -> dict[str, Any]:
+    try:
+        return read_open_clip_folder_config(model_type)
+    except LOADING_ERRORS as error:
+        raise _explain_failure(model_type, error) from error
+
+
+def _explain_failure(model_type: str, error: Exception) -> WeightsError:
+    """Make the error of a folder or repository that cannot be loaded."""
+    reason = short_reason(error, 400) if isinstance(error, WeightsError) else short_reason(error)
+    needs = "  A folder needs open_clip_config.json and open_clip_model.safetensors (or open_clip_pytorch_model.bin)."
+    if model_type.startswith("local-dir:"):
+        folder = Path(model_type.removeprefix("local-dir:"))
+        needs = explain_foreign_files(folder, (*WEIGHTS_FILES["clip"], *TRANSFORMERS_WEIGHTS)) or needs
+    return WeightsError(f"The CLIP {model_type!r} cannot be loaded: {reason}.\n{needs}")
 
 
 def _load_tag(name: str, tag: str) -> nn.Module:
     record: dict[str, Any] = get_pretrained_cfg(name, tag)
-    quick_gelu = bool(record.get("quick_gelu"))
+    look = {key: value for key, value in record.items() if key in PREPROCESSING_KEYS}
     try:
-        return open_clip.create_model(name, pretrained=tag, force_quick_gelu=quick_gelu, require_pretrained=True)
-    except (OSError, RuntimeError, SafetensorError, pickle.UnpicklingError) as error:
+        path = Path(download_pretrained(record))
+        tensors = read_tensors(path)
+        with hide_random_weights_warning():
+            model = open_clip.create_model(
+                name,
+                load_weights=False,
+                pretrained_text=False,
+                force_quick_gelu=bool(record.get("quick_gelu")),
+                force_preprocess_cfg=look,
+            )
+        fill_open_clip_model(model, tensors, path)
+        return model
+    except (OSError, RuntimeError) as error:
         repository = (record.get("hf_hub") or "").rstrip("/")
         source = f"https://huggingface.co/{repository}" if repository else record.get("url", "")
         fetch = f"python -m proxyclip weights fetch {name if tag == default_clip_tag(name) else f'{name},{tag}'}"
         raise WeightsError(
             f"The CLIP weights {tag!r} of {name} cannot be loaded; get them: {fetch}\n"
-            f"  why:    {short_reason(error)}\n"
+            f"  why:    {short_reason(error, 400)}\n"
             f"  file:   open_clip_model.safetensors and open_clip_config.json of {source}\n"
             f"  get it: hf download {repository} --local-dir FOLDER   (on a machine with internet access)\n"
             "  use it: model_type='local-dir:FOLDER', clip_type=None"

@@ -1,22 +1,13 @@
-"""Text features of class names over prompt templates, cached on disk.
+"""Text features of class names over prompt templates.
 
 Prompt ensembling: Radford et al. (arXiv 2103.00020), section 3.1.4.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-
-from proxyclip.utils.hashing import hash_chunks, hash_value
-from proxyclip.utils.io import replace_file
-from proxyclip.utils.paths import get_cache_folder
-
-logger = logging.getLogger(__name__)
-CACHE_FORMAT = 1
 
 
 def embed_class_names(
@@ -53,42 +44,3 @@ def embed_class_names(
         means = features.unflatten(0, (len(name_chunk), -1)).mean(1)
         rows.append(F.normalize(means, dim=-1) if unit else means)
     return torch.cat(rows)
-
-
-def load_or_compute_features(
-    key: Sequence[object], compute: Callable[[], Tensor], folder: Path | None = None
-) -> Tensor:
-    """Return cached features of a key, or compute and cache them.
-
-    A damaged or unwritable cache costs time, never the run: the file is checked by hash and replaced as a whole.
-
-    Args:
-        key: everything that can change the result, JSON-serializable.
-        folder: default `$PROXYCLIP_CACHE`, else `~/.cache/proxyclip`.
-    """
-    folder = folder or get_cache_folder()
-    path = folder / f"text-{hash_value([CACHE_FORMAT, *key])[:40]}.pt"
-    if path.is_file():
-        try:
-            entry = torch.load(path, map_location="cpu", weights_only=True)
-            if entry["digest"] == _hash_features(entry["features"]):
-                return entry["features"]
-        except Exception as error:  # any damage: compute again
-            logger.debug("%s", error)
-        logger.warning("The text cache file %s is damaged; computing it again", path)
-    features = compute()
-
-    def write(temporary: Path) -> None:
-        with temporary.open("wb") as file:  # torch.save of a path raises no OSError
-            torch.save({"features": features.cpu(), "digest": _hash_features(features)}, file)
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        replace_file(path, write)
-    except OSError as error:
-        logger.warning("Text features are not cached: %s", error)
-    return features
-
-
-def _hash_features(features: Tensor) -> str:
-    return hash_chunks([features.cpu().contiguous().numpy()])

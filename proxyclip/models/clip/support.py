@@ -54,7 +54,9 @@ def unsupported_clip_reason(config: dict[str, Any]) -> str | None:
 
 def has_resnet_tower(config: dict[str, Any]) -> bool:
     """Return True if the image tower of a `model_cfg` is one of OpenAI's ResNets."""
-    return isinstance(config.get("vision_cfg", {}).get("layers"), (list, tuple))
+    vision, text = config.get("vision_cfg", {}), config.get("text_cfg", {})
+    is_own = "timm_model_name" not in vision and "hf_model_name" not in text and "multimodal_cfg" not in config
+    return is_own and isinstance(vision.get("layers"), (list, tuple))
 
 
 @cache

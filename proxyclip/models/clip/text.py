@@ -11,7 +11,8 @@ from open_clip.constants import OPENAI_DATASET_MEAN, OPENAI_DATASET_STD
 from open_clip.transformer import TextTransformer, text_global_pool
 from torch import Tensor, nn
 
-from proxyclip.models.clip.prompts import embed_class_names, load_or_compute_features
+from proxyclip.models.clip.prompts import embed_class_names
+from proxyclip.models.clip.text_cache import load_or_compute_features
 from proxyclip.models.weights.reading import fingerprint_module
 
 TEXT_BATCH = {"cpu": 80, "cuda": 2048}  # prompts at once; on 2 CPU cores 640 took 1.7 times as long as 80
@@ -107,4 +108,5 @@ class TextCLIP(nn.Module):
             return self.encode_text(tokens.to(device))
 
         compute = partial(embed_class_names, names, templates, self.tokenizer, encode, batch, unit=unit)
-        return load_or_compute_features([*key, list(names), list(templates)], compute).to(device)
+        key += [list(names), list(templates)]
+        return load_or_compute_features(key, compute, rows=len(names)).to(device)

@@ -1,6 +1,5 @@
 """CLIPs in the form of Hugging Face's transformers, loaded into open_clip's model."""
 
-import json
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -12,7 +11,9 @@ from open_clip.tokenizer import SimpleTokenizer
 from torch import nn
 
 from proxyclip.models.weights import WeightsError
-from proxyclip.models.weights.reading import load_weights_into
+from proxyclip.models.weights.json_files import read_json_object
+from proxyclip.models.weights.model_configs import check_model_size
+from proxyclip.models.weights.reading import load_tensors_into, read_tensors, select_network
 from proxyclip.models.weights.transformers_form import (
     describe_transformers_model,
     find_transformers_weights,
@@ -111,8 +112,11 @@ def load_transformers_clip(folder: Path, config: Mapping[str, Any]) -> tuple[nn.
         WeightsError: no CLIP, or weights that are missing, damaged, or do not fit the config.
     """
     model_config = make_open_clip_config(folder, config)
+    path = find_transformers_weights(folder)
+    tensors = read_tensors(path)
+    check_model_size(lambda: open_clip.CLIP(**model_config), tensors, path)
     model = open_clip.CLIP(**model_config)
-    load_weights_into(model, find_transformers_weights(folder))
+    load_tensors_into(model, select_network(tensors, (), path), str(path))
     set_model_preprocess_cfg(model, {**read_transformers_normalization(folder), "size": model.visual.image_size})
     return model, SimpleTokenizer(context_length=model_config["text_cfg"]["context_length"])
 
@@ -120,7 +124,7 @@ def load_transformers_clip(folder: Path, config: Mapping[str, Any]) -> tuple[nn.
 def read_transformers_normalization(folder: Path) -> dict[str, tuple[float, ...]]:
     """Read mean and standard deviation of preprocessor_config.json; OpenAI's without it."""
     normalization = dict(mean=open_clip.OPENAI_DATASET_MEAN, std=open_clip.OPENAI_DATASET_STD)
-    with suppress(OSError, ValueError, KeyError):
-        record = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        record = read_json_object(folder / "preprocessor_config.json", "a config of a preprocessor")
         normalization = dict(mean=tuple(record["image_mean"]), std=tuple(record["image_std"]))
     return normalization

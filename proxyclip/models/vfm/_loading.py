@@ -13,6 +13,7 @@ from timm.models import eva, vision_transformer
 from torch import Tensor, nn
 
 from proxyclip.data.vocabulary import log_note
+from proxyclip.models.vfm._timm_folders import create_timm_model
 from proxyclip.models.vfm._transformers import create_transformers_vit
 from proxyclip.models.weights import WeightsError, short_reason
 from proxyclip.models.weights.catalogue import WEIGHTS_FILES, list_weights_entries
@@ -50,7 +51,7 @@ def create_timm_vit(
         if vit is not None:
             return vit
         if file is None:
-            return timm.create_model(name, pretrained=True, **options)
+            return _create_named(name, options)
         return _load_file(timm.create_model(name, **options), file, family, sizes or {}, any_size)
     except WeightsError:
         raise
@@ -60,6 +61,17 @@ def create_timm_vit(
         if Path(name).expanduser().is_dir():
             raise ValueError(f"There is no VFM {name!r}; for the folder of that name say 'local-dir:{name}'") from error
         raise
+
+
+def _create_named(name: str, options: Mapping[str, Any]) -> nn.Module:
+    try:
+        return create_timm_model(name, options)
+    except WeightsError as error:
+        raise WeightsError(_load_failure_message(name, error)) from error
+    except (ArithmeticError, AttributeError, LookupError, TypeError) as error:  # of a config's values
+        if ":" not in name:
+            raise
+        raise WeightsError(_load_failure_message(name, error)) from error
 
 
 def _load_file(vit: Any, file: Path, family: str, sizes: Mapping[str, str], any_size: bool) -> nn.Module:
@@ -125,7 +137,7 @@ def _convert_meta_names(state: dict[str, Tensor], vit: Any) -> dict[str, Tensor]
 
 
 def _load_failure_message(name: str, error: Exception) -> str:
-    reason = short_reason(error)
+    reason = short_reason(error, 400 if isinstance(error, WeightsError) else 140)
     if name.startswith("local-dir:"):
         folder = Path(name.removeprefix("local-dir:"))
         if isinstance(error, KeyError):

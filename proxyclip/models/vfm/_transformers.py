@@ -3,7 +3,6 @@
 Their config.json says the architecture, which timm builds; the tensors get the names of the original release.
 """
 
-import json
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -16,7 +15,9 @@ from torch import Tensor, nn
 
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.catalogue import list_weights_entries
-from proxyclip.models.weights.reading import load_weights_into
+from proxyclip.models.weights.json_files import read_json_object
+from proxyclip.models.weights.model_configs import check_model_size
+from proxyclip.models.weights.reading import load_weights_into, read_tensors
 from proxyclip.models.weights.transformers_form import (
     describe_transformers_model,
     find_transformers_weights,
@@ -62,8 +63,10 @@ def create_transformers_vit(
     values = {**DEFAULTS, **config}
     try:
         architecture, arguments = _make_timm_arguments(values)
-        vit = timm.create_model(architecture, num_classes=0, dynamic_img_size=True, **arguments)
+        build = partial(timm.create_model, architecture, num_classes=0, dynamic_img_size=True, **arguments)
         path = checkpoint or find_transformers_weights(folder)
+        check_model_size(build, read_tensors(path), path)
+        vit = build()
         load_weights_into(vit, path, ("head.",), lambda state: convert(state, vit))
     except (ArithmeticError, AssertionError, KeyError, TypeError, ValueError, WeightsError) as error:
         raise WeightsError(f"{_explain_unknown_form(folder, config, family)}\n  why: {error}") from error
@@ -147,7 +150,7 @@ def _find_activation(name: str) -> Callable[..., nn.Module]:
 
 def _set_normalization(vit: Any, folder: Path) -> None:
     """Set mean and standard deviation by preprocessor_config.json, where there is one."""
-    with suppress(OSError, ValueError, KeyError):
-        record = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    with suppress(OSError, ValueError, KeyError, TypeError):
+        record = read_json_object(folder / "preprocessor_config.json", "a config of a preprocessor")
         normalization = dict(mean=tuple(record["image_mean"]), std=tuple(record["image_std"]))
         vit.pretrained_cfg = {**dict(vit.pretrained_cfg or {}), **normalization}

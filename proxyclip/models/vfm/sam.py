@@ -16,7 +16,8 @@ from torch import Tensor, nn
 from proxyclip.models.vfm._timm import register_normalization
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.catalogue import list_weights_entries
-from proxyclip.models.weights.reading import load_weights_into, read_network
+from proxyclip.models.weights.model_configs import check_model_size
+from proxyclip.models.weights.reading import load_weights_into, read_network, read_tensors
 from proxyclip.models.weights.transformers_form import (
     describe_transformers_model,
     find_transformers_weights,
@@ -60,8 +61,10 @@ def _create_encoder(model: str, checkpoint: str | None) -> nn.Module:
         if config.get("model_type") != "sam":
             form = f"is of transformers ({describe_transformers_model(config)})"
             raise WeightsError(f"{folder} {form}, which is no SAM: python -m proxyclip weights fetch sam-b")
-        encoder = _create_configured_encoder(config.get("vision_config") or {})
         path = path or find_transformers_weights(folder)
+        vision = config.get("vision_config") or {}
+        check_model_size(lambda: _create_configured_encoder(vision), read_tensors(path), path)
+        encoder = _create_configured_encoder(vision)
     else:
         sam: Any = sam_model_registry[model]()
         encoder = sam.image_encoder

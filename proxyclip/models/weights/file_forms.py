@@ -1,13 +1,20 @@
 """Forms of files that are given as weights and are none of PyTorch's, by their first bytes."""
 
-import json
+import itertools
 import re
 import tarfile
 import zipfile
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
+
+from proxyclip.models.weights.json_files import read_json_object
+from proxyclip.models.weights.zip_archive import ArchiveError, list_zip_entries
+from proxyclip.utils.formats import format_size
 
 HEAD_BYTES = 1024
+MAX_SAFETENSORS_HEADER = 1 << 25
+MAX_TAR_MEMBERS = 10_000
 SHARD_PATTERN = re.compile(r"^(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<suffix>\.\w+)$")
 PYTORCH_REMEDY = "its PyTorch file is needed (.safetensors, .pth, .pt or .bin)"
 # First bytes -> (form, remedy).
@@ -67,6 +74,21 @@ def is_safetensors(path: Path) -> bool:
     return len(head) == 9 and head[8:] == b"{" and 1 < int.from_bytes(head[:8], "little") < 1 << 30
 
 
+def check_safetensors_header(path: Path) -> None:
+    """Check the size that a safetensors file declares for its list of tensors.
+
+    Raises:
+        ValueError: larger than the file, or than any list of tensors.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+    if size > min(MAX_SAFETENSORS_HEADER, path.stat().st_size - 8):
+        raise ValueError(
+            f"its list of tensors declares {format_size(size)}: the file is cut short, or larger lists than "
+            f"{format_size(MAX_SAFETENSORS_HEADER)} are not read"
+        )
+
+
 def list_shards(path: Path) -> list[Path] | None:
     """List the files that an index, or one of its shards, stands for; None for a file that is whole.
 
@@ -86,8 +108,8 @@ def list_shards(path: Path) -> list[Path] | None:
         )
     if not index.name.endswith(".index.json"):
         return None
-    with suppress(ValueError, AttributeError, LookupError):
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+    with suppress(ValueError, TypeError, AttributeError, LookupError):
+        names = list_shard_names(read_json_object(index, "an index of weights"))
         missing = [name for name in names if not (index.parent / name).is_file()]
         if missing:
             raise IncompleteWeightsError(
@@ -95,6 +117,19 @@ def list_shards(path: Path) -> list[Path] | None:
             )
         return [index.parent / name for name in names]
     raise IncompleteWeightsError(f"{index.name} is no index of weights: expected a `weight_map` of file names in it")
+
+
+def list_shard_names(index: dict[str, Any]) -> list[str]:
+    """List the files of an index of weights, which are names without folders.
+
+    Raises:
+        IncompleteWeightsError: a name that leads elsewhere. LookupError, TypeError, AttributeError: no index.
+    """
+    names = sorted(set(index["weight_map"].values()))
+    foreign = next((name for name in names if re.fullmatch(r"\w[\w.+-]*", name) is None), None)
+    if foreign is not None:
+        raise IncompleteWeightsError(f"its index names {foreign[:80]!r}: expected names of files beside it")
+    return names
 
 
 def _describe_text(head: bytes, path: Path) -> tuple[str, str] | None:
@@ -123,10 +158,15 @@ def _describe_text(head: bytes, path: Path) -> tuple[str, str] | None:
 
 def _describe_archive(path: Path, head: bytes) -> tuple[str, str] | None:
     if head.startswith(b"PK"):
-        if not zipfile.is_zipfile(path):
-            return "cut short", "get it again"
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
+        try:
+            names = [entry.name for entry in list_zip_entries(path)[0]]
+        except ArchiveError as error:
+            if not zipfile.is_zipfile(path):
+                return "cut short", "get it again"
+            return (
+                f"a zip archive that PyTorch would not have written: {str(error).removeprefix('it ')}",
+                "get it again",
+            )
         if any(name.endswith((".pkl", "constants.pkl")) for name in names):
             return None
         if names and all(name.endswith(".npy") for name in names):
@@ -135,8 +175,8 @@ def _describe_archive(path: Path, head: bytes) -> tuple[str, str] | None:
             return "a model of Keras", PYTORCH_REMEDY
         return f"a zip archive of {_name_members(names)}", "unpack it and give the weights file in it"
     if head[257:262] == b"ustar" and tarfile.is_tarfile(path):
-        with tarfile.open(path) as archive:
-            names = [member.name for member in archive.getmembers() if member.isfile()]
+        with tarfile.open(path, "r:") as archive:
+            names = [member.name for member in itertools.islice(archive, MAX_TAR_MEMBERS) if member.isfile()]
         if {"storages", "tensors", "pickle"} <= {Path(name).name for name in names}:
             return "a file of PyTorch before 0.1.12", "load it there and save its state_dict again"
         return f"a tar archive of {_name_members(names)}", "unpack it and give the weights file in it"

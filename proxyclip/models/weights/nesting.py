@@ -21,6 +21,7 @@ PREFIXES = (
 )  # fmt: skip
 # Parts of names that wrappers put between those of modules: torch.compile, FSDP, activation checkpointing.
 WRAPPER_PARTS = re.compile(r"(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module|_forward_module)\.")
+MAX_DEPTH = 50  # of wrappers
 # Entries of a training that are tensors or hold some, but no weights.
 TRAINING_KEYS = ("optimizer", "scheduler", "lr_scheduler", "scaler", "fp16_scaler", "dino_loss", "ibot_loss", "amp")
 
@@ -31,8 +32,10 @@ def unwrap_checkpoint(content: Any) -> tuple[dict[str, Tensor], str]:
     Returns:
         Tensors by name, empty without any, and a note on a choice between several sets of weights, or "".
     """
-    notes = []
-    while isinstance(content, Mapping):
+    notes: list[str] = []
+    for _ in range(MAX_DEPTH):
+        if not isinstance(content, Mapping):
+            break
         sets = {
             key: value
             for key, value in content.items()
@@ -47,16 +50,26 @@ def unwrap_checkpoint(content: Any) -> tuple[dict[str, Tensor], str]:
             content = next(iter(sets.values()))
         else:
             break
+    else:
+        return {}, ""  # it contains itself
     if not isinstance(content, Mapping):
         return {}, ""
     tensors = {WRAPPER_PARTS.sub("", str(k)): v for k, v in content.items() if isinstance(v, Tensor)}
     return tensors, "; ".join(notes)
 
 
-def _holds_tensors(value: Any) -> bool:
-    if isinstance(value, Tensor):
-        return True
-    return isinstance(value, Mapping) and any(map(_holds_tensors, value.values()))
+def _holds_tensors(root: Any) -> bool:
+    """Return True for a tensor, or a mapping with one at any depth; of mappings in several places one is searched."""
+    pending, known = [root], {id(root)}
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Tensor):
+            return True
+        for item in value.values() if isinstance(value, Mapping) else ():
+            if isinstance(item, Mapping | Tensor) and id(item) not in known:
+                known.add(id(item))
+                pending.append(item)
+    return False
 
 
 def strip_shared_prefixes(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

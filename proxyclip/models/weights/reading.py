@@ -1,8 +1,8 @@
-"""Safe reading of weights files, and fingerprints of modules."""
+"""Safe reading of weights files, and fingerprints of modules.
 
-import re
-import warnings
-import zipfile
+Every weights file is read here, also those that open_clip, timm and the hub's client find: see docs/weights.md.
+"""
+
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from proxyclip.data.vocabulary import log_note
-from proxyclip.models.weights import WeightsError, explain_pickle_refusal, short_reason
+from proxyclip.models.weights import WeightsError, short_reason
 from proxyclip.models.weights.file_forms import (
     IncompleteWeightsError,
+    check_safetensors_header,
     describe_foreign_file,
     is_safetensors,
     list_shards,
 )
 from proxyclip.models.weights.nesting import select_subtree, strip_shared_prefixes, unwrap_checkpoint
-from proxyclip.models.weights.pickles import find_forbidden_global, read_pickle
+from proxyclip.models.weights.pickles import read_pickle
+from proxyclip.models.weights.torchscript import is_torchscript, read_torchscript
 from proxyclip.models.weights.transformers_form import convert_transformers_names
 from proxyclip.utils.hashing import hash_chunks
 
@@ -27,21 +29,13 @@ from proxyclip.utils.hashing import hash_chunks
 HEAD_PREFIXES = ("head.", "heads.", "fc_norm.", "dino_head.", "ibot_head.", "classifier.", "decoder", "head_dist.")
 
 
-def is_torchscript(path: Path) -> bool:
-    """Return True for a TorchScript archive, the form OpenAI published CLIP in."""
-    if not path.is_file() or not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("constants.pkl") for name in archive.namelist())
-
-
 def read_state_dict(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a checkpoint file by name, on the CPU.
 
     Formats are .safetensors, PyTorch's .pt, .pth and .bin, TorchScript, and the index of a file in parts. The content
     decides, not the name. Wrappers of trainings (`state_dict`, `model`, `teacher`, ...) and prefixes that all names
-    have (`module.`, `backbone.`, ...) are removed. Nothing in the file is executed: torch.load runs with
-    weights_only=True, and TorchScript with code that runs on reading is refused.
+    have (`module.`, `backbone.`, ...) are removed. Nothing in the file is executed, and neither torch.load nor
+    torch.jit.load is called: docs/weights.md.
 
     Raises:
         WeightsError: the file is missing, damaged, of another form, or holds something other than tensors.
@@ -69,7 +63,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 def _describe_content(content: Any) -> str:
     if isinstance(content, dict):
-        return f"a dict of {', '.join(map(repr, list(content)[:5]))}" if content else "none"
+        return f"a dict of {', '.join(repr(key)[:40] for key in list(content)[:5])}" if content else "none"
     return type(content).__name__
 
 
@@ -77,8 +71,6 @@ def _explain_unreadable_file(path: Path, error: Exception) -> str:
     if isinstance(error, IncompleteWeightsError):
         return f"The weights file {path} cannot be read: {error}."
     reason = short_reason(error)
-    if reason == explain_pickle_refusal(""):
-        reason = explain_pickle_refusal(find_forbidden_global(path))
     subject = f"The weights file {path} cannot be read ({reason})"
     if isinstance(error, _ForeignForm):
         return f"{subject}: {error.remedy}."
@@ -123,18 +115,9 @@ def _read(path: Path) -> Any:
     if is_safetensors(path):
         from safetensors.torch import load_file
 
+        check_safetensors_header(path)
         return load_file(str(path))
-    if is_torchscript(path):
-        with zipfile.ZipFile(path) as archive:
-            for entry in archive.infolist():  # a `__setstate__` runs on reading
-                if entry.filename.endswith(".py") and re.search(rb"def\s+__setstate__", archive.read(entry)):
-                    raise ValueError(
-                        f"{entry.filename} in it has code that runs when it is read; nothing in it was run"
-                    )
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # for old archives
-            return dict(torch.jit.load(str(path), map_location="cpu").state_dict())
-    return read_pickle(path)
+    return read_torchscript(path) if is_torchscript(path) else read_pickle(path)
 
 
 def check_weights_readable(path: Path) -> None:
@@ -152,6 +135,7 @@ def check_weights_readable(path: Path) -> None:
     from safetensors import safe_open
 
     try:
+        check_safetensors_header(path)
         with safe_open(str(path), "pt") as file:
             empty = not file.keys()
     except Exception as error:
@@ -218,11 +202,18 @@ def load_tensors_into(model: nn.Module, state: dict[str, Tensor], source: str) -
         "unexpected tensors": sorted(set(state) - set(own)),
         "tensors of another shape": sorted(k for k in set(own) & set(state) if own[k].shape != state[k].shape),
     }
-    problems = [f"{len(keys)} {problem} (first: {keys[0]})" for problem, keys in differences.items() if keys]
+    problems = [
+        f"{len(keys)} {problem} (first: {_shorten_name(keys[0])})" for problem, keys in differences.items() if keys
+    ]
     if problems:
         misfit = f"{source} does not fit {type(model).__name__}: {', '.join(problems)}"
         raise WeightsError(f"{misfit}. Is it the file of another architecture?")
     model.load_state_dict(state)
+
+
+def _shorten_name(name: str) -> str:
+    """Return a name of a file for a message: no control characters, not longer than a line."""
+    return name if len(name) <= 100 and name.isprintable() else repr(name[:100])
 
 
 def fingerprint_module(module: nn.Module, skip: str = "\0") -> str:

@@ -4,7 +4,6 @@ DINO, DINOv2, DINOv3, MAE, SAM and CLIP were published by their authors under ot
 and timm, segment_anything and open_clip read those of the authors.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +14,9 @@ import torch
 from torch import Tensor
 
 from proxyclip.models.weights import WeightsError
+from proxyclip.models.weights.file_forms import list_shard_names
+from proxyclip.models.weights.json_files import read_json_object
+from proxyclip.models.weights.model_configs import check_config_numbers
 from proxyclip.models.weights.nesting import select_subtree
 from proxyclip.utils.paths import find_existing_path
 
@@ -107,10 +109,11 @@ def read_transformers_config(folder: Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        config = read_json_object(path, "a config of a model")
     except ValueError as error:
         raise WeightsError(f"{path} cannot be read as JSON ({error}); get it again.") from error
-    is_transformers = isinstance(config, dict) and bool(config.get("architectures") or config.get("model_type"))
+    check_config_numbers(config, path)
+    is_transformers = bool(config.get("architectures") or config.get("model_type"))
     return config if is_transformers and "architecture" not in config else None  # timm's has `architecture`
 
 
@@ -242,6 +245,6 @@ def _download_transformers_weights(repository: str) -> None:
         with suppress(EntryNotFoundError):
             path = Path(hf_hub_download(repository, name))
             if name.endswith(".index.json"):
-                for shard in set(json.loads(path.read_text(encoding="utf-8"))["weight_map"].values()):
+                for shard in list_shard_names(read_json_object(path, "an index of weights")):
                     hf_hub_download(repository, shard)
             return

@@ -7,13 +7,16 @@ the blob in its cache: SHA-256 for files in large file storage, git's own SHA-1 
 import hashlib
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from proxyclip.models.weights import WeightsError, catalogue
 from proxyclip.models.weights.catalogue import WEIGHTS_SUFFIXES, WeightsEntry
+from proxyclip.utils.file_limits import read_limited_text
 from proxyclip.utils.hashing import read_file_hash
 
+MAX_RECORD_BYTES = 10_000
 OK = "ok"
 INVALID = "wrong"
 UNKNOWN_HASH = "unknown hash"
@@ -105,8 +108,8 @@ def find_expected_hash(path: Path, entry: WeightsEntry | None = None) -> tuple[s
     if blob.parent.name == "blobs" and is_hub_hash(blob.name):
         return blob.name, HUB_HASH_SOURCE
     record = path.parent / ".cache" / "huggingface" / "download" / f"{path.name}.metadata"  # of `hf download`
-    if record.is_file():
-        lines = record.read_text(encoding="utf-8").splitlines()
+    with suppress(OSError, ValueError):
+        lines = read_limited_text(record, MAX_RECORD_BYTES, "a record of a download").splitlines()
         if len(lines) > 1 and is_hub_hash(lines[1]):
             return lines[1], HUB_HASH_SOURCE
     return catalogue.list_known_hashes().get(path.name)

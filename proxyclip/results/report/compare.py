@@ -1,6 +1,5 @@
 """Comparison of two runs on the same images: numbers, classes, images, settings."""
 
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -8,6 +7,7 @@ from typing import Any, NamedTuple
 from proxyclip.results.report.charts import MAX_SHOWN_CLASSES
 from proxyclip.results.report.facts import flatten_settings
 from proxyclip.results.report.images import ImagePanels, ReportGallery
+from proxyclip.results.report.intervals import MIN_INTERVAL_VALUES, mean_interval
 from proxyclip.results.report.run_view import REPORT_METRICS, RunView
 from proxyclip.utils.formats import format_count, format_points, format_report_percent
 
@@ -61,18 +61,18 @@ class Comparison:
 
     @property
     def summary(self) -> str:
-        """Summary sentence: wins of both runs, mean difference and its 95 % interval."""
+        """Summary sentence: wins of both runs, mean difference and its 95 % interval where there are enough images."""
         deltas = [change.delta for change in self.images]
-        if len(deltas) < 2:
+        if not deltas:
             return "The records have no numbers by image that could be compared."
         better = format_count(sum(delta > 0 for delta in deltas))
         worse = format_count(sum(delta < 0 for delta in deltas))
-        mean = format_points(statistics.fmean(deltas))
-        spread = format_report_percent(1.96 * statistics.stdev(deltas) / len(deltas) ** 0.5)
-        return (
-            f"B is better on {better} images, A on {worse}, of {format_count(len(deltas))}. "
-            f"Mean difference of an image {mean} ± {spread} points (95 %)."
-        )
+        wins = f"B is better on {better} images, A on {worse}, of {format_count(len(deltas))}."
+        interval = mean_interval(deltas)
+        if interval is None:
+            return f"{wins} For a mean difference these are too few: it takes {MIN_INTERVAL_VALUES}."
+        mean, spread = format_points(interval[0]), format_report_percent(interval[1])
+        return f"{wins} Mean difference of an image {mean} ± {spread} points (95 %, Student's t)."
 
 
 def why_not_comparable(a: RunView, b: RunView) -> str:
@@ -151,7 +151,12 @@ def build_compare_payload(runs: Sequence[RunView], gallery: ReportGallery) -> di
         )
     return {
         "metrics": REPORT_METRICS,
-        "limits": {"classes": MAX_SHOWN_CLASSES, "listed": MAX_LISTED_IMAGES, "pictured": MAX_PICTURED_IMAGES},
+        "limits": {
+            "classes": MAX_SHOWN_CLASSES,
+            "listed": MAX_LISTED_IMAGES,
+            "pictured": MAX_PICTURED_IMAGES,
+            "interval": MIN_INTERVAL_VALUES,
+        },
         "sets": [{**shared, "files": list(shared["files"])} for shared in sets.values()],
         "runs": run_payloads,
     }

@@ -40,12 +40,16 @@ _GROUPS: dict[str, dict[str, str]] = {
     "Fingerprints": {
         "Config": "config_sha256", "CLIP weights": "weights.clip", "VFM weights": "weights.vfm",
         "Checkpoint": "trained.sha256", "Image list": "dataset.list_sha256", "Image files": "dataset.files_sha256",
-        "Vocabulary": "vocabulary.sha256", "Templates": "templates.sha256", "Metrics": "metrics_sha256",
+        "Vocabulary": "vocabulary.sha256", "Templates": "templates.sha256",
+        "Text features": "text_features_sha256", "Metrics": "metrics_sha256",
         "Code": "code_sha256", "Commit": "git.commit",
     },
 }  # fmt: skip
 # compared of two runs, besides the arguments of the model and the versions of packages
-_SETTINGS = ("protocol.resize", "scoring", "precision", "limit", "device_name", "processes", "code_sha256", "changes")
+_SETTINGS = (
+    "protocol.resize", "scoring", "precision", "limit", "device_name", "processes", "code_sha256",
+    "text_features_sha256", "changes",
+)  # fmt: skip
 
 
 def group_facts(run: RunView) -> dict[str, list[Fact]]:

@@ -3,16 +3,16 @@
 Label maps of one image have the same colors in all runs, and equal ones are shared.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
-from PIL import Image, ImageOps
 
 from proxyclip.results.columns import record_value
+from proxyclip.results.report.pictures import encode_photo, read_gallery_labels, read_picture_or_reason
 from proxyclip.results.report.run_view import RunView
 from proxyclip.utils.hashing import hash_chunks
 from proxyclip.visualization.figure import image_to_data_uri
@@ -20,9 +20,7 @@ from proxyclip.visualization.overlay import draw_label_layer
 from proxyclip.visualization.palette import CLASS_PALETTE, assign_palette_slots
 from proxyclip.visualization.text import RegionLabel, place_region_labels
 
-T = TypeVar("T")
 GALLERY_TITLES = {"worst": "Worst images", "best": "Best images", "failure": "Largest confusions"}
-MAX_PHOTO_SIDE = 512  # pixels of an embedded photograph
 RIGHT_COLOR, WRONG_COLOR = "#ccd8e6", "#d55e00"
 _CLASS_OPACITY = 205  # of 255, over the photograph; errors too
 _RIGHT_OPACITY = 190  # of the right pixels of an error map
@@ -126,31 +124,6 @@ def render_label_map(labels: np.ndarray, scored: np.ndarray, slots: Mapping[int,
     return image_to_data_uri(layer, "png", optimize=True)
 
 
-def encode_photo(path: Path) -> tuple[str, tuple[int, int]]:
-    """Encode a file as WebP of at most MAX_PHOTO_SIDE pixels; also its own (h, w)."""
-    with Image.open(path) as file:
-        image = ImageOps.exif_transpose(file).convert("RGB")
-    h, w = image.height, image.width
-    image.thumbnail((MAX_PHOTO_SIDE, MAX_PHOTO_SIDE))
-    return image_to_data_uri(image, "webp", quality=76, method=4), (h, w)
-
-
-def read_gallery_labels(path: Path, classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Read a label map: (H, W) class indices, 0 if not scored, and the scored mask.
-
-    Raises:
-        OSError: a file that cannot be read, or that is no label map.
-    """
-    with Image.open(path) as file:
-        labels = np.asarray(file)
-    if labels.ndim != 2 or labels.dtype.kind not in "ui":
-        raise OSError(f"a label map has one channel of whole numbers, this has {labels.shape} {labels.dtype}")
-    scored = (labels >= 0) & (labels != (255 if labels.dtype == np.uint8 else 65535))
-    if classes:
-        scored &= labels < classes
-    return np.where(scored, labels, 0).astype(np.int32), scored
-
-
 def _entries(run: RunView, max_images: int) -> list[tuple[str, int, str, str]]:
     """(reason, index, file, note) of the gallery of a record, kind by kind."""
     files = record_value(run.record, "per_image.file", [])
@@ -170,12 +143,11 @@ def _shots(folder: Path, gallery: ReportGallery, uses: list[tuple[RunView, int]]
     photo: EmbeddedImage | None = None
     reason = ""
     for run, i in uses:
-        place = folder / "gallery" / run.id
+        read_labels = partial(read_gallery_labels, classes=len(run.names))
         for kind in ("truth", "prediction"):
-            read = partial(read_gallery_labels, place / f"{i}-{kind}.png", len(run.names))
-            maps[run.anchor, kind] = _read_or_reason(read, folder)
+            maps[run.anchor, kind] = read_picture_or_reason(read_labels, folder, run.id, f"{i}-{kind}.png")
         if photo is None:
-            encoded = _read_or_reason(partial(encode_photo, place / f"{i}-image.jpg"), folder)
+            encoded = read_picture_or_reason(encode_photo, folder, run.id, f"{i}-image.jpg")
             if isinstance(encoded, str):
                 reason = reason or encoded
             else:
@@ -229,13 +201,3 @@ def _legend(run: RunView, slots: dict[int, int], truth: Any, prediction: Any) ->
     known = not isinstance(truth, str) and not isinstance(prediction, str)
     keys = [key if known else key._replace(truth=100.0, prediction=100.0) for key in keys if key[2] or key[3]]
     return sorted(keys, key=lambda key: -max(key.truth, key.prediction)) if known else keys
-
-
-def _read_or_reason(read: Callable[[], T], folder: Path) -> T | str:
-    """Return the result of `read`, or the error with paths relative to the work dir."""
-    try:
-        return read()
-    except FileNotFoundError as error:
-        return f"There is no file {Path(error.filename).relative_to(folder).as_posix()}."
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        return f"A picture file cannot be read: {str(error).replace(f'{folder}/', '')}."

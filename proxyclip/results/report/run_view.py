@@ -14,6 +14,7 @@ from proxyclip.results.published import find_published_result
 from proxyclip.results.records import to_dense_confusion
 from proxyclip.utils.formats import NO_VALUE
 
+MAX_MATRIX_CLASSES = 2048  # of a confusion matrix that is drawn: K x K numbers of 8 bytes, several times
 REPORT_METRICS = ("mIoU", "aAcc", "mAcc", "mIoU_gt", "fwIoU", *ZERO_SHOT_METRICS)
 
 
@@ -55,7 +56,7 @@ class RunView:
         classes_in: number of classes in mIoU and mIoU_gt.
         left_out: (file, reason) of the images that were left out.
         whole: True if the run covers the full data set with the default scoring.
-        rankable: True if it may be called the best: whole, and nothing is approximated.
+        rankable: True if it may be called the best: whole, nothing approximated, and the code stayed the same.
         key: equal for runs on the same images and classes, which compare.
     """
 
@@ -98,11 +99,10 @@ class RunView:
 
     @cached_property
     def confusion(self) -> np.ndarray | None:
-        """(K, K) int64, rows are labels; None where the record has none."""
-        try:
-            matrix = to_dense_confusion(self.record)
-        except (KeyError, TypeError, IndexError, ValueError):
+        """(K, K) int64, rows are labels; None where the record has none, or one that is too large to draw."""
+        if not 0 < record_value(self.record, "confusion.classes", 0) <= MAX_MATRIX_CLASSES:
             return None
+        matrix = to_dense_confusion(self.record)
         return matrix if matrix.sum() else None
 
     @cached_property
@@ -173,7 +173,8 @@ def list_badges(run: RunView) -> list[Badge]:
     resumed = record.get("resumed_images")
     dirty = (record.get("git") or {}).get("dirty")
     scoring = record.get("scoring") or "correct"
-    approximations, changes = (", ".join(map(str, record.get(key) or [])) for key in ("approximations", "changes"))
+    keys = ("approximations", "changes", "changed_code")
+    approximations, changes, changed_code = (", ".join(map(str, record.get(key) or [])) for key in keys)
     partial_text = f"Only the first {run.images} images of the data set were evaluated (--limit)."
     left_out_text = f"{left_out} image(s) could not be read and were left out (--skip-bad)."
     badges = (
@@ -182,6 +183,7 @@ def list_badges(run: RunView) -> list[Badge]:
         (left_out, f"{left_out} left out", left_out_text),
         (resumed, "resumed", f"{resumed} images were taken over from an interrupted run."),
         (dirty, "dirty", "The checkout had changes that no commit holds when this ran."),
+        (changed_code, "code changed", f"Changed while it ran, so that its code is not certain: {changed_code}."),
         (changes, "changed", f"Settings other than the config's: {changes}."),
         (scoring != "correct", f"{scoring} scoring", "Scored by another rule than the other runs (--scoring)."),
     )

@@ -388,13 +388,25 @@ def test_open_socket_refuses_addresses(host, port, message):
         open_socket(host, port)
 
 
-def test_server_warns_if_open_to_others(monkeypatch, capsys):
+def print_start(monkeypatch, capsys, **settings) -> tuple[server.Server, str]:
     monkeypatch.setattr(server, "build_app", lambda settings: None)
-    with open_server(WebSettings(tiny=True, host="0.0.0.0", port=0)) as running:
+    with open_server(WebSettings(tiny=True, host="0.0.0.0", port=0, **settings)) as running:
         monkeypatch.setattr(running.uvicorn, "run", lambda sockets: None)
         running.run()
-    output = capsys.readouterr().out
+    return running, capsys.readouterr().out
+
+
+def test_server_prints_links_with_the_token_if_open_to_others(monkeypatch, capsys):
+    running, output = print_start(monkeypatch, capsys)
+    links = re.findall(r"http://([^:/]+):(\d+)/\?token=([\w-]+)", output)
+    assert links[0][0] == "127.0.0.1" and "warning" not in output
+    assert {link[2] for link in links} == {running.access.token}
+
+
+def test_server_warns_if_open_to_others_without_a_token(monkeypatch, capsys):
+    running, output = print_start(monkeypatch, capsys, no_token=True)
     assert "warning: the page listens on 0.0.0.0: anybody" in output and "http://127.0.0.1:" in output
+    assert running.access.token is None and "token=" not in output
 
 
 def test_open_server_without_gradio_has_the_remedy(monkeypatch):

@@ -97,7 +97,7 @@ def test_run_killed_at_three_random_moments_has_the_same_record(config, tmp_path
     assert extract_metrics(calm) == extract_metrics(resumed)
     assert {name for name in calm if calm[name] != resumed[name]} <= {
         "resumed_images", "options", "start", "end", "times", "images_per_second", "peak_memory_mib", "command",
-        "config", "config_sha256",  # with the work dir
+        "config", "config_sha256", "record_sha256",  # with the work dir
     }  # fmt: skip
     assert (calm["resumed_images"], resumed["resumed_images"]) == (0, before)
     assert not (work_dir / "unfinished").exists()

@@ -12,7 +12,8 @@ from proxyclip.engine.training.checkpoint import (
     remove_checkpoints,
     to_plain_values,
 )
-from proxyclip.models.trained.state_dict import load_checkpoint_file
+from proxyclip.models.trained.state_dict import load_checkpoint_file, save_checkpoint_hash
+from proxyclip.utils.hashing import hash_file
 
 
 def test_make_checkpoint_plain_keeps_tensors_and_plain_values(tmp_path):
@@ -42,6 +43,8 @@ def test_find_latest_checkpoint_follows_the_last_checkpoint_file(tmp_path):
     assert find_latest_checkpoint(tmp_path) == tmp_path / "iter_10.pth"
     (tmp_path / "last_checkpoint").write_text("/elsewhere/iter_8.pth")
     assert find_latest_checkpoint(tmp_path) == tmp_path / "iter_8.pth"
+    assert find_previous_checkpoint(tmp_path / "iter_8.pth") is None  # what is there is not whole
+    save_checkpoint_hash(tmp_path / "iter_4.pth", hash_file(tmp_path / "iter_4.pth"))
     assert find_previous_checkpoint(tmp_path / "iter_8.pth") == tmp_path / "iter_4.pth"
     assert find_previous_checkpoint(tmp_path / "iter_4.pth") is None
     remove_checkpoints(tmp_path)

@@ -32,7 +32,7 @@ def start(*arguments: str):
         os.setsid()
         sys.exit(train_learner(*arguments))
 
-    for fault in ("start", "slow", "hold", "predict", "save", "sent", "load"):
+    for fault in ("start", "slow", "hold", "predict", "save", "sent", "load", "told"):
         Path(fault).unlink(missing_ok=True)
     return fork(run)
 
@@ -53,6 +53,7 @@ def has_losses(out: str, count: int) -> bool:
 def stop(process, number: int = signal.SIGINT, group: bool = False) -> int:
     """Send a signal and return the exit code, which must come soon."""
     (os.killpg if group else os.kill)(process.pid, number)
+    Path("told").touch()
     process.join(30)
     if process.exitcode is None:
         os.killpg(process.pid, signal.SIGKILL)
@@ -152,6 +153,7 @@ def test_second_signal_while_a_checkpoint_is_saved_leaves_it_whole(monkeypatch, 
     process = start("twice", "--no-eval", "--cfg-options", "model.fault=slow", "model.at=3")
     wait_for(Path("slow").exists, process)
     os.kill(process.pid, signal.SIGINT)
+    Path("told").touch()
     wait_for(Path("save").exists, process)
     time.sleep(1.1)  # sooner it would be the same signal
     os.kill(process.pid, signal.SIGINT)
@@ -201,11 +203,13 @@ def test_full_disk_while_a_stopped_training_is_saved_leaves_the_last_checkpoint(
 def test_all_processes_stop_after_one_iteration(ranks, capfd):
     out = f"ranks{len(ranks)}"
     options = ("--launcher", "pytorch", "--no-eval", "--cfg-options", "model.fault=slow", "model.at=3")
-    Path("slow").unlink(missing_ok=True)
+    for fault in ("slow", "told"):
+        Path(fault).unlink(missing_ok=True)
     processes = start_two_processes(lambda: train_learner(out, *options))
     wait_for(Path("slow").exists, *processes)
     for rank in ranks:
         os.kill(processes[rank].pid, signal.SIGTERM)
+    Path("told").touch()
     for process in processes:
         process.join(30)
     assert [process.exitcode for process in processes] == [130, 130]

@@ -1,12 +1,9 @@
-"""Text features of class names, and their cache."""
+"""Text features of class names."""
 
-import multiprocessing
-
-import pytest
 import torch
 import torch.nn.functional as F
 
-from proxyclip.models.clip.prompts import embed_class_names, load_or_compute_features
+from proxyclip.models.clip.prompts import embed_class_names
 
 
 class Tower:
@@ -43,57 +40,3 @@ def test_embed_class_names_equals_one_name_at_a_time():
     for name, row in zip(names, together, strict=True):
         features = F.normalize(tower.encode(tower.tokenize([t.format(name) for t in templates])), dim=-1)
         torch.testing.assert_close(row, F.normalize(features.mean(0), dim=-1), atol=1e-6, rtol=0)
-
-
-def test_feature_cache_is_keyed_by_its_parts(tmp_path):
-    calls = []
-
-    def compute():
-        calls.append(1)
-        return torch.full((2, 3), float(len(calls)))
-
-    first = load_or_compute_features(["w", ["a"]], compute, tmp_path)
-    assert torch.equal(load_or_compute_features(["w", ["a"]], compute, tmp_path), first)
-    assert len(calls) == 1
-    assert not torch.equal(load_or_compute_features(["w", ["b"]], compute, tmp_path), first)
-    assert not list(tmp_path.glob(".*"))
-
-
-@pytest.mark.parametrize("damage", [b"", b"garbage", None])
-def test_damaged_feature_cache_is_computed_again(tmp_path, damage, caplog):
-    want = load_or_compute_features(["k"], lambda: torch.arange(4.0), tmp_path)
-    (file,) = tmp_path.glob("text-*.pt")
-    data = bytearray(file.read_bytes())
-    if damage is None:  # a flipped value inside a readable file
-        entry = torch.load(file, weights_only=True)
-        entry["features"][0] = 9
-        torch.save(entry, file)
-    else:
-        file.write_bytes(damage or bytes(data[: len(data) // 2]))
-    assert torch.equal(load_or_compute_features(["k"], lambda: torch.arange(4.0), tmp_path), want)
-    assert "damaged" in caplog.text
-    assert torch.equal(load_or_compute_features(["k"], lambda: torch.zeros(4), tmp_path), want)  # and was mended
-
-
-def test_unwritable_feature_cache_is_no_error(tmp_path, caplog):
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    assert load_or_compute_features(["k"], lambda: torch.ones(2), blocked / "sub").sum() == 2
-    assert "not cached" in caplog.text
-
-
-def _write(folder, number):
-    for _ in range(20):
-        load_or_compute_features([number % 2], lambda: torch.full((50, 64), float(number % 2)), folder)
-
-
-def test_feature_cache_survives_concurrent_writers(tmp_path):
-    context = multiprocessing.get_context("fork")
-    workers = [context.Process(target=_write, args=(tmp_path, n)) for n in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(30)
-        assert worker.exitcode == 0
-    for n in (0, 1):
-        assert load_or_compute_features([n], lambda: torch.empty(0), tmp_path).unique().tolist() == [float(n)]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.result_records import make_identity
 from PIL import Image
 
 from proxyclip.cli.report import main
@@ -19,12 +20,14 @@ from proxyclip.results.records import load_record, save_record, to_dense_confusi
 from proxyclip.results.report.build import build_report
 from proxyclip.results.report.charts import build_histogram, build_matrix_chart, list_confused_pairs
 from proxyclip.results.report.facts import group_facts
-from proxyclip.results.report.images import collect_gallery, read_gallery_labels
+from proxyclip.results.report.images import collect_gallery
+from proxyclip.results.report.pictures import read_gallery_labels
 from proxyclip.results.report.run_view import RunView, build_run_views
 from proxyclip.utils.formats import format_count, format_points
 
 NASTY = "</script><b>&\"'"
 NAMES = ("sky", "sheep", NASTY, "Köln ☃")
+AAA, BBB, GONE = map(make_identity, ("aaa111", "bbb222", "gone"))
 VOID = {"meta", "br", "link", "img", "input", "hr", "base"}
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -71,8 +74,9 @@ class Page(HTMLParser):
         return " ".join(" ".join(self.texts.get(name, [])).split())
 
 
-def run(folder: Path, identity: str, names=NAMES, seed=0, images=6, **more) -> dict:
+def run(folder: Path, name: str, names=NAMES, seed=0, images=6, **more) -> dict:
     """Write the record and pictures of one run on `images` images of 24 x 32 pixels, and return the record."""
+    identity = make_identity(name)
     rng, k = np.random.default_rng(seed), len(names)
     matrix, mious = np.zeros((k, k), np.int64), []
     place = folder / "gallery" / identity
@@ -84,19 +88,19 @@ def run(folder: Path, identity: str, names=NAMES, seed=0, images=6, **more) -> d
         hits = np.bincount((truth * k + prediction)[scored], minlength=k * k).reshape(k, k)
         matrix += hits
         mious.append(100 * float(np.mean(truth == prediction)))
-        for name, labels in (("truth", truth), ("prediction", prediction)):
-            Image.fromarray(np.where(scored, labels, 255).astype(np.uint8)).save(place / f"{i}-{name}.png")
+        for kind, labels in (("truth", truth), ("prediction", prediction)):
+            Image.fromarray(np.where(scored, labels, 255).astype(np.uint8)).save(place / f"{i}-{kind}.png")
         Image.fromarray(rng.integers(255, size=(24, 32, 3)).astype(np.uint8)).save(place / f"{i}-image.jpg")
     union = matrix.sum(0) + matrix.sum(1) - matrix.diagonal()
     iou = (100 * matrix.diagonal() / union).tolist()
     made = {
-        "identity": identity, "config_name": "cfg_voc21", "method": f"method {identity}",
+        "identity": identity, "config_name": "cfg_voc21", "method": more.pop("method", f"method {name}"),
         "metrics": {"mIoU": float(np.mean(iou)), "aAcc": 100 * float(matrix.trace() / matrix.sum()), "mAcc": 50.0},
         "arguments": {"model_type": "ViT-B/16", "clip_type": "openai", "vfm_model": {"type": "dino"}, "prob_thd": 0.1},
         "dataset": {"type": "PascalVOCDataset", "images": images, "list_sha256": "1" * 64},
         "per_class": [
-            {"name": name, "iou": one, "acc": one, "pixels": int(pixels)}
-            for name, one, pixels in zip(names, iou, matrix.sum(1), strict=True)
+            {"name": label, "iou": one, "acc": one, "pixels": int(pixels)}
+            for label, one, pixels in zip(names, iou, matrix.sum(1), strict=True)
         ],
         "confusion": to_sparse_confusion(matrix),
         "per_image": {"file": [f"a/{i} {NASTY}.jpg" for i in range(images)], "mIoU": mious, "aAcc": mious},
@@ -141,7 +145,15 @@ def test_the_page_is_whole_and_needs_nothing_else(text):
     assert not re.search(r"https?://|url\(|@import|<link|<iframe", text)
     assert len(page.ids) == len(set(page.ids))
     assert {one[1:] for one in page.references if one.startswith("#")} <= set(page.ids)
-    for section in ("runs", "crossed", "comparison", "details", "run-aaa111", "run-bbb222", "run-abc333"):
+    for section in (
+        "runs",
+        "crossed",
+        "comparison",
+        "details",
+        "run-aaa111aaa111",
+        "run-bbb222bbb222",
+        "run-abc333abc333",
+    ):
         assert section in page.ids
     assert page.tags.count("h1") == 1 and page.text("runs-title") == "All runs"
 
@@ -155,7 +167,7 @@ def test_names_that_are_markup_stay_names(text):
     data = json.loads(page.text("data"))
     assert data["sets"][1]["classes"] == list(NAMES)
     assert page.tags.count("script") == 3  # data, and two scripts
-    assert "b<d.jpg" in page.text("run-bbb222") and "cut & short" in page.text("run-bbb222")
+    assert "b<d.jpg" in page.text("run-bbb222bbb222") and "cut & short" in page.text("run-bbb222bbb222")
 
 
 def test_report_depends_on_the_records_and_not_on_their_path(work, text, tmp_path):
@@ -165,13 +177,13 @@ def test_report_depends_on_the_records_and_not_on_their_path(work, text, tmp_pat
 
 
 def test_overview_lists_numbers_and_badges_of_runs(work, text):
-    for identity in ("aaa111", "bbb222"):
+    for identity in (AAA, BBB):
         metrics = load_record(work, identity)["metrics"]
         row = next(one for one in re.findall(r"<tr.*?</tr>", text, re.S) if f'href="#run-{identity}"' in one)
         assert f"{metrics['mIoU']:.2f}<" in row and f"{metrics['aAcc']:.2f}<" in row
         assert "best</span>" not in row  # of the two, one left an image out
     page = Page(text)
-    assert "1 left out" in page.text("run-bbb222") and "resumed" in page.text("run-bbb222")
+    assert "1 left out" in page.text("run-bbb222bbb222") and "resumed" in page.text("run-bbb222bbb222")
     assert any("3 images were taken over" in one for one in page.titles)
     assert "2026-01-02" in text and "3 runs" in text
 
@@ -181,13 +193,13 @@ def test_overview_marks_best_among_whole_runs(tmp_path):
     run(tmp_path, "fair", metrics={"mIoU": 30.0})
     run(tmp_path, "part", metrics={"mIoU": 90.0}, partial=True)
     marked = re.findall(r'<tr class="best">.*?</tr>', build_report(tmp_path), re.S)
-    assert len(marked) == 1 and "#run-good" in marked[0]
+    assert len(marked) == 1 and f"#run-{make_identity('good')}" in marked[0]
 
 
 def best_runs(folder: Path) -> list[str]:
-    """Identities of the runs that are marked as best."""
+    """Names of the runs that are marked as best."""
     marked = re.findall(r'<tr class="best">.*?</tr>', build_report(folder), re.S)
-    return sorted(re.search(r"#run-(\w+)", row)[1] for row in marked)
+    return sorted(bytes.fromhex(re.search(r"#run-(\w+)", row)[1]).rstrip(b"\0").decode() for row in marked)
 
 
 INCOMPARABLE = {
@@ -195,6 +207,7 @@ INCOMPARABLE = {
     "left out": {"left_out": [{"file": "a.jpg", "why": "cut"}]},
     "approximation": {"approximations": ["vfm window cache"]},
     "other scoring": {"scoring": "published"},
+    "changed code": {"changed_code": ["the file a.py"]},
 }
 
 
@@ -241,7 +254,7 @@ def test_overview_has_published_number_and_difference(tmp_path):
 
 
 def test_class_rows_shares_and_confusions(work, text):
-    made = load_record(work, "aaa111")
+    made = load_record(work, AAA)
     view, matrix = RunView(made), to_dense_confusion(made)
     assert [row.share for row in view.classes] == pytest.approx((100 * matrix.sum(1) / matrix.sum()).tolist())
     off = matrix - np.diag(matrix.diagonal())
@@ -265,8 +278,12 @@ def test_report_has_zero_shot_metrics_and_unseen_badges(tmp_path):
     text = build_report(tmp_path / "runs")
     page, row = Page(text), cells(text, "method new")
     assert row[7:10] == ["61.50", "20.25", "30.47"] and cells(text, "method old")[7:10] == ["–"] * 3
-    assert "hIoU 30.47" in page.text("run-new") and "hIoU" not in page.text("run-old")
-    assert page.text("run-new").count("unseen 20.25") == 1 and "iter_200.pth" in page.text("run-new")
+    assert "hIoU 30.47" in page.text(f"run-{make_identity('new')}") and "hIoU" not in page.text(
+        f"run-{make_identity('old')}"
+    )
+    assert page.text(f"run-{make_identity('new')}").count("unseen 20.25") == 1 and "iter_200.pth" in page.text(
+        f"run-{make_identity('new')}"
+    )
     assert re.search(r">sheep</span> <span class=\"badge\">unseen</span></th>", text)
     assert text.count('class="badge">unseen') == 1 and "hIoU" not in page.text("cmp-metrics")
 
@@ -299,7 +316,7 @@ def test_many_classes_show_forty_and_all(tmp_path, classes):
 
 
 def test_comparison_numbers(work):
-    a, b = (load_record(work, one) for one in ("aaa111", "bbb222"))
+    a, b = (load_record(work, one) for one in (AAA, BBB))
     text = build_report(work, compare=["aaa", "bbb"])
     page = Page(text)
     by = b["metrics"]["mIoU"] - a["metrics"]["mIoU"]
@@ -315,6 +332,24 @@ def test_comparison_numbers(work):
     assert page.text("cmp-pictures").count("Truth") == 3
 
 
+@pytest.mark.parametrize(
+    ("images", "end"), [(1, "too few: it takes 5."), (4, "too few: it takes 5."), (5, "Student's t).")]
+)
+def test_comparison_of_few_images_has_an_interval_from_five_on(tmp_path, images, end):
+    gallery = [{"index": 0, "why": "worst"}]
+    for seed, name in enumerate(("one", "two")):
+        run(tmp_path, name, seed=seed, images=images, gallery=gallery)
+    text = Page(build_report(tmp_path)).text("cmp-said")
+    assert f"of {images}." in text and text.endswith(end) and ("±" in text) == (images == 5)
+
+
+def test_confusion_matrices_of_many_classes_are_not_drawn():
+    record = {"identity": "x", "confusion": {"classes": 2049, "label": [0], "prediction": [1], "count": [1]}}
+    assert RunView(record).confusion is None and build_matrix_chart(RunView(record)) is None
+    record["confusion"]["classes"] = 2048
+    assert RunView(record).confusion.shape == (2048, 2048)
+
+
 def test_report_explains_runs_that_cannot_be_compared(tmp_path):
     run(tmp_path, "one")
     run(tmp_path, "two", dataset={"type": "PascalVOCDataset", "images": 6, "list_sha256": "2" * 64})
@@ -323,27 +358,27 @@ def test_report_explains_runs_that_cannot_be_compared(tmp_path):
     assert "there are none here" in page.text("comparison") and "data" not in page.ids
     for other, why in (("two", "different images"), ("six", "different classes")):
         with pytest.raises(ValueError, match=why):
-            build_report(tmp_path, compare=["one", other])
+            build_report(tmp_path, compare=[make_identity("one"), make_identity(other)])
 
 
 def test_report_explains_missing_and_damaged_images(tmp_path):
     run(tmp_path, "gone")
-    place = tmp_path / "gallery" / "gone"
+    place = tmp_path / "gallery" / GONE
     (place / "0-prediction.png").unlink()
     (place / "1-image.jpg").write_bytes(b"no picture")
     page = Page(build_report(tmp_path))
-    assert "There is no file gallery/gone/0-prediction.png." in page.text("run-gone")
-    assert "A picture file cannot be read" in page.text("run-gone") and str(tmp_path) not in page.text("run-gone")
+    assert f"There is no file gallery/{GONE}/0-prediction.png." in page.text(f"run-{GONE}")
+    assert "A picture file cannot be read" in page.text(f"run-{GONE}") and str(tmp_path) not in page.text(f"run-{GONE}")
     shutil.rmtree(tmp_path / "gallery")
     page = Page(build_report(tmp_path))
-    assert page.text("run-gone").count("There is no file") == 9 and "image" not in page.tags
+    assert page.text(f"run-{GONE}").count("There is no file") == 9 and "image" not in page.tags
 
 
 def test_error_maps_and_legends(tmp_path):
     made = run(tmp_path, "err", names=("sky", "sheep", "cow"), images=1, gallery=[{"index": 0, "why": "worst"}])
     for name, labels in (("truth", [[0, 0, 255], [1, 1, 1]]), ("prediction", [[0, 2, 0], [1, 2, 1]])):
-        Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / "gallery" / "err" / f"0-{name}.png")
-    shot = collect_gallery(tmp_path, build_run_views([made]), 6).rows["run-err"]["worst"][0].shot
+        Image.fromarray(np.array(labels, np.uint8)).save(tmp_path / "gallery" / made["identity"] / f"0-{name}.png")
+    shot = collect_gallery(tmp_path, build_run_views([made]), 6).rows[f"run-{made['identity']}"]["worst"][0].shot
     with Image.open(io.BytesIO(base64.b64decode(shot.panels["errors"].drawing.uri.split(",")[1]))) as file:
         seen = np.asarray(file)
     assert (seen == 1).tolist() == [[False, True, False], [False, True, False]]  # 1: wrong
@@ -352,28 +387,33 @@ def test_error_maps_and_legends(tmp_path):
 
 
 def test_report_accepts_records_without_numbers(tmp_path):
-    save_record({"identity": "bare", "metrics": {}}, tmp_path)
-    save_record({"identity": "nan", "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None}, tmp_path)
+    save_record({"identity": make_identity("bare"), "metrics": {}}, tmp_path)
+    save_record(
+        {"identity": make_identity("nan"), "metrics": {"mIoU": float("nan")}, "per_class": [], "confusion": None},
+        tmp_path,
+    )
     run(tmp_path, "odd", per_image=None, confusion={"classes": 0, "label": [], "prediction": [], "count": []})
     page = Page(build_report(tmp_path))
     for said in ("no numbers by class", "no numbers by image", "no confusion matrix", "keeps no pictures"):
-        assert said in page.text("run-bare")
-    assert "no confusion matrix" in page.text("run-odd") and "No pixel" not in page.text("run-odd")
+        assert said in page.text(f"run-{make_identity('bare')}")
+    assert "no confusion matrix" in page.text(f"run-{make_identity('odd')}") and "No pixel" not in page.text(
+        f"run-{make_identity('odd')}"
+    )
 
 
 def test_report_options_pictures_and_runs(work, tmp_path):
     assert "image" not in Page(build_report(work, pictures=0)).tags
     one = Page(build_report(work, runs=["aaa"]))
-    assert "run-aaa111" in one.ids and "run-bbb222" not in one.ids
+    assert f"run-{AAA}" in one.ids and f"run-{BBB}" not in one.ids
     for i in range(40):
-        save_record({**load_record(work, "aaa111"), "identity": f"r{i}", "gallery": []}, tmp_path)
-    assert sum(one.startswith("run-r") for one in Page(build_report(tmp_path)).ids) == 40
+        save_record({**load_record(work, AAA), "identity": f"{i:012x}", "gallery": []}, tmp_path)
+    assert sum(one.startswith("run-0") for one in Page(build_report(tmp_path)).ids) == 40
 
 
 @pytest.mark.parametrize(
     "arguments, said",
     [
-        (["--runs", "aaa112"], "did you mean aaa111?"),
+        (["--runs", "aaa111aaa112"], f"did you mean {AAA}?"),
         (["--runs", "zzz"], "the known ones are"),
         (["--runs", "a"], "start of several identities"),
         (["--compare", "aaa", "abc"], "two data sets"),
@@ -405,7 +445,7 @@ def test_read_gallery_labels_keeps_wide_labels(tmp_path):
 
 
 def test_group_facts_has_the_settings_to_repeat_a_run(work):
-    view = build_run_views([load_record(work, "aaa111")])[0]
+    view = build_run_views([load_record(work, AAA)])[0]
     found = {fact.name: fact.value for facts_ in group_facts(view).values() for fact in facts_}
     assert found["Command"] == "eval.py --config configs/cfg_voc21.py" and found["Commit"] == "f" * 40
     assert found["End"] == "2026-01-02 03:04:05 UTC" and found["Threshold"] == "0.1"
@@ -436,22 +476,28 @@ told.textContent = JSON.stringify(said);
 def test_page_scripts_agree_with_the_rendered_page(tmp_path):
     names = [f"n{i}" for i in range(29)] + [NASTY]
     made = {one: run(tmp_path, one, names=names, seed=i) for i, one in enumerate(("low", "high"))}
-    text = build_report(tmp_path, compare=["low", "high"])
+    text = build_report(tmp_path, compare=list(map(make_identity, ("low", "high"))))
     still, moved = tmp_path / "still.html", tmp_path / "moved.html"
     still.write_text(text, encoding="utf-8")
     moved.write_text(text.replace("</body>", f"{STEPS}</body>"), encoding="utf-8")
-    drawn = Page(rendered(f"{still.as_uri()}#compare=low,high", tmp_path))  # drawn anew by the script
+    drawn = Page(
+        rendered(f"{still.as_uri()}#compare={make_identity('low')},{make_identity('high')}", tmp_path)
+    )  # drawn anew by the script
     page = Page(text)
     for part in ("metrics", "settings", "classes", "gains", "losses", "said", "pictures"):
         assert drawn.text(f"cmp-{part}") == page.text(f"cmp-{part}") != "", part
     said = json.loads(Page(rendered(moved.as_uri(), tmp_path)).text("told"))
-    matrix = to_dense_confusion(made["high"] if build_run_views(list(made.values()))[0].id == "high" else made["low"])
+    matrix = to_dense_confusion(
+        made["high"] if build_run_views(list(made.values()))[0].id == made["high"]["identity"] else made["low"]
+    )
     for place, told in enumerate(said[:2]):
         share, pixels = 100 * matrix[0, place] / matrix[0].sum(), format_count(int(matrix[0, place]))
         wanted = f"{share:.1f} % ({pixels} pixels)" if matrix[0, place] else "less than 0.05 %"
         assert told == f"truth n0, predicted n{place}: {wanted}"
     order = sorted(made, key=lambda one: -made[one]["metrics"]["mIoU"])
-    assert said[2:] == [",".join(order), ",".join(order[::-1]), "method high · dino · ViT-B/16 openai (high)"]
+    ids = [made[one]["identity"] for one in order]
+    title = f"method high · dino · ViT-B/16 openai ({made['high']['identity']})"
+    assert said[2:] == [",".join(ids), ",".join(ids[::-1]), title]
 
 
 WIDTHS = """<script>addEventListener("DOMContentLoaded", () => {

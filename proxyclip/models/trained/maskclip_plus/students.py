@@ -116,11 +116,23 @@ def build_student(spec: Mapping[str, Any], channels: int) -> tuple[nn.Module, nn
         changes = options.get(part) or {}
         is_same_type = changes.get("type", base.get("type")) == base.get("type")
         parts[part] = {**base, **changes} if is_same_type else dict(changes)
+        _check_without_file(part, parts[part])
     cls, arguments = resolve_student_part("backbone", parts["backbone"])
     backbone = cls(**arguments)
     decoder = build_decoder(parts["decoder"], probe_feature_channels(backbone), channels)
     pretrained = options.get("pretrained", "default")
     return backbone, decoder, named.get("pretrained") if pretrained == "default" else pretrained
+
+
+def _check_without_file(part: str, options: Mapping[str, Any]) -> None:
+    """Refuse weights that MMEngine would read; those of `student.pretrained` are read by this package."""
+    init = options.get("init_cfg")
+    kinds = [item.get("type") for item in (init if isinstance(init, list | tuple) else [init]) if item]
+    if options.get("pretrained") or "Pretrained" in kinds:
+        raise ValueError(
+            f"Expected student.{part} without weights of its own, but got pretrained or init_cfg of type Pretrained: "
+            "name them as student.pretrained=FILE"
+        )
 
 
 def _check_student_options(name: str | None, named: Mapping[str, Any], options: Mapping[str, Any]) -> None:

@@ -80,14 +80,40 @@
     });
   }
 
-  function said(images) {
-    if (images.length < 2) return "The records have no numbers by image that could be compared.";
+  // Student's t with 95 % between -t and t, as intervals.py computes it.
+  function studentQuantile(degrees) {
+    if (degrees > 200) {
+      const x = 1.959963984540054, [x2, x3] = [x * x, x ** 3];
+      return x + (x3 + x) / 4 / degrees + x * (5 * x2 * x2 + 16 * x2 + 3) / 96 / degrees ** 2 +
+        x * (3 * x2 ** 3 + 19 * x2 * x2 + 17 * x2 - 15) / 384 / degrees ** 3 +
+        x * (79 * x2 ** 4 + 776 * x2 ** 3 + 1482 * x2 * x2 - 1920 * x2 - 945) / 92160 / degrees ** 4;
+    }
+    const odd = degrees % 2;
+    const share = (angle) => {
+      const cosine = Math.cos(angle);
+      let term = odd ? cosine : 1, total = degrees > 1 ? term : 0;
+      for (let k = 2 + odd; k < degrees - 1; k += 2) total += term *= (k - 1) / k * cosine * cosine;
+      return odd ? 2 / Math.PI * (angle + Math.sin(angle) * total) : Math.sin(angle) * total;
+    };
+    let [low, high] = [0, Math.PI / 2];
+    for (let step = 0; step < 60; step++) {
+      const middle = (low + high) / 2;
+      if (share(middle) > 0.95) high = middle; else low = middle;
+    }
+    return Math.sqrt(degrees) * Math.tan((low + high) / 2);
+  }
+
+  function summary(images) {
+    if (!images.length) return "The records have no numbers by image that could be compared.";
+    const [better, worse] = [1, -1].map((sign) => grouped(images.filter((one) => Math.sign(one.by) === sign).length));
+    const wins = `B is better on ${better} images, A on ${worse}, of ${grouped(images.length)}.`;
+    if (images.length < limits.interval) {
+      return `${wins} For a mean difference these are too few: it takes ${limits.interval}.`;
+    }
     const mean = images.reduce((sum, one) => sum + one.by, 0) / images.length;
     const squares = images.reduce((sum, one) => sum + (one.by - mean) ** 2, 0);
-    const spread = 1.96 * Math.sqrt(squares / (images.length - 1) / images.length);
-    const [better, worse] = [1, -1].map((sign) => grouped(images.filter((one) => Math.sign(one.by) === sign).length));
-    return `B is better on ${better} images, A on ${worse}, of ${grouped(images.length)}. ` +
-      `Mean difference of an image ${signed(mean)} ± ${fixed(spread)} points (95 %).`;
+    const spread = studentQuantile(images.length - 1) * Math.sqrt(squares / (images.length - 1) / images.length);
+    return `${wins} Mean difference of an image ${signed(mean)} ± ${fixed(spread)} points (95 %, Student's t).`;
   }
 
   const changesOf = (a, b) => changes(sets[a.set].files, a.images, b.images).sort((one, other) => other.by - one.by);
@@ -120,7 +146,7 @@
       const path = those.map((row) => `M${row.a.toFixed(1)} ${(100 - row.b).toFixed(1)}h0`);
       find(`#cmp-scatter .${name}`).setAttribute("d", path.join(""));
     }
-    fill("cmp-said", [said(images)]);
+    fill("cmp-said", [summary(images)]);
     fill("cmp-pictures", pictures(a, b, files));
     dots = images;
   }
