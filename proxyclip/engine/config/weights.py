@@ -1,11 +1,12 @@
 """Weights of a config's model, provided and hashed before anything is built."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from proxyclip.models.registry import is_plugin_file, load_plugin_class
 from proxyclip.models.weights import WeightsError
-from proxyclip.models.weights.catalogue import WeightsEntry, list_required_weights
+from proxyclip.models.weights.catalogue import CONFIG_FILES, WeightsEntry, list_required_weights
 from proxyclip.models.weights.requirements import provide_required_weights
 from proxyclip.models.weights.verify import describe_hash_mismatch, find_expected_hash
 from proxyclip.utils.hashing import hash_file
@@ -25,33 +26,40 @@ def download_missing_weights(model: Mapping[str, Any], vfm: str | None = None) -
 
 
 def hash_required_weights(model: Mapping[str, Any]) -> dict[str, str]:
-    """Hash the weights files that a model names by a short name, a tag or a repository of the hub.
+    """Hash the weights, and the configs beside them, that a model names by a short name, a tag or a repository.
 
     Returns:
-        SHA-256 by name, of those on this machine; the ones in the package are part of its code.
+        SHA-256 by name, of the files on this machine; the ones in the package are part of its code.
+    """
+    return {f"{entry.name} {path.name}": hash_file(path) for entry, path in _iter_required_files(model)}
+
+
+def check_required_weights(model: Mapping[str, Any]) -> None:
+    """Check that the weights of `hash_required_weights` are those that their sources have.
 
     Raises:
-        WeightsError: a file is not the one that its source has: damaged on this disk, say.
+        WeightsError: a file has another hash: damaged on this disk, say.
     """
-    entries = list_required_weights(_name_clip(model), find_configured_vfm(model))
-    return {entry.name: _hash_weights(entry) for entry in entries if not entry.file and entry.place}
+    for entry, path in _iter_required_files(model):
+        expected = find_expected_hash(path, entry if path.name not in CONFIG_FILES.values() else None)
+        if expected is None or hash_file(path).startswith(expected[0]):
+            continue
+        mismatch = describe_hash_mismatch(path, expected[0])  # None where git's SHA-1 was expected
+        if mismatch is not None:
+            raise WeightsError(
+                f"The weights {entry.name} are damaged: {mismatch} ({expected[1]}).\n"
+                f"  file:   {path}\n"
+                f"  remedy: delete it and {path.resolve()}, then: python -m proxyclip weights fetch {entry.name}"
+            )
 
 
-def _hash_weights(entry: WeightsEntry) -> str:
-    path = entry.place
-    assert path is not None
-    digest = hash_file(path)
-    expected = find_expected_hash(path, entry)
-    if expected is None or digest.startswith(expected[0]):
-        return digest
-    mismatch = describe_hash_mismatch(path, expected[0])
-    if mismatch is None:  # git's SHA-1, of a small file
-        return digest
-    raise WeightsError(
-        f"The weights {entry.name} are damaged: {mismatch} ({expected[1]}).\n"
-        f"  file:   {path}\n"
-        f"  remedy: delete it and {path.resolve()}, then: python -m proxyclip weights fetch {entry.name}"
-    )
+def _iter_required_files(model: Mapping[str, Any]) -> Iterator[tuple[WeightsEntry, Path]]:
+    """Yield the weights that a model names, and configs beside them, if they are here and not in the package."""
+    for entry in list_required_weights(_name_clip(model), find_configured_vfm(model)):
+        place = None if entry.file else entry.place
+        if place is not None:
+            configs = {place.with_name(name) for name in CONFIG_FILES.values()} if entry.hub else set()
+            yield from ((entry, path) for path in (place, *sorted(configs)) if path.is_file())
 
 
 def _name_clip(model: Mapping[str, Any]) -> str | None:

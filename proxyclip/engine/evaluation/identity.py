@@ -13,7 +13,8 @@ from proxyclip.engine.config.components import MethodInfo
 from proxyclip.engine.config.options import EvalOptions
 from proxyclip.engine.config.own_code import CodeChanged, hash_own_code
 from proxyclip.engine.config.registration import activate_scope, generates_data
-from proxyclip.engine.evaluation.provenance import hash_code, hash_named_files
+from proxyclip.engine.config.weights import check_required_weights
+from proxyclip.engine.evaluation.provenance import hash_code, hash_model_files
 from proxyclip.models.precision import pick_model_dtype
 from proxyclip.results.records import hash_identity
 from proxyclip.utils.hashing import hash_file, hash_value
@@ -64,13 +65,18 @@ def run_identity(cfg: Config, method: MethodInfo, device: str) -> str:
 
 
 def compute_identity(cfg: Config, method: MethodInfo, device: str) -> RunIdentity:
-    """Compute the identity of a run with what it is made of; see `run_identity`."""
+    """Compute the identity of a run with what it is made of; see `run_identity`.
+
+    Raises:
+        FileNotFoundError, ValueError: see `run_identity`. WeightsError: weights are not those that the hub has.
+    """
     loader = {key: value for key, value in cfg.test_dataloader.items() if key in ("dataset", "batch_size", "sampler")}
     loader["dataset"] = {key: value for key, value in loader["dataset"].items() if key != "data_root"}
     model = dict(cfg.model)
     if method.needs_checkpoint:
         model["checkpoint"] = hash_file(Path(cfg.model.checkpoint))  # its content, not its path
-    files = hash_named_files(model)
+    check_required_weights(model)
+    files = hash_model_files(model)
     code = hash_code(method.uses_trained_code)
     own_code = hash_own_code(cfg)
     keys = ("test_cfg", "test_evaluator", "data_preprocessor", "randomness")
@@ -92,7 +98,7 @@ def compute_identity(cfg: Config, method: MethodInfo, device: str) -> RunIdentit
 
 def list_changed_code(cfg: Config, method: MethodInfo, identity: RunIdentity) -> list[str]:
     """List the code and the files that are no longer those of an identity, as a message names them."""
-    digests = {f"the file {name}": digest for name, digest in hash_named_files(cfg.model).items()}
+    digests = {f"the file {name}": digest for name, digest in hash_model_files(cfg.model).items()}
     digests |= {f"the code of {name}": digest for name, digest in hash_own_code(cfg).items()}
     digests[CODE_PART] = hash_code(method.uses_trained_code)
     if method.needs_checkpoint:

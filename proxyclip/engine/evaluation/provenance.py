@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from proxyclip.engine.config.weights import hash_required_weights
 from proxyclip.utils.hashing import hash_file, hash_files
 from proxyclip.utils.mmcv_compat import has_compiled_ops
 from proxyclip.utils.paths import ROOT
@@ -91,6 +92,11 @@ def hash_named_files(config: Any) -> dict[str, str]:
         elif "/" in name and not text.startswith("hf-hub:"):
             hashes[text] = hash_files({file.name: file for file in sorted(path.iterdir()) if file.is_file()})
     return hashes
+
+
+def hash_model_files(model: Any) -> dict[str, str]:
+    """Hash the files that the model of a config names, and the weights that it names without a path."""
+    return hash_named_files(model) | hash_required_weights(model)
 
 
 def measure_peak_memory(device: str) -> int:

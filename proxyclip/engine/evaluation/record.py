@@ -21,7 +21,7 @@ from proxyclip.engine.evaluation.gallery import rank_gallery_images, render_gall
 from proxyclip.engine.evaluation.identity import number_changing_overrides
 from proxyclip.engine.evaluation.loop import ResumableLoop
 from proxyclip.engine.evaluation.metrics import score_image
-from proxyclip.engine.evaluation.provenance import collect_versions, hash_code, hash_named_files, read_git_state
+from proxyclip.engine.evaluation.provenance import collect_versions, hash_code, hash_model_files, read_git_state
 from proxyclip.results.records import load_record, save_record, to_sparse_confusion
 from proxyclip.results.tables import rebuild_tables
 from proxyclip.utils.hashing import hash_chunks, hash_file, hash_value
@@ -56,7 +56,7 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
         "changes": number_changing_overrides(options),
         "approximations": list(arguments.get("approximations", [])),
         "arguments": arguments,
-        "files": hash_named_files(cfg.model),
+        "files": hash_model_files(cfg.model),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
         **({"trained": _describe_checkpoint(cfg, model)} if method.needs_checkpoint else {}),
         **_describe_prompts(cfg, model),

@@ -10,7 +10,7 @@ from typing import Any
 from mmengine.config import Config
 
 from proxyclip.engine.config.components import IncompatibleComponents, component_names, describe_method
-from proxyclip.engine.config.load import complete_config, config_name, explain_missing_data, merge_config
+from proxyclip.engine.config.load import complete_config, config_name, explain_missing_data, load_config, merge_config
 from proxyclip.engine.config.names import list_methods
 from proxyclip.engine.config.options import TINYWORLD_CONFIG, EvalOptions, SweepOptions
 from proxyclip.engine.config.protocols import list_folder_configs, list_protocol_configs
@@ -158,6 +158,12 @@ def _resolve_cell(cell: Cell, options: SweepOptions) -> None:
         cell.note = shlex.join(build_eval_command(cell, options))
     else:
         cell.state = "waiting"
+
+
+def refresh_identity(cell: Cell, options: SweepOptions) -> None:
+    """Compute the identity of a cell again, with the weights that its run has downloaded."""
+    cfg, method = load_config(options.evaluation(cell.config, cell.method, cell.vfm, cell.clip))
+    cell.identity = run_identity(cfg, method, resolve_device_type(options.device))
 
 
 def find_cell_target(cfg: Config, options: EvalOptions, method: str | None) -> PublishedResult | None:

@@ -6,12 +6,14 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from proxyclip.engine.config.options import SweepOptions
 from proxyclip.engine.errors import format_error
 from proxyclip.engine.sweep import jobs
-from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_kept_record
+from proxyclip.engine.sweep.cells import Cell, build_eval_command, find_kept_record, refresh_identity
 from proxyclip.results.records import load_record
 from proxyclip.utils.file_limits import MEGABYTE, read_limited_text
 
@@ -75,11 +77,21 @@ def _run_cell(cell: Cell, options: SweepOptions, slot: Mapping[str, str | None])
         cell.note = f"{jobs.describe_failure(text, code)} (log: {log})"
     else:
         cell.state = "done"
-        cell.run = load_record(Path(options.work_dir), cell.identity)
+        cell.run = _find_new_record(cell, options)
         if cell.run is None:
             cell.note = "its record has another identity: code, config, data or weights changed while it ran"
         elif cell.run.get("left_out"):
             cell.note = f"images left out: {len(cell.run['left_out'])}"
+
+
+def _find_new_record(cell: Cell, options: SweepOptions) -> dict[str, Any] | None:
+    """Find the record of a cell that has just run; weights that it downloaded are part of its identity."""
+    run = load_record(Path(options.work_dir), cell.identity)
+    if run is None:
+        with suppress(Exception):  # what cannot be resolved any more has no record either
+            refresh_identity(cell, options)
+            run = load_record(Path(options.work_dir), cell.identity)
+    return run
 
 
 def _read_log_end(log: Path, start: int) -> str:

@@ -182,6 +182,8 @@ def _explain_failure(model_type: str, error: Exception) -> WeightsError:
     if model_type.startswith("local-dir:"):
         folder = Path(model_type.removeprefix("local-dir:"))
         needs = explain_foreign_files(folder, (*WEIGHTS_FILES["clip"], *TRANSFORMERS_WEIGHTS)) or needs
+    else:
+        needs = f"  Get it again: python -m proxyclip weights fetch {model_type}"
     return WeightsError(f"The CLIP {model_type!r} cannot be loaded: {reason}.\n{needs}")
 
 

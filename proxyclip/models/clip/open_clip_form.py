@@ -42,7 +42,10 @@ def read_open_clip_folder_config(model_type: str) -> dict[str, Any]:
     scheme, _, place = model_type.partition(":")
     is_folder = scheme == "local-dir"
     path = Path(place) / OPEN_CLIP_CONFIG if is_folder else Path(download_pretrained_from_hf(place, OPEN_CLIP_CONFIG))
-    content = read_json_object(path, "a config of a CLIP")
+    try:
+        content = read_json_object(path, "a config of a CLIP")
+    except ValueError as error:
+        raise ValueError(f"{path.name} is no config: {error}") from error
     config = content.get("model_cfg", content)
     towers: list[Any] = [config.get(f"{name}_cfg") for name in ("vision", "text")] if isinstance(config, dict) else []
     if not towers or not all(isinstance(tower, dict) for tower in towers):
