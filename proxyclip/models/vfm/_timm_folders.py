@@ -4,8 +4,10 @@ timm reads files with torch.load and the config of a folder as it is. Here it bu
 as ever, but gets them in memory, and a config gets no say in where weights lie.
 """
 
-from collections.abc import Mapping
-from contextlib import suppress
+import logging
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ from torch import nn
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.json_files import read_json_object
 from proxyclip.models.weights.model_configs import check_config_numbers, check_model_size
-from proxyclip.models.weights.reading import read_state_dict
+from proxyclip.models.weights.reading import HEAD_PREFIXES, read_state_dict
 
 # Files of a folder, best first, as timm looks for them; then the first of a suffix.
 FOLDER_FILES = (
@@ -26,6 +28,8 @@ FOLDER_FILES = (
 FOLDER_SUFFIXES = (".safetensors", ".pth", ".pth.tar", ".bin")
 # Entries of a config that say where weights are and who reads them.
 SOURCE_KEYS = ("source", "file", "url", "hf_hub_id", "hf_hub_filename", "custom_load", "state_dict")
+TIMM_LOGGER = logging.getLogger("timm.models._builder")
+MISSING_PATTERN = re.compile(r"Missing keys \((.+)\) discovered while loading pretrained weights")  # of that logger
 # Arguments of timm's functions, beside those of its models.
 UNSAFE_ARGUMENTS = (
     "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "pretrained_strict", "pretrained_filter_fn",
@@ -68,10 +72,38 @@ def _create_filled(architecture: str, path: Path, options: Mapping[str, Any], **
         if key in sources:
             check_model_size(lambda: timm.create_model(architecture, **options), tensors, path)
             sources[key] = {**sources[key], "state_dict": tensors}
-    vit: Any = timm.create_model(architecture, pretrained=True, **sources, **options)
+    with refuse_missing_tensors(path):
+        vit: Any = timm.create_model(architecture, pretrained=True, **sources, **options)
     for config in (vit.pretrained_cfg, vit.default_cfg):
         config.pop("state_dict", None)
     return vit
+
+
+@contextmanager
+def refuse_missing_tensors(path: Path) -> Iterator[None]:
+    """Refuse weights that lack tensors of the model that timm fills with them: it would leave those random.
+
+    Raises:
+        WeightsError: names are missing, besides those of a classifier; the message counts them and names the first.
+    """
+    missing: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        match = MISSING_PATTERN.match(record.getMessage())
+        missing.extend(match[1].split(", ") if match else ())
+        return record.levelno > logging.INFO
+
+    level = TIMM_LOGGER.level
+    TIMM_LOGGER.addFilter(collect)
+    TIMM_LOGGER.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        TIMM_LOGGER.removeFilter(collect)
+        TIMM_LOGGER.setLevel(level)
+    names = [name for name in missing if not name.startswith(HEAD_PREFIXES)]
+    if names:
+        raise WeightsError(f"{path} lacks {len(names)} tensors of the model (first: {names[0]}); get it again.")
 
 
 def read_timm_config(folder: Path) -> tuple[dict[str, Any], str, dict[str, Any]]:

@@ -1,12 +1,14 @@
 """Loading of timm's ViTs, their features, and their position tables."""
 
+import json
+
 import huggingface_hub.constants
 import pytest
 import timm
 import torch
 from helpers.hub_models import add_to_hub_cache, shrink_timm, write_random_vit
 from helpers.reference import write_vit
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 
 from proxyclip.models.vfm.dino import DINO
 from proxyclip.models.vfm.dinov2 import DINOv2
@@ -146,6 +148,24 @@ def test_unreachable_weights_are_reported_with_source_and_remedy(monkeypatch):
         DINO()
     for part in ("vit_base_patch8_224.dino", "https://huggingface.co/timm/", "hf download", "local-dir:FOLDER"):
         assert part in str(error.value)
+
+
+def test_file_that_lacks_tensors_is_refused_where_a_classifier_is_dropped(tmp_path):
+    """timm leaves such tensors random, and says so at a level that nobody sees."""
+    folder = write_vit(tmp_path / "vit", "dino")
+    config = json.loads((folder / "config.json").read_text())
+    config["num_classes"] = 10
+    config["pretrained_cfg"] |= {"num_classes": 10, "classifier": "head"}
+    (folder / "config.json").write_text(json.dumps(config))
+    state = load_file(folder / "model.safetensors")
+    width = state["norm.weight"].shape[0]
+    state |= {"head.weight": torch.zeros(10, width), "head.bias": torch.zeros(10)}
+    save_file(state, folder / "model.safetensors")
+    assert DINO(f"local-dir:{folder}").patch
+    del state["blocks.0.attn.qkv.weight"], state["norm.bias"]
+    save_file(state, folder / "model.safetensors")
+    with pytest.raises(WeightsError, match=r"lacks 2 tensors of the model \(first: blocks\.0\.attn\.qkv\.weight\)"):
+        DINO(f"local-dir:{folder}")
 
 
 def test_weights_are_read_from_the_cache_of_the_hub(tmp_path, monkeypatch):
