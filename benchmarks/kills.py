@@ -56,7 +56,7 @@ class KillSeries:
     equal: bool = False
 
 
-def start(kind: str, folder: Path, limit: int) -> subprocess.Popen:
+def start_run(kind: str, folder: Path, limit: int) -> subprocess.Popen:
     """Start a run in a session of its own, with its output in a file beside the work dir."""
     command = [part.format(limit=limit, folder=folder) for part in COMMANDS[kind]]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHON": sys.executable}
@@ -82,7 +82,7 @@ def list_descendants(process: int) -> list[int]:
     return descendants
 
 
-def kill(run: subprocess.Popen, generator: random.Random) -> str:
+def kill_run(run: subprocess.Popen, generator: random.Random) -> str:
     """Kill the whole group of a run, its first process or another one of it; the others get a while to end."""
     descendants = list_descendants(run.pid)
     groups = {run.pid}  # a job of eval_all.py has a group of its own
@@ -124,19 +124,19 @@ def run_series(kind: str, folder: Path, limit: int, kills: int, generator: rando
         RuntimeError: a run that was not killed failed; the message has the end of its output.
     """
     began = time.monotonic()
-    finish(kind, folder / f"{kind}-calm", limit)
+    finish_run(kind, folder / f"{kind}-calm", limit)
     seconds = time.monotonic() - began
     series = KillSeries(kind)
     target = folder / kind
     while len(series.kills) < kills and series.ended < 2 * kills:
-        run = start(kind, target, limit)
+        run = start_run(kind, target, limit)
         try:
             run.wait(seconds * generator.uniform(0.1, 0.8))
             series.ended += 1
             shutil.rmtree(target)  # a record would leave the next run nothing to do
         except subprocess.TimeoutExpired:
-            series.kills.append(kill(run, generator))
-    finish(kind, target, limit)
+            series.kills.append(kill_run(run, generator))
+    finish_run(kind, target, limit)
     calm, _ = read_result(kind, folder / f"{kind}-calm")
     disturbed, series.resumed = read_result(kind, target)
     leftovers = [path for path in target.rglob("*") if path.name.endswith(".npz")]
@@ -144,9 +144,9 @@ def run_series(kind: str, folder: Path, limit: int, kills: int, generator: rando
     return series
 
 
-def finish(kind: str, folder: Path, limit: int) -> None:
+def finish_run(kind: str, folder: Path, limit: int) -> None:
     """Run to the end."""
-    run = start(kind, folder, limit)
+    run = start_run(kind, folder, limit)
     if run.wait(LONGEST_SECONDS) != 0:
         text = folder.with_suffix(".log").read_text(errors="replace")
         raise RuntimeError(f"{kind} failed:\n{text[-2000:]}")

@@ -38,7 +38,7 @@ def test_killed_run_leaves_no_process(victim, monkeypatch):
     )
     assert run.stdout is not None and run.stdout.readline() == "ready\n"
     assert len(kills.list_descendants(run.pid)) == 1
-    assert kills.kill(run, ChosenVictim(victim)) == victim
+    assert kills.kill_run(run, ChosenVictim(victim)) == victim
     assert run.poll() is not None
     assert run.stdout.read() == ""  # its end comes once the child is gone too
     run.stdout.close()

@@ -96,10 +96,8 @@ def _run(
     _check_inputs(cfg, method, options, rank)
     identity = _agree_on_identity(cfg, method, device, rank)
     folder = Path(options.work_dir)
-    cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
-    cfg.work_dir = str(Path(cfg.work_dir) / identity.run)  # two runs that start at once have a log each
     progress = ProgressHook()
-    runner = _build_runner(cfg, options, progress)
+    runner = _build_runner(cfg, options, progress, identity.run)
     with distributed.rank_zero_first():  # a dataset may have to make its data first
         loop: Any = runner.test_loop
     clock.stop("setup_s")
@@ -115,7 +113,6 @@ def _run(
     clock.stop("images_s")
     if rank != 0:
         return {}
-    changed_code = list_changed_code(cfg, method, identity)
     run = {
         "identity": identity.run,
         "config": resolved,
@@ -125,7 +122,7 @@ def _run(
         **record.describe_environment(method, device),
         "code_sha256": identity.code,  # that it began with
         "own_code": identity.own_code,
-        "changed_code": changed_code,
+        "changed_code": list_changed_code(cfg, method, identity),
         "metrics": metrics,
         **record.collect_results(loop),
         "processes": world,
@@ -136,8 +133,6 @@ def _run(
     run["gallery"] = record.save_gallery(run, loop, runner.model, options.gallery, folder / "gallery" / identity.run)
     clock.stop("gallery_s")
     run |= {"end": utc_timestamp(), "times": clock.all()}
-    if changed_code:
-        print(explain_changed_code(changed_code), file=sys.stderr, flush=True)
     _save_run(run, runner, loop, options)
     return run
 
@@ -153,6 +148,8 @@ def _agree_on_identity(cfg: Config, method: MethodInfo, device: str, rank: int) 
 
 def _save_run(run: dict[str, Any], runner: Runner, loop: Any, options: EvalOptions) -> None:
     """Write record and tables, delete the saved counts, and print the summary."""
+    if run["changed_code"]:
+        print(explain_changed_code(run["changed_code"]), file=sys.stderr, flush=True)
     files = record.write_record_and_tables(run, Path(options.work_dir))
     if hasattr(loop, "journal") and not run.get("left_out"):
         loop.journal.remove()
@@ -173,8 +170,10 @@ def _check_inputs(cfg: Config, method: MethodInfo, options: EvalOptions, rank: i
             download_missing_weights(cfg.model)
 
 
-def _build_runner(cfg: Config, options: EvalOptions, progress: ProgressHook) -> QuietRunner:
+def _build_runner(cfg: Config, options: EvalOptions, progress: ProgressHook, identity: str) -> QuietRunner:
     """Build the runner with its model and hooks."""
+    cfg.experiment_name = f"{Path(cfg.filename).stem}-{uuid.uuid4().hex[:8]}"  # names mmengine's global objects
+    cfg.work_dir = str(Path(cfg.work_dir) / identity)  # two runs that start at once have a log each
     runner = QuietRunner.from_cfg(cfg)
     runner.register_hook(progress)
     if options.show_dir is not None:
