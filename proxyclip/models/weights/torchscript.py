@@ -19,7 +19,9 @@ from proxyclip.models.weights.zip_archive import ArchiveError, TensorArchive, li
 MAX_ATTRIBUTES = 1_000_000  # of all modules, each counted as often as it appears
 MAX_NAME_LETTERS = 4096
 MAX_DEPTH = 100
-CLASS_PATTERN = re.compile(r"^class (\w+)\(Module\):\n((?:  __(?:parameters|buffers)__ = \[.*\]\n)*)", re.MULTILINE)
+CLASS_PATTERN = re.compile(
+    r"^class (\w+)\(Module\):\n(  __parameters__ = \[.*\]\n  __buffers__ = \[.*\]\n)", re.MULTILINE
+)
 STATE_FUNCTION = b"__setstate__"
 
 
@@ -51,11 +53,14 @@ def read_torchscript(path: Path) -> dict[str, Tensor]:
 
 
 def _read_tensor_names(archive: TensorArchive) -> dict[str, list[str]]:
-    """Read the names of parameters and buffers of each class of modules, from the text of the archive's code."""
+    """Read the names of parameters and buffers of each class of modules, from the text of the archive's code.
+
+    Classes without these lists, as archives before PyTorch 1.7 have, are left out: all of their tensors count.
+    """
     names = {}
     total = 0
     for name, entry in archive.entries.items():
-        if name.startswith(("data/", "constants/", "traced_inputs/")):
+        if not name.casefold().startswith("code/") or not name.casefold().endswith(".py"):  # PyTorch finds any case
             continue
         total += entry.size
         if total > MAX_PICKLE_BYTES:
@@ -63,10 +68,9 @@ def _read_tensor_names(archive: TensorArchive) -> dict[str, list[str]]:
         text = archive.read_bytes(entry, MAX_PICKLE_BYTES)
         if STATE_FUNCTION in text:
             raise PickleRefused(reason=f"{entry.label} in it has code that runs when it is read; nothing in it was run")
-        if name.startswith("code/") and name.endswith(".py"):
-            module = name.removeprefix("code/").removesuffix(".py").replace("/", ".")
-            for match in CLASS_PATTERN.finditer(text.decode("utf-8", "replace")):
-                names[f"{module}.{match[1]}"] = re.findall(r'"([^"]*)"', match[2])
+        module = name[len("code/") : -len(".py")].replace("/", ".")
+        for match in CLASS_PATTERN.finditer(text.decode("utf-8", "replace")):
+            names[f"{module}.{match[1]}"] = re.findall(r'"([^"]*)"', match[2])
     return names
 
 

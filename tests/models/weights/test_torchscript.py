@@ -65,3 +65,27 @@ def test_an_archive_without_its_pickle_is_refused_by_name(tmp_path):
     assert is_torchscript(path)
     with pytest.raises(WeightsError, match=re.escape(f"{path} cannot be read (it lacks the entry 'data.pkl')")):
         read_tensors(path)
+
+
+def test_archives_without_lists_of_parameters_have_all_tensors(tmp_path):
+    """Those of PyTorch before 1.7; the lists tell which tensors are weights, where there are some."""
+    expected = save_network(tmp_path / "new.pt")
+
+    def remove_lists(name, data):
+        return re.sub(rb"  __(parameters|buffers)__ = \[.*\]\n", b"", data) if name.endswith(".py") else data
+
+    rewrite_archive(tmp_path / "new.pt", tmp_path / "old.pt", remove_lists)
+    actual = read_torchscript(tmp_path / "old.pt")
+    assert set(expected) <= set(actual)
+    assert_same_tensors({name: actual[name] for name in expected}, expected)
+
+
+def test_source_kept_for_debugging_may_have_a_state_function(tmp_path):
+    """As that of PyTorch's own modules has; only the code itself is one."""
+    expected = save_network(tmp_path / "plain.pt")
+    source = b"def __setstate__(self, state): pass"
+    rewrite_archive(
+        tmp_path / "plain.pt", tmp_path / "debug.pt", lambda n, d: d + source if n.endswith(".debug_pkl") else d
+    )
+    assert source in (tmp_path / "debug.pt").read_bytes()
+    assert_same_tensors(read_torchscript(tmp_path / "debug.pt"), expected)
