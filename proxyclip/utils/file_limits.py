@@ -1,6 +1,8 @@
 """Reading of whole files up to a size, so that a file of somebody else cannot fill the memory."""
 
+import zipfile
 from pathlib import Path
+from typing import BinaryIO
 
 from proxyclip.utils.formats import format_size
 
@@ -53,3 +55,19 @@ def read_limited_text(path: Path, limit: int, what: str) -> str:
         FileTooLarge, UnicodeDecodeError: larger, or not UTF-8. OSError: it cannot be read.
     """
     return read_limited_bytes(path, limit, what).decode("utf-8")
+
+
+def check_unpacked_size(file: Path | BinaryIO, limit: int, what: str) -> None:
+    """Refuse a zip archive, such as an .npz file, whose members declare more than `limit` bytes together.
+
+    Args:
+        what: see `check_file_size`.
+
+    Raises:
+        FileTooLarge: they do. zipfile.BadZipFile, OSError: no archive.
+    """
+    with zipfile.ZipFile(file) as archive:
+        size = sum(member.file_size for member in archive.infolist())
+    if size > limit:
+        sizes = f"at most {format_size(limit, exact=True)}, but it unpacks to {format_size(size, exact=True)}"
+        raise FileTooLarge(f"Expected {what} of {sizes}: is it the right file?")

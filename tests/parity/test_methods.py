@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from helpers.damages import iter_damages
 from helpers.reference import HERE
 
 from proxyclip.engine.parity.cases import (
@@ -167,3 +168,19 @@ def test_dino_with_patch_16_sees_every_pixel(world):
         want, got = world.vfm("dino")(image), world.vfm("dino16")(doubled)
     assert got.shape == (1, 96, 28, 28)
     torch.testing.assert_close(got, want, atol=2e-5, rtol=0)
+
+
+def test_damaged_arrays_are_named_or_equal(tmp_path, damage_count):
+    folder = write_arrays(tmp_path, a=np.arange(50.0)).folder
+    path = folder / "methods" / "m.npz"
+    refused = 0
+    for description, damaged in iter_damages(path.read_bytes(), damage_count):
+        path.write_bytes(damaged)
+        try:
+            arrays = GoldenSet(folder).arrays("methods/m")
+        except ValueError as error:
+            refused += 1
+            assert str(path) in str(error), description
+        else:
+            assert all(np.array_equal(array, np.arange(50.0)) for array in arrays.values()), description
+    assert refused

@@ -1,10 +1,18 @@
 """Reading of whole files up to a size."""
 
+import io
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from proxyclip.utils.file_limits import FileTooLarge, check_file_size, read_limited_bytes, read_limited_text
+from proxyclip.utils.file_limits import (
+    FileTooLarge,
+    check_file_size,
+    check_unpacked_size,
+    read_limited_bytes,
+    read_limited_text,
+)
 
 
 def test_file_within_the_limit_is_read(tmp_path):
@@ -32,3 +40,13 @@ def test_device_without_end_is_refused():
 def test_missing_file_is_an_os_error(tmp_path):
     with pytest.raises(FileNotFoundError):
         read_limited_text(tmp_path / "none.txt", 10, "a list")
+
+
+def test_archive_that_unpacks_to_more_is_refused(tmp_path):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(3 * 10**6))
+    assert len(file.getvalue()) < 10_000
+    check_unpacked_size(file, 3 * 10**6, "a list")
+    with pytest.raises(FileTooLarge, match=r"Expected a list of at most 2\.0 MB, but it unpacks to 3\.0 MB"):
+        check_unpacked_size(file, 2 * 10**6, "a list")

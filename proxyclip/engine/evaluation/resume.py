@@ -11,7 +11,6 @@ import shutil
 import sys
 import time
 import uuid
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -19,7 +18,7 @@ import numpy as np
 
 from proxyclip.engine.evaluation.metrics import PairCounts
 from proxyclip.engine.evaluation.unused_counts import PARTS_FILE, explain_unused_counts, save_identity_parts
-from proxyclip.utils.file_limits import read_limited_bytes
+from proxyclip.utils.file_limits import check_unpacked_size, read_limited_bytes
 from proxyclip.utils.hashing import hash_chunks
 from proxyclip.utils.io import replace_file
 
@@ -165,9 +164,7 @@ def parse_counts(data: bytes, classes: int) -> dict[str, PairCounts]:
     """
     images: int | None = None
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > _MAX_ARRAY_BYTES:
-                raise ValueError("it unpacks to more than counts can be")
+        check_unpacked_size(io.BytesIO(data), _MAX_ARRAY_BYTES, "counts")
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             token = file["token"]
             images = len(token)

@@ -18,9 +18,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from proxyclip.utils.file_limits import MEGABYTE, check_unpacked_size
 from proxyclip.utils.paths import ROOT
 
 DEFAULT_GOLDEN = ROOT / "tests" / "golden"
+MAX_ARRAY_BYTES = 500 * MEGABYTE  # of a file
 CLIP_MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 CLIP_STD = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
 
@@ -58,8 +60,7 @@ class GoldenSet:
                 images = (self.folder / "images").glob("*.png")
                 self._files[file] = {image.stem: np.asarray(Image.open(image)) for image in images}
             elif path.is_file():
-                with np.load(path) as stored:
-                    self._files[file] = {name: stored[name] for name in stored.files}
+                self._files[file] = _load_arrays(path)
             else:
                 raise GoldenNotFound(f"Expected the reference arrays {path}, but there is no such file")
         return self._files[file]
@@ -110,6 +111,20 @@ class GoldenSet:
         with np.errstate(invalid="ignore"):
             error = np.where(got == want, 0.0, np.abs(got - want))
         return np.where(np.isnan(error), np.inf, error)
+
+
+def _load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Load all arrays of an .npz file.
+
+    Raises:
+        ValueError: damaged, larger than reference arrays are, or with objects; the message has the file.
+    """
+    try:
+        check_unpacked_size(path, MAX_ARRAY_BYTES, "reference arrays")
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except Exception as error:  # of damaged bytes zlib, struct, ... raise their own
+        raise ValueError(f"The reference arrays {path} cannot be read ({error}): get them again") from error
 
 
 def _find_array(arrays: dict[str, np.ndarray], file: str, name: str) -> tuple[str, list[tuple[str, int]]]:
