@@ -56,7 +56,7 @@ def build_segmentor(
     prepare_trained_config(cfg, requested, info)
     check_model_arguments(cfg)
     check_model_components(cfg, info)
-    if info.takes_components or info.needs_checkpoint:
+    if info.names_weights:
         download_missing_weights(cfg.model)
     register_modules()
     return MODELS.build(resolve_model_type(cfg.model)), PreprocessPipeline(cfg.test_pipeline)

@@ -12,6 +12,7 @@ from helpers.dummy_dataset import evaluate, make_world
 from mmengine.config import Config
 
 from proxyclip.engine.config import own_code
+from proxyclip.engine.config.components import MethodInfo
 from proxyclip.engine.config.own_code import CodeChanged, check_code_current, hash_own_code
 from proxyclip.engine.config.reading import read_config
 from proxyclip.engine.evaluation.identity import RunIdentity, check_same_code, list_changed_code
@@ -132,7 +133,7 @@ def test_code_that_was_edited_after_its_import_does_not_run(place):
 def test_other_code_in_another_process_of_a_run_is_refused(place, monkeypatch):
     cfg = read_own_config(place, "custom_imports = dict(imports=['sec_root'])\nmodel = dict(type='X')")
     own = hash_own_code(cfg)
-    method = type("Method", (), {"uses_trained_code": False, "needs_checkpoint": False})
+    method = MethodInfo("x", None, None, False, False, False)
     monkeypatch.setattr("proxyclip.engine.evaluation.identity.hash_code", lambda _: "code")
     parts = {f"the code of {name}": digest for name, digest in own.items()} | {"the toolkit's code": "code"}
     check_same_code(cfg, method, RunIdentity("", "", parts, own, "code"))

@@ -117,6 +117,11 @@ class MethodInfo:
     takes_components: bool
     attention: Any = None
 
+    @property
+    def names_weights(self) -> bool:
+        """True if its config names weights as --clip and --vfm do; the user's own class may mean something else."""
+        return self.takes_components or self.needs_checkpoint
+
 
 def describe_method(model: Mapping[str, Any]) -> MethodInfo:
     """Describe the method of a config's `model`.

@@ -165,7 +165,7 @@ def _check_inputs(cfg: Config, method: MethodInfo, options: EvalOptions, rank: i
         notes = run_preflight(cfg, options.limit, options.data_root, options.skip_bad)
         if rank == 0:
             print_notes(notes)
-    if method.takes_components or method.needs_checkpoint:
+    if method.names_weights:
         with distributed.rank_zero_first():
             download_missing_weights(cfg.model)
 

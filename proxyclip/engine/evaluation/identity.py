@@ -75,8 +75,9 @@ def compute_identity(cfg: Config, method: MethodInfo, device: str) -> RunIdentit
     model = dict(cfg.model)
     if method.needs_checkpoint:
         model["checkpoint"] = hash_file(Path(cfg.model.checkpoint))  # its content, not its path
-    check_required_weights(model)
-    files = hash_model_files(model)
+    if method.names_weights:
+        check_required_weights(model)
+    files = hash_model_files(model, method)
     code = hash_code(method.uses_trained_code)
     own_code = hash_own_code(cfg)
     keys = ("test_cfg", "test_evaluator", "data_preprocessor", "randomness")
@@ -98,7 +99,7 @@ def compute_identity(cfg: Config, method: MethodInfo, device: str) -> RunIdentit
 
 def list_changed_code(cfg: Config, method: MethodInfo, identity: RunIdentity) -> list[str]:
     """List the code and the files that are no longer those of an identity, as a message names them."""
-    digests = {f"the file {name}": digest for name, digest in hash_model_files(cfg.model).items()}
+    digests = {f"the file {name}": digest for name, digest in hash_model_files(cfg.model, method).items()}
     digests |= {f"the code of {name}": digest for name, digest in hash_own_code(cfg).items()}
     digests[CODE_PART] = hash_code(method.uses_trained_code)
     if method.needs_checkpoint:

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from proxyclip.engine.config.components import MethodInfo
 from proxyclip.engine.config.weights import hash_required_weights
 from proxyclip.utils.hashing import hash_file, hash_files
 from proxyclip.utils.mmcv_compat import has_compiled_ops
@@ -94,9 +95,9 @@ def hash_named_files(config: Any) -> dict[str, str]:
     return hashes
 
 
-def hash_model_files(model: Any) -> dict[str, str]:
+def hash_model_files(model: Any, method: MethodInfo) -> dict[str, str]:
     """Hash the files that the model of a config names, and the weights that it names without a path."""
-    return hash_named_files(model) | hash_required_weights(model)
+    return hash_named_files(model) | (hash_required_weights(model) if method.names_weights else {})
 
 
 def measure_peak_memory(device: str) -> int:

@@ -56,7 +56,7 @@ def describe_setup(cfg: Config, options: EvalOptions, method: MethodInfo, model:
         "changes": number_changing_overrides(options),
         "approximations": list(arguments.get("approximations", [])),
         "arguments": arguments,
-        "files": hash_model_files(cfg.model),
+        "files": hash_model_files(cfg.model, method),
         "weights": {"clip": arguments.get("clip_sha256"), "vfm": arguments.get("vfm_sha256")},
         **({"trained": _describe_checkpoint(cfg, model)} if method.needs_checkpoint else {}),
         **_describe_prompts(cfg, model),
