@@ -66,9 +66,9 @@ def _create_encoder(model: str, checkpoint: str | None) -> nn.Module:
         check_model_size(lambda: _create_configured_encoder(vision), read_tensors(path), path)
         encoder = _create_configured_encoder(vision)
     else:
+        path = path or _find_fetched_checkpoint(model)  # first: the model takes seconds
         sam: Any = sam_model_registry[model]()
         encoder = sam.image_encoder
-        path = path or _find_fetched_checkpoint(model)
     try:
         return load_weights_into(
             encoder, path, anchors=["image_encoder.patch_embed.proj.weight"], convert=_keep_encoder
