@@ -83,13 +83,13 @@ def main(argv: list[str] | None = None) -> int:
     if not images.is_dir():
         raise Stop(f"expected {images} of VOCtrainval_03-May-2010.tar, unpacked")
     path = (args.json or args.source / "trainval_merged.json").expanduser()
-    found = read_json(path)
-    splits = pick(args, [name for name in EXPECTED if name in found], f"images of phase val or train in {path}")
+    images_of = read_json(path)
+    splits = pick(args, [name for name in EXPECTED if name in images_of], f"images of phase val or train in {path}")
     place(images, args.out / "JPEGImages", args.copy)
     reports = []
     for split in splits:
         folder = args.out / "SegmentationClassContext"
-        jobs = [Job(i[0], paint, (images / f"{i[0]}.jpg", *i[1:]), (folder / f"{i[0]}.png",)) for i in found[split]]
+        jobs = [Job(i[0], paint, (images / f"{i[0]}.jpg", *i[1:]), (folder / f"{i[0]}.png",)) for i in images_of[split]]
         reports.append(run(split, jobs, args, EXPECTED[split]))
         write_list(args.out / f"ImageSets/SegmentationContext/{split}.txt", reports[-1].done)
     return finish(reports, args.out, "cfg_context60.py")
