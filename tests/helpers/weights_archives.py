@@ -8,6 +8,26 @@ import torch
 from torch import nn
 
 
+class StatefulModule(nn.Module):
+    """TorchScript that writes a file while PyTorch reads it."""
+
+    def __init__(self, marker):
+        super().__init__()
+        self.marker, self.x = str(marker), nn.Parameter(torch.zeros(2))
+
+    @torch.jit.export
+    def __getstate__(self):
+        return self.x, self.marker, self.training
+
+    @torch.jit.export
+    def __setstate__(self, state: tuple[torch.Tensor, str, bool]):
+        self.x, self.marker, self.training = state[0], state[1], state[2]
+        torch.save(self.x, self.marker)
+
+    def forward(self, x):
+        return x + self.x
+
+
 class Block(nn.Module):
     """A module with parameters, buffers of both kinds, a plain tensor, a list and a tied weight."""
 

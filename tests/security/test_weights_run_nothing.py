@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from helpers.weights_archives import make_pickle, read_entry, rewrite_archive, save_bytes, save_network
+from helpers.weights_archives import StatefulModule, make_pickle, read_entry, rewrite_archive, save_bytes, save_network
 
 from proxyclip.models.weights import WeightsError
 from proxyclip.models.weights.reading import read_state_dict, read_tensors
@@ -10,32 +10,12 @@ from proxyclip.models.weights.reading import read_state_dict, read_tensors
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
 
-class Nested(torch.nn.Module):
-    """TorchScript that writes a file while PyTorch reads it."""
-
-    def __init__(self, marker):
-        super().__init__()
-        self.marker, self.x = str(marker), torch.nn.Parameter(torch.zeros(2))
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.x, self.marker, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[torch.Tensor, str, bool]):
-        self.x, self.marker, self.training = state[0], state[1], state[2]
-        torch.save(self.x, self.marker)
-
-    def forward(self, x):
-        return x + self.x
-
-
 class Outer(torch.nn.Module):
-    """A module with `Nested` within."""
+    """A module with `StatefulModule` within."""
 
     def __init__(self, marker):
         super().__init__()
-        self.inner = torch.nn.Sequential(Nested(marker))
+        self.inner = torch.nn.Sequential(StatefulModule(marker))
         self.weight = torch.nn.Parameter(torch.ones(2))
 
     def forward(self, x):

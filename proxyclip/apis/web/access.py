@@ -18,7 +18,7 @@ TOKEN_PARAMETER = "token"
 
 @dataclass(frozen=True)
 class PageAccess:
-    """Who may use the page.
+    """Rules of access to the page.
 
     Args:
         is_local: whether it listens on this machine's own address only.

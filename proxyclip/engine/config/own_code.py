@@ -80,7 +80,7 @@ def hash_own_code(cfg: Config) -> dict[str, str]:
     names = [*roots.modules, *_iter_named_modules(cfg.to_dict())]
     for path in roots.files:
         names += _read_config_imports(path, hashes)
-    for text in _iter_texts(cfg.to_dict()):
+    for text in iter_texts(cfg.to_dict()):
         if is_plugin_file(text):
             names += _read_plugin_imports(text)
     for module in _follow_imports(names):
@@ -209,9 +209,10 @@ def _iter_named_modules(value: Any) -> Iterator[str]:
         yield value.__module__
 
 
-def _iter_texts(value: Any) -> Iterator[str]:
+def iter_texts(value: Any) -> Iterator[str]:
+    """Yield all texts in a value of lists and dicts."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, (Mapping, list, tuple)):
         for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _iter_texts(part)
+            yield from iter_texts(part)

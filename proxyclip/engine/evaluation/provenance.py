@@ -3,7 +3,6 @@
 import platform
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from importlib import metadata
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 
 from proxyclip.engine.config.components import MethodInfo
+from proxyclip.engine.config.own_code import iter_texts
 from proxyclip.engine.config.weights import hash_required_weights
 from proxyclip.utils.hashing import hash_file, hash_files
 from proxyclip.utils.mmcv_compat import has_compiled_ops
@@ -81,7 +81,7 @@ def hash_named_files(config: Any) -> dict[str, str]:
     folders stand for the files right inside.
     """
     hashes: dict[str, str] = {}
-    for text in _strings(config):
+    for text in iter_texts(config):
         name = text.removeprefix("local-dir:")
         if not name or len(name) > 1000 or "\n" in name:
             continue
@@ -118,11 +118,3 @@ def _git(*arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() if result.returncode == 0 else None
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, (Mapping, list, tuple)):
-        for part in value.values() if isinstance(value, Mapping) else value:
-            yield from _strings(part)

@@ -65,9 +65,10 @@ def create_transformers_vit(
         architecture, arguments = _make_timm_arguments(values)
         build = partial(timm.create_model, architecture, num_classes=0, dynamic_img_size=True, **arguments)
         path = checkpoint or find_transformers_weights(folder)
-        check_model_size(build, read_tensors(path), path)
+        tensors = read_tensors(path)
+        check_model_size(build, tensors, path)
         vit = build()
-        load_weights_into(vit, path, ("head.",), lambda state: convert(state, vit))
+        load_weights_into(vit, path, ("head.",), lambda state: convert(state, vit), tensors=tensors)
     except (ArithmeticError, AssertionError, KeyError, TypeError, ValueError, WeightsError) as error:
         raise WeightsError(f"{_explain_unknown_form(folder, config, family)}\n  why: {error}") from error
     _set_normalization(vit, folder)

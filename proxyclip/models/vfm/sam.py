@@ -63,15 +63,17 @@ def _create_encoder(model: str, checkpoint: str | None) -> nn.Module:
             raise WeightsError(f"{folder} {form}, which is no SAM: python -m proxyclip weights fetch sam-b")
         path = path or find_transformers_weights(folder)
         vision = config.get("vision_config") or {}
-        check_model_size(lambda: _create_configured_encoder(vision), read_tensors(path), path)
+        tensors = read_tensors(path)
+        check_model_size(lambda: _create_configured_encoder(vision), tensors, path)
         encoder = _create_configured_encoder(vision)
     else:
         path = path or _find_fetched_checkpoint(model)  # first: the model takes seconds
+        tensors = read_tensors(path)
         sam: Any = sam_model_registry[model]()
         encoder = sam.image_encoder
     try:
         return load_weights_into(
-            encoder, path, anchors=["image_encoder.patch_embed.proj.weight"], convert=_keep_encoder
+            encoder, path, anchors=["image_encoder.patch_embed.proj.weight"], convert=_keep_encoder, tensors=tensors
         )
     except WeightsError as error:
         raise WeightsError(

@@ -171,6 +171,7 @@ def load_weights_into(
     drop: tuple[str, ...] = (),
     convert: Callable[[dict[str, Tensor]], dict[str, Tensor]] = dict,
     anchors: Sequence[str] = (),
+    tensors: dict[str, Tensor] | None = None,
 ) -> nn.Module:
     """Load a checkpoint file into `model`, every key matching.
 
@@ -178,11 +179,13 @@ def load_weights_into(
         drop: prefixes of keys that the file may have and the model does not (a classifier, a decoder).
         convert: from the names of the file to those of the model.
         anchors: names that tell the network in the file after a conversion (see `select_subtree`).
+        tensors: of the file (`read_tensors`), where they have been read.
 
     Raises:
         WeightsError: keys or shapes differ; the message counts them and names the first.
     """
-    state = {name: value for name, value in read_network(path, anchors).items() if not name.startswith(drop)}
+    network = select_network(read_tensors(path) if tensors is None else tensors, anchors, path)
+    state = {name: value for name, value in network.items() if not name.startswith(drop)}
     load_tensors_into(model, convert(state), str(path))
     return model
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 from helpers.hub_models import add_to_hub_cache
 from helpers.reference import tensors, write_clip, write_vit
+from helpers.weights_archives import StatefulModule
 
 from proxyclip.cli.weights import main
 from proxyclip.engine.config.components import parse_clip_spec, parse_vfm_spec
@@ -103,32 +104,12 @@ def test_pickles_with_code_in_the_hub_cache_are_refused(form, small, tmp_path, m
             load()
 
 
-class Scripted(torch.nn.Module):
-    """TorchScript that writes a file while it is read."""
-
-    def __init__(self, marker):
-        super().__init__()
-        self.marker, self.x = str(marker), torch.nn.Parameter(torch.zeros(2))
-
-    @torch.jit.export
-    def __getstate__(self):
-        return self.x, self.marker, self.training
-
-    @torch.jit.export
-    def __setstate__(self, state: tuple[torch.Tensor, str, bool]):
-        self.x, self.marker, self.training = state[0], state[1], state[2]
-        torch.save(self.x, self.marker)
-
-    def forward(self, x):
-        return x
-
-
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_torchscript_with_code_is_refused(small, tmp_path, marker):
-    torch.jit.script(Scripted(tmp_path / "made")).save(str(tmp_path / "careless.pt"))
+    torch.jit.script(StatefulModule(tmp_path / "made")).save(str(tmp_path / "careless.pt"))
     torch.jit.load(str(tmp_path / "careless.pt"))
     assert (tmp_path / "made").exists()
-    torch.jit.script(Scripted(marker)).save(str(tmp_path / "evil.pt"))
+    torch.jit.script(StatefulModule(marker)).save(str(tmp_path / "evil.pt"))
     for read in (lambda: read_state_dict(tmp_path / "evil.pt"), lambda: load_clip("tiny-test", f"{tmp_path}/evil.pt")):
         with pytest.raises(WeightsError, match=r"evil\.pt cannot be read .*has code that runs when it is read"):
             read()
